@@ -1,0 +1,108 @@
+"""The interface between a world and everything above it.
+
+A `World` lists tasks and makes environments; an `Environment` runs one episode at a time. Register a new world
+with `registry.register`; nothing above this package knows any world by name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from steca.types import Step, Turn
+
+Split = Literal["train", "validation", "seen", "unseen"]
+
+
+class EnvironmentFault(Exception):
+    """A task or game that cannot be used. The message names the file or task, the defect and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One task. `payload` is all that the world needs to rebuild it: JSON text for a generated game, or the
+    game file's path relative to the data folder. A task can be rebuilt from the store alone (plus the data
+    folder for real games)."""
+
+    task_id: str
+    world: str
+    split: Split
+    task_type: str
+    instruction: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What the world answered. `reward` is paid at the end only, in [0, 1]. `valid` is False where the turn was
+    unparsable or its action changed nothing ("Nothing happens."). `thought`/`action` are what was read out."""
+
+    observation: str
+    reward: float
+    done: bool
+    valid: bool
+    thought: str
+    action: str
+
+
+class Environment(Protocol):
+    """One episode at a time. Not thread-safe; make one per thread. Deterministic given (task, seed, turns)."""
+
+    def reset(self, task: Task, seed: int = 0) -> str:
+        """Start the task's episode; returns the first observation (with the task's instruction).
+        Raises EnvironmentFault where the task cannot be loaded."""
+        ...
+
+    def step(self, turn: str) -> StepResult:
+        """Play one agent turn, the whole text `Thought: ...\\nAction: ...`. An unparsable turn costs a step."""
+        ...
+
+    def snapshot(self) -> object:
+        """The episode's state, cheap and immutable; `restore` may be called on it any number of times."""
+        ...
+
+    def restore(self, snapshot: object) -> None: ...
+
+    def admissible_actions(self) -> list[str]:
+        """Every action that the world would accept now, sorted."""
+        ...
+
+    def progress(self) -> float:
+        """Share of the goal's conditions that hold now (or held, for those that must only happen once), in [0, 1];
+        1.0 exactly when the goal is reached."""
+        ...
+
+    def expert_turn(self, first_observation: str, steps: Sequence[Step]) -> Turn | None:
+        """The exploring expert's next turn for the history so far (any history, also one with mistakes in it). It
+        uses only what the agent could have seen. None where it knows no way on."""
+        ...
+
+    def plan_repair(self) -> list[Turn] | None:
+        """A shortest-effort plan to the goal from the *current state*, which may use hidden state; turns with
+        grounded thoughts. None where the goal cannot be reached."""
+        ...
+
+
+class World(Protocol):
+    """A registered world: where tasks come from, and how to run them."""
+
+    name: str
+
+    def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
+        """`count` distinct tasks of a split, deterministic in (split, seed); a larger count extends a smaller one.
+        Splits never share a task. Raises EnvironmentFault where there are too few."""
+        ...
+
+    def environment(self) -> Environment: ...
+
+    def demonstration(self, task: Task) -> list[Turn] | None:
+        """The recorded expert run of a task that has one (with grounded thoughts), else None: then the
+        demonstration is what `Environment.expert_turn` plays."""
+        ...
+
+    def vocabulary(self) -> list[str]:
+        """Words and entity names ("shelf 3") that a small policy's tokenizer should hold as single tokens."""
+        ...
+
+

@@ -1,0 +1,53 @@
+"""The policy protocol: histories in, turns out; batched, with seeds and sampling explicit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypedDict
+
+
+class PolicyFault(Exception):
+    """A policy that cannot be loaded or cannot answer. The message names the checkpoint and what to do."""
+
+
+class Message(TypedDict):
+    """One chat message. The world speaks as `user`, the agent as `assistant`."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+History = Sequence[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a turn is drawn. temperature 0 is greedy (seeds then do not matter); max_tokens counts one turn."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 48
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One written turn. `finish` is "length" where max_tokens or the context ended it."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+class Policy(Protocol):
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the checkpoint's files: what every row that this policy produced refers to."""
+        ...
+
+    def act(
+        self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling
+    ) -> list[Generation]:
+        """The next turn for each history (each ends with a user message). Result i depends on (histories[i],
+        seeds[i], sampling) alone, not on what shares the batch. Raises PolicyFault."""
+        ...

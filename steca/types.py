@@ -1,0 +1,68 @@
+"""What a trajectory is: turns, executed steps, and the outcome. Shared by every layer above.
+
+An agent *turn* is a thought and one action; a *step* is a turn together with what the environment answered.
+A history e_t of the paper is (first observation, steps[:t]); a *prefix* of length j is steps[:j].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Origin = Literal["expert", "policy", "deviation", "repair"]
+"""Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated step,
+or the repair after it (the reflected turn and what follows)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One agent turn in the ReAct form."""
+
+    thought: str
+    action: str
+
+    @property
+    def text(self) -> str:
+        """`Thought: ...\\nAction: ...`, the exact text a policy is trained to write."""
+        return f"Thought: {self.thought}\nAction: {self.action}"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One executed turn.
+
+    `text` is what the agent really wrote (it may be unparsable); `thought` and `action` are what was read out
+    of it ("" where nothing could be). `valid` is False where the environment answered that nothing happened.
+    """
+
+    text: str
+    thought: str
+    action: str
+    observation: str
+    valid: bool
+    origin: Origin
+    tokens: int = 0  # tokens the policy generated for this turn; 0 for experts
+
+
+@dataclass(frozen=True, slots=True)
+class Trajectory:
+    """An executed run of one task, whole from the first observation.
+
+    `outcome` is the environment's reward at the end, in [0, 1]; `success` is outcome >= 1. `end` says why it
+    stopped. `prefix` counts the leading steps that were replayed rather than played by the subject of this run.
+    """
+
+    task_id: str
+    first_observation: str
+    steps: tuple[Step, ...]
+    outcome: float
+    end: Literal["done", "step_cap", "invalid_streak", "running"]
+    prefix: int = 0
+
+    @property
+    def success(self) -> bool:
+        return self.outcome >= 1.0
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        return tuple(step.action for step in self.steps)
