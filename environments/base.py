@@ -104,5 +104,3 @@ class World(Protocol):
     def vocabulary(self) -> list[str]:
         """Words and entity names ("shelf 3") that a small policy's tokenizer should hold as single tokens."""
         ...
-
-

@@ -1,0 +1,1 @@
+"""The one configuration: its schema, its loader, and the YAML files that a user copies."""

@@ -1,0 +1,178 @@
+"""Every setting of a factory run, with its meaning and range.
+
+The models are frozen and forbid unknown keys; the same models draw the parameter forms in the Prefect UI.
+Settings under `execution` say how the work is done, never what comes out: they are left out of cache keys.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Rate = Annotated[float, Field(ge=0.0, le=1.0)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class EnvironmentConfig(Section):
+    """The world, and how an episode is wrapped."""
+
+    model_config = ConfigDict(title="Environment")
+    name: str = Field(
+        "alfworld-generated", description="Registered world, e.g. alfworld-generated or alfworld."
+    )
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of the world itself.")
+    step_cap: Positive = Field(20, description="Steps an episode may take, counted from its very start.")
+    invalid_streak: Positive = Field(5, description="Invalid actions in a row that end an episode as failed.")
+
+
+class TasksConfig(Section):
+    """How many tasks of which kind. Splits never share a task."""
+
+    model_config = ConfigDict(title="Tasks")
+    demonstrations: Positive = Field(300, description="Training tasks whose expert runs warm the policy up.")
+    exploration: Positive = Field(300, description="Training tasks that the policy explores.")
+    explore_demonstrated: bool = Field(
+        False,
+        description="Explore the demonstrated tasks (as the paper does) instead of other training tasks.",
+    )
+    validation: Count = Field(100, description="Tasks for choosing settings; never reported.")
+    seen: Count = Field(150, description="Evaluation tasks in layouts known from training.")
+    unseen: Count = Field(150, description="Evaluation tasks in new layouts with held-out goals.")
+
+
+class SmallModelConfig(Section):
+    """The small Llama trained from scratch."""
+
+    model_config = ConfigDict(title="Small model")
+    layers: Positive = 2
+    hidden_size: Positive = 128
+    heads: Positive = 4
+    kv_heads: Positive = 2
+    context: Annotated[int, Field(ge=128)] = Field(2048, description="Longest history, in tokens.")
+    vocabulary: Annotated[int, Field(ge=512)] = Field(4096, description="Largest size of the tokenizer.")
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> SmallModelConfig:
+        if self.hidden_size % self.heads or self.heads % self.kv_heads:
+            raise ValueError("hidden_size must be a multiple of heads, and heads a multiple of kv_heads")
+        return self
+
+
+class PolicyConfig(Section):
+    """The base model and how it is run."""
+
+    model_config = ConfigDict(title="Policy")
+    base: Path | None = Field(
+        None,
+        description="Folder of a Hugging Face causal LM to start from; empty: a small model from scratch.",
+    )
+    small: SmallModelConfig = Field(default_factory=SmallModelConfig)
+    prompt: Literal["plain", "react"] = Field("plain", description="react: instruction text for chat models.")
+    max_turn_tokens: Positive = Field(48, description="Longest turn, in tokens.")
+
+
+class TrainingConfig(Section):
+    """One training run: `steps` where given, else `epochs`."""
+
+    model_config = ConfigDict(title="Training")
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    steps: Positive | None = Field(None, description="Optimizer steps; overrides epochs.")
+    batch_size: Positive = Field(8, description="Trajectories per optimizer step.")
+    gradient_accumulation: Positive = Field(1, description="Parts in which a batch is worked off.")
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    schedule: Literal["cosine", "constant_with_warmup", "linear"] = "cosine"
+    warmup_ratio: Rate = 0.03
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    loss: Literal["sum", "mean"] = Field(
+        "sum", description="Over a trajectory's target tokens (method: sum)."
+    )
+    max_tokens: Positive = Field(2048, description="Longest example; a longer one is an error.")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+
+
+class RewardsConfig(Section):
+    """Monte-Carlo step rewards."""
+
+    model_config = ConfigDict(title="Step rewards")
+    rollouts: Positive = Field(5, description="N: rollouts for each step reward.")
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+
+
+class DeviationConfig(Section):
+    """The rule that calls an explored turn deviated."""
+
+    model_config = ConfigDict(title="Deviation")
+    preset: Literal["paper", "release", "first_failure"] = Field(
+        "paper",
+        description="paper: strict <, first only; release: the authors' code; first_failure: no rewards.",
+    )
+    delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
+
+
+class CalibrationConfig(Section):
+    """Reflection and the execution check."""
+
+    model_config = ConfigDict(title="Calibration")
+    reflector: Literal["template"] = Field("template", description="Who writes the reflective thought.")
+    replan: bool = Field(True, description="Ask the expert for a new plan where its own turns no longer fit.")
+
+
+class DatasetConfig(Section):
+    """The mix that the reinforced training sees."""
+
+    model_config = ConfigDict(title="Data sets")
+    calibrated: bool = Field(True, description="D_c.")
+    explored_successes: bool = Field(True, description="D_e.")
+    expert_suffixes: bool = Field(True, description="D_s.")
+    expert_runs: bool = Field(True, description="Keep the warm-up's expert runs in the mix.")
+    explored_expert_runs: bool = Field(False, description="Also the expert runs of the explored tasks.")
+    weighting: Literal["distance", "none", "release-alfworld", "release-virtualhome"] = "distance"
+    lam: Annotated[float, Field(ge=0)] = Field(0.01, description="lambda of the weights.")
+
+
+class EvaluationConfig(Section):
+    """What is measured of a policy. Always greedy."""
+
+    model_config = ConfigDict(title="Evaluation")
+    splits: tuple[Literal["validation", "seen", "unseen"], ...] = ("seen", "unseen")
+    forced_deviations: bool = Field(True, description="Also start from histories that hold a deviated turn.")
+
+
+class ExecutionConfig(Section):
+    """How the work is cut and where it runs; no effect on what comes out."""
+
+    model_config = ConfigDict(title="Execution")
+    batch_tasks: Positive = Field(64, description="Tasks in one cached batch.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: Positive | None = Field(None, description="Torch threads; empty: torch's own choice.")
+
+
+class FactoryConfig(Section):
+    """A whole factory run."""
+
+    model_config = ConfigDict(title="Factory")
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")] = Field(
+        "factory", description="Short name; run ids start with it."
+    )
+    seed: Count = 0
+    rounds: Positive = Field(1, description="Explore-calibrate-train rounds.")
+    data_dir: Path = Field(Path("data"), description="Where shards, checkpoints and the store live.")
+    environment: EnvironmentConfig = Field(default_factory=EnvironmentConfig)
+    tasks: TasksConfig = Field(default_factory=TasksConfig)
+    policy: PolicyConfig = Field(default_factory=PolicyConfig)
+    warmup: TrainingConfig = Field(default_factory=TrainingConfig)
+    rewards: RewardsConfig = Field(default_factory=RewardsConfig)
+    deviation: DeviationConfig = Field(default_factory=DeviationConfig)
+    calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
+    datasets: DatasetConfig = Field(default_factory=DatasetConfig)
+    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    execution: ExecutionConfig = Field(default_factory=ExecutionConfig)

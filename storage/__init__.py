@@ -1,0 +1,1 @@
+"""The trajectory store: records, immutable Parquet shards, and the published DuckDB file."""

@@ -1,0 +1,228 @@
+"""The rows of the store, one pydantic record a table.
+
+Ids are content hashes (`storage.ids`), so the same work done twice gives the same rows. `stage_key` and
+`batch_id` (which stage inputs, which batch of them) are added at ingest from the shard's manifest: every row
+leads to the runs, the configuration and the checkpoint that produced it through `run_stages`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Record(BaseModel):
+    """A row. `table` is its table, `key` its primary key; field descriptions become column comments."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    table: ClassVar[str]
+    key: ClassVar[tuple[str, ...]]
+
+
+class TaskRecord(Record):
+    """One task that a policy or the expert was asked to do."""
+
+    table: ClassVar[str] = "tasks"
+    key: ClassVar[tuple[str, ...]] = ("task_id",)
+    task_id: str
+    world: str = Field(description="Registered world that can rebuild the task")
+    split: Literal["train", "validation", "seen", "unseen"]
+    task_type: str
+    instruction: str
+    payload: str = Field(description="What the world needs to rebuild the task")
+    expert_steps: int | None = Field(None, description="Length of the expert's run; NULL where there is none")
+
+
+class TrajectoryRecord(Record):
+    """One executed run of a task: expert, explored, calibrated or evaluated."""
+
+    table: ClassVar[str] = "trajectories"
+    key: ClassVar[tuple[str, ...]] = ("trajectory_id",)
+    trajectory_id: str
+    task_id: str
+    kind: Literal["expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"]
+    checkpoint: str | None = Field(
+        None, description="Digest of the policy that played it; NULL for the expert"
+    )
+    prefix_steps: int = Field(
+        description="Leading steps replayed from the expert before the policy took over"
+    )
+    first_observation: str
+    n_steps: int
+    outcome: float = Field(description="Environment reward at the end, in [0, 1]")
+    success: bool
+    end_reason: str = Field(description="done, step_cap or invalid_streak")
+    invalid_actions: int = Field(description="Steps whose action the environment refused")
+    progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
+
+
+class StepRecord(Record):
+    """One turn of a trajectory and what the environment answered."""
+
+    table: ClassVar[str] = "steps"
+    key: ClassVar[tuple[str, ...]] = ("trajectory_id", "step_index")
+    trajectory_id: str
+    step_index: int = Field(description="0-based; the paper's t is step_index + 1")
+    origin: Literal["expert", "policy", "deviation", "repair"] = Field(description="Who wrote the turn")
+    text: str = Field(description="What was written, whole")
+    thought: str
+    action: str
+    observation: str
+    valid: bool = Field(description="FALSE where the environment refused the action")
+    tokens: int = Field(description="Tokens the policy generated for the turn; 0 for the expert")
+
+
+class RolloutRecord(Record):
+    """One Monte-Carlo continuation after a scored turn: the evidence of a step reward."""
+
+    table: ClassVar[str] = "rollouts"
+    key: ClassVar[tuple[str, ...]] = ("rollout_id",)
+    rollout_id: str
+    step_reward_id: str
+    sample_index: int = Field(description="0..N-1")
+    checkpoint: str = Field(description="Digest of the scorer policy")
+    seed: int
+    temperature: float
+    top_p: float
+    outcome: float = Field(description="Environment reward at the end, in [0, 1]")
+    progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
+    n_steps: int = Field(description="Steps played after the scored turn")
+    tokens: int = Field(description="Tokens generated")
+    end_reason: str
+    actions: list[str] = Field(description="The actions played after the scored turn")
+
+
+class StepRewardRecord(Record):
+    """The Monte-Carlo value of one turn, method section 2.3."""
+
+    table: ClassVar[str] = "step_rewards"
+    key: ClassVar[tuple[str, ...]] = ("step_reward_id",)
+    step_reward_id: str
+    task_id: str
+    trajectory_id: str = Field(description="Trajectory that holds the scored turn")
+    step_index: int = Field(description="The scored turn, 0-based")
+    side: Literal["expert", "explored"]
+    checkpoint: str = Field(description="Digest of the scorer policy")
+    n: int = Field(description="Outcomes behind the mean; 0 where the turn ended the episode")
+    successes: int
+    reward: float = Field(description="Mean outcome, or the true outcome of a turn that ended the episode")
+    low: float = Field(description="Wilson 95 % interval, low end")
+    high: float = Field(description="Wilson 95 % interval, high end")
+    terminal: bool = Field(description="TRUE where the turn ended the episode: no rollouts")
+
+
+class DeviationRecord(Record):
+    """One comparison of an explored turn with the expert's, deviated or not."""
+
+    table: ClassVar[str] = "deviations"
+    key: ClassVar[tuple[str, ...]] = ("deviation_id",)
+    deviation_id: str
+    task_id: str
+    expert_trajectory_id: str
+    explored_trajectory_id: str
+    step_index: int = Field(description="0-based step of the explored turn")
+    expert_action: str
+    explored_action: str
+    reference_step_reward_id: str | None = Field(
+        None, description="r(s_{t-1}, a_t): the previous expert turn; NULL where filtered before any rollout"
+    )
+    expert_step_reward_id: str | None = Field(None, description="The expert turn at the same step (for D_s)")
+    explored_step_reward_id: str | None = None
+    reference_reward: float | None = None
+    explored_reward: float | None = None
+    gap: float | None = Field(None, description="explored_reward - reference_reward")
+    delta: float
+    preset: str
+    verdict: Literal["deviated", "not_deviated", "filtered"]
+    rule: str = Field(description="Why: the filter or the comparison that decided, in words")
+    selected: bool = Field(description="TRUE where this deviation goes on to calibration")
+
+
+class CalibrationRecord(Record):
+    """One attempt to repair a deviation, kept or rejected."""
+
+    table: ClassVar[str] = "calibrations"
+    key: ClassVar[tuple[str, ...]] = ("calibration_id",)
+    calibration_id: str
+    deviation_id: str
+    task_id: str
+    trajectory_id: str = Field(description="The executed calibrated (or rejected) trajectory")
+    reflector: str = Field(description="Who wrote the reflection, e.g. template")
+    reflection: str
+    required_action: str = Field(description="The expert action that the reflection leads to")
+    plan: Literal["expert_suffix", "expert_continuation", "planner"] = Field(
+        description="Where the repair's turns came from"
+    )
+    kept: bool
+    rejection: str | None = Field(None, description="Why it was not kept; NULL where it was")
+
+
+class TrainingExampleRecord(Record):
+    """One weighted example of a training set."""
+
+    table: ClassVar[str] = "training_examples"
+    key: ClassVar[tuple[str, ...]] = ("example_id",)
+    example_id: str
+    dataset: Literal["calibrated", "explored_success", "expert_suffix", "expert"]
+    task_id: str
+    trajectory_id: str = Field(description="Trajectory that is trained on")
+    target_from: int = Field(description="First step whose tokens are targets; earlier ones are context")
+    weight: float
+    distance: float | None = Field(None, description="nDTW(target, contrast)")
+    contrast_trajectory_id: str | None = None
+    calibration_id: str | None = None
+    deviation_id: str | None = None
+
+
+class CheckpointRecord(Record):
+    """One trained policy."""
+
+    table: ClassVar[str] = "checkpoints"
+    key: ClassVar[tuple[str, ...]] = ("digest",)
+    digest: str
+    path: str
+    parent: str | None = Field(None, description="Digest it was trained from; NULL where from scratch")
+    role: Literal["warmup", "trained"]
+    round: int
+    examples: int
+    steps: int
+    target_tokens: int
+    final_loss: float
+    losses: list[float] = Field(description="Training loss at each logged step")
+    parameters: int
+
+
+class EvaluationRecord(Record):
+    """One greedy test episode of a checkpoint."""
+
+    table: ClassVar[str] = "evaluations"
+    key: ClassVar[tuple[str, ...]] = ("evaluation_id",)
+    evaluation_id: str
+    checkpoint: str
+    role: Literal["warmup", "trained"]
+    split: Literal["validation", "seen", "unseen"]
+    start: Literal["task", "forced_deviation", "forced_control"] = Field(
+        description="From the task, after a forced deviated turn, or the same point without the deviation"
+    )
+    task_id: str
+    task_type: str
+    trajectory_id: str
+    success: bool
+    n_steps: int
+    invalid_actions: int
+    expert_steps: int | None = None
+
+
+RECORDS: tuple[type[Record], ...] = (
+    TaskRecord,
+    TrajectoryRecord,
+    StepRecord,
+    RolloutRecord,
+    StepRewardRecord,
+    DeviationRecord,
+    CalibrationRecord,
+    TrainingExampleRecord,
+    CheckpointRecord,
+    EvaluationRecord,
+)
