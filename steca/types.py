@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Origin = Literal["expert", "policy", "deviation", "repair"]
-"""Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated step,
-or the repair after it (the reflected turn and what follows)."""
+"""Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated
+step, or the repair after it (the reflected turn and what follows)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Trajectory:
     """An executed run of one task, whole from the first observation.
 
     `outcome` is the environment's reward at the end, in [0, 1]; `success` is outcome >= 1. `end` says why it
-    stopped. `prefix` counts the leading steps that were replayed rather than played by the subject of this run.
+    stopped. `prefix` counts the leading steps that were replayed rather than played by this run's subject.
     """
 
     task_id: str

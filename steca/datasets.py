@@ -1,0 +1,147 @@
+"""The data sets of reinforced training (method section 2.6).
+
+    set                context             target                          contrast
+    calibrated (D_c)   prefix + deviation  reflection and repair           the agent's continuation
+    explored_success   the task            a from-scratch explored success the expert's run
+    expert_suffix      expert prefix       the expert's suffix             the agent's suffix
+    expert             the task            a whole expert run              none: weight 1
+
+explored_success is D_e, expert_suffix is D_s; `expert` keeps plain demonstrations in the mix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from steca.calibration import Calibrated
+from steca.distance import ElementDistance, lexical_distance, ndtw
+from steca.exploration import Exploration
+from steca.rewards import TIE, StepReward
+from steca.types import Trajectory
+from steca.weights import Weighting, lowered_weight, raised_weight
+
+DatasetName = Literal["calibrated", "explored_success", "expert_suffix", "expert"]
+
+SUFFIX_MARGIN = 0.01
+"""D_s: by how much the expert turn's reward must exceed the explored turn's at the same step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Ids of the rows that a sample was made from."""
+
+    trajectory_id: str
+    contrast_trajectory_id: str | None = None
+    deviation_id: str | None = None
+    calibration_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSample:
+    """One weighted example. Steps before `target_from` are context; that step and all after it are targets.
+
+    `distance` is nDTW(target, contrast), None where there is no contrast.
+    Raises ValueError where no step would be a target, or a deviated turn would.
+    """
+
+    dataset: DatasetName
+    trajectory: Trajectory
+    target_from: int
+    contrast: tuple[str, ...]
+    weight: float
+    distance: float | None
+    sources: Sources
+
+    def __post_init__(self) -> None:
+        where = f"{self.dataset} sample of trajectory {self.sources.trajectory_id}"
+        if not 0 <= self.target_from < len(self.trajectory.steps):
+            raise ValueError(
+                f"{where}: target_from is {self.target_from} of {len(self.trajectory.steps)} steps: no target"
+            )
+        if any(step.origin == "deviation" for step in self.trajectory.steps[self.target_from :]):
+            raise ValueError(f"{where}: a deviated turn would be a target; set target_from after it")
+
+    @property
+    def targets(self) -> tuple[bool, ...]:
+        """For each step, whether its turn is a training target."""
+        return tuple(index >= self.target_from for index in range(len(self.trajectory.steps)))
+
+
+def calibrated_sample(
+    calibrated: Calibrated,
+    weighting: Weighting,
+    sources: Sources,
+    element: ElementDistance = lexical_distance,
+) -> TrainingSample:
+    """D_c. Raises ValueError where the agent never acted after the deviated turn: there is no contrast."""
+    distance = ndtw(calibrated.target_actions, calibrated.contrast, element)
+    weight = raised_weight(distance, weighting.lam)
+    return TrainingSample(
+        "calibrated",
+        calibrated.trajectory,
+        calibrated.target_from,
+        calibrated.contrast,
+        weight,
+        distance,
+        sources,
+    )
+
+
+def explored_success_sample(
+    exploration: Exploration,
+    weighting: Weighting,
+    sources: Sources,
+    element: ElementDistance = lexical_distance,
+) -> TrainingSample | None:
+    """D_e. None unless the run is from scratch (step 0), succeeded, and is near enough to the expert's."""
+    explored, contrast = exploration.explored, exploration.expert.actions
+    if exploration.step != 0 or not explored.success:
+        return None
+    distance = ndtw(explored.actions, contrast, element)
+    if not weighting.keeps_explored(distance):
+        return None
+    weight = lowered_weight(distance, weighting.lam)
+    return TrainingSample("explored_success", explored, 0, contrast, weight, distance, sources)
+
+
+def expert_suffix_sample(
+    exploration: Exploration,
+    expert: StepReward | None,
+    explored: StepReward | None,
+    weighting: Weighting,
+    sources: Sources,
+    element: ElementDistance = lexical_distance,
+) -> TrainingSample | None:
+    """D_s. None unless the explorer failed and, at the same step, r(a_{t+1}) > r(â_{t+1}) + 0.01.
+
+    At step 0 the failure alone decides, the whole expert run is the target, and no rewards are needed. Raises
+    ValueError where a reward is needed and missing. (The release compares only at steps 2 and up.)
+    """
+    if exploration.explored.success or not _expert_is_better(exploration, expert, explored):
+        return None
+    run, step, contrast = exploration.expert, exploration.step, exploration.agent_suffix
+    distance = ndtw(run.actions[step:], contrast, element)
+    weight = raised_weight(distance, weighting.lam)
+    return TrainingSample("expert_suffix", run, step, contrast, weight, distance, sources)
+
+
+def expert_sample(run: Trajectory, sources: Sources) -> TrainingSample:
+    """A whole expert run at weight 1. Raises ValueError where it did not succeed."""
+    if not run.success:
+        raise ValueError(f"expert run {sources.trajectory_id} has outcome {run.outcome}; leave it out")
+    return TrainingSample("expert", run, 0, (), 1.0, None, sources)
+
+
+def _expert_is_better(
+    exploration: Exploration, expert: StepReward | None, explored: StepReward | None
+) -> bool:
+    if exploration.step == 0:
+        return True
+    if expert is None or explored is None:
+        missing = "expert" if expert is None else "explored"
+        raise ValueError(
+            f"task {exploration.task_id}, step {exploration.step}: D_s needs the step reward of the {missing} "
+            "turn at this step; run its rollouts first"
+        )
+    return expert.mean - explored.mean > SUFFIX_MARGIN + TIE

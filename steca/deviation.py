@@ -1,0 +1,174 @@
+"""Deviation detection (method section 2.4): which explored turns are called deviated.
+
+Eq. 5: the explored turn â_{t+1} is deviated when
+
+    r(s_t, â_{t+1}) - r(s_{t-1}, a_t) < delta
+
+so it is compared with the **previous expert turn** a_t, not with the expert turn a_{t+1} at its own step.
+Indices are those of `steca.exploration`. What can be ruled out without rewards is ruled out by `prefilter`,
+before any rollout is spent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from steca.distance import ElementDistance, lexical_distance
+from steca.exploration import Exploration
+from steca.rewards import TIE, StepReward
+
+FilterReason = Literal["run succeeded", "step too early", "equal action", "too similar", "no continuation"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One explored turn that may be deviated. `step` = t, the number of expert turns before it."""
+
+    task_id: str
+    step: int
+    expert_action: str
+    explored_action: str
+    explored_success: bool
+    similarity: float  # 1 - element distance of the two actions, in [0, 1]
+    continues: bool  # whether the agent acted again after the explored turn
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One way to decide. The presets below are the published ones.
+
+    `strict`: gap < delta, else gap <= delta. `first_only`: only a task's first deviation is used. `min_step`:
+    the smallest t that can deviate. `max_similarity`: turns at least this similar to the expert's cannot.
+    Without `needs_rewards` every candidate that passes the filters is deviated: no rollouts.
+    Raises ValueError where rewards are needed at t = 0, which has no previous expert turn.
+    """
+
+    name: str
+    strict: bool = True
+    first_only: bool = True
+    require_failure: bool = True
+    min_step: int = 1
+    max_similarity: float | None = None
+    require_continuation: bool = False
+    delta: float = 0.0
+    needs_rewards: bool = True
+
+    def __post_init__(self) -> None:
+        if self.needs_rewards and self.min_step < 1:
+            raise ValueError(
+                f"rule {self.name}: min_step is {self.min_step}, but eq. 5 needs a previous expert turn; "
+                "use 1 or more"
+            )
+
+    @property
+    def comparison(self) -> str:
+        return "gap < delta" if self.strict else "gap <= delta"
+
+
+PRESETS = {
+    rule.name: rule
+    for rule in (
+        Rule("paper"),
+        Rule(
+            "release",
+            strict=False,
+            first_only=False,
+            min_step=2,
+            max_similarity=0.95,
+            require_continuation=True,
+        ),
+        # The control: the paper's candidates without the Monte-Carlo comparison.
+        Rule("first_failure", needs_rewards=False),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What was decided about one candidate. `rule` says why; `gap` is None where no rewards were compared."""
+
+    verdict: Literal["deviated", "not_deviated", "filtered"]
+    preset: str
+    rule: str
+    delta: float
+    gap: float | None = None
+
+
+def preset(name: str, delta: float = 0.0) -> Rule:
+    """The preset called `name`, with its threshold. Raises ValueError for an unknown name."""
+    if name not in PRESETS:
+        raise ValueError(f"no deviation preset is called {name!r}; known: {', '.join(PRESETS)}")
+    return replace(PRESETS[name], delta=delta)
+
+
+def candidate(exploration: Exploration, element: ElementDistance = lexical_distance) -> Candidate:
+    """What the rules look at, of one exploration."""
+    expert, explored = exploration.expert_action, exploration.explored_step.action
+    return Candidate(
+        task_id=exploration.task_id,
+        step=exploration.step,
+        expert_action=expert,
+        explored_action=explored,
+        explored_success=exploration.explored.success,
+        similarity=1.0 - element(expert, explored),
+        continues=bool(exploration.continuation),
+    )
+
+
+def prefilter(candidate: Candidate, rule: Rule) -> FilterReason | None:
+    """Why the candidate can never be used under this rule, whatever its rewards; None where it can."""
+    if rule.require_failure and candidate.explored_success:
+        return "run succeeded"
+    if candidate.step < rule.min_step:
+        return "step too early"
+    if candidate.explored_action.split() == candidate.expert_action.split():
+        return "equal action"
+    if rule.max_similarity is not None and candidate.similarity >= rule.max_similarity:
+        return "too similar"
+    if rule.require_continuation and not candidate.continues:
+        return "no continuation"
+    return None
+
+
+def decide(reference: StepReward, explored: StepReward, rule: Rule) -> Verdict:
+    """Eq. 5. `reference` is r(s_{t-1}, a_t) of the previous expert turn, `explored` is r(s_t, â_{t+1})."""
+    gap = explored.mean - reference.mean
+    deviated = gap < rule.delta - TIE if rule.strict else gap <= rule.delta + TIE
+    words = rule.comparison if deviated else f"not {rule.comparison}"
+    return Verdict("deviated" if deviated else "not_deviated", rule.name, words, rule.delta, gap)
+
+
+def judge(
+    candidate: Candidate, rule: Rule, reference: StepReward | None = None, explored: StepReward | None = None
+) -> Verdict:
+    """The whole decision: the filters, then eq. 5 where the rule needs rewards.
+
+    Raises ValueError where rewards are needed and one is missing: it is never assumed.
+    """
+    reason = prefilter(candidate, rule)
+    if reason is not None:
+        return Verdict("filtered", rule.name, reason, rule.delta)
+    if not rule.needs_rewards:
+        return Verdict("deviated", rule.name, "differs in a failed run", rule.delta)
+    if reference is None or explored is None:
+        missing = "previous expert turn" if reference is None else "explored turn"
+        raise ValueError(
+            f"task {candidate.task_id}, step {candidate.step}: rule {rule.name} needs the step reward of the "
+            f"{missing}; run its rollouts first"
+        )
+    return decide(reference, explored, rule)
+
+
+def select(verdicts: Iterable[tuple[Candidate, Verdict]], rule: Rule) -> list[Candidate]:
+    """The deviations that go on to calibration, in order of task and step: all of them, or (`first_only`) the
+    one with the smallest step of each task."""
+    deviated = [candidate for candidate, verdict in verdicts if verdict.verdict == "deviated"]
+    ordered = sorted(deviated, key=lambda candidate: (candidate.task_id, candidate.step))
+    if not rule.first_only:
+        return ordered
+    first: dict[str, Candidate] = {}
+    for found in ordered:
+        first.setdefault(found.task_id, found)
+    return list(first.values())

@@ -1,0 +1,61 @@
+"""Trajectory weights (method section 2.7).
+
+    weight(D_c) = weight(D_s) = 1 + lambda * nDTW(target, contrast)
+    weight(D_e) = max(0, 1 - lambda * nDTW(target, contrast))
+
+A repair or an expert suffix counts more the further it leads away from what the agent did; an explored
+success counts less the further it is from the expert.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+def raised_weight(distance: float, lam: float) -> float:
+    """1 + lambda * distance: the weight of D_c and D_s."""
+    return 1.0 + lam * distance
+
+
+def lowered_weight(distance: float, lam: float) -> float:
+    """max(0, 1 - lambda * distance): the weight of D_e."""
+    return max(0.0, 1.0 - lam * distance)
+
+
+@dataclass(frozen=True, slots=True)
+class Weighting:
+    """lambda >= 0, and the distance below which an explored success is kept (None: all are).
+
+    Raises ValueError for a negative lambda.
+    """
+
+    lam: float
+    explored_below: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.lam >= 0.0:
+            raise ValueError(f"lambda must be 0 or more; got {self.lam}")
+
+    def keeps_explored(self, distance: float) -> bool:
+        """Whether an explored success at this distance from the expert run stays in D_e."""
+        return self.explored_below is None or distance < self.explored_below
+
+
+RELEASED = {
+    "release-alfworld": Weighting(lam=0.01, explored_below=0.013),
+    "release-virtualhome": Weighting(lam=1.0, explored_below=1e-22),
+}
+"""What the authors' code uses; its thresholds go with its BERT element distance."""
+
+
+def weighting(name: str, lam: float) -> Weighting:
+    """The weighting called `name`: `distance` (lambda = `lam`, no filter), `none` (every weight is 1), or one
+    of RELEASED, which bring their own lambda. Raises ValueError for another name."""
+    if name == "distance":
+        return Weighting(lam)
+    if name == "none":
+        return Weighting(0.0)
+    if name not in RELEASED:
+        known = ", ".join(["distance", "none", *RELEASED])
+        raise ValueError(f"no weighting is called {name!r}; known: {known}")
+    return RELEASED[name]
