@@ -102,6 +102,9 @@ class RewardsConfig(Section):
 
     model_config = ConfigDict(title="Step rewards")
     rollouts: Positive = Field(5, description="N: rollouts for each step reward.")
+    candidates: Positive | None = Field(
+        None, description="Score at most this many explored turns of a task, the earliest; empty: all."
+    )
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
 
@@ -115,6 +118,9 @@ class DeviationConfig(Section):
         description="paper: strict <, first only; release: the authors' code; first_failure: no rewards.",
     )
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
+    outcome: Literal["success", "progress"] = Field(
+        "success", description="progress: the share of the goal's conditions that a rollout reached."
+    )
 
 
 class CalibrationConfig(Section):

@@ -107,6 +107,7 @@ class StepRewardRecord(Record):
     n: int = Field(description="Outcomes behind the mean; 0 where the turn ended the episode")
     successes: int
     reward: float = Field(description="Mean outcome, or the true outcome of a turn that ended the episode")
+    progress: float = Field(description="Mean share of the goal's conditions reached by the rollouts")
     low: float = Field(description="Wilson 95 % interval, low end")
     high: float = Field(description="Wilson 95 % interval, high end")
     terminal: bool = Field(description="TRUE where the turn ended the episode: no rollouts")
@@ -134,6 +135,7 @@ class DeviationRecord(Record):
     gap: float | None = Field(None, description="explored_reward - reference_reward")
     delta: float
     preset: str
+    outcome: Literal["success", "progress"] = Field(description="Which mean of the rollouts was compared")
     verdict: Literal["deviated", "not_deviated", "filtered"]
     rule: str = Field(description="Why: the filter or the comparison that decided, in words")
     selected: bool = Field(description="TRUE where this deviation goes on to calibration")

@@ -1,0 +1,145 @@
+"""Stage train, before the training: the weighted examples of D_c, D_e, D_s and the expert runs (section 2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from configs.schema import DatasetConfig, DeviationConfig
+from models.prompts import Style, messages
+from models.training import Example
+from rollouts.deciding import comparisons
+from rollouts.rows import Stored, demonstrations, explorations, of_type, stored
+from steca.calibration import Calibrated
+from steca.datasets import (
+    Sources,
+    TrainingSample,
+    calibrated_sample,
+    expert_sample,
+    expert_suffix_sample,
+    explored_success_sample,
+)
+from steca.exploration import Exploration
+from steca.weights import Weighting, weighting
+from storage.ids import content_id
+from storage.records import CalibrationRecord, DeviationRecord, Record, TrainingExampleRecord
+
+
+def assemble(
+    records: Sequence[Record],
+    demonstrated: Sequence[Record],
+    datasets: DatasetConfig,
+    deviation: DeviationConfig,
+) -> list[TrainingExampleRecord]:
+    """The training set of one round. `records` hold the explored tasks' evidence (demonstrations, explorations,
+    rewards, deviations, calibrations); `demonstrated` the expert runs that warmed the policy up."""
+    rule = weighting(datasets.weighting, datasets.lam)
+    samples: list[TrainingSample] = []
+    if datasets.calibrated:
+        samples += _calibrated(records, rule)
+    if datasets.explored_successes:
+        samples += _explored_successes(records, rule)
+    if datasets.expert_suffixes:
+        samples += _expert_suffixes(records, rule, deviation)
+    if datasets.expert_runs:
+        samples += _experts(demonstrated)
+    if datasets.explored_expert_runs:
+        samples += _experts(records)
+    unique = {(s.sources.trajectory_id, s.target_from): s for s in reversed(samples)}
+    return [_row(sample) for sample in reversed(unique.values())]
+
+
+def _calibrated(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
+    runs = {run.id: run for run in stored(records)}
+    deviations = {row.deviation_id: row for row in of_type(records, DeviationRecord)}
+    for row in of_type(records, CalibrationRecord):
+        if not row.kept:
+            continue
+        deviation = deviations[row.deviation_id]
+        explored = runs[deviation.explored_trajectory_id].trajectory
+        contrast = explored.actions[deviation.step_index + 1 :]
+        calibrated = Calibrated(runs[row.trajectory_id].trajectory, deviation.step_index, contrast)
+        sources = Sources(
+            row.trajectory_id, deviation.explored_trajectory_id, row.deviation_id, row.calibration_id
+        )
+        if contrast:
+            yield calibrated_sample(calibrated, rule, sources)
+        else:  # the deviated turn was the agent's last: nothing to be distant from, so the plain weight
+            yield TrainingSample(
+                "calibrated", calibrated.trajectory, calibrated.target_from, (), 1.0, None, sources
+            )
+
+
+def _explored_successes(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
+    runs = explorations(records)
+    for demo in demonstrations(records):
+        run = runs.get(demo.task.task_id, {}).get(0)
+        if run:
+            exploration = Exploration(demo.expert.trajectory, run.trajectory, 0)
+            sample = explored_success_sample(exploration, rule, Sources(run.id, demo.expert.id))
+            if sample:
+                yield sample
+
+
+def _expert_suffixes(
+    records: Sequence[Record], rule: Weighting, deviation: DeviationConfig
+) -> Iterator[TrainingSample]:
+    for found in comparisons(records, deviation.outcome):
+        scored = found.same_step is not None and found.reward is not None
+        if found.exploration.step and not scored:
+            continue  # no evidence at this step, so nothing says that the expert's turn is better
+        sample = expert_suffix_sample(
+            found.exploration,
+            found.same_step.value if found.same_step else None,
+            found.reward.value if found.reward else None,
+            rule,
+            Sources(found.expert.id, found.explored.id),
+        )
+        if sample:
+            yield sample
+
+
+def _experts(records: Sequence[Record]) -> Iterator[TrainingSample]:
+    for demo in demonstrations(records):
+        yield expert_sample(demo.expert.trajectory, Sources(demo.expert.id))
+
+
+def _row(sample: TrainingSample) -> TrainingExampleRecord:
+    sources = sample.sources
+    return TrainingExampleRecord(
+        example_id=content_id(
+            "example", sample.dataset, sources.trajectory_id, sample.target_from, sample.weight
+        ),
+        dataset=sample.dataset,
+        task_id=sample.trajectory.task_id,
+        trajectory_id=sources.trajectory_id,
+        target_from=sample.target_from,
+        weight=sample.weight,
+        distance=sample.distance,
+        contrast_trajectory_id=sources.contrast_trajectory_id,
+        calibration_id=sources.calibration_id,
+        deviation_id=sources.deviation_id,
+    )
+
+
+def warmup_examples(records: Sequence[Record], style: Style) -> list[Example]:
+    """The warm-up's examples: whole expert runs at weight 1."""
+    return [_example(demo.expert, 0, 1.0, style) for demo in demonstrations(records)]
+
+
+def training_inputs(
+    rows: Sequence[TrainingExampleRecord], records: Sequence[Record], style: Style
+) -> list[Example]:
+    """The trainer's examples for rows of `training_examples`; `records` hold their trajectories."""
+    runs = {run.id: run for run in stored(records)}
+    return [_example(runs[row.trajectory_id], row.target_from, row.weight, style) for row in rows]
+
+
+def _example(run: Stored, target_from: int, weight: float, style: Style) -> Example:
+    trajectory = run.trajectory
+    said = messages(trajectory.first_observation, trajectory.steps, style)
+    return Example(
+        name=run.id,
+        messages=said,
+        targets=[index >= target_from for index in range(len(trajectory.steps))],
+        weight=weight,
+    )

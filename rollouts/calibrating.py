@@ -1,0 +1,137 @@
+"""Stage calibrate: reflect on every selected deviation, and prove the repair by executing it (method section 2.5).
+
+Plans are tried in order until one executes to success: the expert's own remaining turns, the exploring expert
+from the deviated history, the planner. What was executed is stored, kept or rejected with the reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from configs.schema import FactoryConfig
+from environments.base import Environment, World
+from models.reflector import ReflectionRequest, Reflector
+from rollouts.demonstrating import continue_expert
+from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute
+from rollouts.rows import Demonstration, demonstrations, of_type, stored, trajectory_records
+from steca.calibration import Rejection, assemble, rejection
+from steca.exploration import Exploration
+from storage.ids import content_id
+from storage.records import CalibrationRecord, DeviationRecord, Record
+
+Plan = Literal["expert_suffix", "expert_continuation", "planner"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One executed plan, and why it cannot be kept (None where it can)."""
+
+    plan: Plan
+    played: Played
+    refused: Rejection | None
+
+
+def calibrate(
+    world: World,
+    reflector: Reflector,
+    records: Sequence[Record],
+    config: FactoryConfig,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Rows of the calibrations of all selected deviations, and of the trajectories that they executed."""
+    environment = world.environment()
+    wrapping = Wrapping(config.environment)
+    demos = {demo.task.task_id: demo for demo in demonstrations(records)}
+    runs = {run.id: run.trajectory for run in stored(records)}
+    chosen = [row for row in of_type(records, DeviationRecord) if row.selected]
+    out: list[Record] = []
+    for number, deviation in enumerate(chosen):
+        demo = demos[deviation.task_id]
+        exploration = Exploration(
+            demo.expert.trajectory, runs[deviation.explored_trajectory_id], deviation.step_index
+        )
+        attempt = best_attempt(environment, demo, exploration, wrapping, config.calibration.replan)
+        out += _rows(deviation, demo, exploration, attempt, reflector)
+        if progress:
+            progress(number + 1, len(chosen))
+    return out
+
+
+def best_attempt(
+    environment: Environment, demo: Demonstration, exploration: Exploration, wrapping: Wrapping, replan: bool
+) -> Attempt:
+    """The first plan that executes to success, else the last one that was tried."""
+    start = beginning(environment, demo.task)
+    context = [step.text for step in (*exploration.prefix, exploration.explored_step)]
+    deviated = execute(environment, start, context, "expert", wrapping)[-1]
+    attempt = Attempt("expert_suffix", deviated, rejection(exploration, deviated.trajectory))
+    if deviated.trajectory.end != "running":
+        return attempt
+    for plan, run in _plans(environment, deviated.resume(demo.task), exploration, wrapping, replan):
+        played = run() or deviated
+        attempt = Attempt(plan, played, _refused(exploration, played, deviated))
+        if attempt.refused is None:
+            break
+    return attempt
+
+
+def _refused(exploration: Exploration, played: Played, deviated: Played) -> Rejection | None:
+    if played is deviated:
+        return Rejection("no_plan", "the expert knows no way on from the deviated state")
+    return rejection(exploration, played.trajectory)
+
+
+def _plans(
+    environment: Environment, start: Start, exploration: Exploration, wrapping: Wrapping, replan: bool
+) -> Iterator[tuple[Plan, Callable[[], Played | None]]]:
+    def written(texts: Sequence[str]) -> Played | None:
+        return execute(environment, start, texts, "repair", wrapping)[-1] if texts else None
+
+    def planned() -> Played | None:
+        environment.restore(start.snapshot)
+        return written([turn.text for turn in environment.plan_repair() or ()])
+
+    yield "expert_suffix", lambda: written([turn.text for turn in exploration.expert_suffix])
+    if replan:
+        yield "expert_continuation", lambda: continue_expert(environment, start, wrapping)
+        yield "planner", planned
+
+
+def _rows(
+    deviation: DeviationRecord,
+    demo: Demonstration,
+    exploration: Exploration,
+    attempt: Attempt,
+    reflector: Reflector,
+) -> list[Record]:
+    reflection, label, required = "", reflector.label, ""
+    played = attempt.played.with_prefix(exploration.step + 1)
+    repair = played.trajectory.steps[exploration.step + 1 :]
+    if repair:
+        required = repair[0].action
+    if attempt.refused is None:
+        request = ReflectionRequest(
+            instruction=demo.task.instruction,
+            first_observation=demo.expert.trajectory.first_observation,
+            steps=played.trajectory.steps[: exploration.step + 1],
+            required_action=required,
+        )
+        reflection = reflector.reflect(request).thought
+        played = replace(played, trajectory=assemble(exploration, played.trajectory, reflection).trajectory)
+    kept = attempt.refused is None
+    trajectory_id, rows = trajectory_records(played, "calibrated" if kept else "rejected_repair", None)
+    head = CalibrationRecord(
+        calibration_id=content_id("calibration", deviation.deviation_id, trajectory_id, label),
+        deviation_id=deviation.deviation_id,
+        task_id=deviation.task_id,
+        trajectory_id=trajectory_id,
+        reflector=label,
+        reflection=reflection,
+        required_action=required,
+        plan=attempt.plan,
+        kept=kept,
+        rejection=f"{attempt.refused.reason}: {attempt.refused.detail}" if attempt.refused else None,
+    )
+    return [head, *rows]

@@ -1,0 +1,197 @@
+"""The seam between worlds and policies: "play these episodes from these starts".
+
+All episodes advance in lockstep: one call of the policy writes a turn for every running episode, the world
+answers each, finished episodes make room for waiting ones. Rollouts start from an environment snapshot, never
+from a replay. The result of an episode depends on its start and its seed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from configs.schema import EnvironmentConfig
+from environments.base import Environment, StepResult, Task, World
+from models.policy import Generation, Policy, Sampling
+from models.prompts import Style, messages
+from steca.types import Origin, Step, Trajectory
+from storage.ids import content_id
+
+Progress = Callable[[int, int], None]
+End = Literal["done", "step_cap", "invalid_streak", "running"]
+RUNNING_EPISODES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A point to play on from: the executed steps and the world's state after them."""
+
+    task: Task
+    first_observation: str
+    steps: tuple[Step, ...]
+    snapshot: object
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A trajectory with the world's state at its end, and the share of the goal reached there."""
+
+    trajectory: Trajectory
+    progress: float
+    snapshot: object
+
+    def resume(self, task: Task, seed: int = 0) -> Start:
+        """This trajectory's end as a start to play on from."""
+        return Start(task, self.trajectory.first_observation, self.trajectory.steps, self.snapshot, seed)
+
+    def with_prefix(self, steps: int) -> Played:
+        """The same run, counting its first `steps` steps as replayed."""
+        return replace(self, trajectory=replace(self.trajectory, prefix=steps))
+
+
+@dataclass(frozen=True, slots=True)
+class Wrapping:
+    """How an episode is wrapped: the caps, the prompt style, and (for one-turn probes) how many turns to play."""
+
+    environment: EnvironmentConfig
+    style: Style = "plain"
+    turns: int | None = None
+
+
+def seed_of(*parts: object) -> int:
+    """A 63-bit seed from whatever identifies a random stream."""
+    return int(content_id("seed", *parts), 16) % (1 << 63)
+
+
+def end_of(steps: Sequence[Step], done: bool, wrapping: Wrapping) -> End:
+    """Why an episode with these steps is over, or "running"."""
+    if done:
+        return "done"
+    streak = wrapping.environment.invalid_streak
+    if len(steps) >= streak and not any(step.valid for step in steps[-streak:]):
+        return "invalid_streak"
+    if len(steps) >= wrapping.environment.step_cap:
+        return "step_cap"
+    return "running"
+
+
+def execute(
+    environment: Environment, start: Start, texts: Sequence[str], origin: Origin, wrapping: Wrapping
+) -> list[Played]:
+    """Play given turns (their whole texts) from a start; one `Played` after each turn, up to the end of the episode (prefix 0)."""
+    environment.restore(start.snapshot)
+    steps, played = start.steps, []
+    for text in texts:
+        result = environment.step(text)
+        steps = (*steps, _step(text, result, origin))
+        end = end_of(steps, result.done, wrapping)
+        trajectory = Trajectory(start.task.task_id, start.first_observation, steps, result.reward, end)
+        played.append(Played(trajectory, environment.progress(), environment.snapshot()))
+        if end != "running":
+            break
+    return played
+
+
+def beginning(environment: Environment, task: Task, seed: int = 0) -> Start:
+    """The start of a task from scratch."""
+    observation = environment.reset(task)
+    return Start(task, observation, (), environment.snapshot(), seed)
+
+
+def play(
+    world: World,
+    policy: Policy,
+    starts: Sequence[Start],
+    sampling: Sampling,
+    wrapping: Wrapping,
+    progress: Progress | None = None,
+) -> list[Played]:
+    """Let the policy play every start to its end. Turn t of an episode is sampled with seed_of(start.seed, t)."""
+    environment = world.environment()
+    waiting = list(range(len(starts)))[::-1]
+    running: list[_Episode] = []
+    results: dict[int, Played] = {}
+    while waiting or running:
+        while waiting and len(running) < RUNNING_EPISODES:
+            index = waiting.pop()
+            running.append(_Episode(index, starts[index], list(starts[index].steps), starts[index].snapshot))
+        _advance(environment, policy, running, sampling, wrapping)
+        for episode in running:
+            if episode.end != "running" or episode.turns == wrapping.turns:
+                results[episode.index] = episode.finished()
+        running = [episode for episode in running if episode.index not in results]
+        if progress:
+            progress(len(results), len(starts))
+    return [results[index] for index in range(len(starts))]
+
+
+@dataclass(slots=True)
+class _Episode:
+    index: int
+    start: Start
+    steps: list[Step]
+    snapshot: object
+    outcome: float = 0.0
+    progress: float = 0.0
+    end: End = "running"
+    turns: int = field(default=0)
+
+    def finished(self) -> Played:
+        start = self.start
+        trajectory = Trajectory(
+            start.task.task_id,
+            start.first_observation,
+            tuple(self.steps),
+            self.outcome,
+            self.end,
+            len(start.steps),
+        )
+        return Played(trajectory, self.progress, self.snapshot)
+
+
+def _advance(
+    environment: Environment,
+    policy: Policy,
+    running: Sequence[_Episode],
+    sampling: Sampling,
+    wrapping: Wrapping,
+) -> None:
+    histories = [messages(e.start.first_observation, e.steps, wrapping.style) for e in running]
+    seeds = [_turn_seed(e.start.seed, len(e.steps)) for e in running]
+    for episode, generation in zip(running, policy.act(histories, seeds, sampling), strict=True):
+        environment.restore(episode.snapshot)
+        result = environment.step(generation.text)
+        episode.steps.append(_step(generation.text, result, "policy", generation))
+        episode.turns += 1
+        episode.outcome = result.reward
+        episode.end = end_of(episode.steps, result.done, wrapping)
+        episode.snapshot = environment.snapshot()
+        if episode.end != "running" or episode.turns == wrapping.turns:
+            episode.progress = environment.progress()
+
+
+def _turn_seed(seed: int, turn: int) -> int:
+    # splitmix64: one cheap, well-mixed stream a turn; hashing JSON for every turn would cost more than the world
+    value = (seed + 0x9E3779B97F4A7C15 * (turn + 1)) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
+    return value ^ (value >> 31)
+
+
+def _step(text: str, result: StepResult, origin: Origin, generation: Generation | None = None) -> Step:
+    return Step(
+        text,
+        result.thought,
+        result.action,
+        result.observation,
+        result.valid,
+        origin,
+        generation.tokens if generation else 0,
+    )
+
+
+def as_origin(steps: Sequence[Step], origin: Origin) -> tuple[Step, ...]:
+    """The same steps, with another author on record."""
+    return tuple(replace(step, origin=origin) for step in steps)

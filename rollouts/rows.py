@@ -1,0 +1,125 @@
+"""Between executed trajectories and the store's rows, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeVar
+
+from environments.base import Task
+from rollouts.play import Played
+from steca.types import Step, Trajectory
+from storage.ids import content_id
+from storage.records import Record, StepRecord, TaskRecord, TrajectoryRecord
+
+Kind = Literal["expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"]
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A trajectory of the store: its row and its steps."""
+
+    record: TrajectoryRecord
+    trajectory: Trajectory
+
+    @property
+    def id(self) -> str:
+        return self.record.trajectory_id
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """A task with the expert's run of it."""
+
+    task: Task
+    expert: Stored
+
+
+def trajectory_id(trajectory: Trajectory, kind: Kind, checkpoint: str | None) -> str:
+    """Content address: the same run by the same policy is the same row."""
+    said = [(step.text, step.observation) for step in trajectory.steps]
+    return content_id("trajectory", trajectory.task_id, kind, checkpoint, trajectory.prefix, said)
+
+
+def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tuple[str, list[Record]]:
+    """The rows of one trajectory, and its id."""
+    trajectory = played.trajectory
+    identity = trajectory_id(trajectory, kind, checkpoint)
+    head = TrajectoryRecord(
+        trajectory_id=identity,
+        task_id=trajectory.task_id,
+        kind=kind,
+        checkpoint=checkpoint,
+        prefix_steps=trajectory.prefix,
+        first_observation=trajectory.first_observation,
+        n_steps=len(trajectory.steps),
+        outcome=trajectory.outcome,
+        success=trajectory.success,
+        end_reason=trajectory.end,
+        invalid_actions=sum(not step.valid for step in trajectory.steps),
+        progress=played.progress,
+    )
+    return identity, [head, *(_step_record(identity, i, s) for i, s in enumerate(trajectory.steps))]
+
+
+def _step_record(identity: str, index: int, step: Step) -> StepRecord:
+    return StepRecord(
+        trajectory_id=identity,
+        step_index=index,
+        origin=step.origin,
+        text=step.text,
+        thought=step.thought,
+        action=step.action,
+        observation=step.observation,
+        valid=step.valid,
+        tokens=step.tokens,
+    )
+
+
+def of_type(records: Iterable[Record], record_type: type[R]) -> list[R]:
+    """The records of one table, in order."""
+    return [record for record in records if isinstance(record, record_type)]
+
+
+def stored(records: Sequence[Record]) -> list[Stored]:
+    """Every trajectory among the records, whole."""
+    steps: dict[str, list[StepRecord]] = {}
+    for step in of_type(records, StepRecord):
+        steps.setdefault(step.trajectory_id, []).append(step)
+    return [Stored(head, _trajectory(head, steps)) for head in of_type(records, TrajectoryRecord)]
+
+
+def _trajectory(head: TrajectoryRecord, steps: dict[str, list[StepRecord]]) -> Trajectory:
+    rows = sorted(steps.get(head.trajectory_id, []), key=lambda step: step.step_index)
+    return Trajectory(
+        head.task_id,
+        head.first_observation,
+        tuple(Step(s.text, s.thought, s.action, s.observation, s.valid, s.origin, s.tokens) for s in rows),
+        head.outcome,
+        head.end_reason,  # type: ignore[arg-type]
+        head.prefix_steps,
+    )
+
+
+def task_of(record: TaskRecord) -> Task:
+    """The task that a row describes."""
+    return Task(
+        record.task_id, record.world, record.split, record.task_type, record.instruction, record.payload
+    )
+
+
+def demonstrations(records: Sequence[Record]) -> list[Demonstration]:
+    """Tasks with a successful expert run, in the order of their rows."""
+    experts = {s.record.task_id: s for s in stored(records) if s.record.kind == "expert" and s.record.success}
+    tasks = (task_of(record) for record in of_type(records, TaskRecord))
+    return [Demonstration(task, experts[task.task_id]) for task in tasks if task.task_id in experts]
+
+
+def explorations(records: Sequence[Record]) -> dict[str, dict[int, Stored]]:
+    """task id -> number of replayed expert turns j -> the run explored from there."""
+    runs: dict[str, dict[int, Stored]] = {}
+    for run in stored(records):
+        if run.record.kind == "explored":
+            runs.setdefault(run.record.task_id, {})[run.record.prefix_steps] = run
+    return runs
