@@ -80,7 +80,7 @@ def end_of(steps: Sequence[Step], done: bool, wrapping: Wrapping) -> End:
 def execute(
     environment: Environment, start: Start, texts: Sequence[str], origin: Origin, wrapping: Wrapping
 ) -> list[Played]:
-    """Play given turns (their whole texts) from a start; one `Played` after each turn, up to the end of the episode (prefix 0)."""
+    """Play given turns (whole texts) from a start: one `Played` (prefix 0) a turn, up to the episode's end."""
     environment.restore(start.snapshot)
     steps, played = start.steps, []
     for text in texts:

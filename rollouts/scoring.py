@@ -2,8 +2,8 @@
 
 What is scored does not depend on the deviation rule: every explored run from prefix j >= 1 that failed and
 whose first action differs from the expert's (no rule could ever use another), the earliest `rewards.candidates`
-of a task. Another threshold or preset is then decided from the stored rollouts. The value of an expert turn is shared by the two
-comparisons that need it.
+of a task. Another threshold or preset is then decided from the stored rollouts. The value of an expert turn is
+shared by the two comparisons that need it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Literal
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.policy import Policy, Sampling
-from rollouts.play import Played, Progress, Start, Wrapping, execute, play, seed_of
 from rollouts.exploring import prefix_starts
+from rollouts.play import Played, Progress, Start, Wrapping, execute, play, seed_of
 from rollouts.rows import Demonstration, Stored, demonstrations, explorations
 from steca.rewards import wilson_interval
 from storage.ids import content_id
