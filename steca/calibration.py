@@ -42,8 +42,8 @@ class Calibrated:
     """A calibrated trajectory, really executed to success.
 
     `trajectory` holds `deviated` expert steps, then the deviated step (index `deviated`), then the repair.
-    Only the repair is a training target. `contrast` holds the agent's own actions after the deviated turn, for
-    the distance.
+    Only the repair is a training target. `contrast` holds the agent's own actions after the deviated turn,
+    for the distance.
     Raises ValueError where the origins are in another order, the repair is empty, or the run failed.
     """
 
@@ -58,7 +58,8 @@ class Calibrated:
         expected = ["expert"] * self.deviated + ["deviation"] + ["repair"] * repair
         if repair < 1 or origins != expected:
             raise ValueError(
-                f"{where}: its steps must be {self.deviated} expert, 1 deviation, then the repair; got {origins}"
+                f"{where}: its steps must be {self.deviated} expert, 1 deviation, then the repair; "
+                f"got {origins}"
             )
         if not self.trajectory.success:
             raise ValueError(f"{where}: its outcome is {self.trajectory.outcome}; only successes are kept")

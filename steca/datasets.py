@@ -141,7 +141,7 @@ def _expert_is_better(
     if expert is None or explored is None:
         missing = "expert" if expert is None else "explored"
         raise ValueError(
-            f"task {exploration.task_id}, step {exploration.step}: D_s needs the step reward of the {missing} "
-            "turn at this step; run its rollouts first"
+            f"task {exploration.task_id}, step {exploration.step}: D_s needs the step reward of the "
+            f"{missing} turn at this step; run its rollouts first"
         )
     return expert.mean - explored.mean > SUFFIX_MARGIN + TIE

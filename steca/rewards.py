@@ -18,7 +18,7 @@ TIE = 1e-9
 def step_reward(outcomes: Sequence[float]) -> float:
     """r(s_t, a_t): the mean of the rollouts' outcomes, each in [0, 1].
 
-    Raises ValueError where there is no outcome, or one lies outside [0, 1]: a missing reward is never guessed.
+    Raises ValueError where there is no outcome, or one lies outside [0, 1]: none is ever guessed.
     """
     if not outcomes:
         raise ValueError("a step reward needs at least one outcome; got none: run its rollouts first")
