@@ -1,0 +1,63 @@
+"""What a task asks for, read from its visible instruction."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["put", "light", "clean", "heat", "cool", "two"]
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """`thing` and `target` are type names as the text shows them ("mug", "cabinet"); for `light` the target is the
+    lamp. `sliced` where the thing has to be sliced first."""
+
+    kind: Kind
+    thing: str
+    target: str
+    sliced: bool = False
+
+    @property
+    def appliance(self) -> str | None:
+        """The receptacle type that the treatment needs."""
+        return {"clean": "sinkbasin", "heat": "microwave", "cool": "fridge"}.get(self.kind)
+
+    @property
+    def condition(self) -> str | None:
+        """The word for the state that the treatment leaves the thing in."""
+        return {"clean": "clean", "heat": "hot", "cool": "cool"}.get(self.kind)
+
+
+_THING = r"(?:some |an? |the )?(?P<state>clean |hot |cool )?(?P<sliced>sliced )?(?P<thing>[a-z]+)"
+_TARGET = r"(?:an? |the )?(?P<target>[a-z]+)"
+_FORMS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
+    (re.compile(form), kind)
+    for form, kind in (
+        (rf"(?:look at|examine) {_THING} (?:under|with) {_TARGET}", "light"),
+        (rf"find two {_THING} and put them (?:in|on) {_TARGET}", "two"),
+        (rf"put two {_THING} (?:in|on) {_TARGET}", "two"),
+        (rf"clean {_THING} and put it (?:in|on) {_TARGET}", "clean"),
+        (rf"heat {_THING} and put it (?:in|on) {_TARGET}", "heat"),
+        (rf"cool {_THING} and put it (?:in|on) {_TARGET}", "cool"),
+        (rf"put {_THING} (?:in|on) {_TARGET}", "put"),
+    )
+)
+_STATES: dict[str, Kind] = {"clean ": "clean", "hot ": "heat", "cool ": "cool"}
+
+
+def read_aim(text: str) -> Aim | None:
+    """The aim of an instruction, or of a first observation that ends with one. None where it has no known form."""
+    instruction = text.rpartition("Your task is to:")[2].strip().lower()
+    for pattern, kind in _FORMS:
+        found = pattern.match(instruction)
+        if found:
+            kind = _STATES.get(found["state"] or "", kind)
+            return Aim(kind, found["thing"], found["target"], bool(found["sliced"]))
+    return None
+
+
+def kind_of(entity: str) -> str:
+    """The type of a numbered entity: "mug 2" -> "mug"."""
+    return entity.rpartition(" ")[0]

@@ -1,0 +1,99 @@
+"""The wording of every thought about a household task: one short function for each thing there is to say.
+
+A thought names what the decision rests on right before the decision, in fixed wording ("Looking for a mug: none on
+shelf 2, next cabinet 1."): a small policy copies rather than composes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from environments.alfworld.catalog import openable
+
+
+def a(kind: str) -> str:
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
+def at(place: str) -> str:
+    return f"{'in' if openable(place) else 'on'} {place}"
+
+
+def search_plan(kind: str, places: Sequence[str]) -> str:
+    return f"I need {a(kind)}. I search {', next '.join(places)}."
+
+
+def not_here(kind: str, here: str | None, then: str) -> str:
+    seen = f": none {at(here)}" if here else ""
+    return f"Looking for {a(kind)}{seen}, next {then}."
+
+
+def found(thing: str, kind: str) -> str:
+    return f"Looking for {a(kind)}: {thing} is here. I take it."
+
+
+def recalled(thing: str, kind: str, place: str) -> str:
+    return f"I need {a(kind)}. I saw {thing} {at(place)}. I go there."
+
+
+def shut(place: str) -> str:
+    return f"The {place} is closed. I open it."
+
+
+def close(place: str) -> str:
+    return f"I am done with {place}. I close it."
+
+
+def treat_there(thing: str, condition: str, appliance: str) -> str:
+    return f"I have {thing}. It must be {condition}. I go to {appliance}."
+
+
+def treat_here(thing: str, condition: str, appliance: str) -> str:
+    return f"I have {thing} at {appliance}. I make it {condition}."
+
+
+def deliver(thing: str, condition: str | None, place: str) -> str:
+    state = f"{thing} is {condition}" if condition else f"I have {thing}"
+    return f"{state}. It belongs {at(place)}. I go there."
+
+
+def set_down(thing: str, place: str) -> str:
+    return f"I have {thing} at {place}. I put it there."
+
+
+def put_away(thing: str, kind: str, place: str) -> str:
+    return f"I have {thing}, but I need {a(kind)}. I put it {at(place)}."
+
+
+def carry_away(thing: str, kind: str, place: str) -> str:
+    return f"I have {thing}, but I need {a(kind)}. I bring it to {place}."
+
+
+def to_light(thing: str, lamp: str, place: str) -> str:
+    return f"I have {thing}. I saw {lamp} {at(place)}. I go there."
+
+
+def light(thing: str | None, lamp: str) -> str:
+    return f"I have {thing} and {lamp} is here. I use it." if thing else f"{lamp} is here. I use it."
+
+
+def look_closer(place: str) -> str:
+    return f"I am beside {place}. I examine it."
+
+
+def plainly(action: str) -> str:
+    return f"My next step is: {action}."
+
+
+FAILED = "That did nothing."
+
+WORDS = sorted(
+    set(
+        "Thought Action Nothing happens happened That did nothing I need a an search next Looking for none on in is"
+        " here take it saw go there The closed open am done with close have It must be to at make clean hot cool"
+        " belongs put but bring and use beside examine My step heat cool look under the some two find them task You"
+        " arrive turn off using pick up from see you In On are carrying not anything facing Next room middle of"
+        " Looking quickly around Your examined inventory light sliced slice".split()
+    )
+)
+"""The words that instructions, answers and thoughts are made of, entity names apart."""
