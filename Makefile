@@ -1,0 +1,51 @@
+# The two commands of the README are `make run` and `make test`; both make the environment that they need.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+export DO_NOT_TRACK = 1
+export PREFECT_SERVER_ANALYTICS_ENABLED = false
+
+.PHONY: run test lint serve parity parity-official benchmarks learning clean help
+
+help:  ## What there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $(STAMP)
+
+run: $(STAMP)  ## The quick start: the whole factory on generated games, under 10 minutes on 2 cores
+	$(BIN)/steca run --config configs/quickstart.yaml
+
+test: $(STAMP) lint  ## Lint, types and the everyday tests
+	$(BIN)/pytest -m "not slow"
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+serve: $(STAMP)  ## Prefect server with one deployment a stage
+	$(BIN)/steca serve
+
+parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare every observation
+	$(BIN)/python -m benchmarks.parity
+
+parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (installs the extra `alfworld`)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
+	$(BIN)/pytest -m slow tests/parity
+
+learning: $(STAMP)  ## The learning benchmark: STeCa beside its controls, several seeds (about an hour)
+	$(BIN)/python -m benchmarks.learning
+
+benchmarks: $(STAMP)  ## The speed benchmarks
+	$(BIN)/python -m benchmarks.environment
+	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.store
+
+clean:  ## Remove the environment; data/ is left alone
+	rm -rf $(VENV) *.egg-info
