@@ -45,9 +45,7 @@ class Policy(Protocol):
         """SHA-256 over the checkpoint's files: what every row that this policy produced refers to."""
         ...
 
-    def act(
-        self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling
-    ) -> list[Generation]:
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
         """The next turn for each history (each ends with a user message). Result i depends on (histories[i],
         seeds[i], sampling) alone, not on what shares the batch. Raises PolicyFault."""
         ...

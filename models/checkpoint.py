@@ -1,0 +1,118 @@
+"""Content-addressed checkpoints: Hugging Face folders named by the digest of what is in them.
+
+A checkpoint is written into a temporary folder beside its place and moved there in one step, so a folder under
+its final name is always whole. `manifest.json` (provenance) is no part of the digest: the same weights and
+tokenizer are the same policy, whoever trained them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils.logging import disable_progress_bar
+
+from models.policy import PolicyFault
+
+MANIFEST = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointRef:
+    """Where a checkpoint lies, and the SHA-256 (hex) that its files must have."""
+
+    path: Path
+    digest: str
+
+
+def save_checkpoint(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, root: Path, manifest: dict[str, Any]
+) -> CheckpointRef:
+    """Write root/<first 16 of the digest>/ (safetensors, tokenizer with chat template, manifest). Where that
+    folder exists and is sound it is kept. Raises PolicyFault where `root` cannot be written."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=root, prefix=".writing-") as scratch:
+            folder = Path(scratch) / "checkpoint"
+            _write(model, tokenizer, folder)
+            (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+            digest = folder_digest(folder)
+            target = root / digest[:16]
+            _place(folder, target, digest)
+    except OSError as error:
+        raise PolicyFault(
+            f"cannot write a checkpoint under {root}: {error}; free space or pick another folder"
+        ) from error
+    return CheckpointRef(target, digest)
+
+
+def reference(path: Path) -> CheckpointRef:
+    """Refer to any Hugging Face folder as it is now. Raises PolicyFault where it is not one."""
+    if not (path / "config.json").is_file():
+        raise PolicyFault(f"{path} is no model folder (it has no config.json): give a Hugging Face folder")
+    return CheckpointRef(path, folder_digest(path))
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of the folder's files, in the order of their names."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+        total.update(f"{file.relative_to(folder).as_posix()}\0".encode())
+        with file.open("rb") as stream:
+            total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
+
+
+def verify_checkpoint(ref: CheckpointRef) -> None:
+    """Raises PolicyFault where the folder is missing or its files do not match the digest."""
+    if not ref.path.is_dir():
+        raise PolicyFault(
+            f"checkpoint {ref.path} is missing: run the stage that trains it again with --force"
+        )
+    found = folder_digest(ref.path)
+    if found != ref.digest:
+        raise PolicyFault(
+            f"checkpoint {ref.path} does not match its digest (expected {ref.digest[:16]}, found {found[:16]}): "
+            "its files were changed or cut short; delete the folder and train it again with --force"
+        )
+
+
+def load(ref: CheckpointRef, device: str = "cpu") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Verify and load a checkpoint, in the dtype it was saved in, for inference. Raises PolicyFault."""
+    verify_checkpoint(ref)
+    disable_progress_bar()
+    try:
+        model = AutoModelForCausalLM.from_pretrained(ref.path)
+        tokenizer = AutoTokenizer.from_pretrained(ref.path)
+    except (OSError, ValueError, KeyError) as error:
+        raise PolicyFault(f"checkpoint {ref.path} cannot be loaded as a causal LM: {error}") from error
+    return model.to(torch.device(device)).eval(), tokenizer
+
+
+def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Save both, less what says only where they were loaded from."""
+    disable_progress_bar()
+    model.config.name_or_path = ""
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    for key in ("is_local", "local_files_only", "name_or_path"):
+        settings.pop(key, None)
+    file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+
+
+def _place(folder: Path, target: Path, digest: str) -> None:
+    if target.is_dir():
+        if folder_digest(target) == digest:
+            return
+        shutil.rmtree(target)  # a damaged copy of the very content that has just been written
+    os.replace(folder, target)

@@ -1,0 +1,145 @@
+"""Writing one turn for each row of a batch: prefill what is new, then decode until every row has stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from transformers import PreTrainedModel
+
+from models.kv import Ids, KVBatch
+from models.policy import Sampling
+
+# Rows whose new tokens number less than half of the longest in a prefill group go into a group of their own.
+_GROUP_RATIO = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """One row's new tokens (the end token included, where it was written), and where its keys and values are."""
+
+    tokens: list[int]
+    kv: KVBatch
+    row: int
+
+
+def prefill(
+    model: PreTrainedModel, kv: KVBatch, rows: Sequence[int], ids: Sequence[Ids], done: Sequence[int]
+) -> dict[int, torch.Tensor]:
+    """Feed each row's tokens ids[row][done[row]:]; returns its last logits [vocabulary]. `done` < len(ids)."""
+    logits: dict[int, torch.Tensor] = {}
+    for group in _groups(rows, [len(i) - d for i, d in zip(ids, done, strict=True)]):
+        fed = max(len(ids[row]) - done[row] for row in group)
+        tokens = torch.zeros((len(group), fed), dtype=torch.long)
+        positions = torch.full((len(group), fed), -1)
+        for line, row in enumerate(group):  # padded on the left: every row's last token is in the last column
+            new = len(ids[row]) - done[row]
+            tokens[line, fed - new :] = torch.from_numpy(ids[row][done[row] :])
+            positions[line, fed - new :] = torch.arange(done[row], len(ids[row]))
+        some = None if group == list(range(kv.store.shape[1])) else torch.tensor(group)
+        logits.update(zip(group, forward(model, kv, tokens, positions, some), strict=True))
+    return logits
+
+
+def _groups(rows: Sequence[int], new: Sequence[int]) -> list[list[int]]:
+    """Rows of similar work together, so that little of a forward pass is padding."""
+    groups: list[list[int]] = []
+    for row in sorted(rows, key=lambda r: -new[r]):
+        if not groups or new[groups[-1][0]] > _GROUP_RATIO * new[row]:
+            groups.append([])
+        groups[-1].append(row)
+    return [sorted(group) for group in groups]
+
+
+def forward(
+    model: PreTrainedModel,
+    kv: KVBatch,
+    tokens: torch.Tensor,
+    positions: torch.Tensor,
+    rows: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Logits [rows, vocabulary] after the last column of tokens [rows, queries]; a position of -1 is padding."""
+    device, visible = kv.store.device, int(positions.max()) + 1
+    columns = torch.where(positions < 0, kv.trash, positions).to(device)
+    positions = positions.clamp(min=0).to(device)
+    kv.aim(None if rows is None else rows.to(device), columns, visible)
+    hidden = torch.arange(visible, device=device) > positions[:, None, :, None]
+    mask = torch.zeros(hidden.shape, dtype=kv.store.dtype, device=device)
+    mask.masked_fill_(hidden, torch.finfo(kv.store.dtype).min)
+    out = model(
+        input_ids=tokens.to(device),
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=kv,
+        use_cache=True,
+        logits_to_keep=1,
+    )
+    return out.logits[:, -1]
+
+
+def decode(
+    model: PreTrainedModel,
+    kv: KVBatch,
+    logits: torch.Tensor,
+    lengths: Sequence[int],
+    limits: Sequence[int],
+    uniforms: torch.Tensor,
+    sampling: Sampling,
+    stops: frozenset[int],
+) -> list[Written]:
+    """Write a turn for each row, from its last logits; `limits` bound the tokens, `uniforms` [rows, max_tokens].
+
+    A row that has stopped idles in the padding until half of the batch has; then the others move together.
+    """
+    written: list[list[int]] = [[] for _ in lengths]
+    ends: list[Written | None] = [None] * len(lengths)
+    lines = list(range(len(lengths)))  # which row each line of the batch holds
+    while True:
+        chosen = choose(logits, uniforms, len(written[_first_open(lines, ends)]), sampling, lines)
+        for line, row in enumerate(lines):
+            if ends[row] is None:
+                written[row].append(chosen[line])
+                if chosen[line] in stops or len(written[row]) == limits[row]:
+                    ends[row] = Written(written[row], kv, line)
+        running = [line for line, row in enumerate(lines) if ends[row] is None]
+        if not running:
+            return [end for end in ends if end is not None]
+        if 2 * len(running) <= len(lines):
+            kv = kv.select(torch.tensor(running, device=kv.store.device))
+            lines, chosen = [lines[line] for line in running], [chosen[line] for line in running]
+        position = [lengths[r] + len(written[r]) - 1 if ends[r] is None else -1 for r in lines]
+        logits = forward(model, kv, torch.tensor(chosen)[:, None], torch.tensor(position)[:, None])
+
+
+def _first_open(lines: Sequence[int], ends: Sequence[Written | None]) -> int:
+    return next(row for row in lines if ends[row] is None)
+
+
+def choose(
+    logits: torch.Tensor, uniforms: torch.Tensor, step: int, sampling: Sampling, lines: Sequence[int]
+) -> list[int]:
+    """One token for each line: the likeliest, or the one at which the row's uniform number falls on the
+    cumulative distribution, so that a row draws the same whatever stands beside it."""
+    if sampling.temperature == 0:
+        return logits.argmax(-1).tolist()
+    drawn = uniforms[lines, step].to(logits.device)
+    return inverse_cdf(logits.float() / sampling.temperature, drawn, sampling.top_p).tolist()
+
+
+def inverse_cdf(logits: torch.Tensor, drawn: torch.Tensor, top_p: float) -> torch.Tensor:
+    """Tokens [rows] at the quantiles `drawn` [rows] in [0, 1) of softmax(logits), where top_p < 1 restricted to
+    the smallest set of likeliest tokens that holds that much probability."""
+    probabilities = logits.softmax(-1)
+    if top_p >= 1:
+        return _quantile(probabilities, drawn)
+    ordered, tokens = probabilities.sort(dim=-1, descending=True, stable=True)
+    before = ordered.cumsum(-1) - ordered
+    kept = ordered.masked_fill(before >= top_p, 0.0)
+    return tokens.gather(-1, _quantile(kept, drawn)[:, None])[:, 0]
+
+
+def _quantile(weights: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+    cumulative = weights.cumsum(-1)
+    index = torch.searchsorted(cumulative, drawn[:, None] * cumulative[:, -1:], right=True)
+    return index[:, 0].clamp(max=weights.shape[-1] - 1)

@@ -1,0 +1,197 @@
+"""Any Hugging Face causal LM with a chat template as a policy, keys and values kept from turn to turn.
+
+Requests are worked off in batches, the longest first. What a request shares with an earlier turn (or with
+another request: Monte-Carlo branches of one state) is copied, not computed again; see models/kv.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from models.checkpoint import CheckpointRef, load
+from models.decoding import Written, decode, prefill
+from models.kv import BLOCK, Entry, Ids, KVBatch, KVShape, PrefixCache, block_keys, shared_prefix
+from models.policy import Generation, History, PolicyFault, Sampling
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def pick_device(device: Device) -> str:
+    """`auto` is the GPU where there is one."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+@dataclass(slots=True)
+class _Request:
+    """One history in work: `done` of its tokens come from `source` (an earlier turn) or `leader` (a row of the
+    same batch)."""
+
+    index: int
+    ids: Ids
+    limit: int
+    keys: list[int] = field(default_factory=list)
+    source: Entry | None = None
+    leader: int | None = None
+    done: int = 0
+
+
+class TransformersPolicy:
+    """See models.policy.Policy. For one thread. Temperature 0 is the argmax; above, each request draws one
+    uniform number a token from a stream of its own seed, so results do not depend on the batch (up to float
+    rounding, which can decide only between tokens of practically equal probability).
+
+    A history that leaves no room in the context is answered by an empty turn with finish "length".
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        digest: str,
+        batch: int = 128,
+        cache_bytes: int = 2**30,
+    ) -> None:
+        """`batch` rows run together; `cache_bytes` should hold the keys and values of all episodes in play.
+        Raises PolicyFault for a model that this engine cannot run."""
+        if tokenizer.chat_template is None:
+            raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.context = _context(model, digest)
+        self._digest, self._batch = digest, batch
+        self._shape = _kv_shape(model)
+        self._stops = _stops(model, tokenizer)
+        self._cache = PrefixCache(cache_bytes)
+
+    @classmethod
+    def from_checkpoint(
+        cls, ref: CheckpointRef, device: Device = "auto", batch: int = 128, cache_bytes: int = 2**30
+    ) -> TransformersPolicy:
+        """Verify, load and serve a checkpoint. Raises PolicyFault."""
+        model, tokenizer = load(ref, pick_device(device))
+        return cls(model, tokenizer, ref.digest, batch, cache_bytes)
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        if len(histories) != len(seeds):
+            raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
+        results = [Generation("", 0, "length")] * len(histories)
+        requests = [r for r in self._requests(histories, sampling) if r.limit > 0]
+        requests.sort(key=lambda r: (-len(r.ids), r.ids.tobytes()))
+        for start in range(0, len(requests), self._batch):
+            part = requests[start : start + self._batch]
+            drawn = _uniforms([seeds[r.index] for r in part], sampling)
+            for request, written in zip(part, self._run(part, drawn, sampling), strict=True):
+                results[request.index] = self._generation(written.tokens)
+        return results
+
+    def _requests(self, histories: Sequence[History], sampling: Sampling) -> list[_Request]:
+        if not histories:
+            return []
+        encoded = self.tokenizer.apply_chat_template(
+            [list(h) for h in histories], tokenize=True, add_generation_prompt=True, return_dict=False
+        )
+        arrays = [np.asarray(ids, dtype=np.int32) for ids in encoded]
+        limits = [min(sampling.max_tokens, self.context - len(ids)) for ids in arrays]
+        return [_Request(i, ids, limit) for i, (ids, limit) in enumerate(zip(arrays, limits, strict=True))]
+
+    @torch.inference_mode()
+    def _run(self, part: list[_Request], drawn: torch.Tensor, sampling: Sampling) -> list[Written]:
+        self._plan(part)
+        kv = KVBatch.empty(self._shape, len(part), max(len(r.ids) + r.limit for r in part))
+        for row, request in enumerate(part):
+            if request.source is not None:
+                kv.row(row, request.done).copy_(request.source.kv[:, :, : request.done])
+        logits = self._prefill(part, kv)
+        lengths, limits = [len(r.ids) for r in part], [r.limit for r in part]
+        written = decode(self.model, kv, logits, lengths, limits, drawn, sampling, self._stops)
+        self._keep(part, written)
+        return written
+
+    def _plan(self, part: list[_Request]) -> None:
+        """Decide what each request starts from: an earlier turn, or a longer request of this batch."""
+        leaders: dict[int, int] = {}
+        for row, request in enumerate(part):
+            request.keys = block_keys(request.ids)
+            entry, kept = self._cache.find(request.ids, request.keys)
+            most = len(request.ids) - 1  # the last token is always fed: its logits write the first new one
+            leader = next((leaders[key] for key in reversed(request.keys) if key in leaders), None)
+            shared = shared_prefix(part[leader].ids, request.ids) if leader is not None else 0
+            if min(shared, most) >= kept + BLOCK:
+                request.leader, request.done = leader, min(shared, most)
+                continue
+            request.source, request.done = entry, min(kept, most)
+            for key in request.keys:
+                leaders.setdefault(key, row)
+
+    def _prefill(self, part: list[_Request], kv: KVBatch) -> torch.Tensor:
+        ids, done = [r.ids for r in part], [r.done for r in part]
+        leaders = [row for row, r in enumerate(part) if r.leader is None]
+        followers = [row for row, r in enumerate(part) if r.leader is not None]
+        logits = prefill(self.model, kv, leaders, ids, done)
+        for row in followers:
+            kv.row(row, done[row]).copy_(kv.row(part[row].leader or 0, done[row]))
+        logits |= prefill(self.model, kv, followers, ids, done)
+        return torch.stack([logits[row] for row in range(len(part))])
+
+    def _keep(self, part: list[_Request], written: list[Written]) -> None:
+        """Cache what was computed (the last token's keys and values do not exist yet), and forget the earlier
+        turns that are now part of longer ones."""
+        pages: dict[int, tuple[KVBatch, list[tuple[int, Ids]]]] = {}
+        for request, end in zip(part, written, strict=True):
+            ids = np.concatenate([request.ids, np.asarray(end.tokens[:-1], dtype=np.int32)])
+            pages.setdefault(id(end.kv), (end.kv, []))[1].append((end.row, ids))
+            if request.source is not None and request.done == len(request.source.ids):
+                self._cache.drop(request.source)
+        for batch, rows in pages.values():
+            self._cache.add(batch, rows)
+
+    def _generation(self, tokens: list[int]) -> Generation:
+        stopped = tokens[-1] in self._stops
+        text = self.tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
+        return Generation(text, len(tokens), "stop" if stopped else "length")
+
+
+def _uniforms(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:
+    """Uniform numbers [requests, max_tokens], row i from seed i alone; none where sampling is greedy."""
+    if sampling.temperature == 0:
+        return torch.zeros((len(seeds), 0))
+    return torch.from_numpy(
+        np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
+    )
+
+
+def _kv_shape(model: PreTrainedModel) -> KVShape:
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return KVShape(config.num_hidden_layers, heads, size, model.dtype, model.device)
+
+
+def _context(model: PreTrainedModel, digest: str) -> int:
+    """Longest history in tokens. Models with sliding windows are run within one window, where they are exact."""
+    config = model.config.get_text_config()
+    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
+    if kinds - {"full_attention", "sliding_attention"} or not hasattr(config, "max_position_embeddings"):
+        raise PolicyFault(
+            f"checkpoint {digest[:16]} ({config.model_type}) is not a plain attention model: serve it behind an "
+            "OpenAI-compatible endpoint instead"
+        )
+    window = getattr(config, "sliding_window", None)
+    return min(config.max_position_embeddings, window or config.max_position_embeddings)
+
+
+def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    known = ends if isinstance(ends, list) else [ends]
+    return frozenset(i for i in [*known, tokenizer.eos_token_id] if i is not None)

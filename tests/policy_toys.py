@@ -1,0 +1,52 @@
+"""A toy world of words for the policy tests: conversations that a tiny model can learn in seconds."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from configs.schema import SmallModelConfig
+from models.checkpoint import CheckpointRef, save_checkpoint
+from models.encoding import Example
+from models.policy import Message
+from models.small import build_small_model
+from models.tokenizer import train_tokenizer
+
+PLACES = ("shelf", "cabinet", "drawer")
+VOCABULARY = [f"{place} {number}" for place in PLACES for number in range(1, 13)]
+TINY = SmallModelConfig(layers=2, hidden_size=32, heads=4, kv_heads=2, context=256)
+
+
+def said(*texts: str) -> list[Message]:
+    """Messages from texts, user and assistant in turn, the user first."""
+    roles = ("user", "assistant")
+    return [{"role": roles[i % 2], "content": text} for i, text in enumerate(texts)]
+
+
+def turn(place: str) -> str:
+    return f"Thought: I look at {place}.\nAction: go to {place}"
+
+
+def conversation(seed: int, turns: int = 3) -> list[Message]:
+    """The user names a place each turn, the assistant goes there."""
+    draw = random.Random(seed)
+    texts: list[str] = []
+    for _ in range(turns):
+        place = draw.choice(VOCABULARY)
+        texts += [f"You should visit {place} now.", turn(place)]
+    return said(*texts)
+
+
+def examples(count: int, turns: int = 3) -> list[Example]:
+    return [Example(f"e{i}", conversation(i, turns), [True] * turns) for i in range(count)]
+
+
+def tokenizer():
+    texts = [m["content"] for i in range(40) for m in conversation(1000 + i)]
+    return train_tokenizer(texts, VOCABULARY, 1024)
+
+
+def checkpoint(root: Path, config: SmallModelConfig = TINY, seed: int = 0) -> CheckpointRef:
+    """An untrained tiny model."""
+    words = tokenizer()
+    return save_checkpoint(build_small_model(words, config, seed), words, root, {})
