@@ -1,0 +1,59 @@
+"""How the fields of a record become columns: Arrow in the shards, SQL in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import NoneType, UnionType
+from typing import Literal, Union, get_args, get_origin
+
+import pyarrow as pa
+
+from storage.faults import StorageFault
+from storage.records import RECORDS, Record
+
+RECORD_OF_TABLE: dict[str, type[Record]] = {record.table: record for record in RECORDS}
+
+_SCALARS: dict[object, tuple[pa.DataType, str]] = {
+    str: (pa.string(), "VARCHAR"),
+    int: (pa.int64(), "BIGINT"),
+    float: (pa.float64(), "DOUBLE"),
+    bool: (pa.bool_(), "BOOLEAN"),
+}
+
+
+def column_type(annotation: object) -> tuple[pa.DataType, str, bool]:
+    """(Arrow type, SQL type, may be NULL) of a field's annotation."""
+    if get_origin(annotation) in (Union, UnionType):
+        (inner,) = (part for part in get_args(annotation) if part is not NoneType)
+        arrow, sql, _ = column_type(inner)
+        return arrow, sql, True
+    if get_origin(annotation) is Literal:
+        return pa.string(), "VARCHAR", False
+    if get_origin(annotation) is list:
+        arrow, sql, _ = column_type(get_args(annotation)[0])
+        return pa.list_(arrow), f"{sql}[]", False
+    arrow, sql = _SCALARS[annotation]
+    return arrow, sql, False
+
+
+def arrow_schema(record: type[Record]) -> pa.Schema:
+    """The columns of a record's shards, in field order."""
+    fields = []
+    for name, field in record.model_fields.items():
+        arrow, _, nullable = column_type(field.annotation)
+        fields.append(pa.field(name, arrow, nullable))
+    return pa.schema(fields)
+
+
+def to_arrow(record: type[Record], rows: Sequence[Record]) -> pa.Table:
+    """Rows in the order given. Raises StorageFault naming the field whose value has no place in its column."""
+    columns = []
+    schema = arrow_schema(record)
+    for field in schema:
+        try:
+            columns.append(pa.array([getattr(row, field.name) for row in rows], field.type))
+        except (pa.ArrowException, OverflowError) as error:
+            raise StorageFault(
+                f"{record.table}.{field.name} holds a value it cannot store: {error}"
+            ) from error
+    return pa.table(columns, schema=schema)

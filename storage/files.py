@@ -1,0 +1,64 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from storage.faults import StorageFault
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def check_name(what: str, name: str) -> str:
+    """`name`, fit for a file name (run ids, stage keys and batch ids become one), else StorageFault."""
+    if not NAME.fullmatch(name):
+        raise StorageFault(
+            f"{what} {name!r} cannot name a file: use letters, digits, '.', '_' and '-' (at most 128)"
+        )
+    return name
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write under a temporary name in the same folder, flush to disk, rename: readers see all of it or nothing.
+
+    Raises StorageFault naming the folder where it is full, read-only or no folder; nothing half-written stays.
+    """
+    with writing_in(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would hide the file from other users
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+
+
+@contextmanager
+def writing_in(folder: Path) -> Iterator[None]:
+    """Turn an operating system error into one line that names the folder."""
+    try:
+        yield
+    except OSError as error:
+        raise StorageFault(
+            f"cannot write in {folder}: {error.strerror}; free space there or make it writable, then run again"
+        ) from error
+
+
+def _flush_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

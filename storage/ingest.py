@@ -1,0 +1,224 @@
+"""Load batches into the tables of the working database. Every function runs inside the caller's transaction.
+
+A row is stored once, under its primary key, however many batches produced it. Its `provenance` names the *set* of
+those batches (`provenance_batches` lists the members), so that runs which share a cached batch, and batches which
+repeat each other's work, all lead to the same row, whatever the order in which they were loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import duckdb
+
+from storage.columns import RECORD_OF_TABLE
+from storage.faults import StorageFault
+from storage.records import RECORDS, Record
+from storage.shards import BatchRef, Manifest, ShardStore
+
+# `label` is "<stage_key>/<batch_id>"; neither part may hold a slash.
+_MACROS = """
+CREATE OR REPLACE TEMP MACRO label_of(stage_key, batch_id) AS stage_key || '/' || batch_id;
+CREATE OR REPLACE TEMP MACRO set_name(labels) AS left(md5(array_to_string(list_sort(labels), ' ')), 16);
+"""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch to load."""
+
+    ref: BatchRef
+    manifest: Manifest
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.ref.stage_key, self.ref.batch_id
+
+    @property
+    def label(self) -> str:
+        return "/".join(self.name)
+
+
+def changed_batches(
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore
+) -> tuple[list[Batch], list[tuple[str, str]]]:
+    """(batches to load, names to forget): what the tables lack, and what they hold that is no more, or not so."""
+    known = {
+        (stage_key, batch_id): sha256
+        for stage_key, batch_id, sha256 in connection.execute(
+            "SELECT stage_key, batch_id, sha256 FROM ingested_batches"
+        ).fetchall()
+    }
+    present = {batch.name: batch for batch in (Batch(*pair) for pair in shards.batches())}
+    unseen = [batch for name, batch in present.items() if known.get(name) != batch.ref.sha256]
+    stale = [
+        name for name, sha256 in known.items() if name not in present or present[name].ref.sha256 != sha256
+    ]
+    return unseen, stale
+
+
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> tuple[int, dict[str, int]]:
+    """Make the tables hold what the shards hold. Returns the number of batches loaded, and new rows by table.
+
+    Raises StorageFault where a shard is corrupt, or where two batches hold different rows under one key.
+    """
+    connection.execute(_MACROS)
+    batches, stale = changed_batches(connection, shards)
+    if stale:
+        _forget(connection, stale)
+    loaded = _load(connection, shards, batches)
+    if stale or loaded:
+        _drop_unused_sets(connection)
+    return len(batches), loaded
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+) -> dict[str, int]:
+    loaded: dict[str, int] = {}
+    for record in RECORDS:
+        files = [
+            (str(shards.shard_path(batch.manifest, shard)), batch.label)
+            for batch in batches
+            for shard in batch.manifest.shards
+            if shard.table == record.table and shards.verified(batch.manifest, shard)
+        ]
+        if files:
+            loaded[record.table] = _load_table(connection, record, files)
+    if batches:
+        connection.executemany(
+            "INSERT INTO ingested_batches VALUES (?, ?, ?, ?)",
+            [[*batch.name, batch.ref.manifest, batch.ref.sha256] for batch in batches],
+        )
+    return loaded
+
+
+def _load_table(
+    connection: duckdb.DuckDBPyConnection, record: type[Record], files: list[tuple[str, str]]
+) -> int:
+    """Load the shards of one table. Returns the number of new rows."""
+    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    _stage_incoming(connection, table, files)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE repeated AS
+            SELECT {keys} FROM incoming GROUP BY ALL HAVING count(*) > 1
+            UNION SELECT {keys} FROM incoming SEMI JOIN {table} USING ({keys})"""
+    )
+    repeated = _count(connection, "repeated") > 0
+    if repeated:
+        _refuse_conflicts(connection, record)
+        _merge_provenance(connection, record)
+    before = _count(connection, table)
+    connection.execute(
+        """INSERT INTO provenance_batches
+            SELECT set_name([label]), split_part(label, '/', 1), split_part(label, '/', 2)
+            FROM (SELECT DISTINCT label FROM incoming) ON CONFLICT DO NOTHING"""
+    )
+    connection.execute(
+        f"""INSERT INTO {table} ({columns}, provenance)
+            SELECT {columns}, set_name([label]) FROM incoming ANTI JOIN repeated USING ({keys})"""
+    )
+    if repeated:
+        connection.execute(
+            f"""INSERT INTO {table} ({columns}, provenance)
+                SELECT DISTINCT ON ({keys}) {columns}, set_name(labels)
+                FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})"""
+        )
+    return _count(connection, table) - before
+
+
+def _stage_incoming(connection: duckdb.DuckDBPyConnection, table: str, files: list[tuple[str, str]]) -> None:
+    """Temporary table `incoming`: the rows of the shards, each with its batch's label."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE files (path VARCHAR, label VARCHAR)")
+    connection.executemany("INSERT INTO files VALUES (?, ?)", files)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS FROM {table} LIMIT 0")
+    connection.execute("ALTER TABLE incoming RENAME provenance TO label")
+    # BY NAME, by union: a shard of an older version lacks the columns that were added since.
+    connection.execute(
+        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (path), label
+           FROM read_parquet($paths, union_by_name = true, filename = 'path') shard JOIN files USING (path)""",
+        {"paths": [path for path, _ in files]},
+    )
+
+
+def _refuse_conflicts(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
+    """Raise StorageFault for the first key under which two batches hold different rows."""
+    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    found = connection.execute(
+        f"""SELECT {keys} FROM (
+                SELECT {columns} FROM incoming SEMI JOIN repeated USING ({keys})
+                UNION ALL SELECT {columns} FROM {table} SEMI JOIN repeated USING ({keys}))
+            GROUP BY ALL HAVING count(DISTINCT row({columns})) > 1 LIMIT 1"""
+    ).fetchone()
+    if found is None:
+        return
+    match = " AND ".join(f"{key} = ?" for key in record.key)
+    labels = connection.execute(
+        f"""SELECT label FROM incoming WHERE {match}
+            UNION SELECT label_of(stage_key, batch_id) FROM {table} JOIN provenance_batches USING (provenance)
+            WHERE {match} ORDER BY 1""",
+        [*found, *found],
+    ).fetchall()
+    raise StorageFault(
+        f"two batches hold different rows of {table} under the key {', '.join(map(str, found))}: "
+        f"{' and '.join(f'shards/{label}.json' for (label,) in labels)}; "
+        "delete the wrong one's manifest, or run its stage again with --force"
+    )
+
+
+def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
+    """Temporary table `merged`: each repeated key with all its batches; rows that are there take them over."""
+    table, keys = record.table, ", ".join(record.key)
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE merged AS
+            SELECT {keys}, list(label) AS labels FROM (
+                SELECT {keys}, label FROM incoming SEMI JOIN repeated USING ({keys})
+                UNION SELECT {keys}, label_of(stage_key, batch_id)
+                FROM {table} SEMI JOIN repeated USING ({keys}) JOIN provenance_batches USING (provenance))
+            GROUP BY ALL"""
+    )
+    _name_sets(connection, "SELECT labels FROM merged")
+    match = " AND ".join(f"{table}.{key} = merged.{key}" for key in record.key)
+    connection.execute(f"UPDATE {table} SET provenance = set_name(labels) FROM merged WHERE {match}")
+
+
+def _name_sets(connection: duckdb.DuckDBPyConnection, query: str) -> None:
+    """Name each set of batches that `query` gives as a column `labels`."""
+    connection.execute(
+        f"""INSERT INTO provenance_batches
+            SELECT DISTINCT provenance, split_part(label, '/', 1), split_part(label, '/', 2)
+            FROM (SELECT set_name(labels) AS provenance, unnest(labels) AS label FROM ({query}))
+            ON CONFLICT DO NOTHING"""
+    )
+
+
+def _forget(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str, str]]) -> None:
+    """Take batches out that were loaded before: rows that only they produced go, shared ones stay."""
+    connection.execute("CREATE OR REPLACE TEMP TABLE gone (stage_key VARCHAR, batch_id VARCHAR)")
+    connection.executemany("INSERT INTO gone VALUES (?, ?)", names)
+    connection.execute(
+        """CREATE OR REPLACE TEMP TABLE remaining AS
+           SELECT provenance, list(label_of(o.stage_key, o.batch_id)) FILTER (g.stage_key IS NULL) AS labels
+           FROM provenance_batches o LEFT JOIN gone g USING (stage_key, batch_id)
+           GROUP BY provenance HAVING count(g.stage_key) > 0"""
+    )
+    connection.execute("DELETE FROM ingested_batches WHERE (stage_key, batch_id) IN (FROM gone)")
+    _name_sets(connection, "SELECT labels FROM remaining WHERE labels IS NOT NULL")
+    for table in RECORD_OF_TABLE:
+        connection.execute(
+            f"DELETE FROM {table} WHERE provenance IN (SELECT provenance FROM remaining WHERE labels IS NULL)"
+        )
+        connection.execute(
+            f"""UPDATE {table} SET provenance = set_name(labels) FROM remaining
+                WHERE {table}.provenance = remaining.provenance AND labels IS NOT NULL"""
+        )
+
+
+def _drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
+    used = " UNION ".join(f"SELECT provenance FROM {table}" for table in RECORD_OF_TABLE)
+    connection.execute(f"DELETE FROM provenance_batches WHERE provenance NOT IN ({used})")
+
+
+def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
+    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])

@@ -1,0 +1,68 @@
+"""Bring the tables about runs in line with the run files. Runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+
+from storage.runs import RunFolder, RunInfo, StageState, list_runs
+from storage.shards import ShardStore
+
+
+def refresh_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
+    """Fill runs, run_stages and run_batches anew: they are small, and files of a run change as it goes on."""
+    runs = list_runs(root)
+    states = [(run.run_id, state) for run in runs for state in RunFolder(root, run.run_id).stages()]
+    _fill(connection, "runs", [_run_row(run) for run in runs])
+    _fill(connection, "run_stages", [_stage_row(run_id, state) for run_id, state in states])
+    _fill(connection, "run_batches", [row for run_id, state in states for row in _batch_rows(run_id, state)])
+
+
+def refresh_superseded(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> None:
+    """Fill superseded_batches anew from the manifests that forced redos left."""
+    rows = [[ref.stage_key, ref.batch_id, ref.manifest, ref.sha256] for ref in shards.superseded()]
+    _fill(connection, "superseded_batches", rows)
+
+
+def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[object]]) -> None:
+    connection.execute(f"DELETE FROM {table}")
+    if rows:
+        marks = ", ".join("?" * len(rows[0]))
+        connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)
+
+
+def _run_row(run: RunInfo) -> list[object]:
+    config = json.dumps(run.config, sort_keys=True)
+    return [run.run_id, run.name, config, run.config_digest, _utc(run.created_at), run.package_version]
+
+
+def _stage_row(run_id: str, state: StageState) -> list[object]:
+    return [
+        run_id,
+        state.round,
+        state.stage,
+        state.stage_key,
+        state.status,
+        _utc(state.started_at),
+        _utc(state.ended_at) if state.ended_at else None,
+        state.seconds,
+        len(state.batches),
+        state.cached_batches,
+        state.checkpoint,
+        state.error,
+        state.flow_run_id,
+    ]
+
+
+def _batch_rows(run_id: str, state: StageState) -> list[list[object]]:
+    refs = {(ref.stage_key, ref.batch_id): ref for ref in state.batches}
+    return [[run_id, state.round, state.stage, *key, ref.sha256] for key, ref in refs.items()]
+
+
+def _utc(moment: datetime) -> datetime:
+    """Without its zone: the column is a plain UTC timestamp, which every client reads without a time-zone library."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -1,0 +1,138 @@
+"""Run files: which configuration a run had, and how far each of its stages came.
+
+    runs/<run_id>/run.json
+    runs/<run_id>/stages/<round>-<stage>.json
+
+They are small, written whole, and the only thing in the data folder that changes while a run goes on.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from storage.faults import StorageFault
+from storage.files import check_name, write_atomic
+from storage.ids import content_id
+from storage.shards import BatchRef
+
+StageStatus = Literal["running", "completed", "failed", "crashed"]
+
+
+class RunInfo(BaseModel):
+    """What a run is."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    run_id: str
+    name: str
+    config: dict[str, Any]
+    config_digest: str
+    created_at: datetime
+    package_version: str
+
+
+class StageState(BaseModel):
+    """How far one stage of one round came."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    stage: str
+    round: int
+    stage_key: str
+    status: StageStatus
+    started_at: datetime
+    ended_at: datetime | None = None
+    seconds: float | None = None
+    batches: tuple[BatchRef, ...] = ()
+    cached_batches: int = 0  # of `batches`, those that came from the cache
+    checkpoint: str | None = None  # digest of the policy that the stage trained or used
+    error: str | None = None
+    flow_run_id: str | None = None  # Prefect's
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class RunFolder:
+    """The files of one run under `root`, the data folder."""
+
+    def __init__(self, root: Path, run_id: str) -> None:
+        self.run_id = check_name("run id", run_id)
+        self.folder = root / "runs" / run_id
+
+    def create(self, name: str, config: dict[str, Any]) -> RunInfo:
+        """Write run.json, or return the one that is there for the same configuration.
+
+        `config` is the whole configuration as JSON values. Raises StorageFault where the run exists with another.
+        """
+        digest = content_id(config)
+        if (self.folder / "run.json").exists():
+            known = self.load()
+            if known.config_digest != digest:
+                raise StorageFault(
+                    f"run {self.run_id} exists with another configuration: give this one another id"
+                )
+            return known
+        info = RunInfo(
+            run_id=self.run_id,
+            name=name,
+            config=config,
+            config_digest=digest,
+            created_at=datetime.now(UTC),
+            package_version=package_version(),
+        )
+        _write(self.folder / "run.json", info)
+        return info
+
+    def load(self) -> RunInfo:
+        """Raises StorageFault where the run does not exist or its file is damaged."""
+        return _read(self.folder / "run.json", RunInfo)
+
+    def save_stage(self, state: StageState) -> None:
+        """Write, or replace, the file of one stage of one round."""
+        _write(self._stage_path(state.round, state.stage), state)
+
+    def stage(self, round: int, stage: str) -> StageState | None:
+        """The state of a stage; None where it never began."""
+        path = self._stage_path(round, stage)
+        return _read(path, StageState) if path.exists() else None
+
+    def stages(self) -> list[StageState]:
+        """Every stage that began, in the order in which they began."""
+        states = [_read(path, StageState) for path in (self.folder / "stages").glob("*.json")]
+        return sorted(states, key=lambda state: (state.started_at, state.round, state.stage))
+
+    def _stage_path(self, round: int, stage: str) -> Path:
+        return self.folder / "stages" / f"{check_name('stage', f'{round}-{stage}')}.json"
+
+
+def list_runs(root: Path) -> list[RunInfo]:
+    """Every run of a data folder, the oldest first."""
+    runs = [_read(path, RunInfo) for path in (root / "runs").glob("*/run.json")]
+    return sorted(runs, key=lambda run: (run.created_at, run.run_id))
+
+
+def package_version() -> str:
+    """The installed version; "source" where the project runs from a checkout that was never installed."""
+    try:
+        return version("steca-factory")
+    except PackageNotFoundError:
+        return "source"
+
+
+def _write(path: Path, model: BaseModel) -> None:
+    write_atomic(path, (model.model_dump_json(indent=1) + "\n").encode())
+
+
+def _read(path: Path, kind: type[M]) -> M:
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise StorageFault(
+            f"run file {path} cannot be read: {error.strerror}; is the run's name right?"
+        ) from error
+    except ValidationError as error:
+        raise StorageFault(f"run file {path} is damaged; delete it and run its run again") from error
