@@ -1,0 +1,114 @@
+"""An episode in an ALFWorld game, real or generated, wrapped as in the paper.
+
+The place's name is stripped from what the agent reads on arriving ("You arrive at loc 5. "); a turn that cannot be
+read and an action that is not admissible both cost a step and are answered by "Nothing happens.".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from environments.alfworld.expert import expert_turn
+from environments.alfworld.game import Game, GameError, State, compile_game
+from environments.alfworld.problem import game_texts
+from environments.alfworld.react import parse_turn
+from environments.alfworld.reader import data_folder, read_game
+from environments.base import EnvironmentFault, StepResult, Task
+from steca.types import Step, Turn
+
+NOTHING = "Nothing happens."
+GENERATED = "alfworld-generated"
+_ARRIVAL = re.compile(r"\AYou arrive at [^.]*\. ")
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A moment of an episode. Only good for the game it was taken in."""
+
+    game: Game
+    state: State
+    won: bool
+
+
+class AlfworldEnvironment:
+    """Implements `environments.base.Environment`. `data` is the folder of the real games ($ALFWORLD_DATA if None)."""
+
+    def __init__(self, data: Path | None = None) -> None:
+        self._data = data
+        self._at: Snapshot | None = None
+
+    def reset(self, task: Task, seed: int = 0) -> str:
+        """Start the task's game. It has no randomness: the seed changes nothing. Raises EnvironmentFault."""
+        game = _generated(task.payload) if task.world == GENERATED else self._real(task.payload)
+        self._at = Snapshot(game, game.initial, game.won(game.initial))
+        return game.intro()
+
+    def step(self, turn: str) -> StepResult:
+        now = self._now()
+        parsed = parse_turn(turn)
+        thought, action = parsed or ("", "")
+        done = now.game.apply(now.state, action) if parsed else None
+        if done is None:
+            return StepResult(NOTHING, float(now.won), now.won, False, thought, action)
+        state, text = done
+        won = now.game.won(state) if state is not now.state else now.won
+        self._at = Snapshot(now.game, state, won)
+        return StepResult(_ARRIVAL.sub("", text, count=1), float(won), won, True, thought, action)
+
+    def snapshot(self) -> Snapshot:
+        return self._now()
+
+    def restore(self, snapshot: object) -> None:
+        """Raises TypeError for anything but a snapshot of such an environment."""
+        if not isinstance(snapshot, Snapshot):
+            raise TypeError(f"restore needs a snapshot of an ALFWorld episode, not {type(snapshot).__name__}")
+        self._at = snapshot
+
+    def admissible_actions(self) -> list[str]:
+        now = self._now()
+        return list(_commands(now.game, now.state))
+
+    def progress(self) -> float:
+        now = self._now()
+        return now.game.progress(now.state)
+
+    def expert_turn(self, first_observation: str, steps: Sequence[Step]) -> Turn | None:
+        return expert_turn(first_observation, steps)
+
+    def plan_repair(self) -> list[Turn] | None:
+        from environments.alfworld.planner import plan_repair
+
+        now = self._now()
+        return plan_repair(now.game, now.state)
+
+    def _now(self) -> Snapshot:
+        if self._at is None:
+            raise EnvironmentFault("the ALFWorld environment has no episode yet: call reset(task) first")
+        return self._at
+
+    def _real(self, payload: str) -> Game:
+        return _read(str(data_folder(self._data) / payload))
+
+
+@lru_cache(maxsize=256)
+def _generated(payload: str) -> Game:
+    try:
+        return compile_game(*game_texts(payload))
+    except GameError as error:
+        raise EnvironmentFault(
+            f"a generated game cannot be compiled: {error}; generate the tasks again"
+        ) from error
+
+
+@lru_cache(maxsize=256)
+def _read(path: str) -> Game:
+    return read_game(Path(path)).compile()
+
+
+@lru_cache(maxsize=4096)
+def _commands(game: Game, state: State) -> tuple[str, ...]:
+    return tuple(game.commands(state))

@@ -1,0 +1,206 @@
+"""A compiled game: its rules, its start, and what every command does.
+
+    game = compile_game(domain, problem, grammar)
+    state = game.initial
+    state, text = game.apply(state, "go to shelf 1")   # or None: not admissible
+
+A `Game` and its states are immutable and can be shared. Entities are called by their PDDL id in lower case; the
+texts call them by a name with a number ("shelf 3"), counted down in the order of the ids.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from environments.alfworld.command import Command, by_first_word, compile_command
+from environments.alfworld.goal import Goal, compile_goal
+from environments.alfworld.grammar import ActionText, Writer, parse_grammar
+from environments.alfworld.pddl import Domain, GameError, Problem, parse_domain, parse_problem
+from environments.alfworld.query import Binding, Entities, Facts, Row, Schema, State, predicates_of
+
+__all__ = ["Game", "GameError", "State", "compile_game"]
+
+TASK_MARK = "Your task is to: "
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What all games with one domain and one set of command templates have in common."""
+
+    schema: Schema
+    commands: Mapping[str, list[Command]]  # by the first word of the command
+
+
+@dataclass(frozen=True, eq=False)
+class Game:
+    rules: Rules
+    writer: Writer
+    goal: Goal
+    initial: State
+    entities: Entities
+    names: Mapping[str, str]
+    ids: Mapping[str, str]
+    receptacle_types: Mapping[str, str]  # receptacle -> "ShelfType"
+    object_types: Mapping[str, str]  # object -> "AppleType"
+
+    def intro(self) -> str:
+        """The first observation: welcome, the room, the task."""
+        return self.writer.write("#intro#", self.initial, {})
+
+    @cached_property
+    def instruction(self) -> str:
+        return self.intro().rpartition(TASK_MARK)[2].strip().rstrip(".")
+
+    def commands(self, state: State) -> list[str]:
+        """Every admissible command, sorted."""
+        found = set()
+        for commands in self.rules.commands.values():
+            for command in commands:
+                for known in command.bindings(state, {}, self.entities):
+                    found.add(self.writer.write(command.template.source, state, _parameters(command, known)))
+        return sorted(found)
+
+    def apply(self, state: State, command: str) -> tuple[State, str] | None:
+        """The state after a command and what the engine says; None where the command is not admissible."""
+        words = command.strip()
+        for candidate in self.rules.commands.get(words.partition(" ")[0], ()):
+            for known in self._bindings(candidate, state, words):
+                after = candidate.after(state, known)
+                return after, self.writer.write(candidate.feedback, after, known)
+        return None
+
+    def _bindings(self, candidate: Command, state: State, words: str) -> Iterator[Binding]:
+        template = candidate.template
+        match = template.pattern.fullmatch(words)
+        if not match:
+            return
+        named = {}
+        for variable, name in zip(template.variables, match.groups(), strict=True):
+            if name not in self.ids:
+                return
+            named[variable] = self.ids[name]
+        for known in candidate.bindings(state, named, self.entities):
+            context = _parameters(candidate, known)
+            if template.exact or self.writer.write(template.source, state, context) == words:
+                yield context
+
+    def won(self, state: State) -> bool:
+        return self.goal.reached(state, self.entities)
+
+    def progress(self, state: State) -> float:
+        """Share of the goal's changeable conditions that hold, in [0, 1]; 1.0 exactly when won."""
+        return self.goal.progress(state, self.entities)
+
+    def holds(self, state: State, predicate: str, *ids: str) -> bool:
+        """Whether predicate(ids) is true. Raises GameError for a predicate that no rule of the game reads."""
+        return tuple(ids) in state[self.rules.schema.slot(predicate.lower())]
+
+    def facts(self, state: State, predicate: str) -> frozenset[Row]:
+        """All ids for which the predicate is true. Raises GameError for one that no rule of the game reads."""
+        return state[self.rules.schema.slot(predicate.lower())]
+
+
+def _parameters(command: Command, known: Binding) -> Binding:
+    """The action's own parameters: the texts know nothing of quantified variables."""
+    return {name: known[name] for name, _ in command.action.parameters}
+
+
+def compile_game(domain: str, problem: str, grammar: str) -> Game:
+    """A game from its three texts. Rules are compiled once for equal domains and templates.
+
+    Raises GameError where a text cannot be read, names something unknown, or lacks a part."""
+    texts, task = parse_grammar(grammar), parse_problem(problem)
+    templates = tuple(sorted(texts.actions.items()))
+    rules = _compile_rules(domain, templates, texts.conditions | frozenset(predicates_of(task.goal)))
+    kinds, names = parse_domain(domain), name_entities(task)
+    return Game(
+        rules=rules,
+        writer=Writer(texts, rules.schema, names),
+        goal=_compile_goal(rules.schema, task.goal),
+        initial=_initial(rules.schema, kinds, task),
+        entities=_entities(kinds, task),
+        names=names,
+        ids={name: entity for entity, name in names.items()},
+        receptacle_types=_types(task, "receptacletype"),
+        object_types=_types(task, "objecttype"),
+    )
+
+
+@lru_cache(maxsize=64)
+def _compile_rules(domain: str, templates: tuple[tuple[str, ActionText], ...], read: frozenset[str]) -> Rules:
+    """`read`: the predicates that texts and goal ask for. Those that nothing asks for have no slot in the state, so
+    states which differ in nothing that matters are equal."""
+    actions, texts = parse_domain(domain).actions, dict(templates)
+    if missing := sorted(actions.keys() - texts.keys()):
+        raise GameError(f"the grammar has no template for the PDDL action {missing[0]!r}")
+    asked = read.union(
+        *(predicates_of(action.precondition) for action in actions.values()),
+        *(predicates_of(effect.condition) for action in actions.values() for effect in action.effects),
+    )
+    fluents = frozenset(effect.atom.predicate for action in actions.values() for effect in action.effects)
+    declared = parse_domain(domain).predicates
+    slots = {name: slot for slot, name in enumerate(sorted((declared & asked) | read | declared - fluents))}
+    schema = Schema(slots, fluents)
+    return Rules(
+        schema, by_first_word({name: compile_command(schema, actions[name], texts[name]) for name in actions})
+    )
+
+
+_compile_goal = lru_cache(maxsize=1024)(compile_goal)
+
+
+def _initial(schema: Schema, domain: Domain, task: Problem) -> State:
+    rows: dict[str, list[Row]] = {}
+    for atom in task.init:
+        if atom.predicate not in domain.predicates:
+            raise GameError(f"the PDDL problem states {atom.predicate!r}, which the domain does not declare")
+        if unknown := [arg for arg in atom.args if arg not in task.objects]:
+            raise GameError(
+                f"the PDDL problem's ({atom.predicate} ...) names {unknown[0]!r}, not one of its objects"
+            )
+        rows.setdefault(atom.predicate, []).append(atom.args)
+    return tuple(Facts(rows.get(name, ())) for name in schema.slots)
+
+
+def _entities(domain: Domain, task: Problem) -> Entities:
+    kinds = {*domain.supertypes, *task.objects.values(), "object"}
+    return {
+        kind: tuple(sorted(name for name, own in task.objects.items() if domain.is_a(own, kind)))
+        for kind in kinds
+    }
+
+
+def _types(task: Problem, predicate: str) -> dict[str, str]:
+    return {atom.args[0]: task.spelling[atom.args[1]] for atom in task.init if atom.predicate == predicate}
+
+
+def name_entities(task: Problem) -> dict[str, str]:
+    """Names with numbers for all entities that some fact mentions: "Shelf_bar_..." is "shelf N", N counted down in
+    the order of the ids; an id without "_bar_" is its own name. A basin is told from its sink."""
+    mentioned = sorted({arg for atom in task.init for arg in atom.args})
+    stems = {entity: _stem(entity) for entity in mentioned}
+    left = Counter(stem for stem in stems.values() if stem is not None)
+    names = {}
+    for entity, stem in stems.items():
+        if stem is None:
+            names[entity] = (
+                _plain(entity) + " "
+            )  # the engine leaves the blank before the number that is not there
+        else:
+            names[entity] = f"{stem} {left[stem]}"
+            left[stem] -= 1
+    return names
+
+
+def _stem(entity: str) -> str | None:
+    head, bar, _ = entity.partition("_bar_")
+    return (_plain(head) + ("basin" if "basin" in entity else "")) if bar else None
+
+
+def _plain(text: str) -> str:
+    for word, sign in (("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ",")):
+        text = text.replace(word, sign)
+    return text

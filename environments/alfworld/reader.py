@@ -1,0 +1,74 @@
+"""The official ALFWorld games on disk, as `alfworld-download` lays them out, and the world `alfworld` made of them.
+
+$ALFWORLD_DATA/json_2.1.1/<split>/<task>/<trial>/game.tw-pddl   domain, problem, grammar, solvable
+                                                traj_data.json  task type and parameters
+                                                gt_traj.json    the expert's recorded run (where there is one)
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from environments.alfworld.game import Game, GameError, compile_game
+from environments.base import EnvironmentFault
+
+LAYOUT = "json_2.1.1"
+GET_DATA = "pip install alfworld, run alfworld-download, and set ALFWORLD_DATA to the folder it fills"
+GET_AGAIN = "delete the file and run alfworld-download again"
+_KEYS = ("pddl_domain", "grammar", "pddl_problem", "solvable")
+
+
+@dataclass(frozen=True)
+class GameFile:
+    """A game.tw-pddl that was read and has every part."""
+
+    path: Path
+    domain: str
+    problem: str
+    grammar: str
+
+    def compile(self) -> Game:
+        """Raises EnvironmentFault where the PDDL or the grammar is broken."""
+        try:
+            return compile_game(self.domain, self.problem, self.grammar)
+        except GameError as error:
+            raise EnvironmentFault(f"{self.path}: {error}; {GET_AGAIN}") from error
+
+
+def data_folder(folder: Path | None = None) -> Path:
+    """The folder with `json_2.1.1` in it: the given one, else $ALFWORLD_DATA. Raises EnvironmentFault."""
+    named = str(folder) if folder else os.environ.get("ALFWORLD_DATA", "")
+    if not named:
+        raise EnvironmentFault(f"the real ALFWorld games are needed but ALFWORLD_DATA is not set: {GET_DATA}")
+    if not (Path(named) / LAYOUT).is_dir():
+        raise EnvironmentFault(f"{named} holds no ALFWorld games (no folder {LAYOUT} in it): {GET_DATA}")
+    return Path(named)
+
+
+def read_game(path: Path) -> GameFile:
+    """Read a game file, or the one in a trial's folder. Raises EnvironmentFault naming file, defect and remedy."""
+    file = path / "game.tw-pddl" if path.is_dir() else path
+    data = read_json(file)
+    missing = [key for key in _KEYS if not isinstance(data, dict) or key not in data]
+    if missing:
+        raise EnvironmentFault(f"{file}: the game lacks the key {missing[0]!r}; {GET_AGAIN}")
+    texts = [data[key] for key in _KEYS[:3]]
+    if not all(isinstance(text, str) for text in texts):
+        raise EnvironmentFault(f"{file}: domain, grammar and problem must be texts; {GET_AGAIN}")
+    if not data["solvable"]:
+        raise EnvironmentFault(f"{file}: the game is marked unsolvable; leave it out of the task list")
+    return GameFile(file, domain=texts[0], problem=texts[2], grammar=texts[1])
+
+
+def read_json(file: Path) -> Any:
+    """Raises EnvironmentFault."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise EnvironmentFault(f"{file}: cannot be read ({error.__class__.__name__}); {GET_AGAIN}") from error
+    except ValueError as error:
+        raise EnvironmentFault(f"{file}: not whole JSON (it may be cut off); {GET_AGAIN}") from error

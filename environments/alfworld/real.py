@@ -1,0 +1,139 @@
+"""The world `alfworld`: the official games, their splits, and the experts' recorded runs.
+
+train and validation are cut from the official train split by each game's path (one in ten is held out, and stays
+so whatever else there is); seen is valid_seen, unseen is valid_unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import chain, zip_longest
+from pathlib import Path
+from typing import Any
+
+from environments.alfworld.environment import AlfworldEnvironment
+from environments.alfworld.game import TASK_MARK
+from environments.alfworld.reader import GET_AGAIN, GET_DATA, LAYOUT, data_folder, read_game, read_json
+from environments.alfworld.thoughts import compose_thoughts
+from environments.base import EnvironmentFault, Split, Task
+from steca.types import Turn
+
+NAME = "alfworld"
+HELD_OUT = 10  # one train game in this many belongs to validation
+_FOLDERS: Mapping[Split, str] = {
+    "train": "train",
+    "validation": "train",
+    "seen": "valid_seen",
+    "unseen": "valid_unseen",
+}
+
+
+class RealAlfworld:
+    """Option: `data`, the folder that holds json_2.1.1 ($ALFWORLD_DATA where it is not given)."""
+
+    name = NAME
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Raises EnvironmentFault for an unknown option or where the data is not there."""
+        unknown = sorted(set(options) - {"data"})
+        if unknown:
+            raise EnvironmentFault(f"{NAME} has no option {unknown[0]!r}; it has data, the games' folder")
+        self._data = data_folder(Path(options["data"]) if options.get("data") else None)
+
+    def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
+        """The first `count` of the split's games in an order drawn by the seed, the task types in turn."""
+        games = _games(self._data, split)
+        if count > len(games):
+            raise EnvironmentFault(
+                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(games)}; ask for fewer"
+            )
+        return [self._task(path, split) for path in _spread(games, f"{split} {seed}")[:count]]
+
+    def environment(self) -> AlfworldEnvironment:
+        return AlfworldEnvironment(self._data)
+
+    def demonstration(self, task: Task) -> list[Turn] | None:
+        """The expert's recorded run with composed thoughts; None where the game has no recording."""
+        file = self._data / task.payload / "gt_traj.json"
+        if not file.exists():
+            return None
+        first, pairs = read_recording(file)
+        return compose_thoughts(first, pairs)
+
+    def vocabulary(self) -> list[str]:
+        """Entity names, then words, in the texts of the train games (validation's not among them)."""
+        return list(_vocabulary(self._data))
+
+    def _task(self, path: str, split: Split) -> Task:
+        grammar = read_game(self._data / path).grammar
+        instruction = re.search(rf'{TASK_MARK}([^"]*?)\.?"', grammar)
+        if not instruction:
+            raise EnvironmentFault(
+                f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
+            )
+        return Task(f"{NAME}/{path}", NAME, split, _task_type(path), instruction[1].strip(), path)
+
+
+def read_recording(file: Path) -> tuple[str, list[tuple[str, str]]]:
+    """(first observation, [(action, observation)]) of a gt_traj.json. Raises EnvironmentFault."""
+    said = read_json(file)
+    try:
+        first, *rest = [entry["value"] for entry in said]
+        order = [entry["from"] for entry in said]
+    except (TypeError, KeyError, ValueError) as error:
+        raise EnvironmentFault(f"{file}: not a list of from/value entries; {GET_AGAIN}") from error
+    if order != ["human", *["gpt", "human"] * (len(rest) // 2)]:
+        raise EnvironmentFault(f"{file}: observations and actions do not take turns; {GET_AGAIN}")
+    return first, list(zip(rest[::2], rest[1::2], strict=True))
+
+
+def _task_type(path: str) -> str:
+    """.../pick_and_place_simple-Mug-None-Desk-307/trial_x -> pick_and_place_simple"""
+    return path.split("/")[-2].partition("-")[0]
+
+
+@lru_cache(maxsize=8)
+def _games(data: Path, split: Split) -> tuple[str, ...]:
+    """Trial folders relative to `data`, sorted."""
+    folder = data / LAYOUT / _FOLDERS[split]
+    if not folder.is_dir():
+        raise EnvironmentFault(f"the {split} games are not in {folder}: {GET_DATA}")
+    paths = sorted(str(file.parent.relative_to(data)) for file in folder.glob("*/*/game.tw-pddl"))
+    if split in ("train", "validation"):
+        paths = [path for path in paths if _held_out(path) == (split == "validation")]
+    return tuple(paths)
+
+
+def _held_out(path: str) -> bool:
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8]) % HELD_OUT == 0
+
+
+def _spread(paths: tuple[str, ...], seed: str) -> list[str]:
+    """All paths: one of each task type in turn, each type's in an order drawn by the seed."""
+    by_type: dict[str, list[str]] = {}
+    for path in paths:
+        by_type.setdefault(_task_type(path), []).append(path)
+    rng = random.Random(seed)
+    piles = [rng.sample(pile, len(pile)) for _, pile in sorted(by_type.items())]
+    return [path for path in chain.from_iterable(zip_longest(*piles)) if path is not None]
+
+
+@lru_cache(maxsize=2)
+def _vocabulary(data: Path) -> tuple[str, ...]:
+    entities: set[str] = set()
+    words: set[str] = set()
+    for path in _games(data, "train"):
+        file = data / path / "gt_traj.json"
+        if not file.exists():
+            continue
+        first, pairs = read_recording(file)
+        turns = compose_thoughts(first, pairs)
+        text = "\n".join([first, *chain.from_iterable(pairs), *(turn.text for turn in turns)])
+        found = set(re.findall(r"[a-z]+ \d+\b", text))
+        entities |= found
+        words |= set(re.findall(r"[A-Za-z']+", text))
+    return (*sorted(entities), *sorted(words))
