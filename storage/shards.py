@@ -98,6 +98,12 @@ class ShardStore:
             row for shard in shards for row in self._read_shard(manifest, shard) if isinstance(row, record)
         ]
 
+    def verify(self, ref: BatchRef) -> None:
+        """Check a batch's files without reading their rows. Raises StorageFault as `read_batch` does."""
+        manifest = self._manifest_of(ref)
+        for shard in manifest.shards:
+            self.verified(manifest, shard)
+
     def batches(self) -> Iterator[tuple[BatchRef, Manifest]]:
         """Every current batch, in the order of (stage key, batch id)."""
         for path in sorted(self.folder.glob("*/*.json")):
