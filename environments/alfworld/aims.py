@@ -32,17 +32,14 @@ class Aim:
 
 _THING = r"(?:some |an? |the )?(?P<state>clean |hot |cool )?(?P<sliced>sliced )?(?P<thing>[a-z]+)"
 _TARGET = r"(?:an? |the )?(?P<target>[a-z]+)"
-_FORMS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple(
-    (re.compile(form), kind)
-    for form, kind in (
-        (rf"(?:look at|examine) {_THING} (?:under|with) {_TARGET}", "light"),
-        (rf"find two {_THING} and put them (?:in|on) {_TARGET}", "two"),
-        (rf"put two {_THING} (?:in|on) {_TARGET}", "two"),
-        (rf"clean {_THING} and put it (?:in|on) {_TARGET}", "clean"),
-        (rf"heat {_THING} and put it (?:in|on) {_TARGET}", "heat"),
-        (rf"cool {_THING} and put it (?:in|on) {_TARGET}", "cool"),
-        (rf"put {_THING} (?:in|on) {_TARGET}", "put"),
-    )
+_FORMS: tuple[tuple[str, Kind], ...] = (
+    (rf"(?:look at|examine) {_THING} (?:under|with) {_TARGET}", "light"),
+    (rf"find two {_THING} and put them (?:in|on) {_TARGET}", "two"),
+    (rf"put two {_THING} (?:in|on) {_TARGET}", "two"),
+    (rf"clean {_THING} and put it (?:in|on) {_TARGET}", "clean"),
+    (rf"heat {_THING} and put it (?:in|on) {_TARGET}", "heat"),
+    (rf"cool {_THING} and put it (?:in|on) {_TARGET}", "cool"),
+    (rf"put {_THING} (?:in|on) {_TARGET}", "put"),
 )
 _STATES: dict[str, Kind] = {"clean ": "clean", "hot ": "heat", "cool ": "cool"}
 
@@ -51,7 +48,7 @@ def read_aim(text: str) -> Aim | None:
     """The aim of an instruction, or of a first observation that ends with one. None where it has no known form."""
     instruction = text.rpartition("Your task is to:")[2].strip().lower()
     for pattern, kind in _FORMS:
-        found = pattern.match(instruction)
+        found = re.match(pattern, instruction)
         if found:
             kind = _STATES.get(found["state"] or "", kind)
             return Aim(kind, found["thing"], found["target"], bool(found["sliced"]))

@@ -9,11 +9,20 @@ from typing import Literal
 
 Room = Literal["kitchen", "bathroom", "bedroom", "livingroom"]
 
-OPENABLE = frozenset({"Cabinet", "Drawer", "Fridge", "Microwave", "Safe"})
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+def _row(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+OPENABLE = _names("Cabinet Drawer Fridge Microwave Safe")
 """Receptacle types that start closed and must be opened before their contents are seen."""
 
 CAN_CONTAIN: dict[str, frozenset[str]] = {
-    receptacle: frozenset(objects.split())
+    receptacle: _names(objects)
     for receptacle, objects in {
         "ArmChair": "Book Box CellPhone Cloth CreditCard KeyChain Laptop Newspaper Pillow RemoteControl",
         "BathtubBasin": "Cloth DishSponge HandTowel SoapBar",
@@ -72,7 +81,7 @@ CAN_CONTAIN: dict[str, frozenset[str]] = {
 """Receptacle type -> object types that may be *put* there."""
 
 PLACES: dict[str, tuple[str, ...]] = {
-    thing: tuple(places.split())
+    thing: _row(places)
     for thing, places in {
         "AlarmClock": "Desk Shelf SideTable Dresser DiningTable",
         "Apple": "Fridge CounterTop DiningTable Microwave GarbageCan SinkBasin SideTable",
@@ -138,14 +147,14 @@ PLACES: dict[str, tuple[str, ...]] = {
 LAMPS = frozenset({"DeskLamp", "FloorLamp"})
 """Toggleable; they cannot be picked up. Everything else in PLACES can."""
 
-CLEANABLE = frozenset(
+CLEANABLE = _names(
     "Apple Bowl ButterKnife Cloth Cup DishSponge Egg Fork Kettle Knife Ladle Lettuce Mug Pan Plate Pot Potato"
-    " SoapBar Spatula Spoon Tomato".split()
+    " SoapBar Spatula Spoon Tomato"
 )
-HEATABLE = frozenset("Apple Bread Cup Egg Mug Plate Potato Tomato".split())
-COOLABLE = frozenset("Apple Bowl Bread Cup Egg Lettuce Mug Pan Plate Pot Potato Tomato WineBottle".split())
-SLICEABLE = frozenset("Apple Bread Egg Lettuce Potato Tomato".split())
-HOLLOW = frozenset("Bowl Box Cup Mug Pan Plate Pot".split())
+HEATABLE = _names("Apple Bread Cup Egg Mug Plate Potato Tomato")
+COOLABLE = _names("Apple Bowl Bread Cup Egg Lettuce Mug Pan Plate Pot Potato Tomato WineBottle")
+SLICEABLE = _names("Apple Bread Egg Lettuce Potato Tomato")
+HOLLOW = _names("Bowl Box Cup Mug Pan Plate Pot")
 """Objects that count as receptacles themselves; examining one in the hand lists what is in it."""
 
 ROOMS: dict[Room, tuple[dict[str, int], dict[str, int]]] = {
@@ -173,17 +182,22 @@ ROOMS: dict[Room, tuple[dict[str, int], dict[str, int]]] = {
 """Room -> (receptacles that it always has, how many more of each it may have)."""
 
 ROOM_OBJECTS: dict[Room, tuple[str, ...]] = {
-    room: tuple(objects.split())
-    for room, objects in {
-        "kitchen": "Apple Book Bowl Bread ButterKnife Cup DishSponge Egg Fork Glassbottle Kettle Knife Ladle"
+    "kitchen": _row(
+        "Apple Book Bowl Bread ButterKnife Cup DishSponge Egg Fork Glassbottle Kettle Knife Ladle"
         " Lettuce Mug Pan PepperShaker Plate Pot Potato SaltShaker SoapBottle Spatula Spoon SprayBottle Statue"
-        " Tomato Vase WineBottle",
-        "bathroom": "Candle Cloth DishSponge HandTowel SoapBar SoapBottle SprayBottle TissueBox ToiletPaper Towel",
-        "bedroom": "AlarmClock BaseballBat BasketBall Book Bowl CD CellPhone CreditCard KeyChain Laptop Mug Pen"
-        " Pencil Pillow RemoteControl Statue TeddyBear TennisRacket TissueBox Vase Watch",
-        "livingroom": "Book Box Candle CellPhone CreditCard KeyChain Laptop Newspaper Pen Pencil Pillow Plate"
-        " RemoteControl Statue TissueBox Vase Watch WateringCan",
-    }.items()
+        " Tomato Vase WineBottle"
+    ),
+    "bathroom": _row(
+        "Candle Cloth DishSponge HandTowel SoapBar SoapBottle SprayBottle TissueBox ToiletPaper Towel"
+    ),
+    "bedroom": _row(
+        "AlarmClock BaseballBat BasketBall Book Bowl CD CellPhone CreditCard KeyChain Laptop Mug Pen"
+        " Pencil Pillow RemoteControl Statue TeddyBear TennisRacket TissueBox Vase Watch"
+    ),
+    "livingroom": _row(
+        "Book Box Candle CellPhone CreditCard KeyChain Laptop Newspaper Pen Pencil Pillow Plate"
+        " RemoteControl Statue TissueBox Vase Watch WateringCan"
+    ),
 }
 """Room -> the object types that are drawn there (lamps apart)."""
 
@@ -205,7 +219,7 @@ def fits(visible_object: str, visible_receptacle: str) -> bool:
 def likely(visible_object: str, visible_receptacle: str) -> bool:
     """Whether such an object is commonly found there, by the visible names of both."""
     thing = canonical(visible_object)
-    return thing is not None and canonical(visible_receptacle) in PLACES[thing]
+    return thing is not None and canonical(visible_receptacle) in PLACES.get(thing, ())
 
 
 def openable(visible_receptacle: str) -> bool:

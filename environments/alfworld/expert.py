@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from environments.alfworld.aims import Aim, kind_of, read_aim
 from environments.alfworld.catalog import fits, likely, openable
 from environments.alfworld.memory import Memory, remember
-from environments.alfworld.narration import narrate
+from environments.alfworld.narration import home_of_two, narrate
 from steca.types import Step, Turn
 
 PLAN_LENGTH = 8
@@ -52,7 +52,7 @@ def _ways(aim: Aim, memory: Memory) -> Iterator[Way]:
 
 
 def _fetch(aim: Aim, memory: Memory) -> Iterator[Way]:
-    done = _delivered(aim, memory)
+    done = home_of_two(aim, memory) if aim.kind == "two" else None
     for thing, place in sorted(memory.kept(aim.thing), key=lambda kept: kept[1] != memory.here):
         if place != done:
             yield from _at(memory, place, f"take {thing} from {place}")
@@ -77,7 +77,7 @@ def _treat(aim: Aim, memory: Memory, held: str) -> Iterator[Way]:
 
 def _deliver(aim: Aim, memory: Memory, held: str) -> Iterator[Way]:
     targets = [place for place in memory.places if kind_of(place) == aim.target]
-    started = _delivered(aim, memory)
+    started = home_of_two(aim, memory) if aim.kind == "two" else None
     for place in [started] if started else _near_first(memory, targets):
         yield from _at(memory, place, f"put {held} in/on {place}")
 
@@ -121,14 +121,6 @@ def _reach(memory: Memory, place: str, plan: Sequence[str] = ()) -> Iterator[Way
     yield f"go to {place}", plan
     if not memory.allowed(f"go to {place}"):
         yield f"examine {place}", ()
-
-
-def _delivered(aim: Aim, memory: Memory) -> str | None:
-    """Where the first of two things is already: the second has to come to the very same place."""
-    if aim.kind != "two":
-        return None
-    placed = [place for _, place in memory.kept(aim.thing) if kind_of(place) == aim.target]
-    return max(placed, key=placed.count, default=None)
 
 
 def _near_first(memory: Memory, places: Sequence[str]) -> list[str]:

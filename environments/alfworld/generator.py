@@ -15,7 +15,7 @@ from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, most_of_a_kind, split_of
 from environments.alfworld.phrases import WORDS
 from environments.alfworld.problem import make_payload, read_payload
-from environments.base import EnvironmentFault, Environment, Split, Task
+from environments.base import Environment, EnvironmentFault, Split, Task
 from steca.types import Turn
 
 NAME = "alfworld-generated"
@@ -72,7 +72,7 @@ class GeneratedAlfworld:
                 identity = f"generated-{split}-{digest.hex()}"
                 return Task(identity, NAME, split, task_type, read_payload(payload)["task"], payload)
         raise EnvironmentFault(
-            f"{NAME}: no new {task_type} game for {split} after {len(drawn)} of them: ask for fewer, or for more objects"
+            f"{NAME}: no new {task_type} game for {split} after {len(drawn)} games: ask for fewer, or for more objects"
         )
 
 

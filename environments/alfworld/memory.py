@@ -25,7 +25,7 @@ _CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
 class Memory:
     """`contents` has a receptacle once its inside was seen; None stands for nowhere and for an empty hand.
     `refused` are the actions that did nothing, each with where it was tried and what was held.
-    `fresh` is True where the agent has just changed something, or has done nothing yet: time for a new plan.
+    `fresh` is True where no place was looked at since the agent last changed something: time for a new plan.
     `failed` is True where the last turn did nothing."""
 
     places: list[str]
@@ -56,9 +56,10 @@ class Memory:
 
     def observe(self, action: str, observation: str) -> None:
         """Take one executed step in."""
-        self.failed = self.fresh = False
-        looked = self._seen(action, observation)
-        if not (looked or self._changed(observation)):
+        self.failed = False
+        if self._seen(action, observation):
+            self.fresh = False
+        elif not self._changed(observation):
             self._other(action, observation)
 
     def _seen(self, action: str, observation: str) -> bool:

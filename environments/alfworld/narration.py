@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from environments.alfworld import phrases
 from environments.alfworld.aims import Aim, kind_of
 from environments.alfworld.memory import Memory
+from environments.alfworld.phrases import a
 
 _GO = re.compile(r"go to ([a-z]+ \d+)$")
 _TAKE = re.compile(r"take ([a-z]+ \d+) from ([a-z]+ \d+)$")
@@ -33,19 +34,36 @@ def wanted(aim: Aim, memory: Memory) -> str:
     return aim.target if lit else aim.thing
 
 
+def need_of(aim: Aim, memory: Memory) -> str:
+    """What is looked for, with its article: the second of two is "another"."""
+    kind = wanted(aim, memory)
+    return f"another {kind}" if aim.kind == "two" and home_of_two(aim, memory) else a(kind)
+
+
+def home_of_two(aim: Aim, memory: Memory) -> str | None:
+    """Where the first of two things is already: the second has to come to the very same place."""
+    placed = [place for _, place in memory.kept(aim.thing) if kind_of(place) == aim.target]
+    return max(placed, key=placed.count, default=None)
+
+
 def _reason(aim: Aim, memory: Memory, action: str, plan: Sequence[str]) -> str:
     if go := _GO.match(action):
         return _going(aim, memory, go[1], plan)
     if take := _TAKE.match(action):
-        return phrases.found(take[1], kind_of(take[1]))
+        return _taking(aim, memory, take[1])
     if put := _PUT.match(action):
         right = kind_of(put[1]) == aim.thing and kind_of(put[2]) == aim.target
-        return phrases.set_down(*put.groups()) if right else phrases.put_away(put[1], aim.thing, put[2])
+        return phrases.set_down(*put.groups()) if right else phrases.put_away(put[1], a(aim.thing), put[2])
     if treat := _TREAT.match(action):
         return phrases.treat_here(treat[2], _STATE[treat[1]], treat[3])
     if door := _DOOR.match(action):
         return _touching(memory, door[1], door[2])
     return phrases.plainly(action)
+
+
+def _taking(aim: Aim, memory: Memory, thing: str) -> str:
+    kind = kind_of(thing)
+    return phrases.found(thing, need_of(aim, memory) if kind == aim.thing else a(kind))
 
 
 def _touching(memory: Memory, verb: str, entity: str) -> str:
@@ -57,19 +75,19 @@ def _touching(memory: Memory, verb: str, entity: str) -> str:
 
 
 def _going(aim: Aim, memory: Memory, place: str, plan: Sequence[str]) -> str:
-    kind, held = wanted(aim, memory), memory.held
+    kind, held, need = wanted(aim, memory), memory.held, need_of(aim, memory)
     if held and kind_of(held) != aim.thing:
-        return phrases.carry_away(held, aim.thing, place)
+        return phrases.carry_away(held, a(aim.thing), place)
     if held and aim.kind != "light":
         return _bringing(aim, memory, held, place)
     known = [thing for thing in memory.contents.get(place, ()) if kind_of(thing) == kind]
     if known and held:
         return phrases.to_light(held, known[0], place)
     if known:
-        return phrases.recalled(known[0], kind, place)
+        return phrases.recalled(known[0], need, place)
     if memory.fresh:
-        return phrases.search_plan(kind, plan or (place,))
-    return phrases.not_here(kind, memory.here if memory.here in memory.contents else None, place)
+        return phrases.search_plan(need, plan or (place,))
+    return phrases.not_here(need, memory.here if memory.here in memory.contents else None, place)
 
 
 def _bringing(aim: Aim, memory: Memory, held: str, place: str) -> str:
@@ -77,4 +95,4 @@ def _bringing(aim: Aim, memory: Memory, held: str, place: str) -> str:
         return phrases.treat_there(held, aim.condition, place)
     if kind_of(place) == aim.target:
         return phrases.deliver(held, aim.condition if memory.is_(held, aim.condition) else None, place)
-    return phrases.carry_away(held, aim.target, place)
+    return phrases.carry_away(held, a(aim.target), place)

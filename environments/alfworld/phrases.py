@@ -1,7 +1,8 @@
 """The wording of every thought about a household task: one short function for each thing there is to say.
 
-A thought names what the decision rests on right before the decision, in fixed wording ("Looking for a mug: none on
-shelf 2, next cabinet 1."): a small policy copies rather than composes.
+A thought names what the decision rests on right before the decision, in fixed wording ("I need a mug: none on
+shelf 2, next cabinet 1."): a small policy copies rather than composes. `need` is what is looked for, with its
+article ("a mug", "another mug").
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ def at(place: str) -> str:
     return f"{'in' if openable(place) else 'on'} {place}"
 
 
-def search_plan(kind: str, places: Sequence[str]) -> str:
-    return f"I need {a(kind)}. I search {', next '.join(places)}."
+def search_plan(need: str, places: Sequence[str]) -> str:
+    return f"I need {need}: search {', next '.join(places)}."
 
 
-def not_here(kind: str, here: str | None, then: str) -> str:
-    seen = f": none {at(here)}" if here else ""
-    return f"Looking for {a(kind)}{seen}, next {then}."
+def not_here(need: str, here: str | None, then: str) -> str:
+    seen = f"none {at(here)}, " if here else ""
+    return f"I need {need}: {seen}next {then}."
 
 
-def found(thing: str, kind: str) -> str:
-    return f"Looking for {a(kind)}: {thing} is here. I take it."
+def found(thing: str, need: str) -> str:
+    return f"I need {need}: {thing} is here. I take it."
 
 
-def recalled(thing: str, kind: str, place: str) -> str:
-    return f"I need {a(kind)}. I saw {thing} {at(place)}. I go there."
+def recalled(thing: str, need: str, place: str) -> str:
+    return f"I need {need}: I saw {thing} {at(place)}. I go there."
 
 
 def shut(place: str) -> str:
@@ -53,20 +54,19 @@ def treat_here(thing: str, condition: str, appliance: str) -> str:
 
 
 def deliver(thing: str, condition: str | None, place: str) -> str:
-    state = f"{thing} is {condition}" if condition else f"I have {thing}"
-    return f"{state}. It belongs {at(place)}. I go there."
+    return f"I have {condition + ' ' if condition else ''}{thing}. I bring it to {place}."
 
 
 def set_down(thing: str, place: str) -> str:
     return f"I have {thing} at {place}. I put it there."
 
 
-def put_away(thing: str, kind: str, place: str) -> str:
-    return f"I have {thing}, but I need {a(kind)}. I put it {at(place)}."
+def put_away(thing: str, need: str, place: str) -> str:
+    return f"I have {thing}, but I need {need}. I put it {at(place)}."
 
 
-def carry_away(thing: str, kind: str, place: str) -> str:
-    return f"I have {thing}, but I need {a(kind)}. I bring it to {place}."
+def carry_away(thing: str, need: str, place: str) -> str:
+    return f"I have {thing}, but I need {need}. I bring it to {place}."
 
 
 def to_light(thing: str, lamp: str, place: str) -> str:
@@ -87,13 +87,10 @@ def plainly(action: str) -> str:
 
 FAILED = "That did nothing."
 
-WORDS = sorted(
-    set(
-        "Thought Action Nothing happens happened That did nothing I need a an search next Looking for none on in is"
-        " here take it saw go there The closed open am done with close have It must be to at make clean hot cool"
-        " belongs put but bring and use beside examine My step heat cool look under the some two find them task You"
-        " arrive turn off using pick up from see you In On are carrying not anything facing Next room middle of"
-        " Looking quickly around Your examined inventory light sliced slice".split()
-    )
-)
+_WORDS = """Thought Action Nothing happens happened That did nothing I need a an another search next Looking for none
+    on in is here take it saw go there The closed open am done with close have It must be to at make clean hot cool
+    put but bring and use beside examine My step heat look under the some two find them You arrive turn off using
+    pick up from see In On are carrying not anything facing Next room middle of quickly around Your task inventory
+    light sliced slice"""
+WORDS = tuple(_WORDS.split())
 """The words that instructions, answers and thoughts are made of, entity names apart."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import random
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -115,10 +116,8 @@ def problem_pddl(payload: str) -> str:
         *(f"{name}Type - rtype" for name in kinds),
         *(f"{name}Type - otype" for name in sorted({*things, game["goal"][0]})),
     ]
-    return "\n".join(
-        ["(define (problem household)", "(:domain alfred)", "(:objects", *declared, ")"]
-        + ["(:init", *facts, ")", f"(:goal {goal})", ")", ""]
-    )
+    sections = [["(:objects", *declared, ")"], ["(:init", *facts, ")"], [f"(:goal {goal})", ")", ""]]
+    return "\n".join(["(define (problem household)", "(:domain alfred)", *chain.from_iterable(sections)])
 
 
 def export_game(task: Task, folder: Path) -> Path:
