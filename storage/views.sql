@@ -1,6 +1,6 @@
 -- Questions a user asks. Made anew whenever the store is opened, so they always follow the code.
 
--- Wilson score interval of k successes in n trials, 95 %; NULL where n = 0.
+-- Wilson score interval of k successes in n trials, 95 % (z = 1.959963984540054); NULL where n = 0.
 CREATE OR REPLACE MACRO wilson_centre(k, n) AS (k + 1.920729410347062) / (n + 3.841458820694124);
 CREATE OR REPLACE MACRO wilson_half(k, n) AS
     1.959963984540054 * sqrt(k * (n - k) / n + 0.960364705173531) / (n + 3.841458820694124);
@@ -8,3 +8,91 @@ CREATE OR REPLACE MACRO wilson_low(k, n) AS
     CASE WHEN n = 0 THEN NULL WHEN k = 0 THEN 0.0 ELSE wilson_centre(k, n) - wilson_half(k, n) END;
 CREATE OR REPLACE MACRO wilson_high(k, n) AS
     CASE WHEN n = 0 THEN NULL WHEN k = n THEN 1.0 ELSE wilson_centre(k, n) + wilson_half(k, n) END;
+
+CREATE OR REPLACE VIEW run_provenance AS
+SELECT DISTINCT run_id, round, provenance
+FROM run_batches JOIN provenance_batches USING (stage_key, batch_id);
+COMMENT ON VIEW run_provenance IS 'From the provenance of a row to the runs and rounds that it belongs to';
+
+-- FROM of_run('trajectories', 'quickstart-ab12'): the rows of one run.
+CREATE OR REPLACE MACRO of_run(rows_of, run) AS TABLE
+SELECT rows.* FROM query_table(rows_of) AS rows
+SEMI JOIN (SELECT provenance FROM run_provenance WHERE run_id = run) USING (provenance);
+
+CREATE OR REPLACE VIEW step_reward_gaps AS
+SELECT
+    p.run_id, p.round, d.deviation_id, d.task_id, d.step_index, d.expert_action, d.explored_action,
+    d.reference_reward, r.low AS reference_low, r.high AS reference_high, r.n AS reference_n,
+    d.explored_reward, e.low AS explored_low, e.high AS explored_high, e.n AS explored_n,
+    d.gap, d.delta, d.preset, d.verdict, d.rule, d.selected
+FROM deviations d
+JOIN run_provenance p USING (provenance)
+LEFT JOIN step_rewards r ON r.step_reward_id = d.reference_step_reward_id
+LEFT JOIN step_rewards e ON e.step_reward_id = d.explored_step_reward_id;
+COMMENT ON VIEW step_reward_gaps IS
+    'Every comparison of a run: both rewards with their 95 % intervals, the gap and the verdict';
+
+CREATE OR REPLACE VIEW success_by_task_type AS
+SELECT
+    run_id, round, checkpoint, role, split, start, task_type,
+    count(*) AS n, count_if(success) AS successes, avg(success::INTEGER) AS rate,
+    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high
+FROM evaluations JOIN run_provenance USING (provenance)
+GROUP BY ALL;
+COMMENT ON VIEW success_by_task_type IS
+    'Success rate of each evaluated policy on each kind of task, with its 95 % Wilson interval';
+
+CREATE OR REPLACE VIEW calibration_outcomes AS
+SELECT
+    run_id, round, plan, count(*) AS attempts, count_if(kept) AS kept, count_if(NOT kept) AS rejected,
+    avg((NOT kept)::INTEGER) AS rejection_rate, histogram(rejection) FILTER (NOT kept) AS rejections
+FROM calibrations JOIN run_provenance USING (provenance)
+GROUP BY ALL;
+COMMENT ON VIEW calibration_outcomes IS
+    'Repairs kept and rejected, by where their turns came from; `rejections` counts each reason';
+
+CREATE OR REPLACE VIEW recovery_after_invalid AS
+SELECT
+    run_id, round, checkpoint, role, split, start, count(*) AS episodes,
+    count_if(invalid_actions > 0) AS met_invalid,
+    count_if(invalid_actions > 0 AND success) AS recovered,
+    recovered / nullif(met_invalid, 0) AS rate,
+    wilson_low(recovered, met_invalid) AS low, wilson_high(recovered, met_invalid) AS high
+FROM evaluations JOIN run_provenance USING (provenance)
+GROUP BY ALL;
+COMMENT ON VIEW recovery_after_invalid IS
+    'Test episodes that met an invalid action and were still won, with the 95 % Wilson interval of their share';
+
+CREATE OR REPLACE VIEW run_summary AS
+WITH members AS (
+    SELECT DISTINCT run_id, provenance FROM run_provenance
+), counts AS (
+    SELECT 'trajectory' AS kind, provenance, count(*) AS n FROM trajectories GROUP BY ALL
+    UNION ALL SELECT 'step', provenance, count(*) FROM steps GROUP BY ALL
+    UNION ALL SELECT 'rollout', provenance, count(*) FROM rollouts GROUP BY ALL
+    UNION ALL SELECT 'step_reward', provenance, count(*) FROM step_rewards GROUP BY ALL
+    UNION ALL SELECT verdict, provenance, count(*) FROM deviations GROUP BY ALL
+    UNION ALL SELECT 'selected', provenance, count(*) FROM deviations WHERE selected GROUP BY ALL
+    UNION ALL SELECT CASE WHEN kept THEN 'kept' ELSE 'rejected' END, provenance, count(*) FROM calibrations GROUP BY ALL
+    UNION ALL SELECT 'set ' || dataset, provenance, count(*) FROM training_examples GROUP BY ALL
+    UNION ALL SELECT 'evaluation', provenance, count(*) FROM evaluations GROUP BY ALL
+), sums AS (
+    SELECT run_id, map_from_entries(list((kind, n))) AS n
+    FROM (SELECT run_id, kind, sum(n)::BIGINT AS n FROM members JOIN counts USING (provenance) GROUP BY ALL)
+    GROUP BY run_id
+)
+SELECT
+    run_id, name, created_at,
+    coalesce(n['trajectory'], 0) AS trajectories, coalesce(n['step'], 0) AS steps,
+    coalesce(n['rollout'], 0) AS rollouts, coalesce(n['step_reward'], 0) AS step_rewards,
+    coalesce(n['deviated'], 0) AS deviated, coalesce(n['not_deviated'], 0) AS not_deviated,
+    coalesce(n['filtered'], 0) AS filtered, coalesce(n['selected'], 0) AS selected,
+    coalesce(n['kept'], 0) AS calibrations_kept, coalesce(n['rejected'], 0) AS calibrations_rejected,
+    coalesce(n['set calibrated'], 0) AS examples_calibrated,
+    coalesce(n['set explored_success'], 0) AS examples_explored_success,
+    coalesce(n['set expert_suffix'], 0) AS examples_expert_suffix,
+    coalesce(n['set expert'], 0) AS examples_expert,
+    coalesce(n['evaluation'], 0) AS evaluations
+FROM runs LEFT JOIN sums USING (run_id);
+COMMENT ON VIEW run_summary IS
+    'One row a run: how many trajectories, rollouts, verdicts, calibrations and training examples it holds';
