@@ -4,7 +4,7 @@
 
 With an element distance d in [0, 1], nDTW lies in [0, 1): some alignment has max(n, m) pairs, and that is
 less than sqrt(n^2 + m^2). Warping absorbs repetition, so nDTW is 0 exactly where both sequences are the same
-after runs of equal actions are merged. Cost: n * m calls of d.
+after runs of actions at distance 0 are merged. Cost: n * m calls of d.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ ElementDistance = Callable[[str, str], float]
 
 
 @lru_cache(maxsize=1 << 16)
-def _trigrams(action: str) -> tuple[Counter[str], float]:
+def _trigrams(action: str) -> tuple[dict[str, int], float]:
     """Counts of the character trigrams of one action, and their Euclidean norm (0 for an empty action)."""
     padded = f" {' '.join(action.lower().split())} "
     counts = Counter(padded[i : i + 3] for i in range(len(padded) - 2))
-    return counts, math.sqrt(sum(count * count for count in counts.values()))
+    return dict(counts), math.sqrt(sum(count * count for count in counts.values()))
 
 
 @lru_cache(maxsize=1 << 18)
@@ -38,7 +38,7 @@ def lexical_distance(a: str, b: str) -> float:
         return 0.0
     if not norm_a or not norm_b:
         return 1.0
-    dot = sum(count * counts_b[gram] for gram, count in counts_a.items())
+    dot = sum(counts_a[gram] * counts_b[gram] for gram in counts_a.keys() & counts_b.keys())
     return min(1.0, max(0.0, 1.0 - dot / (norm_a * norm_b)))
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from hypothesis import settings
+
 from steca.exploration import Exploration
 from steca.types import Origin, Step, Trajectory
+
+
+REPEATABLE = settings(derandomize=True, deadline=None)
+"""Property tests draw the same examples every time, and never fail for being slow."""
 
 
 def step(action: str, origin: Origin = "policy", valid: bool = True, observation: str | None = None) -> Step:

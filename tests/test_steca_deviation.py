@@ -8,7 +8,7 @@ from math import comb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from steca_runs import exploration
+from steca_runs import REPEATABLE, exploration
 
 from steca.deviation import Candidate, Rule, Verdict, candidate, decide, judge, prefilter, preset, select
 from steca.exploration import Exploration
@@ -158,6 +158,7 @@ rewards = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=8).map
 deltas = st.floats(-1, 1)
 
 
+@REPEATABLE
 @given(rewards, rewards, deltas, deltas, st.booleans())
 def test_a_larger_delta_never_takes_a_deviation_back(
     reference: StepReward, explored: StepReward, one: float, other: float, strict: bool
@@ -167,6 +168,7 @@ def test_a_larger_delta_never_takes_a_deviation_back(
         assert decide(reference, explored, large).verdict == "deviated"
 
 
+@REPEATABLE
 @given(rewards, rewards, deltas)
 def test_strict_and_loose_differ_on_ties_only(
     reference: StepReward, explored: StepReward, delta: float

@@ -8,6 +8,7 @@ from math import sqrt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steca_runs import REPEATABLE
 
 from steca.distance import lexical_distance, ndtw
 
@@ -60,16 +61,19 @@ def test_an_empty_sequence_is_an_error(x: list[str], y: list[str], side: str) ->
         ndtw(x, y)
 
 
+@REPEATABLE
 @given(actions, actions)
 def test_symmetry(x: list[str], y: list[str]) -> None:
     assert ndtw(x, y) == pytest.approx(ndtw(y, x), abs=1e-12)
 
 
+@REPEATABLE
 @given(actions, actions)
 def test_bounds(x: list[str], y: list[str]) -> None:
     assert 0.0 <= ndtw(x, y) <= max(len(x), len(y)) / sqrt(len(x) ** 2 + len(y) ** 2) + 1e-12 < 1.0
 
 
+@REPEATABLE
 @given(actions, actions)
 def test_zero_exactly_where_the_sequences_are_equal_up_to_repetition(x: list[str], y: list[str]) -> None:
     merged = [[key for key, _ in groupby(side)] for side in (x, y)]
@@ -77,6 +81,7 @@ def test_zero_exactly_where_the_sequences_are_equal_up_to_repetition(x: list[str
         assert (ndtw(x, y, element) == 0.0) == (merged[0] == merged[1])
 
 
+@REPEATABLE
 @given(actions, actions)
 def test_an_element_distance_never_below_another_gives_no_smaller_ndtw(x: list[str], y: list[str]) -> None:
     assert ndtw(x, y, lexical_distance) <= ndtw(x, y, differ) + 1e-12
@@ -108,6 +113,7 @@ def test_an_unparsable_turn_is_far_from_every_action() -> None:
     assert lexical_distance("", " ") == 0.0
 
 
+@REPEATABLE
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_lexical_distance_is_a_bounded_symmetric_dissimilarity(a: str, b: str) -> None:
     assert 0.0 <= lexical_distance(a, b) <= 1.0

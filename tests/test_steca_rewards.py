@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
+from steca_runs import REPEATABLE
 
 from steca.rewards import StepReward, step_reward, wilson_interval
 
@@ -52,6 +53,7 @@ def test_wilson_interval_refuses_impossible_input(successes: float, n: int, leve
         wilson_interval(successes, n, level)
 
 
+@REPEATABLE
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_the_interval_holds_the_mean(outcomes: list[float]) -> None:
     reward = StepReward(tuple(outcomes))

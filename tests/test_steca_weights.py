@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from steca_runs import REPEATABLE
 
 from steca.weights import Weighting, lowered_weight, raised_weight, weighting
 
@@ -24,6 +25,7 @@ def test_weights_by_hand(distance: float, lam: float, raised: float, lowered: fl
     assert lowered_weight(distance, lam) == pytest.approx(lowered)
 
 
+@REPEATABLE
 @given(st.floats(0, 1), st.floats(0, 1), st.floats(0, 10))
 def test_further_away_never_lowers_one_nor_raises_the_other(one: float, other: float, lam: float) -> None:
     near, far = sorted((one, other))
