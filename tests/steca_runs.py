@@ -7,7 +7,6 @@ from hypothesis import settings
 from steca.exploration import Exploration
 from steca.types import Origin, Step, Trajectory
 
-
 REPEATABLE = settings(derandomize=True, deadline=None)
 """Property tests draw the same examples every time, and never fail for being slow."""
 
