@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
@@ -90,11 +89,11 @@ def load(ref: CheckpointRef, device: str = "cpu") -> tuple[PreTrainedModel, PreT
     verify_checkpoint(ref)
     disable_progress_bar()
     try:
-        model = AutoModelForCausalLM.from_pretrained(ref.path)
+        model: Any = AutoModelForCausalLM.from_pretrained(ref.path)
         tokenizer = AutoTokenizer.from_pretrained(ref.path)
     except (OSError, ValueError, KeyError) as error:
         raise PolicyFault(f"checkpoint {ref.path} cannot be loaded as a causal LM: {error}") from error
-    return model.to(torch.device(device)).eval(), tokenizer
+    return model.to(device).eval(), tokenizer
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

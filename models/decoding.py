@@ -65,8 +65,7 @@ def forward(
     positions = positions.clamp(min=0).to(device)
     kv.aim(None if rows is None else rows.to(device), columns, visible)
     hidden = torch.arange(visible, device=device) > positions[:, None, :, None]
-    mask = torch.zeros(hidden.shape, dtype=kv.store.dtype, device=device)
-    mask.masked_fill_(hidden, torch.finfo(kv.store.dtype).min)
+    mask = torch.where(hidden, torch.finfo(kv.store.dtype).min, 0.0).to(kv.store.dtype)
     out = model(
         input_ids=tokens.to(device),
         attention_mask=mask,

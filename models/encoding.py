@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 import torch
 from transformers import PreTrainedTokenizerBase
@@ -84,7 +84,8 @@ def _target_spans(tokenizer: PreTrainedTokenizerBase, example: Example) -> Itera
 
 
 def _render(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], prompt: bool) -> str:
-    return tokenizer.apply_chat_template(list(messages), tokenize=False, add_generation_prompt=prompt)
+    plain = cast("list[dict[str, str]]", list(messages))
+    return str(tokenizer.apply_chat_template(plain, tokenize=False, add_generation_prompt=prompt))
 
 
 @dataclass(frozen=True, slots=True)

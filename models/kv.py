@@ -43,9 +43,13 @@ class KVBatch:
         self.trash = store.shape[3] - 1
 
     @classmethod
-    def empty(cls, shape: KVShape, rows: int, width: int) -> KVBatch:
+    def empty(cls, shape: KVShape, rows: int, width: int, filled: int) -> KVBatch:
+        """Room for `width` columns, of which the first `filled` will be written in every row before they are
+        seen; the others are seen masked, so they must hold finite numbers."""
         size = (2 * shape.layers, rows, shape.heads, width + 1, shape.head_dim)
-        return cls(shape, torch.zeros(size, dtype=shape.dtype, device=shape.device))
+        store = torch.empty(size, dtype=shape.dtype, device=shape.device)
+        store[:, :, :, filled:] = 0
+        return cls(shape, store)
 
     def select(self, rows: torch.Tensor) -> KVBatch:
         """A new batch of some of the rows."""

@@ -46,7 +46,7 @@ class WeightedTrainer(Trainer):
         model: torch.nn.Module,
         inputs: dict[str, torch.Tensor],
         return_outputs: bool = False,
-        num_items_in_batch: int | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """This part's share of L: its weighted losses over the number of trajectories of the whole step."""
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
@@ -54,7 +54,8 @@ class WeightedTrainer(Trainer):
         return (weights * losses).sum() / (num_items_in_batch or len(labels))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
-        lengths = [len(item["input_ids"]) for item in self.train_dataset]
+        examples: Any = self.train_dataset
+        lengths = [len(item["input_ids"]) for item in examples]
         return LengthSampler(lengths, self.args.train_batch_size * self.args.gradient_accumulation_steps)
 
 

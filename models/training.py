@@ -67,6 +67,7 @@ def train(
     target or is too long."""
     if not examples:
         raise PolicyFault("there is nothing to train on: the training set is empty")
+    model: Any
     model, tokenizer = load(base)
     encoded = [encode(tokenizer, example, config.max_tokens) for example in examples]
     curve = _fit(

@@ -18,6 +18,7 @@ from models.checkpoint import CheckpointRef, load
 from models.decoding import Written, decode, prefill
 from models.kv import BLOCK, Entry, Ids, KVBatch, KVShape, PrefixCache, block_keys, shared_prefix
 from models.policy import Generation, History, PolicyFault, Sampling
+from models.rendering import HistoryEncoder
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -68,7 +69,7 @@ class TransformersPolicy:
         self._digest, self._batch = digest, batch
         self._shape = _kv_shape(model)
         self._stops = _stops(model, tokenizer)
-        self._cache = PrefixCache(cache_bytes)
+        self._cache, self._encoder = PrefixCache(cache_bytes), HistoryEncoder(tokenizer)
 
     @classmethod
     def from_checkpoint(
@@ -96,19 +97,18 @@ class TransformersPolicy:
         return results
 
     def _requests(self, histories: Sequence[History], sampling: Sampling) -> list[_Request]:
-        if not histories:
-            return []
-        encoded = self.tokenizer.apply_chat_template(
-            [list(h) for h in histories], tokenize=True, add_generation_prompt=True, return_dict=False
-        )
-        arrays = [np.asarray(ids, dtype=np.int32) for ids in encoded]
-        limits = [min(sampling.max_tokens, self.context - len(ids)) for ids in arrays]
-        return [_Request(i, ids, limit) for i, (ids, limit) in enumerate(zip(arrays, limits, strict=True))]
+        encoded = self._encoder.encode(histories)
+        return [
+            _Request(i, ids, min(sampling.max_tokens, self.context - len(ids)))
+            for i, ids in enumerate(encoded)
+        ]
 
     @torch.inference_mode()
     def _run(self, part: list[_Request], drawn: torch.Tensor, sampling: Sampling) -> list[Written]:
         self._plan(part)
-        kv = KVBatch.empty(self._shape, len(part), max(len(r.ids) + r.limit for r in part))
+        # every row has its first `filled` columns from somewhere else
+        width, filled = max(len(r.ids) + r.limit for r in part), min(r.done for r in part)
+        kv = KVBatch.empty(self._shape, len(part), width, filled)
         for row, request in enumerate(part):
             if request.source is not None:
                 kv.row(row, request.done).copy_(request.source.kv[:, :, : request.done])
@@ -159,7 +159,7 @@ class TransformersPolicy:
     def _generation(self, tokens: list[int]) -> Generation:
         stopped = tokens[-1] in self._stops
         text = self.tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
-        return Generation(text, len(tokens), "stop" if stopped else "length")
+        return Generation(str(text), len(tokens), "stop" if stopped else "length")
 
 
 def _uniforms(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:
