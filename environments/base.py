@@ -101,6 +101,13 @@ class World(Protocol):
         demonstration is what `Environment.expert_turn` plays."""
         ...
 
+    def reflect(
+        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
+    ) -> str:
+        """The offline reflector's thought after a deviated last step: composed from what was really observed, and
+        leading to `required_action`."""
+        ...
+
     def vocabulary(self) -> list[str]:
         """Words and entity names ("shelf 3") that a small policy's tokenizer should hold as single tokens."""
         ...

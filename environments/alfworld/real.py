@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import chain, zip_longest
 from pathlib import Path
@@ -18,9 +18,9 @@ from typing import Any
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
 from environments.alfworld.reader import GET_AGAIN, GET_DATA, LAYOUT, data_folder, read_game, read_json
-from environments.alfworld.thoughts import compose_thoughts
+from environments.alfworld.thoughts import compose_thoughts, reflect
 from environments.base import EnvironmentFault, Split, Task
-from steca.types import Turn
+from steca.types import Step, Turn
 
 NAME = "alfworld"
 HELD_OUT = 10  # one train game in this many belongs to validation
@@ -63,6 +63,11 @@ class RealAlfworld:
             return None
         first, pairs = read_recording(file)
         return compose_thoughts(first, pairs)
+
+    def reflect(
+        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
+    ) -> str:
+        return reflect(instruction, first_observation, steps, required_action)
 
     def vocabulary(self) -> list[str]:
         """Entity names, then words, in the texts of the train games (validation's not among them)."""
