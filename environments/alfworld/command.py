@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from environments.alfworld.facts import Facts, Row, Schema, State
+from environments.alfworld.formulas import Conjunction, conjunctions
 from environments.alfworld.grammar import (
     ActionText,
     Expression,
@@ -15,32 +17,17 @@ from environments.alfworld.grammar import (
     Text,
     parse_segments,
 )
-from environments.alfworld.pddl import ALWAYS, Action, Atom, Effect, GameError, Not
-from environments.alfworld.query import (
-    Binding,
-    Conjunction,
-    Entities,
-    Facts,
-    Row,
-    Schema,
-    Search,
-    State,
-    Test,
-    compile_search,
-    conjunctions,
-    formula_test,
-    row_of,
-)
+from environments.alfworld.joins import Binding, Search, Test, compile_rows, compile_search, compile_test
+from environments.alfworld.pddl import ALWAYS, Action, And, Atom, Effect, Equal, Formula, GameError, Not, Or
 
 
 @dataclass(frozen=True)
 class Change:
-    """One effect, ready to run. `shadow` is the slot of `not_p`, where the texts ask for it."""
+    """One effect on the rows of a slot. `shadow` is the slot of `not_p`, where the texts ask for it."""
 
     slot: int
     shadow: int | None
     adds: bool
-    row: Callable[[Binding], Row]
     condition: Test | None
 
 
@@ -55,37 +42,24 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Way:
-    """One conjunction that the precondition consists of."""
-
-    given_names: Search  # the variables that the command names are known
-    from_nothing: Search
-    is_idle: Test | None  # holds where every effect is already demanded by the precondition
-
-
-@dataclass(frozen=True)
 class Command:
+    """`by_name` and `any_how` hold a search for each conjunction that the precondition consists of: with the
+    variables that the command names known, and with none known."""
+
     action: Action
     template: Template
     feedback: str
-    ways: tuple[Way, ...]
+    by_name: tuple[Search, ...]
+    any_how: tuple[Search, ...]
     changes: tuple[Change, ...]
-
-    def bindings(self, state: State, known: Binding, entities: Entities) -> Iterator[Binding]:
-        """How the action can be carried out when the variables in `known` (those named, or none) are settled."""
-        for way in self.ways:
-            search = way.given_names if known else way.from_nothing
-            for found in search(state, dict(known), entities):
-                if way.is_idle is None or not way.is_idle(state, found):
-                    yield found
+    rows: Callable[[Binding], tuple[Row, ...]]  # one for each change
 
     def after(self, state: State, known: Binding) -> State:
         """The next state. Deletions come before additions; conditions look at the state before."""
         rows: dict[int, set[Row]] = {}
-        for change in self.changes:
+        for change, row in zip(self.changes, self.rows(known), strict=True):
             if change.condition is not None and not change.condition(state, known):
                 continue
-            row = change.row(known)
             _put(rows, state, change.slot, row, change.adds)
             if change.shadow is not None:
                 _put(rows, state, change.shadow, row, not change.adds)
@@ -111,20 +85,18 @@ def _put(rows: dict[int, set[Row]], state: State, slot: int, row: Row, present: 
 
 def compile_command(schema: Schema, action: Action, text: ActionText) -> Command:
     """Raises GameError where the template or the action is in a form that the interpreter does not know."""
-    template = compile_template(text.template, action)
+    template, parameters = compile_template(text.template, action), dict(action.parameters)
+    ways = [_active(action, wanted) for wanted in conjunctions(action.precondition, parameters)]
+    # What nothing ever reads is not kept. Deletions come first: an addition of the same row wins.
+    kept = sorted((e for e in action.effects if e.atom.predicate in schema.slots), key=lambda e: e.adds)
     return Command(
         action=action,
         template=template,
         feedback=text.feedback,
-        ways=tuple(
-            _way(schema, action, wanted, set(template.variables))
-            for wanted in conjunctions(action.precondition, dict(action.parameters))
-        ),
-        changes=tuple(
-            _change(schema, effect)
-            for effect in sorted(action.effects, key=lambda effect: effect.adds)
-            if effect.atom.predicate in schema.slots  # what nothing ever reads is not kept
-        ),
+        by_name=tuple(compile_search(schema, way, template.variables, parameters) for way in ways),
+        any_how=tuple(compile_search(schema, way, (), parameters) for way in ways),
+        changes=tuple(_change(schema, effect) for effect in kept),
+        rows=compile_rows([effect.atom.args for effect in kept]),
     )
 
 
@@ -133,36 +105,29 @@ def _change(schema: Schema, effect: Effect) -> Change:
         slot=schema.slots[effect.atom.predicate],
         shadow=schema.slots.get(f"not_{effect.atom.predicate}"),
         adds=effect.adds,
-        row=row_of(effect.atom.args),
-        condition=None if effect.condition == ALWAYS else formula_test(schema, effect.condition),
+        condition=None if effect.condition == ALWAYS else compile_test(schema, effect.condition),
     )
 
 
-def _way(schema: Schema, action: Action, wanted: Conjunction, named: set[str]) -> Way:
-    return Way(
-        given_names=compile_search(schema, wanted, named),
-        from_nothing=compile_search(schema, wanted, set()),
-        is_idle=_idle_test(action, wanted),
-    )
-
-
-def _idle_test(action: Action, wanted: Conjunction) -> Test | None:
-    """The engine's planner drops actions that can never change anything, such as going to where one is: those
-    whose every effect is among their own preconditions (a deletion may also be undone by an addition)."""
+def _active(action: Action, wanted: Conjunction) -> Conjunction:
+    """The conjunction without the cases in which the action could never change anything, such as going to where
+    one is: the engine's planner drops them. In those every effect is among the action's own preconditions (or is
+    a deletion that an addition undoes)."""
+    if any(effect.condition != ALWAYS for effect in action.effects):
+        return wanted
     demanded = [part for part in wanted.parts if isinstance(part, Atom)]
     denied = [part.part for part in wanted.parts if isinstance(part, Not) and isinstance(part.part, Atom)]
     added = [effect.atom for effect in action.effects if effect.adds]
-    pairs = [(e.atom, demanded if e.adds else [*denied, *added]) for e in action.effects]
-    for atom, others in pairs:
-        if atom.predicate not in {other.predicate for other in others}:
-            return None
-    if any(effect.condition != ALWAYS for effect in action.effects):
-        return None
-    checks = [
-        (row_of(atom.args), [row_of(other.args) for other in others if other.predicate == atom.predicate])
-        for atom, others in pairs
-    ]
-    return lambda _, known: all(row(known) in [other(known) for other in others] for row, others in checks)
+    idle = [Or(_same(e.atom, demanded if e.adds else [*denied, *added])) for e in action.effects]
+    if not all(choice.parts for choice in idle):
+        return wanted
+    return Conjunction(wanted.kinds, (*wanted.parts, Not(And(tuple(idle)))))
+
+
+def _same(atom: Atom, others: Sequence[Atom]) -> tuple[Formula, ...]:
+    """The ways in which the atom can be one of the others."""
+    alike = [other.args for other in others if other.predicate == atom.predicate]
+    return tuple(And(tuple(Equal(*pair) for pair in zip(atom.args, args, strict=True))) for args in alike)
 
 
 def compile_template(source: str, action: Action) -> Template:

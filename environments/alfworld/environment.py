@@ -43,7 +43,7 @@ class AlfworldEnvironment:
 
     def reset(self, task: Task, seed: int = 0) -> str:
         """Start the task's game. It has no randomness: the seed changes nothing. Raises EnvironmentFault."""
-        game = _generated(task.payload) if task.world == GENERATED else self._real(task.payload)
+        game = compiled(task.world, task.payload, self._data)
         self._at = Snapshot(game, game.initial, game.won(game.initial))
         return game.intro()
 
@@ -90,23 +90,18 @@ class AlfworldEnvironment:
             raise EnvironmentFault("the ALFWorld environment has no episode yet: call reset(task) first")
         return self._at
 
-    def _real(self, payload: str) -> Game:
-        return _read(str(data_folder(self._data) / payload))
-
 
 @lru_cache(maxsize=256)
-def _generated(payload: str) -> Game:
+def compiled(world: str, payload: str, data: Path | None = None) -> Game:
+    """The game of a task's payload; the last few hundred are kept. Raises EnvironmentFault."""
+    if world != GENERATED:
+        return read_game(data_folder(data) / payload).compile()
     try:
         return compile_game(*game_texts(payload))
     except GameError as error:
         raise EnvironmentFault(
             f"a generated game cannot be compiled: {error}; generate the tasks again"
         ) from error
-
-
-@lru_cache(maxsize=256)
-def _read(path: str) -> Game:
-    return read_game(Path(path)).compile()
 
 
 @lru_cache(maxsize=4096)

@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from environments.alfworld.command import Command, by_first_word, compile_command
+from environments.alfworld.facts import Entities, Facts, Row, Schema, State
+from environments.alfworld.formulas import predicates_of
 from environments.alfworld.goal import Goal, compile_goal
 from environments.alfworld.grammar import ActionText, Writer, parse_grammar
+from environments.alfworld.joins import Binding
 from environments.alfworld.pddl import Domain, GameError, Problem, parse_domain, parse_problem
-from environments.alfworld.query import Binding, Entities, Facts, Row, Schema, State, predicates_of
 
 __all__ = ["Game", "GameError", "State", "compile_game"]
 
@@ -48,6 +50,10 @@ class Game:
 
     def intro(self) -> str:
         """The first observation: welcome, the room, the task."""
+        return self._intro
+
+    @cached_property
+    def _intro(self) -> str:
         return self.writer.write("#intro#", self.initial, {})
 
     @cached_property
@@ -59,8 +65,9 @@ class Game:
         found = set()
         for commands in self.rules.commands.values():
             for command in commands:
-                for known in command.bindings(state, {}, self.entities):
-                    found.add(self.writer.write(command.template.source, state, _parameters(command, known)))
+                for search in command.any_how:
+                    for known in search(state, {}, self.entities):
+                        found.add(self.writer.write(command.template.source, state, known))
         return sorted(found)
 
     def apply(self, state: State, command: str) -> tuple[State, str] | None:
@@ -82,10 +89,10 @@ class Game:
             if name not in self.ids:
                 return
             named[variable] = self.ids[name]
-        for known in candidate.bindings(state, named, self.entities):
-            context = _parameters(candidate, known)
-            if template.exact or self.writer.write(template.source, state, context) == words:
-                yield context
+        for search in candidate.by_name:
+            for known in search(state, named, self.entities):
+                if template.exact or self.writer.write(template.source, state, known) == words:
+                    yield known
 
     def won(self, state: State) -> bool:
         return self.goal.reached(state, self.entities)
@@ -101,11 +108,6 @@ class Game:
     def facts(self, state: State, predicate: str) -> frozenset[Row]:
         """All ids for which the predicate is true. Raises GameError for one that no rule of the game reads."""
         return state[self.rules.schema.slot(predicate.lower())]
-
-
-def _parameters(command: Command, known: Binding) -> Binding:
-    """The action's own parameters: the texts know nothing of quantified variables."""
-    return {name: known[name] for name, _ in command.action.parameters}
 
 
 def compile_game(domain: str, problem: str, grammar: str) -> Game:

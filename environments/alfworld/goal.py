@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from environments.alfworld.facts import Entities, Schema, State
+from environments.alfworld.formulas import Conjunction, conjunctions, free_variables, predicates_of
+from environments.alfworld.joins import Search, Test, compile_search, compile_test
 from environments.alfworld.pddl import Formula
-from environments.alfworld.query import (
-    Conjunction,
-    Entities,
-    Schema,
-    Search,
-    State,
-    Test,
-    compile_search,
-    conjunctions,
-    formula_test,
-    free_variables,
-    predicates_of,
-)
 
 
 @dataclass(frozen=True)
@@ -61,7 +51,7 @@ def compile_goal(schema: Schema, formula: Formula) -> Goal:
         formula,
         tuple(
             (
-                compile_search(schema, wanted, set()),
+                compile_search(schema, wanted, (), ()),
                 tuple(_component(schema, group) for group in _groups(wanted)),
             )
             for wanted in conjunctions(formula, {})
@@ -72,8 +62,8 @@ def compile_goal(schema: Schema, formula: Formula) -> Goal:
 def _component(schema: Schema, wanted: Conjunction) -> Component:
     lasting = [part for part in wanted.parts if not predicates_of(part) & schema.fluents]
     passing = [part for part in wanted.parts if predicates_of(part) & schema.fluents]
-    candidates = compile_search(schema, Conjunction(wanted.kinds, tuple(lasting)), set())
-    return Component(candidates, tuple(formula_test(schema, part) for part in passing))
+    candidates = compile_search(schema, Conjunction(wanted.kinds, tuple(lasting)), (), wanted.kinds)
+    return Component(candidates, tuple(compile_test(schema, part) for part in passing))
 
 
 def _groups(wanted: Conjunction) -> list[Conjunction]:

@@ -22,8 +22,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
+from environments.alfworld.facts import Schema, State
+from environments.alfworld.joins import Binding, Search, compile_query
 from environments.alfworld.pddl import Atom, GameError
-from environments.alfworld.query import Binding, Schema, Search, Stage, State, chain, scan
 
 Names = Mapping[str, str]  # entity -> the name that the texts use
 Value = Callable[[Names, Binding], str]
@@ -39,15 +40,8 @@ class Query:
     def plan(self, schema: Schema, known: Binding) -> Search:
         key = (schema, *known)
         if key not in self._plans:
-            self._plans[key] = chain(self._stages(schema, set(known)))
+            self._plans[key] = compile_query(schema, self.atoms, tuple(known))
         return self._plans[key]
-
-    def _stages(self, schema: Schema, bound: set[str]) -> list[Stage]:
-        stages = []
-        for atom in self.atoms:
-            stages.append(scan(schema, atom, bound, unlike=sorted(bound)))
-            bound = bound | set(atom.args)
-        return stages
 
 
 @dataclass(frozen=True)
@@ -284,12 +278,12 @@ class Writer:
         raise GameError(f"the grammar has no rule for #{symbol}# that holds here")
 
     def _answers(self, query: Query, state: State, known: Binding) -> Iterator[Binding]:
-        return query.plan(self.schema, known)(state, dict(known), {})
+        return query.plan(self.schema, known)(state, known, {})
 
     def _listing(self, listing: Listing, state: State, known: Binding) -> str:
         contexts = [known]
         if listing.query is not None:
-            contexts = [dict(answer) for answer in self._answers(listing.query, state, known)]
+            contexts = list(self._answers(listing.query, state, known))
         items = [self._segment(listing.item, state, context) for context in contexts]
         if not listing.separated:
             return "".join(items)
