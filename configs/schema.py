@@ -96,6 +96,12 @@ class TrainingConfig(Section):
     max_tokens: Positive = Field(2048, description="Longest example; a longer one is an error.")
     dtype: Literal["float32", "bfloat16"] = "float32"
 
+    @model_validator(mode="after")
+    def _parts_divide(self) -> TrainingConfig:
+        if self.batch_size % self.gradient_accumulation:
+            raise ValueError("batch_size must be a multiple of gradient_accumulation")
+        return self
+
 
 class RewardsConfig(Section):
     """Monte-Carlo step rewards."""

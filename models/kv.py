@@ -30,6 +30,10 @@ class KVShape:
     dtype: torch.dtype
     device: torch.device
 
+    @property
+    def token_bytes(self) -> int:
+        return 2 * self.layers * self.heads * self.head_dim * self.dtype.itemsize
+
 
 class KVBatch:
     """Keys and values [2 * layers, rows, heads, width + 1, head_dim]. The last column takes what padding writes.
@@ -99,7 +103,7 @@ class PrefixCache:
     """
 
     def __init__(self, budget: int) -> None:
-        self._budget = budget
+        self.budget = budget
         self._index: dict[int, Entry] = {}
         self._pages: OrderedDict[int, tuple[int, set[Entry]]] = OrderedDict()
         self._next_page = 0
@@ -119,7 +123,7 @@ class PrefixCache:
         entries = {Entry(ids, batch.row(row, len(ids)), page, block_keys(ids)) for row, ids in rows}
         self._pages[page] = (batch.store.nbytes, entries)
         self._index.update((key, entry) for entry in entries for key in entry.keys)
-        while self._pages and sum(size for size, _ in self._pages.values()) > self._budget:
+        while self._pages and sum(size for size, _ in self._pages.values()) > self.budget:
             for entry in list(next(iter(self._pages.values()))[1]):
                 self.drop(entry)
 

@@ -6,7 +6,7 @@ another request: Monte-Carlo branches of one state) is copied, not computed agai
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -57,7 +57,7 @@ class TransformersPolicy:
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         digest: str,
-        batch: int = 128,
+        batch: int = 256,
         cache_bytes: int = 2**30,
     ) -> None:
         """`batch` rows run together; `cache_bytes` should hold the keys and values of all episodes in play.
@@ -73,7 +73,7 @@ class TransformersPolicy:
 
     @classmethod
     def from_checkpoint(
-        cls, ref: CheckpointRef, device: Device = "auto", batch: int = 128, cache_bytes: int = 2**30
+        cls, ref: CheckpointRef, device: Device = "auto", batch: int = 256, cache_bytes: int = 2**30
     ) -> TransformersPolicy:
         """Verify, load and serve a checkpoint. Raises PolicyFault."""
         model, tokenizer = load(ref, pick_device(device))
@@ -89,8 +89,7 @@ class TransformersPolicy:
         results = [Generation("", 0, "length")] * len(histories)
         requests = [r for r in self._requests(histories, sampling) if r.limit > 0]
         requests.sort(key=lambda r: (-len(r.ids), r.ids.tobytes()))
-        for start in range(0, len(requests), self._batch):
-            part = requests[start : start + self._batch]
+        for part in self._parts(requests):
             drawn = _uniforms([seeds[r.index] for r in part], sampling)
             for request, written in zip(part, self._run(part, drawn, sampling), strict=True):
                 results[request.index] = self._generation(written.tokens)
@@ -102,6 +101,16 @@ class TransformersPolicy:
             _Request(i, ids, min(sampling.max_tokens, self.context - len(ids)))
             for i, ids in enumerate(encoded)
         ]
+
+    def _parts(self, requests: list[_Request]) -> Iterator[list[_Request]]:
+        """Batches of up to `batch` rows, fewer where their keys and values would take half of the cache."""
+        start = 0
+        while start < len(requests):
+            first = requests[start]
+            fitting = self._cache.budget // (2 * self._shape.token_bytes * (len(first.ids) + first.limit))
+            stop = start + max(1, min(self._batch, fitting))
+            yield requests[start:stop]
+            start = stop
 
     @torch.inference_mode()
     def _run(self, part: list[_Request], drawn: torch.Tensor, sampling: Sampling) -> list[Written]:
