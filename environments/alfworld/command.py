@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from environments.alfworld.facts import Facts, Row, Schema, State
 from environments.alfworld.formulas import Conjunction, conjunctions
-from environments.alfworld.grammar import (
-    ActionText,
-    Expression,
-    Listing,
-    Segment,
-    Symbol,
-    Text,
-    parse_segments,
-)
+from environments.alfworld.grammar import ActionText
 from environments.alfworld.joins import Binding, Search, Test, compile_rows, compile_search, compile_test
 from environments.alfworld.pddl import ALWAYS, Action, And, Atom, Effect, Equal, Formula, GameError, Not, Or
+from environments.alfworld.texts import Expression, Listing, Segment, Symbol, Text, parse_segments
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,8 @@ class Change:
 class Template:
     """How a command of this action reads. `exact` is False where only writing it out tells whether it matches."""
 
-    source: str
+    first_word: str
+    segments: tuple[Segment, ...]
     pattern: re.Pattern[str]
     variables: tuple[str, ...]
     exact: bool
@@ -48,7 +42,7 @@ class Command:
 
     action: Action
     template: Template
-    feedback: str
+    feedback: tuple[Segment, ...]
     by_name: tuple[Search, ...]
     any_how: tuple[Search, ...]
     changes: tuple[Change, ...]
@@ -92,7 +86,7 @@ def compile_command(schema: Schema, action: Action, text: ActionText) -> Command
     return Command(
         action=action,
         template=template,
-        feedback=text.feedback,
+        feedback=parse_segments(text.feedback),
         by_name=tuple(compile_search(schema, way, template.variables, parameters) for way in ways),
         any_how=tuple(compile_search(schema, way, (), parameters) for way in ways),
         changes=tuple(_change(schema, effect) for effect in kept),
@@ -133,7 +127,12 @@ def _same(atom: Atom, others: Sequence[Atom]) -> tuple[Formula, ...]:
 def compile_template(source: str, action: Action) -> Template:
     pattern, variables, exact = "", list[str](), True
     parameters = dict(action.parameters)
-    for segment in parse_segments(source):
+    segments = parse_segments(source)
+    if not segments or not isinstance(segments[0], Text):
+        raise GameError(
+            f"the grammar's template {source!r} of action {action.name} does not start with a word"
+        )
+    for segment in segments:
         if isinstance(segment, Text):
             pattern += re.escape(segment.literal)
             continue
@@ -145,7 +144,8 @@ def compile_template(source: str, action: Action) -> Template:
         variables.append(variable)
         pattern += "(.+?)"
         exact = exact and isinstance(segment, Expression)
-    return Template(source, re.compile(pattern), tuple(variables), exact)
+    first_word = segments[0].literal.partition(" ")[0]
+    return Template(first_word, segments, re.compile(pattern), tuple(variables), exact)
 
 
 def _named_by(segment: Segment, action: str) -> str:
@@ -157,9 +157,9 @@ def _named_by(segment: Segment, action: str) -> str:
     return next(iter(item.variables))
 
 
-def by_first_word(commands: Mapping[str, Command]) -> dict[str, list[Command]]:
-    """Commands by the first word of their template, to look few of them at."""
+def by_first_word(commands: Iterable[Command]) -> dict[str, list[Command]]:
+    """Commands by the first word of their template, so that few need a look."""
     found: dict[str, list[Command]] = {}
-    for command in commands.values():
-        found.setdefault(command.template.source.split(" ")[0], []).append(command)
+    for command in commands:
+        found.setdefault(command.template.first_word, []).append(command)
     return found

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from environments.alfworld.expert import expert_turn
 from environments.alfworld.game import Game, GameError, State, compile_game
@@ -22,11 +22,10 @@ from steca.types import Step, Turn
 
 NOTHING = "Nothing happens."
 GENERATED = "alfworld-generated"
-_ARRIVAL = re.compile(r"\AYou arrive at [^.]*\. ")
+_ARRIVAL = re.compile(r"You arrive at [^.]*\. ")
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """A moment of an episode. Only good for the game it was taken in."""
 
     game: Game
@@ -55,9 +54,12 @@ class AlfworldEnvironment:
         if done is None:
             return StepResult(NOTHING, float(now.won), now.won, False, thought, action)
         state, text = done
-        won = now.game.won(state) if state is not now.state else now.won
+        same = now.game.goal.untouched(now.state, state)
+        won = now.won if same else now.game.won(state)
         self._at = Snapshot(now.game, state, won)
-        return StepResult(_ARRIVAL.sub("", text, count=1), float(won), won, True, thought, action)
+        arrival = _ARRIVAL.match(text)
+        seen = text[arrival.end() :] if arrival else text
+        return StepResult(seen, 1.0 if won else 0.0, won, True, thought, action)
 
     def snapshot(self) -> Snapshot:
         return self._now()

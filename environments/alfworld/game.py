@@ -19,9 +19,10 @@ from environments.alfworld.command import Command, by_first_word, compile_comman
 from environments.alfworld.facts import Entities, Facts, Row, Schema, State
 from environments.alfworld.formulas import predicates_of
 from environments.alfworld.goal import Goal, compile_goal
-from environments.alfworld.grammar import ActionText, Writer, parse_grammar
+from environments.alfworld.grammar import ActionText, parse_grammar
 from environments.alfworld.joins import Binding
 from environments.alfworld.pddl import Domain, GameError, Problem, parse_domain, parse_problem
+from environments.alfworld.texts import Writer, parse_segments
 
 __all__ = ["Game", "GameError", "State", "compile_game"]
 
@@ -54,7 +55,7 @@ class Game:
 
     @cached_property
     def _intro(self) -> str:
-        return self.writer.write("#intro#", self.initial, {})
+        return self.writer.write(parse_segments("#intro#"), self.initial, {})
 
     @cached_property
     def instruction(self) -> str:
@@ -67,7 +68,7 @@ class Game:
             for command in commands:
                 for search in command.any_how:
                     for known in search(state, {}, self.entities):
-                        found.add(self.writer.write(command.template.source, state, known))
+                        found.add(self.writer.write(command.template.segments, state, known))
         return sorted(found)
 
     def apply(self, state: State, command: str) -> tuple[State, str] | None:
@@ -91,7 +92,7 @@ class Game:
             named[variable] = self.ids[name]
         for search in candidate.by_name:
             for known in search(state, named, self.entities):
-                if template.exact or self.writer.write(template.source, state, known) == words:
+                if template.exact or self.writer.write(template.segments, state, known) == words:
                     yield known
 
     def won(self, state: State) -> bool:
@@ -116,11 +117,11 @@ def compile_game(domain: str, problem: str, grammar: str) -> Game:
     Raises GameError where a text cannot be read, names something unknown, or lacks a part."""
     texts, task = parse_grammar(grammar), parse_problem(problem)
     templates = tuple(sorted(texts.actions.items()))
-    rules = _compile_rules(domain, templates, texts.conditions | frozenset(predicates_of(task.goal)))
+    rules = _compile_rules(domain, templates, texts.asked | frozenset(predicates_of(task.goal)))
     kinds, names = parse_domain(domain), name_entities(task)
     return Game(
         rules=rules,
-        writer=Writer(texts, rules.schema, names),
+        writer=Writer(texts.rules, rules.schema, names),
         goal=_compile_goal(rules.schema, task.goal),
         initial=_initial(rules.schema, kinds, task),
         entities=_entities(kinds, task),
@@ -147,7 +148,7 @@ def _compile_rules(domain: str, templates: tuple[tuple[str, ActionText], ...], r
     slots = {name: slot for slot, name in enumerate(sorted((declared & asked) | read | declared - fluents))}
     schema = Schema(slots, fluents)
     return Rules(
-        schema, by_first_word({name: compile_command(schema, actions[name], texts[name]) for name in actions})
+        schema, by_first_word(compile_command(schema, actions[name], texts[name]) for name in actions)
     )
 
 

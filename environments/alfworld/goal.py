@@ -28,7 +28,12 @@ class Goal:
     """`alternatives` are the ways to reach it; each has a search that finds something where it is reached."""
 
     formula: Formula
+    slots: tuple[int, ...]  # of the predicates that it reads
     alternatives: tuple[tuple[Search, tuple[Component, ...]], ...]
+
+    def untouched(self, before: State, after: State) -> bool:
+        """Whether nothing that the goal reads has changed."""
+        return all(before[slot] is after[slot] for slot in self.slots)  # sets that did not change are shared
 
     def reached(self, state: State, entities: Entities) -> bool:
         return any(next(search(state, {}, entities), None) is not None for search, _ in self.alternatives)
@@ -49,6 +54,7 @@ def compile_goal(schema: Schema, formula: Formula) -> Goal:
     """Raises GameError where the goal is in a form that the interpreter does not know."""
     return Goal(
         formula,
+        tuple(sorted(schema.slot(predicate) for predicate in predicates_of(formula))),
         tuple(
             (
                 compile_search(schema, wanted, (), ()),
