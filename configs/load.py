@@ -1,0 +1,152 @@
+"""A YAML file plus `a.b=value` overrides -> a checked FactoryConfig, or every problem in one line each."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from configs.schema import FactoryConfig
+
+
+class ConfigFault(Exception):
+    """A configuration that cannot be used: one line for each problem, naming the file or field."""
+
+
+def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> FactoryConfig:
+    """The configuration of a file (None: all defaults) with overrides such as "rewards.rollouts=8".
+    Raises ConfigFault."""
+    settings = read_yaml(Path(path)) if path is not None else {}
+    for override in overrides:
+        _override(settings, override)
+    return check(settings, str(path) if path is not None else "configuration")
+
+
+def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:
+    """Settings as a FactoryConfig. `source` (a file, usually) starts each line of the ConfigFault."""
+    try:
+        return FactoryConfig.model_validate(settings)
+    except ValidationError as error:
+        lines = [f"{source}: {_line(problem)}" for problem in error.errors(include_url=False)]
+        raise ConfigFault("\n".join(lines)) from None
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file. Raises ConfigFault with file, line and column where it cannot be read."""
+    try:
+        settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except OSError as error:
+        raise ConfigFault(f"{path}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigFault(f"{path}: is not UTF-8 text") from None
+    except yaml.YAMLError as error:
+        raise ConfigFault(f"{path}{_place(error)}: {_said(error)}") from None
+    if settings is None:
+        return {}
+    if not isinstance(settings, dict):
+        raise ConfigFault(f"{path}: must hold fields (name: value), not a {type(settings).__name__}")
+    return settings
+
+
+class _Loader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"field {key!r} is given twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+def _place(error: yaml.YAMLError) -> str:
+    mark = getattr(error, "problem_mark", None)
+    return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+
+
+def _said(error: yaml.YAMLError) -> str:
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return f"broken YAML: {problem}"
+
+
+def _override(settings: dict[str, Any], text: str) -> None:
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigFault(f"--set {text}: write it as field=value, e.g. --set rewards.rollouts=8")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigFault(f"--set {text}: {_said(error)}") from None
+    *path, last = name.strip().split(".")
+    here = settings
+    for part in path:
+        below = here.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise ConfigFault(f"--set {text}: {part} is a value, not a section with fields")
+        here = below
+    here[last] = parsed
+
+
+def _line(problem: Mapping[str, Any]) -> str:
+    """`field: got value; allowed: range`, one problem of pydantic's list."""
+    location = tuple(problem["loc"])
+    name = ".".join(str(part) for part in location)
+    if problem["type"] == "extra_forbidden":
+        return f"unknown field {name}{_nearest(location)}"
+    if problem["type"] == "value_error":
+        return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
+    return f"{name}: got {problem['input']!r}; allowed: {_allowed(_schema_at(location))}"
+
+
+def _nearest(location: Sequence[Any]) -> str:
+    known = sorted(_schema_at(location[:-1]).get("properties", {}))
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    section = ".".join(map(str, location[:-1]))
+    if close:
+        return f"; did you mean {'.'.join([*([section] if section else []), close[0]])}?"
+    return f"; known{' in ' + section if section else ''}: {', '.join(known)}"
+
+
+def _schema_at(location: Sequence[Any]) -> dict[str, Any]:
+    """The JSON schema of the field at a location; {} where there is none."""
+    schema = FactoryConfig.model_json_schema()
+    here: dict[str, Any] = schema
+    for part in location:
+        here = here.get("items", {}) if isinstance(part, int) else here.get("properties", {}).get(part, {})
+        while reference := here.get("$ref"):
+            here = schema["$defs"][reference.rsplit("/", 1)[1]]
+    return here
+
+
+_BOUNDS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
+
+
+def _allowed(schema: Mapping[str, Any]) -> str:
+    """A field's JSON schema in words: choices, or type with its range."""
+    if "anyOf" in schema:
+        return " or ".join(_allowed(option) for option in schema["anyOf"])
+    if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else None):
+        return "one of " + ", ".join(str(choice) for choice in choices)
+    bounds = [f"{sign} {schema[key]}" for key, sign in _BOUNDS if key in schema]
+    pattern = [f"matching {schema['pattern']}"] if "pattern" in schema else []
+    kind = _TYPES.get(schema.get("type", ""), "a value")
+    return " ".join(part for part in (kind, " and ".join(bounds), *pattern) if part)
+
+
+_TYPES = {
+    "integer": "a whole number",
+    "number": "a number",
+    "boolean": "true or false",
+    "string": "text",
+    "array": "a list",
+    "object": "a section with fields",
+    "null": "empty",
+}

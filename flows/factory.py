@@ -1,0 +1,24 @@
+"""The whole chain: every stage of every round."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from configs.schema import FactoryConfig
+from flows.runs import run_id
+from flows.stages import DEFAULT, calibrate, demonstrate, evaluate, explore, rewards, train, warmup
+
+
+@flow(name="factory", flow_run_name="{config.name}")
+def factory(config: FactoryConfig = DEFAULT) -> str:
+    """Expert demonstrations in, a calibrated and evaluated policy out. Returns the id of the run.
+
+    Args:
+        config: Everything that can be set. What was done before with the same settings is not done again.
+    """
+    demonstrate(config)
+    warmup(config)
+    for number in range(1, config.rounds + 1):
+        for stage in (explore, rewards, calibrate, train, evaluate):
+            stage(config, round=number)
+    return run_id(config)

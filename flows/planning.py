@@ -1,0 +1,36 @@
+"""Which tasks a run uses, for what."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from configs.schema import FactoryConfig
+from environments.base import Task, World
+
+WARMED_UP = ("demonstrations", "shared")
+EXPLORED = ("exploration", "shared")
+
+
+def planned(world: World, config: FactoryConfig) -> dict[str, list[Task]]:
+    """Tasks by part: demonstrations (for the warm-up only), exploration, shared (both), and the evaluated splits.
+    Raises EnvironmentFault where the world has too few."""
+    counts = config.tasks
+    if counts.explore_demonstrated:
+        train = world.tasks("train", counts.demonstrations, config.seed)
+        both = min(counts.exploration, counts.demonstrations)
+        parts = {"demonstrations": train[both:], "shared": train[:both]}
+    else:
+        train = world.tasks("train", counts.demonstrations + counts.exploration, config.seed)
+        parts = {
+            "demonstrations": train[: counts.demonstrations],
+            "exploration": train[counts.demonstrations :],
+        }
+    for split in dict.fromkeys(config.evaluation.splits):
+        parts[split] = world.tasks(split, getattr(counts, split), config.seed)
+    return parts
+
+
+def cut(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+    """Batches of at most `size` tasks."""
+    for start in range(0, len(tasks), size):
+        yield tasks[start : start + size]

@@ -1,0 +1,67 @@
+"""What a stage says while it works. Whoever starts a flow chooses how it is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Protocol
+
+from prefect.exceptions import MissingContextError
+from prefect.logging import get_run_logger
+
+
+class Reporter(Protocol):
+    """Told of every stage, in this order: begins, then within/batch_done for each batch, then ends."""
+
+    def begins(self, stage: str, round: int, batches: int) -> None: ...
+
+    def within(self, done: int, total: int) -> None:
+        """`done` of `total` parts (episodes, training steps) of the current batch are finished."""
+        ...
+
+    def batch_done(self, cached: bool) -> None: ...
+
+    def ends(self, failed: bool) -> None: ...
+
+
+class LogReporter:
+    """Lines in the flow run's own log: what the UI shows."""
+
+    def begins(self, stage: str, round: int, batches: int) -> None:
+        self._stage, self._batches, self._done, self._cached = stage, batches, 0, 0
+        self._say(f"{stage}: {batches} batches")
+
+    def within(self, done: int, total: int) -> None:
+        """A log line for each episode would drown the others."""
+
+    def batch_done(self, cached: bool) -> None:
+        self._done += 1
+        self._cached += cached
+        self._say(f"{self._stage}: batch {self._done}/{self._batches}{' (cached)' if cached else ''}")
+
+    def ends(self, failed: bool) -> None:
+        self._say(f"{self._stage}: {'failed' if failed else f'done, {self._cached} batches from the cache'}")
+
+    def _say(self, line: str) -> None:
+        try:
+            get_run_logger().info(line)
+        except MissingContextError:  # outside a flow run there is no log to write to
+            return
+
+
+_REPORTER: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
+
+
+def current() -> Reporter:
+    return _REPORTER.get() or LogReporter()
+
+
+@contextmanager
+def reporting(reporter: Reporter) -> Iterator[None]:
+    """Show the progress of all flows called inside."""
+    token = _REPORTER.set(reporter)
+    try:
+        yield
+    finally:
+        _REPORTER.reset(token)

@@ -1,0 +1,159 @@
+"""One batch of a stage: its inputs by reference, its worker, and the cached task that turns one into a shard."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from prefect import Task as PrefectTask
+
+from configs.schema import FactoryConfig
+from environments.base import Task, World
+from environments.registry import make_world
+from storage.ids import content_id
+from storage.records import Record
+from storage.shards import BatchRef, ShardStore
+from tasks.caching import Inputs, cached, placed
+from tasks.views import settings, view
+
+if TYPE_CHECKING:
+    from models.checkpoint import CheckpointRef
+    from models.policy import Policy
+
+Progress = Callable[[int, int], None]
+Refs = Mapping[str, Sequence[BatchRef]]
+
+
+class Workplace:
+    """Where and how the work of one run is done. Not a dataclass: Prefect would walk through its fields."""
+
+    def __init__(self, config: FactoryConfig, progress: Progress | None = None) -> None:
+        self.config = config
+        self.root = config.data_dir.expanduser().resolve()
+        self.shards = ShardStore(self.root)
+        self.progress = progress
+        self._policies: dict[str, Policy] = {}
+
+    @cached_property
+    def world(self) -> World:
+        return make_world(self.config.environment.name, self.config.environment.options)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def checkpoint(self, digest: str) -> CheckpointRef:
+        from models.checkpoint import CheckpointRef
+
+        return CheckpointRef(self.checkpoints / digest[:16], digest)
+
+    def policy(self, digest: str) -> Policy:
+        """The checkpoint as a policy; the last one is kept loaded. Raises PolicyFault."""
+        from models.transformers_policy import TransformersPolicy
+
+        if digest not in self._policies:
+            self.use_threads()
+            loaded = TransformersPolicy.from_checkpoint(
+                self.checkpoint(digest), self.config.execution.device
+            )
+            self._policies = {digest: loaded}
+        return self._policies[digest]
+
+    def use_threads(self) -> None:
+        """Give torch the configured number of threads."""
+        if self.config.execution.threads:
+            import torch
+
+            torch.set_num_threads(self.config.execution.threads)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What the body of a stage may use. `config` holds only the fields that the stage declared."""
+
+    inputs: Inputs
+    work: Workplace
+    config: FactoryConfig
+
+    @property
+    def world(self) -> World:
+        return self.work.world
+
+    @property
+    def tasks(self) -> list[Task]:
+        return [Task(**values) for values in self.inputs["tasks"]]
+
+    @property
+    def policy(self) -> Policy:
+        return self.work.policy(self.inputs["checkpoint"])
+
+    @property
+    def progress(self) -> Progress | None:
+        return self.work.progress
+
+    def records(self, group: str = "records") -> list[Record]:
+        """All rows of a group of upstream batches, verified. Raises StorageFault."""
+        refs = [BatchRef.model_validate(ref) for ref in self.inputs["upstream"][group]]
+        return [record for ref in refs for record in self.work.shards.read_batch(ref)]
+
+
+@dataclass(frozen=True)
+class BatchTask:
+    """A stage's work on one batch. `reads` names every setting that the body uses."""
+
+    name: str
+    version: str
+    reads: tuple[str, ...]
+    body: Callable[[Batch], Sequence[Record]]
+    task: PrefectTask[..., dict[str, Any]] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", cached(self.name, self.version, self._write))
+
+    def inputs(
+        self,
+        config: FactoryConfig,
+        part: str,
+        upstream: Refs | None = None,
+        checkpoint: str | None = None,
+        tasks: Sequence[Task] = (),
+        **more: str,
+    ) -> Inputs:
+        """Everything that decides what the batch gives, as JSON."""
+        return {
+            "settings": settings(config, self.reads),
+            "part": part,
+            "upstream": {
+                group: [ref.model_dump(mode="json") for ref in refs]
+                for group, refs in (upstream or {}).items()
+            },
+            "checkpoint": checkpoint,
+            "tasks": [asdict(task) for task in tasks],
+            **more,
+        }
+
+    def run(self, inputs: Inputs, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
+        """Run the batch, or take it from the cache; the verified reference, and whether it was cached. Raises what
+        the body raises, and StorageFault where a cached batch is missing or damaged."""
+        state = placed(self.task, work.root, force)(inputs, work, return_state=True)
+        ref = BatchRef.model_validate(state.result())
+        from_cache = state.name == "Cached"
+        if from_cache:
+            work.shards.verify(ref)
+        return ref, from_cache
+
+    def _write(self, inputs: Inputs, work: Workplace) -> dict[str, Any]:
+        records = self.body(Batch(inputs, work, view(work.config, self.reads)))
+        stage_key = content_id(self.name, self.version, inputs["settings"], inputs["checkpoint"])
+        batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
+        return work.shards.write_batch(stage_key, batch_id, records).model_dump(mode="json")
+
+
+def batch_task(
+    name: str, version: str, reads: Sequence[str]
+) -> Callable[[Callable[[Batch], Sequence[Record]]], BatchTask]:
+    """Make a function of a batch a cached task that writes one shard batch."""
+    return lambda body: BatchTask(name, version, tuple(reads), body)

@@ -1,0 +1,23 @@
+"""Stage rewards: the rollouts of one batch, then (without a policy) the verdicts over them.
+
+Two tasks, so that another threshold or preset is decided from the rollouts that are there.
+"""
+
+from __future__ import annotations
+
+from rollouts.deciding import decide
+from rollouts.scoring import score
+from storage.records import Record
+from tasks.batch import Batch, batch_task
+
+
+@batch_task(
+    "score", version="1", reads=("seed", "environment", "rewards", "policy.prompt", "policy.max_turn_tokens")
+)
+def score_batch(batch: Batch) -> list[Record]:
+    return score(batch.world, batch.policy, batch.records(), batch.config, batch.progress)
+
+
+@batch_task("decide", version="1", reads=("deviation",))
+def decide_batch(batch: Batch) -> list[Record]:
+    return [*decide(batch.records(), batch.config.deviation)]
