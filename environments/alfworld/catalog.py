@@ -128,7 +128,6 @@ PLACES: dict[str, tuple[str, ...]] = {
         "Spoon": "CounterTop Drawer DiningTable SinkBasin SideTable",
         "SprayBottle": "CounterTop Toilet Cabinet GarbageCan Shelf Cart",
         "Statue": "CoffeeTable Shelf DiningTable SideTable TVStand CounterTop Dresser Desk",
-        "TeddyBear": "Bed",
         "TennisRacket": "Bed Desk Dresser",
         "TissueBox": "CounterTop CoffeeTable Shelf Drawer SideTable DiningTable Desk Cart",
         "ToiletPaper": "Toilet CounterTop ToiletPaperHanger Drawer Cabinet GarbageCan Shelf",
@@ -192,7 +191,7 @@ ROOM_OBJECTS: dict[Room, tuple[str, ...]] = {
     ),
     "bedroom": _row(
         "AlarmClock BaseballBat BasketBall Book Bowl CD CellPhone CreditCard KeyChain Laptop Mug Pen"
-        " Pencil Pillow RemoteControl Statue TeddyBear TennisRacket TissueBox Vase Watch"
+        " Pencil Pillow RemoteControl Statue TennisRacket TissueBox Vase Watch"
     ),
     "livingroom": _row(
         "Book Box Candle CellPhone CreditCard KeyChain Laptop Newspaper Pen Pencil Pillow Plate"

@@ -8,15 +8,17 @@ about 0.1 ms; nothing is compiled before a game is played.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, most_of_a_kind, split_of
+from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.phrases import WORDS
 from environments.alfworld.problem import make_payload, read_payload
+from environments.alfworld.thoughts import reflect
 from environments.base import Environment, EnvironmentFault, Split, Task
-from steca.types import Turn
+from steca.types import Step, Turn
 
 NAME = "alfworld-generated"
 _ATTEMPTS = 2000
@@ -43,13 +45,16 @@ class GeneratedAlfworld:
         return [self._draw(split, TASK_TYPES[at % len(TASK_TYPES)], rng, drawn) for at in range(count)]
 
     def environment(self) -> Environment:
-        from environments.alfworld.environment import AlfworldEnvironment
-
         return AlfworldEnvironment()
 
     def demonstration(self, task: Task) -> list[Turn] | None:
         """None: the demonstration of a generated game is what the exploring expert plays."""
         return None
+
+    def reflect(
+        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
+    ) -> str:
+        return reflect(instruction, first_observation, steps, required_action)
 
     def vocabulary(self) -> list[str]:
         """Every entity name that these games can show, then the words of instructions, answers and thoughts."""

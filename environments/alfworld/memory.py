@@ -87,6 +87,7 @@ class Memory:
             self.contents.setdefault(put[2], []).append(put[1])
         elif treated := _TREAT.search(observation):
             self._treat(treated[2], _CONDITION[treated[1]])
+            self.here = treated[3]
         elif sliced := _SLICE.search(observation):
             self.conditions.add((sliced[1], "sliced"))
         else:

@@ -15,7 +15,6 @@ from environments.alfworld.narration import narrate
 from environments.alfworld.phrases import a, at, plainly
 from steca.types import Step, Turn
 
-_VISIT = re.compile(r"(?:go to|open|examine) ([a-z]+ \d+)$")
 _GRASP = re.compile(r"take ([a-z]+ \d+) from ([a-z]+ \d+)$")
 _PLACED = re.compile(r"(?:put|move) ([a-z]+ \d+) (?:in/on|to) ([a-z]+ \d+)$")
 
@@ -46,10 +45,10 @@ def reflect(instruction: str, first_observation: str, steps: Sequence[Step], req
     if aim is None:
         return f"{_unhelpful(past[-1][0])} {plainly(required_action)}"
     after.failed = after.fresh = False
-    return f"{_verdict(aim, before, after, steps[-1])} {narrate(aim, after, required_action)}"
+    return f"{_verdict(aim, before, steps[-1])} {narrate(aim, after, required_action)}"
 
 
-def _verdict(aim: Aim, before: Memory, after: Memory, last: Step) -> str:
+def _verdict(aim: Aim, before: Memory, last: Step) -> str:
     """What the last step was and led to."""
     action = last.action
     if not action:
@@ -65,15 +64,6 @@ def _verdict(aim: Aim, before: Memory, after: Memory, last: Step) -> str:
             if _hasty(aim, before, placed)
             else _unhelpful(action)
         )
-    if visit := _VISIT.match(action):
-        return _visited(aim, after, action, visit[1])
-    return _unhelpful(action)
-
-
-def _visited(aim: Aim, after: Memory, action: str, place: str) -> str:
-    shown = None if after.held else after.contents.get(place)
-    if shown is not None and aim.thing not in map(kind_of, shown):
-        return f"I looked for {a(aim.thing)} {at(place)}, but it has none."
     return _unhelpful(action)
 
 
