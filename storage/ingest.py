@@ -130,14 +130,17 @@ def _load_table(
 
 def _stage_incoming(connection: duckdb.DuckDBPyConnection, table: str, files: list[tuple[str, str]]) -> None:
     """Temporary table `incoming`: the rows of the shards, each with its batch's label."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE files (path VARCHAR, label VARCHAR)")
+    connection.execute("CREATE OR REPLACE TEMP TABLE files (shard_file VARCHAR, label VARCHAR)")
     connection.executemany("INSERT INTO files VALUES (?, ?)", files)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming AS FROM {table} LIMIT 0")
-    connection.execute("ALTER TABLE incoming RENAME provenance TO label")
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE incoming AS
+            SELECT * EXCLUDE (provenance), NULL::VARCHAR AS label FROM {table} LIMIT 0"""
+    )
     # BY NAME, by union: a shard of an older version lacks the columns that were added since.
     connection.execute(
-        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (path), label
-           FROM read_parquet($paths, union_by_name = true, filename = 'path') shard JOIN files USING (path)""",
+        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (shard_file), label
+           FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
+           JOIN files USING (shard_file)""",
         {"paths": [path for path, _ in files]},
     )
 
