@@ -13,6 +13,8 @@ from environments.alfworld.generator import GeneratedAlfworld
 from environments.alfworld.problem import export_game, game_texts, problem_pddl, read_payload
 from environments.alfworld.reader import read_game
 from environments.base import EnvironmentFault, Task
+from environments.registry import make_world
+from steca.types import Step
 
 SPLITS = ("train", "validation", "seen", "unseen")
 
@@ -162,6 +164,19 @@ def test_vocabulary_holds_every_entity_that_is_shown() -> None:
         assert {
             name for name in names if name[-1].isdigit() and " " in name and not name.startswith("loc")
         } <= {*known}
+
+
+def test_the_registry_makes_the_world_and_its_games_can_be_played() -> None:
+    world = make_world("alfworld-generated", {"receptacles": 7})
+    task = world.tasks("validation", 1, seed=0)[0]
+    environment = world.environment()
+    first = environment.reset(task)
+    turn = environment.expert_turn(first, [])
+    assert turn is not None
+    assert environment.step(turn.text).valid
+    assert world.demonstration(task) is None
+    step = Step("", "", "go to moon 1", "Nothing happens.", False, "policy")
+    assert "nothing happened" in world.reflect(task.instruction, first, [step], turn.action)
 
 
 def test_tables_agree_with_each_other() -> None:
