@@ -17,7 +17,6 @@ from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.phrases import WORDS
 from environments.alfworld.problem import make_payload, read_payload
 from environments.alfworld.thoughts import reflect
-from environments.alfworld.thoughts import reflect
 from environments.base import Environment, EnvironmentFault, Split, Task
 from steca.types import Step, Turn
 
@@ -55,12 +54,6 @@ class GeneratedAlfworld:
     def reflect(
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
     ) -> str:
-        return reflect(instruction, first_observation, steps, required_action)
-
-    def reflect(
-        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
-    ) -> str:
-        """See `thoughts.reflect`."""
         return reflect(instruction, first_observation, steps, required_action)
 
     def vocabulary(self) -> list[str]:
