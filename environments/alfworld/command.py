@@ -90,7 +90,7 @@ def compile_command(schema: Schema, action: Action, text: ActionText) -> Command
         by_name=tuple(compile_search(schema, way, template.variables, parameters) for way in ways),
         any_how=tuple(compile_search(schema, way, (), parameters) for way in ways),
         changes=tuple(_change(schema, effect) for effect in kept),
-        rows=compile_rows([effect.atom.args for effect in kept]),
+        rows=compile_rows(schema, [effect.atom for effect in kept]),
     )
 
 

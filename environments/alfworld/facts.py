@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from environments.alfworld.pddl import GameError
+from environments.alfworld.pddl import Domain, GameError
 
 Row = tuple[str, ...]
 
@@ -37,14 +37,18 @@ Entities = Mapping[str, tuple[str, ...]]  # type -> the entities of that type, s
 
 @dataclass(frozen=True, eq=False)
 class Schema:
-    """Where each predicate lives in a state, and which ones actions change."""
+    """Where each predicate lives in a state, and what the domain declares about it."""
 
     slots: Mapping[str, int]
-    fluents: frozenset[str]
+    fluents: frozenset[str]  # predicates that actions change
+    domain: Domain
 
     def slot(self, predicate: str) -> int:
         if predicate not in self.slots:
-            raise GameError(
-                f"the predicate {predicate!r} is used but the game's PDDL domain does not declare it"
-            )
+            raise GameError(f"the predicate {predicate!r} is asked for, but no rule of this game reads it")
         return self.slots[predicate]
+
+    def ensures(self, predicate: str, position: int, kind: str) -> bool:
+        """Whether whatever stands at this argument is of the type, by the predicate's declaration."""
+        declared = self.domain.predicates.get(predicate.removeprefix("not_"), ())
+        return position < len(declared) and self.domain.is_a(declared[position], kind)

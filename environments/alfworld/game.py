@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import chain
 
 from environments.alfworld.command import Command, by_first_word, compile_command
 from environments.alfworld.facts import Entities, Facts, Row, Schema, State
@@ -21,7 +22,7 @@ from environments.alfworld.formulas import predicates_of
 from environments.alfworld.goal import Goal, compile_goal
 from environments.alfworld.grammar import ActionText, parse_grammar
 from environments.alfworld.joins import Binding
-from environments.alfworld.pddl import Domain, GameError, Problem, parse_domain, parse_problem
+from environments.alfworld.pddl import TOP_TYPE, And, Domain, GameError, Problem, parse_domain, parse_problem
 from environments.alfworld.texts import Writer, parse_segments
 
 __all__ = ["Game", "GameError", "State", "compile_game"]
@@ -118,13 +119,13 @@ def compile_game(domain: str, problem: str, grammar: str) -> Game:
     texts, task = parse_grammar(grammar), parse_problem(problem)
     templates = tuple(sorted(texts.actions.items()))
     rules = _compile_rules(domain, templates, texts.asked | frozenset(predicates_of(task.goal)))
-    kinds, names = parse_domain(domain), name_entities(task)
+    names, entities = name_entities(task), _entities(rules.schema.domain, task)
     return Game(
         rules=rules,
-        writer=Writer(texts.rules, rules.schema, names),
+        writer=Writer(texts.rules, rules.schema, names, entities),
         goal=_compile_goal(rules.schema, task.goal),
-        initial=_initial(rules.schema, kinds, task),
-        entities=_entities(kinds, task),
+        initial=_initial(rules.schema, entities, task),
+        entities=entities,
         names=names,
         ids={name: entity for entity, name in names.items()},
         receptacle_types=_types(task, "receptacletype"),
@@ -136,44 +137,53 @@ def compile_game(domain: str, problem: str, grammar: str) -> Game:
 def _compile_rules(domain: str, templates: tuple[tuple[str, ActionText], ...], read: frozenset[str]) -> Rules:
     """`read`: the predicates that texts and goal ask for. Those that nothing asks for have no slot in the state, so
     states which differ in nothing that matters are equal."""
-    actions, texts = parse_domain(domain).actions, dict(templates)
-    if missing := sorted(actions.keys() - texts.keys()):
+    rules, texts = parse_domain(domain), dict(templates)
+    if missing := sorted(rules.actions.keys() - texts.keys()):
         raise GameError(f"the grammar has no template for the PDDL action {missing[0]!r}")
-    asked = read.union(
-        *(predicates_of(action.precondition) for action in actions.values()),
-        *(predicates_of(effect.condition) for action in actions.values() for effect in action.effects),
+    formulas = [action.precondition for action in rules.actions.values()]
+    formulas += [effect.condition for action in rules.actions.values() for effect in action.effects]
+    asked = predicates_of(And(tuple(formulas)))
+    if undeclared := sorted(asked - rules.predicates.keys()):
+        raise GameError(f"the PDDL domain uses the predicate {undeclared[0]!r} without declaring it")
+    fluents = frozenset(
+        effect.atom.predicate for action in rules.actions.values() for effect in action.effects
     )
-    fluents = frozenset(effect.atom.predicate for action in actions.values() for effect in action.effects)
-    declared = parse_domain(domain).predicates
-    slots = {name: slot for slot, name in enumerate(sorted((declared & asked) | read | declared - fluents))}
-    schema = Schema(slots, fluents)
+    kept = sorted(asked | read | rules.predicates.keys() - fluents)
+    schema = Schema({name: slot for slot, name in enumerate(kept)}, fluents, rules)
     return Rules(
-        schema, by_first_word(compile_command(schema, actions[name], texts[name]) for name in actions)
+        schema,
+        by_first_word(compile_command(schema, action, texts[name]) for name, action in rules.actions.items()),
     )
 
 
 _compile_goal = lru_cache(maxsize=1024)(compile_goal)
 
 
-def _initial(schema: Schema, domain: Domain, task: Problem) -> State:
+def _initial(schema: Schema, entities: Entities, task: Problem) -> State:
     rows: dict[str, list[Row]] = {}
+    members = {kind: frozenset(names) for kind, names in entities.items()}
     for atom in task.init:
-        if atom.predicate not in domain.predicates:
-            raise GameError(f"the PDDL problem states {atom.predicate!r}, which the domain does not declare")
-        if unknown := [arg for arg in atom.args if arg not in task.objects]:
+        kinds = schema.domain.predicates.get(atom.predicate)
+        if kinds is None or len(kinds) != len(atom.args):
             raise GameError(
-                f"the PDDL problem's ({atom.predicate} ...) names {unknown[0]!r}, not one of its objects"
+                f"the PDDL problem states a ({atom.predicate} ...) that the domain does not declare"
             )
+        for arg, kind in zip(atom.args, kinds, strict=True):
+            if arg not in members.get(kind, ()):
+                raise GameError(
+                    f"the PDDL problem's ({atom.predicate} ...) names {arg!r}, which is no {kind} of it"
+                )
         rows.setdefault(atom.predicate, []).append(atom.args)
     return tuple(Facts(rows.get(name, ())) for name in schema.slots)
 
 
 def _entities(domain: Domain, task: Problem) -> Entities:
-    kinds = {*domain.supertypes, *task.objects.values(), "object"}
-    return {
-        kind: tuple(sorted(name for name, own in task.objects.items() if domain.is_a(own, kind)))
-        for kind in kinds
-    }
+    own: dict[str, list[str]] = {}
+    for name, kind in task.objects.items():
+        own.setdefault(kind, []).append(name)
+    kinds = {*domain.supertypes, *own, TOP_TYPE}
+    below = {kind: [names for other, names in own.items() if domain.is_a(other, kind)] for kind in kinds}
+    return {kind: tuple(sorted(chain.from_iterable(lists))) for kind, lists in below.items()}
 
 
 def _types(task: Problem, predicate: str) -> dict[str, str]:

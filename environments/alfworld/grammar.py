@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from environments.alfworld.pddl import GameError
+from environments.alfworld.formulas import predicates_of
+from environments.alfworld.pddl import And, GameError
 from environments.alfworld.texts import Listing, Rule, parse_query, parse_segments
 
 
@@ -80,4 +81,4 @@ def _asked(rules: Mapping[str, tuple[Rule, ...]]) -> frozenset[str]:
     every = [rule for alternatives in rules.values() for rule in alternatives]
     listings = [part for rule in every for part in rule.segments if isinstance(part, Listing)]
     queries = [rule.condition for rule in every] + [listing.query for listing in listings]
-    return frozenset(atom.predicate for query in queries if query for atom in query.atoms)
+    return frozenset().union(*(predicates_of(And(query.wanted.parts)) for query in queries if query))

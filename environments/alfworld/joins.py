@@ -20,7 +20,7 @@ Only numbers, quoted constants and names made here enter the source: no text of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -37,8 +37,9 @@ Test = Callable[[State, Binding], bool]
 class _Source:
     """The body of one search while it is written."""
 
-    def __init__(self, schema: Schema, known: Iterable[str]) -> None:
+    def __init__(self, schema: Schema, kinds: Mapping[str, str], known: Iterable[str]) -> None:
         self.schema = schema
+        self.kinds = kinds
         self.locals: dict[str, str] = {}  # variable -> local name
         self.lines = ["def search(state, known, entities):"]
         self._depth = 1
@@ -84,9 +85,11 @@ class _Source:
             self._line(f"{self.name(arg)} = row[{i}]")
             if others:
                 self._line(f"if {self.locals[arg]} not in ({', '.join(others)},):")
+            if not self.schema.ensures(atom.predicate, i, self.kinds[arg]):
+                self._line(f"if {self.locals[arg]} in entities.get({self.kinds[arg]!r}, ()):")
 
-    def enumerate(self, variable: str, kind: str) -> None:
-        self._line(f"for {self.name(variable)} in entities[{kind!r}]:")
+    def enumerate(self, variable: str) -> None:
+        self._line(f"for {self.name(variable)} in entities.get({self.kinds[variable]!r}, ()):")
 
     def condition(self, formula: Formula) -> None:
         self._line(f"if {self.test(formula)}:")
@@ -115,7 +118,7 @@ def compile_search(
 
     Cheapest first: tests that are fully bound; then loops with something bound to index by; then loops over
     fluents, which have few rows; then the rest. A variable in no positive literal runs over its type's entities."""
-    source, parts = _Source(schema, known), list(wanted.parts)
+    source, parts = _Source(schema, wanted.kinds, known), list(wanted.parts)
     while parts:
         part = min(parts, key=lambda part: _cost(source, part))
         free = sorted(free_variables(part) - source.locals.keys())
@@ -124,11 +127,11 @@ def compile_search(
         elif isinstance(part, Atom):
             source.scan(part, distinct=False)
         else:
-            source.enumerate(free[0], wanted.kinds[free[0]])
+            source.enumerate(free[0])
             continue
         parts.remove(part)
     for variable in sorted(set(results) - source.locals.keys()):
-        source.enumerate(variable, wanted.kinds[variable])
+        source.enumerate(variable)
     return source.finish(results)
 
 
@@ -141,32 +144,34 @@ def _cost(source: _Source, part: Formula) -> tuple[int, int]:
     return (2 if part.predicate in source.schema.fluents else 3, len(unbound))
 
 
-def compile_query(schema: Schema, atoms: Sequence[Atom], known: Sequence[str]) -> Search:
-    """Searches the atoms in their order, with all variables different. Yields the known variables and the new."""
-    source = _Source(schema, known)
-    for atom in atoms:
-        if free_variables(atom) <= source.locals.keys():
-            source.condition(atom)
+def compile_query(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> Search:
+    """Searches atoms in their order, with all variables different. Yields the known variables and the new."""
+    source = _Source(schema, wanted.kinds, known)
+    for part in wanted.parts:
+        if isinstance(part, Atom) and not free_variables(part) <= source.locals.keys():
+            source.scan(part, distinct=True)
         else:
-            source.scan(atom, distinct=True)
+            source.condition(part)
     return source.finish(source.locals)
 
 
 def compile_test(schema: Schema, formula: Formula) -> Test:
     """A test for a formula whose variables will all be known."""
-    source = _Source(schema, [])
-    for variable in sorted(free_variables(formula)):
-        source.locals[variable] = f"known[{variable!r}]"
+    source = _reading(schema, free_variables(formula))
     test: Test = _run(f"test = lambda state, known: {source.test(formula)}", "test")
     return test
 
 
-def compile_rows(atoms: Sequence[Sequence[str]]) -> Callable[[Binding], tuple[Row, ...]]:
+def compile_rows(schema: Schema, atoms: Sequence[Atom]) -> Callable[[Binding], tuple[Row, ...]]:
     """The argument rows of several atoms, filled in from a binding."""
-    source = _Source(Schema({}, frozenset()), [])
-    for variable in {arg for args in atoms for arg in args if is_variable(arg)}:
-        source.locals[variable] = f"known[{variable!r}]"
-    rows: Callable[[Binding], tuple[Row, ...]] = _run(
-        "rows = lambda known: (" + "".join(f"{source.row(args)}, " for args in atoms) + ")", "rows"
-    )
+    source = _reading(schema, set().union(*(free_variables(atom) for atom in atoms)))
+    filled = "".join(f"{source.row(atom.args)}, " for atom in atoms)
+    rows: Callable[[Binding], tuple[Row, ...]] = _run(f"rows = lambda known: ({filled})", "rows")
     return rows
+
+
+def _reading(schema: Schema, variables: Iterable[str]) -> _Source:
+    """Source for one expression, which reads its variables where it needs them."""
+    source = _Source(schema, {}, ())
+    source.locals.update({variable: f"known[{variable!r}]" for variable in variables})
+    return source

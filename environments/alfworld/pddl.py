@@ -1,7 +1,9 @@
 """Reads the part of PDDL that ALFWorld's games are written in: typing, and/or/not/exists/=, conditional effects.
 
 Names are case-insensitive in PDDL: everything is lower case after reading. Costs, functions and `increase` effects
-carry no rule of play and are skipped. Anything else outside this part is a `GameError`, never a guess.
+carry no rule of play and are skipped. Anything else outside this part is a `GameError`, never a guess. Words are parted
+by blanks and parentheses alone: in the official domain, `(exists (?l - location, ?r - receptacle) ...)` therefore
+asks for the type "location," that nothing has, and objects can be examined only in the hand.
 """
 
 from __future__ import annotations
@@ -77,7 +79,7 @@ class Action:
 @dataclass(frozen=True)
 class Domain:
     supertypes: Mapping[str, str]
-    predicates: frozenset[str]
+    predicates: Mapping[str, tuple[str, ...]]  # name -> the types of its arguments
     actions: Mapping[str, Action]
 
     def is_a(self, kind: str, wanted: str) -> bool:
@@ -152,9 +154,7 @@ def read_formula(node: Any) -> Formula:
     if head == "not" and len(rest) == 1:
         return Not(read_formula(rest[0]))
     if head == "exists" and len(rest) == 2:
-        return Exists(
-            _typed([word.rstrip(",") for word in rest[0]], "exists variables"), read_formula(rest[1])
-        )
+        return Exists(_typed(rest[0], "exists variables"), read_formula(rest[1]))
     if head in ("forall", "imply", "when", "not", "exists"):
         raise GameError(f"the PDDL uses {head!r} in a form that this interpreter does not know")
     if not all(isinstance(word, str) for word in rest):
@@ -210,7 +210,7 @@ def parse_domain(text: str) -> Domain:
     types = [word for node in sections.get(":types", []) for word in node[1:]]
     return Domain(
         supertypes=dict(_typed(types, "types")),
-        predicates=frozenset(item[0] for item in declared),
+        predicates={item[0]: tuple(kind for _, kind in _typed(item[1:], "predicates")) for item in declared},
         actions={action.name: action for action in actions},
     )
 

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from environments.alfworld.facts import Schema, State
+from environments.alfworld.facts import Entities, Schema, State
+from environments.alfworld.formulas import Conjunction
 from environments.alfworld.joins import Binding, Search, compile_query
 from environments.alfworld.pddl import Atom, GameError
 
@@ -28,8 +29,8 @@ Value = Callable[[Names, Binding], str]
 class Query:
     """A conjunctive query. Which variables are bound depends on who asks: plans are made once for each case."""
 
-    def __init__(self, atoms: tuple[Atom, ...]) -> None:
-        self.atoms = atoms
+    def __init__(self, wanted: Conjunction) -> None:
+        self.wanted = wanted
         self._plans: dict[tuple[object, ...], Search] = {}
 
     def answers(self, writer: Writer, state: State, known: Binding) -> Iterator[Binding]:
@@ -37,8 +38,8 @@ class Query:
         try:
             plan = self._plans[key]
         except KeyError:
-            plan = self._plans[key] = compile_query(writer.schema, self.atoms, tuple(known))
-        return plan(state, known, {})
+            plan = self._plans[key] = compile_query(writer.schema, self.wanted, tuple(known))
+        return plan(state, known, writer.entities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +114,7 @@ class Writer:
     ]  # the alternatives of each symbol: the first whose condition holds is used
     schema: Schema
     names: Names
+    entities: Entities
 
     def write(self, segments: tuple[Segment, ...], state: State, known: Binding) -> str:
         """Raises GameError where a symbol has no rule that holds."""
@@ -164,16 +166,18 @@ def parse_value(source: str) -> Expression:
 
 @lru_cache(maxsize=4096)
 def parse_query(source: str) -> Query:
-    atoms = []
+    atoms, kinds = [], dict[str, str]()
     for literal in source.split("&"):
         match = re.fullmatch(r"\s*([\w-]+)\s*\(([^()]*)\)\s*", literal)
         if not match:
             raise GameError(
                 f"the grammar's condition {literal.strip()!r} is not of the form predicate(x:type)"
             )
-        args = [arg.partition(":")[0].strip() for arg in match[2].split(",") if arg.strip()]
-        atoms.append(Atom(match[1], tuple(f"?{arg}" for arg in args)))
-    return Query(tuple(atoms))
+        split = [arg.partition(":") for arg in match[2].split(",") if arg.strip()]
+        pairs = [(f"?{name.strip()}", (kind or name).strip()) for name, _, kind in split]
+        kinds.update(pairs)
+        atoms.append(Atom(match[1], tuple(name for name, _ in pairs)))
+    return Query(Conjunction(kinds, tuple(atoms)))
 
 
 def _braces(kind: str) -> str:
