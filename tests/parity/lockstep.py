@@ -36,10 +36,11 @@ def official_engine(file: Path) -> textworld.Environment:
     return textworld.start(str(file), infos, wrappers=[AlfredDemangler(shuffle=False)])
 
 
-def walk(file: Path, seed: int, steps: int, comparison: Comparison) -> None:
-    """A random walk, a tenth of it inadmissible commands, until the game is won or the steps are spent."""
-    rng = random.Random(f"{file} {seed}")
-    engine, game = official_engine(file), read_game(file).compile()
+def walk(file: Path, seed: int, steps: int, comparison: Comparison, ours_from: Path | None = None) -> None:
+    """A random walk, a tenth of it inadmissible commands, until the game is won or the steps are spent.
+    `ours_from`: another file for our engine, to see that differences are noticed."""
+    rng = random.Random(seed)
+    engine, game = official_engine(file), read_game(ours_from or file).compile()
     official, state = engine.reset(), game.initial
     comparison.expect("intro", official.feedback, game.intro())
     try:
