@@ -64,6 +64,7 @@ class Goal:
 class Layout:
     room: Room
     receptacles: tuple[str, ...]  # type names, sorted, with repeats
+    things: tuple[str, ...]  # object types that may lie here, lamps apart
     goals: dict[tuple[str, bool], tuple[Goal, ...]]  # (task type, held out) -> what can be asked here
 
 
@@ -137,7 +138,8 @@ def draw_layout(room: Room, size: int, rng: random.Random) -> Layout:
     for goal in goals_in(room, receptacles):
         key = goal.task_type, held_out(goal)
         grouped[key] = (*grouped.get(key, ()), goal)
-    return Layout(room, receptacles, grouped)
+    things = tuple(thing for thing in ROOM_OBJECTS[room] if set(PLACES[thing]) & set(receptacles))
+    return Layout(room, receptacles, things, grouped)
 
 
 @functools.cache
@@ -176,12 +178,10 @@ def draw_household(task_type: str, unseen: bool, size: int, objects: int, rng: r
     if goal.target in LAMPS:
         needed.append(goal.target)
     placed = [(thing, place(thing, layout, goal, rng)) for thing in needed]
-    strewn = [
-        thing
-        for thing in ROOM_OBJECTS[layout.room]
-        if possible(thing, layout, goal)
-        for _ in range(COPIES - needed.count(thing))
-    ]
+    strewn = list(layout.things * COPIES)
+    for thing in needed:
+        if thing not in LAMPS:
+            strewn.remove(thing)
     for thing in rng.sample(strewn, objects - len(placed)):
         placed.append((thing, place(thing, layout, goal, rng)))
     return Household(layout, goal, tuple(sorted(placed)))

@@ -2,7 +2,7 @@
 
 train, validation and seen share the layouts of the training pool and have goals and placements of their own;
 unseen has layouts and (object type, target type) goal pairs that occur in none of the other three. A draw costs
-about 0.1 ms; nothing is compiled before a game is played.
+a few tenths of a millisecond; nothing is compiled before a game is played.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, most_of_a_kind, split_of
 from environments.alfworld.environment import AlfworldEnvironment
-from environments.alfworld.phrases import WORDS
+from environments.alfworld.phrases import STATES
 from environments.alfworld.problem import make_payload, read_payload
 from environments.alfworld.thoughts import reflect
 from environments.base import Environment, EnvironmentFault, Split, Task
@@ -57,14 +57,14 @@ class GeneratedAlfworld:
         return reflect(instruction, first_observation, steps, required_action)
 
     def vocabulary(self) -> list[str]:
-        """Every entity name that these games can show, then the words of instructions, answers and thoughts."""
+        """Every entity name that these games can show, the types by themselves, and the words for states."""
         types = sorted({*CAN_CONTAIN, *PLACES})
         entities = [
             f"{name.lower()} {number}"
             for name in types
             for number in range(1, (COPIES if name in PLACES else most_of_a_kind(name)) + 1)
         ]
-        return [*entities, *(name.lower() for name in types), *WORDS]
+        return [*entities, *(name.lower() for name in types), *STATES]
 
     def _draw(self, split: Split, task_type: str, rng: random.Random, drawn: set[bytes]) -> Task:
         unseen = split == "unseen"

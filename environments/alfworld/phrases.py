@@ -87,10 +87,5 @@ def plainly(action: str) -> str:
 
 FAILED = "That did nothing."
 
-_WORDS = """Thought Action Nothing happens happened That did nothing I need a an another search next Looking for none
-    on in is here take it saw go there The closed open am done with close have It must be to at make clean hot cool
-    put but bring and use beside examine My step heat look under the some two find them You arrive turn off using
-    pick up from see In On are carrying not anything facing Next room middle of quickly around Your task inventory
-    light sliced slice"""
-WORDS = tuple(_WORDS.split())
-"""The words that instructions, answers and thoughts are made of, entity names apart."""
+STATES = ("clean", "cold", "cool", "heat", "hot", "two")
+"""The words that tell one kind of task from another."""

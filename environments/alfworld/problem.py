@@ -67,23 +67,20 @@ def make_payload(household: Household, rng: random.Random) -> str:
     """The game's JSON text. Coordinates and the wording of the instruction are drawn here."""
     goal, layout = household.goal, household.layout
     wording = rng.choice(INSTRUCTIONS[goal.task_type])
-    taken: set[tuple[int, int, int]] = set()
-
-    def spot() -> tuple[int, int, int]:
-        while True:
-            where = rng.randrange(-350, 350), rng.randrange(0, 200), rng.randrange(-350, 350)
-            if where not in taken:
-                taken.add(where)
-                return where
-
+    width, height = 700, 200
+    drawn = rng.sample(range(width * height * width), len(layout.receptacles) + len(household.objects))
+    spots = [(n % width - 350, n // width % height, n // width // height - 350) for n in drawn]
+    places, objects = spots[: len(layout.receptacles)], spots[len(layout.receptacles) :]
     return json.dumps(
         {
             "type": goal.task_type,
             "goal": [goal.thing, goal.target],
             "task": wording.format(o=goal.thing.lower(), r=goal.target.lower()),
             "room": layout.room,
-            "places": [[name, *spot()] for name in layout.receptacles],
-            "objects": [[thing, *spot(), at] for thing, at in household.objects],
+            "places": [[name, *spot] for name, spot in zip(layout.receptacles, places, strict=True)],
+            "objects": [
+                [thing, *spot, at] for (thing, at), spot in zip(household.objects, objects, strict=True)
+            ],
         },
         separators=(",", ":"),
     )
