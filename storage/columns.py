@@ -45,6 +45,13 @@ def arrow_schema(record: type[Record]) -> pa.Schema:
     return pa.schema(fields)
 
 
+def sql_columns(record: type[Record]) -> str:
+    """The columns of a record as in CREATE TABLE, without constraints."""
+    return ", ".join(
+        f"{name} {column_type(field.annotation)[1]}" for name, field in record.model_fields.items()
+    )
+
+
 def to_arrow(record: type[Record], rows: Sequence[Record]) -> pa.Table:
     """Rows in the order given. Raises StorageFault naming the field whose value has no place in its column."""
     columns = []

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 import duckdb
 
-from storage.columns import RECORD_OF_TABLE
+from storage.columns import RECORD_OF_TABLE, sql_columns
 from storage.faults import StorageFault
 from storage.records import RECORDS, Record
-from storage.shards import BatchRef, Manifest, ShardStore
+from storage.refresh import insert_rows
+from storage.shards import BatchRef, Manifest, Shard, ShardStore
 
 # `label` is "<stage_key>/<batch_id>"; neither part may hold a slash.
 _MACROS = """
@@ -76,72 +77,77 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) 
 def _load(
     connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
 ) -> dict[str, int]:
+    """Load batches that the tables do not hold. Returns new rows by table."""
     loaded: dict[str, int] = {}
     for record in RECORDS:
-        files = [
-            (str(shards.shard_path(batch.manifest, shard)), batch.label)
+        found = [
+            (batch, shard)
             for batch in batches
             for shard in batch.manifest.shards
-            if shard.table == record.table and shards.verified(batch.manifest, shard)
+            if shard.table == record.table
         ]
-        if files:
-            loaded[record.table] = _load_table(connection, record, files)
+        if found:
+            _stage(connection, shards, record, found)
+            loaded[record.table] = _load_staged(connection, record)
     if batches:
-        connection.executemany(
-            "INSERT INTO ingested_batches VALUES (?, ?, ?, ?)",
-            [[*batch.name, batch.ref.manifest, batch.ref.sha256] for batch in batches],
-        )
+        rows = [(*batch.name, batch.ref.manifest, batch.ref.sha256) for batch in batches]
+        insert_rows(connection, "ingested_batches", rows)
     return loaded
 
 
-def _load_table(
-    connection: duckdb.DuckDBPyConnection, record: type[Record], files: list[tuple[str, str]]
-) -> int:
-    """Load the shards of one table. Returns the number of new rows."""
+def _stage(
+    connection: duckdb.DuckDBPyConnection,
+    shards: ShardStore,
+    record: type[Record],
+    found: Sequence[tuple[Batch, Shard]],
+) -> None:
+    """Temporary table `incoming`: the rows of the shards of one table, each with its batch's label."""
+    # Columns spelt out: made by CREATE ... AS ... LIMIT 0 instead, DuckDB 2.0 keeps the statistics of an empty
+    # table when more than a row group is inserted in the same transaction, and later queries find nothing.
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({sql_columns(record)}, label VARCHAR)")
+    connection.execute("CREATE OR REPLACE TEMP TABLE files (path VARCHAR, label VARCHAR, n BIGINT)")
+    for batch, shard in found:
+        shards.verified(batch.manifest, shard)
+    paths = [str(shards.shard_path(batch.manifest, shard)) for batch, shard in found]
+    rows = [(path, batch.label, shard.rows) for path, (batch, shard) in zip(paths, found, strict=True)]
+    insert_rows(connection, "files", rows)
+    # BY NAME, by union: a shard of an older version lacks the columns that were added since.
+    connection.execute(
+        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (path), label
+           FROM read_parquet($paths, union_by_name = true, filename = 'path') shard JOIN files USING (path)""",
+        {"paths": paths},
+    )
+    short = connection.execute(
+        """SELECT path FROM files LEFT JOIN (SELECT label, count(*) AS staged FROM incoming GROUP BY label)
+           USING (label) WHERE staged IS DISTINCT FROM n LIMIT 1"""
+    ).fetchone()
+    if short:
+        raise StorageFault(f"shard {short[0]} did not load whole; nothing was ingested, please report this")
+
+
+def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> int:
+    """Move `incoming` into its table. Returns the number of new rows."""
     table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
-    _stage_incoming(connection, table, files)
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE repeated AS
             SELECT {keys} FROM incoming GROUP BY ALL HAVING count(*) > 1
             UNION SELECT {keys} FROM incoming SEMI JOIN {table} USING ({keys})"""
     )
-    repeated = _count(connection, "repeated") > 0
-    if repeated:
+    new = 0
+    if _count(connection, "repeated"):
         _refuse_conflicts(connection, record)
         _merge_provenance(connection, record)
-    before = _count(connection, table)
-    connection.execute(
-        """INSERT INTO provenance_batches
-            SELECT set_name([label]), split_part(label, '/', 1), split_part(label, '/', 2)
-            FROM (SELECT DISTINCT label FROM incoming) ON CONFLICT DO NOTHING"""
-    )
-    connection.execute(
-        f"""INSERT INTO {table} ({columns}, provenance)
-            SELECT {columns}, set_name([label]) FROM incoming ANTI JOIN repeated USING ({keys})"""
-    )
-    if repeated:
-        connection.execute(
+        new += _changed(
+            connection,
             f"""INSERT INTO {table} ({columns}, provenance)
                 SELECT DISTINCT ON ({keys}) {columns}, set_name(labels)
-                FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})"""
+                FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})""",
         )
-    return _count(connection, table) - before
-
-
-def _stage_incoming(connection: duckdb.DuckDBPyConnection, table: str, files: list[tuple[str, str]]) -> None:
-    """Temporary table `incoming`: the rows of the shards, each with its batch's label."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE files (shard_file VARCHAR, label VARCHAR)")
-    connection.executemany("INSERT INTO files VALUES (?, ?)", files)
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE incoming AS
-            SELECT * EXCLUDE (provenance), NULL::VARCHAR AS label FROM {table} LIMIT 0"""
-    )
-    # BY NAME, by union: a shard of an older version lacks the columns that were added since.
-    connection.execute(
-        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (shard_file), label
-           FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
-           JOIN files USING (shard_file)""",
-        {"paths": [path for path, _ in files]},
+    _name_sets(connection, "SELECT DISTINCT [label] AS labels FROM incoming")
+    return new + _changed(
+        connection,
+        f"""INSERT INTO {table} ({columns}, provenance)
+            SELECT {columns}, set_name([label]) FROM incoming ANTI JOIN repeated USING ({keys})""",
     )
 
 
@@ -199,7 +205,7 @@ def _name_sets(connection: duckdb.DuckDBPyConnection, query: str) -> None:
 def _forget(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str, str]]) -> None:
     """Take batches out that were loaded before: rows that only they produced go, shared ones stay."""
     connection.execute("CREATE OR REPLACE TEMP TABLE gone (stage_key VARCHAR, batch_id VARCHAR)")
-    connection.executemany("INSERT INTO gone VALUES (?, ?)", names)
+    insert_rows(connection, "gone", names)
     connection.execute(
         """CREATE OR REPLACE TEMP TABLE remaining AS
            SELECT provenance, list(label_of(o.stage_key, o.batch_id)) FILTER (g.stage_key IS NULL) AS labels
@@ -225,3 +231,8 @@ def _drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
 
 def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
+
+
+def _changed(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
+    """Rows that an INSERT, UPDATE or DELETE touched."""
+    return int(connection.execute(sql).fetchall()[0][0])

@@ -1,0 +1,224 @@
+"""How fast the store takes rows in, and how fast its views answer.
+
+    python benchmarks/store.py [--steps 1000000] [--batches 200]
+
+Writes made-up shards of that many steps in a temporary folder (with the trajectories, rollouts, comparisons,
+repairs and test episodes that would go with them), ingests them, and asks every view. One process; a minute or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from storage.records import (
+    CalibrationRecord,
+    DeviationRecord,
+    EvaluationRecord,
+    Record,
+    RolloutRecord,
+    StepRecord,
+    StepRewardRecord,
+    TaskRecord,
+    TrajectoryRecord,
+)
+from storage.runs import RunFolder, StageState
+from storage.shards import BatchRef, ShardStore
+from storage.store import Store
+
+STEPS_EACH = 10
+STAGE_KEY = "explore-0123456789abcdef"
+QUERIES = {
+    "step_reward_gaps": "SELECT verdict, avg(gap), avg(explored_high - explored_low) FROM step_reward_gaps GROUP BY ALL",
+    "success_by_task_type": "FROM success_by_task_type",
+    "calibration_outcomes": "FROM calibration_outcomes",
+    "recovery_after_invalid": "FROM recovery_after_invalid",
+    "run_summary": "FROM run_summary",
+    "of_run('steps')": "SELECT count(*), avg(tokens) FROM of_run('steps', 'benchmark-0')",
+}
+
+
+def episode(index: int) -> Iterator[Record]:
+    """One trajectory of STEPS_EACH steps and the rows about it."""
+    name, won = f"{index:016x}", index % 3 == 0
+    yield TaskRecord(
+        task_id=f"k{name}",
+        world="benchmark",
+        split="train",
+        task_type=f"type {index % 6}",
+        instruction="put the cup in the sink",
+        payload="{}",
+    )
+    yield TrajectoryRecord(
+        trajectory_id=f"t{name}",
+        task_id=f"k{name}",
+        kind="explored",
+        prefix_steps=0,
+        first_observation="You are in the middle of a room. Looking around you, you see a shelf 1 and a sink 1.",
+        n_steps=STEPS_EACH,
+        outcome=float(won),
+        success=won,
+        end_reason="done" if won else "step_cap",
+        invalid_actions=index % 2,
+    )
+    for step in range(STEPS_EACH):
+        yield StepRecord(
+            trajectory_id=f"t{name}",
+            step_index=step,
+            origin="policy",
+            text=f"Thought: I should look at shelf {index % 97}.\nAction: go to shelf {index % 97}",
+            thought=f"I should look at shelf {index % 97}.",
+            action=f"go to shelf {index % 97}",
+            observation=f"On the shelf {index % 97}, you see a cup {step}.",
+            valid=True,
+            tokens=20,
+        )
+    yield from judgements(name, index, won)
+
+
+def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
+    """Two step rewards with five rollouts each, a comparison, a repair and a test episode."""
+    for side in ("expert", "explored"):
+        yield StepRewardRecord(
+            step_reward_id=f"{side}{name}",
+            task_id=f"k{name}",
+            trajectory_id=f"t{name}",
+            step_index=1,
+            side=side,
+            checkpoint="c0",
+            n=5,
+            successes=index % 6,
+            reward=index % 6 / 5,
+            progress=0.5,
+            low=0.1,
+            high=0.9,
+            terminal=False,
+        )
+        for sample in range(5):
+            yield RolloutRecord(
+                rollout_id=f"{side}{name}-{sample}",
+                step_reward_id=f"{side}{name}",
+                sample_index=sample,
+                checkpoint="c0",
+                seed=index * 5 + sample,
+                temperature=1.0,
+                top_p=1.0,
+                outcome=float(sample < index % 6),
+                n_steps=3,
+                tokens=60,
+                end_reason="step_cap",
+                actions=["look", f"go to shelf {sample}", "look"],
+            )
+    yield DeviationRecord(
+        deviation_id=f"d{name}",
+        task_id=f"k{name}",
+        expert_trajectory_id=f"t{name}",
+        explored_trajectory_id=f"t{name}",
+        step_index=1,
+        expert_action="look",
+        explored_action="go to shelf 1",
+        reference_step_reward_id=f"expert{name}",
+        explored_step_reward_id=f"explored{name}",
+        reference_reward=0.4,
+        explored_reward=0.2,
+        gap=-0.2,
+        delta=0.0,
+        preset="paper",
+        outcome="success",
+        verdict="deviated",
+        rule="reward fell",
+        selected=True,
+    )
+    yield CalibrationRecord(
+        calibration_id=f"a{name}",
+        deviation_id=f"d{name}",
+        task_id=f"k{name}",
+        trajectory_id=f"t{name}",
+        reflector="template",
+        reflection="That was the wrong shelf.",
+        required_action="look",
+        plan="expert_suffix",
+        kept=won,
+        rejection=None if won else "did not end in success",
+    )
+    yield EvaluationRecord(
+        evaluation_id=f"e{name}",
+        checkpoint="c0",
+        role="warmup",
+        split="seen",
+        start="task",
+        task_id=f"k{name}",
+        task_type=f"type {index % 6}",
+        trajectory_id=f"t{name}",
+        success=won,
+        n_steps=STEPS_EACH,
+        invalid_actions=index % 2,
+    )
+
+
+def write(root: Path, steps: int, batches: int) -> list[BatchRef]:
+    """Shards of `steps` steps in `batches` batches, and the run that they belong to."""
+    shards, episodes = ShardStore(root), steps // STEPS_EACH
+    refs = []
+    for batch in track(range(batches), description="writing shards"):
+        records = [record for index in range(batch, episodes, batches) for record in episode(index)]
+        refs.append(shards.write_batch(STAGE_KEY, f"batch-{batch:05d}", records))
+    run = RunFolder(root, "benchmark-0")
+    run.create("benchmark", {"steps": steps})
+    now = datetime.now(UTC)
+    run.save_stage(
+        StageState(
+            stage="explore",
+            round=1,
+            stage_key=STAGE_KEY,
+            status="completed",
+            started_at=now,
+            batches=tuple(refs),
+        )
+    )
+    return refs
+
+
+def measure(root: Path, steps: int, batches: int) -> Table:
+    """The table of figures."""
+    table = Table("what", "rows", "seconds", "rows/s")
+
+    def line(what: str, rows: int, seconds: float) -> None:
+        table.add_row(what, f"{rows:,}", f"{seconds:.3f}", f"{rows / seconds:,.0f}")
+
+    started = time.perf_counter()
+    refs = write(root, steps, batches)
+    rows = sum(sum(ref.rows.values()) for ref in refs)
+    line("records made and written as shards", rows, time.perf_counter() - started)
+    store = Store(root)
+    report = store.ingest()
+    line("first ingest, published", sum(report.rows.values()), report.seconds)
+    again = ShardStore(root).write_batch("again-0", "batch-0", list(episode(0)))
+    line("ingest of one more batch of known rows", sum(again.rows.values()), store.ingest().seconds)
+    for name, sql in QUERIES.items():
+        started = time.perf_counter()
+        _, answer = store.query(sql)
+        line(f"{name}, {len(answer)} lines", rows, time.perf_counter() - started)
+    table.caption = f"published file {store.published.stat().st_size / 1e6:,.0f} MB"
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=1_000_000)
+    parser.add_argument("--batches", type=int, default=200)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        Console().print(measure(Path(folder), options.steps, options.batches))
+
+
+if __name__ == "__main__":
+    main()
