@@ -109,5 +109,6 @@ class World(Protocol):
         ...
 
     def vocabulary(self) -> list[str]:
-        """Words and entity names ("shelf 3") that a small policy's tokenizer should hold as single tokens."""
+        """Names that a small policy's tokenizer holds as single tokens: entities ("shelf 3"), types ("shelf"), and the
+        words for states ("hot"). The wording around them is learned from the training texts."""
         ...

@@ -16,15 +16,20 @@ from models.encoding import IGNORED
 _POOL = 50
 
 
-def trajectory_losses(logits: torch.Tensor, labels: torch.Tensor, reduction: str) -> torch.Tensor:
-    """-log p of each trajectory's target tokens, their sum or mean: [batch] from logits [batch, length,
-    vocabulary] and labels [batch, length], in which the token at j is predicted at j - 1."""
+def trajectory_losses(
+    model: torch.nn.Module, inputs: dict[str, torch.Tensor], labels: torch.Tensor, reduction: str
+) -> torch.Tensor:
+    """-log p of each trajectory's target tokens, their sum or mean: [batch] from labels [batch, length], in which
+    the token at j is predicted at j - 1. Logits are made at the targets alone: [targets, vocabulary]."""
+    causal: Any = getattr(model, "module", model)
+    hidden = causal.get_decoder()(**inputs).last_hidden_state[:, :-1]
     labels = labels[:, 1:]
+    target = labels != IGNORED
     nll = cross_entropy(
-        logits[:, :-1].float().transpose(1, 2), labels, reduction="none", ignore_index=IGNORED
+        causal.get_output_embeddings()(hidden[target]).float(), labels[target], reduction="none"
     )
-    total = nll.sum(1)
-    return total if reduction == "sum" else total / labels.ne(IGNORED).sum(1)
+    total = nll.new_zeros(len(labels)).index_add(0, target.nonzero()[:, 0], nll)
+    return total if reduction == "sum" else total / target.sum(1)
 
 
 class WeightedTrainer(Trainer):
@@ -50,7 +55,7 @@ class WeightedTrainer(Trainer):
     ) -> torch.Tensor:
         """This part's share of L: its weighted losses over the number of trajectories of the whole step."""
         labels, weights = inputs.pop("labels"), inputs.pop("weights")
-        losses = trajectory_losses(model(**inputs).logits, labels, self.reduction)
+        losses = trajectory_losses(model, inputs, labels, self.reduction)
         return (weights * losses).sum() / (num_items_in_batch or len(labels))
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:

@@ -17,7 +17,8 @@ from typing import Any
 
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
-from environments.alfworld.reader import GET_AGAIN, GET_DATA, LAYOUT, data_folder, read_game, read_json
+from environments.alfworld.phrases import STATES
+from environments.alfworld.reader import GET_AGAIN, GET_DATA, LAYOUT, data_folder, read_game, read_recording
 from environments.alfworld.thoughts import compose_thoughts, reflect
 from environments.base import EnvironmentFault, Split, Task
 from steca.types import Step, Turn
@@ -70,7 +71,8 @@ class RealAlfworld:
         return reflect(instruction, first_observation, steps, required_action)
 
     def vocabulary(self) -> list[str]:
-        """Entity names, then words, in the texts of the train games (validation's not among them)."""
+        """Entity names in the recordings of the train games (validation's not among them), their types by
+        themselves, and the words for states."""
         return list(_vocabulary(self._data))
 
     def _task(self, path: str, split: Split) -> Task:
@@ -81,19 +83,6 @@ class RealAlfworld:
                 f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
             )
         return Task(f"{NAME}/{path}", NAME, split, _task_type(path), instruction[1].strip(), path)
-
-
-def read_recording(file: Path) -> tuple[str, list[tuple[str, str]]]:
-    """(first observation, [(action, observation)]) of a gt_traj.json. Raises EnvironmentFault."""
-    said = read_json(file)
-    try:
-        first, *rest = [entry["value"] for entry in said]
-        order = [entry["from"] for entry in said]
-    except (TypeError, KeyError, ValueError) as error:
-        raise EnvironmentFault(f"{file}: not a list of from/value entries; {GET_AGAIN}") from error
-    if order != ["human", *["gpt", "human"] * (len(rest) // 2)]:
-        raise EnvironmentFault(f"{file}: observations and actions do not take turns; {GET_AGAIN}")
-    return first, list(zip(rest[::2], rest[1::2], strict=True))
 
 
 def _task_type(path: str) -> str:
@@ -130,15 +119,10 @@ def _spread(paths: tuple[str, ...], seed: str) -> list[str]:
 @lru_cache(maxsize=2)
 def _vocabulary(data: Path) -> tuple[str, ...]:
     entities: set[str] = set()
-    words: set[str] = set()
     for path in _games(data, "train"):
         file = data / path / "gt_traj.json"
-        if not file.exists():
-            continue
-        first, pairs = read_recording(file)
-        turns = compose_thoughts(first, pairs)
-        text = "\n".join([first, *chain.from_iterable(pairs), *(turn.text for turn in turns)])
-        found = set(re.findall(r"[a-z]+ \d+\b", text))
-        entities |= found
-        words |= set(re.findall(r"[A-Za-z']+", text))
-    return (*sorted(entities), *sorted(words))
+        if file.exists():
+            first, pairs = read_recording(file)
+            entities |= set(re.findall(r"[a-z]+ \d+\b", "\n".join([first, *chain.from_iterable(pairs)])))
+    kinds = {entity.partition(" ")[0] for entity in entities}
+    return (*sorted(entities), *sorted(kinds), *STATES)
