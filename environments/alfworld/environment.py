@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from environments.alfworld.expert import expert_turn
 from environments.alfworld.game import Game, GameError, State, compile_game
+from environments.alfworld.planner import plan_repair
 from environments.alfworld.problem import game_texts
 from environments.alfworld.react import parse_turn
 from environments.alfworld.reader import data_folder, read_game
@@ -23,6 +24,12 @@ from steca.types import Step, Turn
 NOTHING = "Nothing happens."
 GENERATED = "alfworld-generated"
 _ARRIVAL = re.compile(r"You arrive at [^.]*\. ")
+
+
+def after_arrival(text: str) -> str:
+    """The text without "You arrive at loc 5. " or, in the newer dialect, "You arrive at shelf 1. "."""
+    arrival = _ARRIVAL.match(text)
+    return text[arrival.end() :] if arrival else text
 
 
 class Snapshot(NamedTuple):
@@ -57,9 +64,7 @@ class AlfworldEnvironment:
         same = now.game.goal.untouched(now.state, state)
         won = now.won if same else now.game.won(state)
         self._at = Snapshot(now.game, state, won)
-        arrival = _ARRIVAL.match(text)
-        seen = text[arrival.end() :] if arrival else text
-        return StepResult(seen, 1.0 if won else 0.0, won, True, thought, action)
+        return StepResult(after_arrival(text), 1.0 if won else 0.0, won, True, thought, action)
 
     def snapshot(self) -> Snapshot:
         return self._now()
@@ -82,8 +87,6 @@ class AlfworldEnvironment:
         return expert_turn(first_observation, steps)
 
     def plan_repair(self) -> list[Turn] | None:
-        from environments.alfworld.planner import plan_repair
-
         now = self._now()
         return plan_repair(now.game, now.state)
 

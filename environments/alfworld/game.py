@@ -10,19 +10,18 @@ texts call them by a name with a number ("shelf 3"), counted down in the order o
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import chain
 
 from environments.alfworld.command import Command, by_first_word, compile_command
-from environments.alfworld.facts import Entities, Facts, Row, Schema, State
+from environments.alfworld.facts import Entities, Row, Schema, State
 from environments.alfworld.formulas import predicates_of
 from environments.alfworld.goal import Goal, compile_goal
 from environments.alfworld.grammar import ActionText, parse_grammar
 from environments.alfworld.joins import Binding
-from environments.alfworld.pddl import TOP_TYPE, And, Domain, GameError, Problem, parse_domain, parse_problem
+from environments.alfworld.pddl import And, GameError, parse_domain, parse_problem
+from environments.alfworld.start import entities_by_type, initial_state, name_entities, types_of
 from environments.alfworld.texts import Writer, parse_segments
 
 __all__ = ["Game", "GameError", "State", "compile_game"]
@@ -119,17 +118,17 @@ def compile_game(domain: str, problem: str, grammar: str) -> Game:
     texts, task = parse_grammar(grammar), parse_problem(problem)
     templates = tuple(sorted(texts.actions.items()))
     rules = _compile_rules(domain, templates, texts.asked | frozenset(predicates_of(task.goal)))
-    names, entities = name_entities(task), _entities(rules.schema.domain, task)
+    names, entities = name_entities(task), entities_by_type(rules.schema.domain, task)
     return Game(
         rules=rules,
         writer=Writer(texts.rules, rules.schema, names, entities),
         goal=_compile_goal(rules.schema, task.goal),
-        initial=_initial(rules.schema, entities, task),
+        initial=initial_state(rules.schema, entities, task),
         entities=entities,
         names=names,
         ids={name: entity for entity, name in names.items()},
-        receptacle_types=_types(task, "receptacletype"),
-        object_types=_types(task, "objecttype"),
+        receptacle_types=types_of(task, "receptacletype"),
+        object_types=types_of(task, "objecttype"),
     )
 
 
@@ -157,63 +156,3 @@ def _compile_rules(domain: str, templates: tuple[tuple[str, ActionText], ...], r
 
 
 _compile_goal = lru_cache(maxsize=1024)(compile_goal)
-
-
-def _initial(schema: Schema, entities: Entities, task: Problem) -> State:
-    rows: dict[str, list[Row]] = {}
-    members = {kind: frozenset(names) for kind, names in entities.items()}
-    for atom in task.init:
-        kinds = schema.domain.predicates.get(atom.predicate)
-        if kinds is None or len(kinds) != len(atom.args):
-            raise GameError(
-                f"the PDDL problem states a ({atom.predicate} ...) that the domain does not declare"
-            )
-        for arg, kind in zip(atom.args, kinds, strict=True):
-            if arg not in members.get(kind, ()):
-                raise GameError(
-                    f"the PDDL problem's ({atom.predicate} ...) names {arg!r}, which is no {kind} of it"
-                )
-        rows.setdefault(atom.predicate, []).append(atom.args)
-    return tuple(Facts(rows.get(name, ())) for name in schema.slots)
-
-
-def _entities(domain: Domain, task: Problem) -> Entities:
-    own: dict[str, list[str]] = {}
-    for name, kind in task.objects.items():
-        own.setdefault(kind, []).append(name)
-    kinds = {*domain.supertypes, *own, TOP_TYPE}
-    below = {kind: [names for other, names in own.items() if domain.is_a(other, kind)] for kind in kinds}
-    return {kind: tuple(sorted(chain.from_iterable(lists))) for kind, lists in below.items()}
-
-
-def _types(task: Problem, predicate: str) -> dict[str, str]:
-    return {atom.args[0]: task.spelling[atom.args[1]] for atom in task.init if atom.predicate == predicate}
-
-
-def name_entities(task: Problem) -> dict[str, str]:
-    """Names with numbers for all entities that some fact mentions: "Shelf_bar_..." is "shelf N", N counted down in
-    the order of the ids; an id without "_bar_" is its own name. A basin is told from its sink."""
-    mentioned = sorted({arg for atom in task.init for arg in atom.args})
-    stems = {entity: _stem(entity) for entity in mentioned}
-    left = Counter(stem for stem in stems.values() if stem is not None)
-    names = {}
-    for entity, stem in stems.items():
-        if stem is None:
-            names[entity] = (
-                _plain(entity) + " "
-            )  # the engine leaves the blank before the number that is not there
-        else:
-            names[entity] = f"{stem} {left[stem]}"
-            left[stem] -= 1
-    return names
-
-
-def _stem(entity: str) -> str | None:
-    head, bar, _ = entity.partition("_bar_")
-    return (_plain(head) + ("basin" if "basin" in entity else "")) if bar else None
-
-
-def _plain(text: str) -> str:
-    for word, sign in (("_minus_", "-"), ("_plus_", "+"), ("_dot_", "."), ("_comma_", ",")):
-        text = text.replace(word, sign)
-    return text

@@ -101,9 +101,9 @@ ALWAYS = And(())
 
 
 def read_expression(text: str) -> list[Any]:
-    """One parenthesised expression as nested lists of words (case kept). Raises GameError if it is not whole."""
+    """One parenthesised expression as nested lists of lower-case words. Raises GameError if it is not whole."""
     stack: list[list[Any]] = [[]]
-    for token in re.findall(r"[()]|[^\s()]+", re.sub(r";[^\n]*", "", text)):
+    for token in re.findall(r"[()]|[^\s()]+", _uncommented(text).lower()):
         if token == "(":
             stack.append([])
         elif token == ")":
@@ -118,8 +118,8 @@ def read_expression(text: str) -> list[Any]:
     return stack[0][0]
 
 
-def _lower(node: Any) -> Any:
-    return [_lower(item) for item in node] if isinstance(node, list) else node.lower()
+def _uncommented(text: str) -> str:
+    return re.sub(r";[^\n]*", "", text)
 
 
 def _typed(words: list[Any], what: str) -> tuple[tuple[str, str], ...]:
@@ -202,7 +202,7 @@ def _sections(node: list[Any], what: str) -> dict[str, list[list[Any]]]:
 @lru_cache(maxsize=16)
 def parse_domain(text: str) -> Domain:
     """Raises GameError."""
-    sections = _sections(_lower(read_expression(text)), "domain")
+    sections = _sections(read_expression(text), "domain")
     actions = [_read_action(node) for node in sections.get(":action", [])]
     if not actions:
         raise GameError("the PDDL domain has no action")
@@ -224,14 +224,13 @@ def _section(sections: dict[str, list[list[Any]]], name: str) -> list[Any]:
 def parse_problem(text: str) -> Problem:
     """Raises GameError."""
     sections = _sections(read_expression(text), "problem")
-    objects = _typed(_section(sections, ":objects"), "objects")
-    init = (_lower(fact) for fact in _section(sections, ":init"))
     goal = _section(sections, ":goal")
     if len(goal) != 1 or not goal[0]:
         raise GameError("the PDDL problem's :goal is empty")
+    init = _section(sections, ":init")
     return Problem(
-        objects={name.lower(): kind.lower() for name, kind in objects},
-        spelling={name.lower(): name for name, _ in objects},
+        objects=dict(_typed(_section(sections, ":objects"), "objects")),
+        spelling={word.lower(): word for word in re.findall(r"[^\s()]+", _uncommented(text))},
         init=frozenset(Atom(fact[0], tuple(fact[1:])) for fact in init if fact[0] != "="),
-        goal=read_formula(_lower(goal[0])),
+        goal=read_formula(goal[0]),
     )

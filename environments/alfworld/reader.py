@@ -72,3 +72,16 @@ def read_json(file: Path) -> Any:
         raise EnvironmentFault(f"{file}: cannot be read ({error.__class__.__name__}); {GET_AGAIN}") from error
     except ValueError as error:
         raise EnvironmentFault(f"{file}: not whole JSON (it may be cut off); {GET_AGAIN}") from error
+
+
+def read_recording(file: Path) -> tuple[str, list[tuple[str, str]]]:
+    """(first observation, [(action, observation)]) of a gt_traj.json. Raises EnvironmentFault."""
+    said = read_json(file)
+    try:
+        first, *rest = [entry["value"] for entry in said]
+        order = [entry["from"] for entry in said]
+    except (TypeError, KeyError, ValueError) as error:
+        raise EnvironmentFault(f"{file}: not a list of from/value entries; {GET_AGAIN}") from error
+    if order != ["human", *["gpt", "human"] * (len(rest) // 2)]:
+        raise EnvironmentFault(f"{file}: observations and actions do not take turns; {GET_AGAIN}")
+    return first, list(zip(rest[::2], rest[1::2], strict=True))

@@ -1,0 +1,52 @@
+"""Replays every expert run under $ALFWORLD_DATA and compares every observation with the recorded one.
+
+    python -m benchmarks.parity [--every 1]
+
+Exit code 1 where anything differs or a run does not end in a win.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import track
+
+from environments.alfworld.reader import LAYOUT, data_folder
+from environments.alfworld.replay import replay_folder
+from environments.base import EnvironmentFault
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--every", type=int, default=1, help="take every n-th run")
+    options = parser.parse_args()
+    console = Console()
+    try:
+        folders = sorted(file.parent for file in (data_folder() / LAYOUT).glob("*/*/*/gt_traj.json"))
+        return _compare(folders[:: options.every], console)
+    except EnvironmentFault as fault:
+        console.print(f"error: {fault}", style="red", markup=False)
+        return 1
+
+
+def _compare(folders: list[Path], console: Console) -> int:
+    start, answers, lost, differences = time.perf_counter(), 0, 0, 0
+    for folder in track(folders, "replaying", console=console):
+        result = replay_folder(folder)
+        answers += result.answers
+        lost += not result.won
+        differences += len(result.differences)
+        for recorded, ours in result.differences[:1]:
+            console.print(f"{folder}: recorded {recorded!r}, got {ours!r}", markup=False)
+    seconds = time.perf_counter() - start
+    console.print(f"{len(folders)} runs, {answers} observations: {differences} differ, {lost} runs not won")
+    console.print(f"{seconds:.1f} s, {len(folders) / seconds:.0f} runs/s")
+    return int(bool(differences or lost or not folders))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
