@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configs.load import check
 from configs.schema import FactoryConfig
+from flows.faults import StageFault
 from storage.ids import content_id
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
@@ -14,10 +15,6 @@ from tasks.views import outcome_settings
 
 STAGES = ("demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate")
 BEFORE_ROUNDS = ("demonstrate", "warmup")
-
-
-class StageFault(Exception):
-    """A stage that cannot run. One line that names the run and the stage, and the command to use."""
 
 
 def run_id(config: FactoryConfig) -> str:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from prefect.runtime import flow_run
 
 from configs.schema import FactoryConfig
+from flows.liveness import working_on
 from flows.progress import Reporter, current
 from flows.runs import batches_of, completed, config_of_run, folder_of, outdate, round_of, run_id
 from storage.faults import StorageFault
@@ -89,19 +90,20 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
     if run and run != run_id(config):
         config = config_of_run(config.data_dir, run, config)
     here = StageRun(stage, config, round, force)
-    before = here.folder.stage(round_of(stage, round), stage)
-    here.save("running")
-    try:
-        yield here
-    except BaseException as error:
-        here.reporter.ends(failed=True)
-        _save_failure(here, error)
-        raise
-    if before is not None and before.batches != tuple(here.batches):
-        outdate(here.folder, stage, round)
-    here.save("completed")
-    Store(here.work.root).ingest()
-    here.reporter.ends(failed=False)
+    with working_on(here.work.root, here.folder.run_id):
+        before = here.folder.stage(round_of(stage, round), stage)
+        here.save("running")
+        try:
+            yield here
+        except BaseException as error:
+            here.reporter.ends(failed=True)
+            _save_failure(here, error)
+            raise
+        if before is not None and before.batches != tuple(here.batches):
+            outdate(here.folder, stage, round)
+        here.save("completed")
+        Store(here.work.root).ingest()
+        here.reporter.ends(failed=False)
 
 
 def _save_failure(here: StageRun, error: BaseException) -> None:

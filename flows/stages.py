@@ -166,6 +166,11 @@ def evaluate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, for
                 here.run(evaluate_batch, inputs)
 
 
+STAGE_FLOWS = {
+    stage.name: stage for stage in (demonstrate, warmup, explore, rewards, calibrate, train, evaluate)
+}
+
+
 def explorer(here: StageRun) -> str:
     """The digest of the policy that explores in a round."""
     if here.round == 1:

@@ -1,0 +1,159 @@
+"""The command line, `steca`. Heavy imports (torch, Prefect, DuckDB) wait until a command needs them."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from configs.load import ConfigFault, load_config
+from configs.schema import FactoryConfig
+from environments.base import EnvironmentFault
+from flows.faults import StageFault
+from models.policy import PolicyFault
+from models.reflector import ReflectionFault
+from storage.faults import StorageFault
+
+FAULTS = (EnvironmentFault, PolicyFault, ReflectionFault, StorageFault, StageFault)
+
+app = typer.Typer(
+    help="A data factory for language-model agents: step-level trajectory calibration.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML file with the settings; without one: all defaults.")
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="One setting, e.g. --set rewards.rollouts=8; may be repeated.")
+]
+DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder that holds the runs and the store.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and the traceback of an error.")]
+
+
+class Format(StrEnum):
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+class StageName(StrEnum):
+    demonstrate = "demonstrate"
+    warmup = "warmup"
+    explore = "explore"
+    rewards = "rewards"
+    calibrate = "calibrate"
+    train = "train"
+    evaluate = "evaluate"
+
+
+@app.command()
+def run(config: ConfigOption = None, set_: SetOption = None, debug: DebugOption = False) -> None:
+    """Run the whole factory. What was done before with the same settings is taken from the cache."""
+    with clear_errors(debug):
+        from flows.launch import run_factory
+
+        run_factory(load_config(config, set_ or ()), debug)
+
+
+@app.command()
+def stage(
+    name: StageName,
+    run: Annotated[str, typer.Option("--run", help="Id of a run, as `steca status` lists them.")],
+    round: Annotated[int, typer.Option(min=1, help="Round, for runs of several rounds.")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="Do every batch again, cached or not.")] = False,
+    data_dir: DataOption = Path("data"),
+    set_: SetOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Run one stage of a known run alone. --set may change settings under `execution` only."""
+    with clear_errors(debug):
+        from flows.launch import run_stage
+
+        run_stage(name.value, data_dir, run, round, force, set_ or (), debug)
+
+
+@app.command()
+def config(config: ConfigOption = None, set_: SetOption = None) -> None:
+    """Check a configuration and print it whole, defaults filled in."""
+    with clear_errors():
+        typer.echo(as_yaml(load_config(config, set_ or ())), nl=False)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="A query on the store, e.g. \"FROM run_summary\".")],
+    format: Annotated[Format, typer.Option(help="How to print the rows.")] = Format.table,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """Ask the published store. It is read-only and never blocks a run."""
+    with clear_errors():
+        from flows.output import print_rows
+        from storage.store import Store
+
+        columns, rows = Store(data_dir.expanduser().resolve()).query(query)
+        print_rows(columns, rows, format.value)
+
+
+@app.command()
+def status(
+    run: Annotated[str | None, typer.Option("--run", help="Show this run's stages.")] = None,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """The runs of a data folder, or the stages of one run."""
+    with clear_errors():
+        from flows.status import print_run, print_runs
+
+        root = data_dir.expanduser().resolve()
+        print_run(root, run) if run else print_runs(root)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server, where none runs yet.")] = 4200,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """Offer every stage and the factory in the Prefect UI; starts a server where none runs."""
+    with clear_errors():
+        from flows.serve import serve_all
+
+        serve_all(data_dir, port)
+
+
+@contextmanager
+def clear_errors(debug: bool = False) -> Iterator[None]:
+    """Turn a known fault into its one line on stderr: exit code 2 for the user's settings, 1 for all others."""
+    try:
+        yield
+    except ConfigFault as fault:
+        _stop(fault, 2, debug)
+    except FAULTS as fault:
+        _stop(fault, 1, debug)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(StorageFault(f"{where}{error.strerror or error}"), 1, debug)
+    except KeyboardInterrupt:
+        typer.echo("\ninterrupted; the same command goes on where this one stopped", err=True)
+        raise typer.Exit(130) from None
+
+
+def as_yaml(config: FactoryConfig) -> str:
+    """A configuration as the YAML text that gives it again."""
+    import yaml
+
+    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def _stop(fault: Exception, code: int, debug: bool) -> None:
+    if debug:
+        traceback.print_exception(fault, file=sys.stderr)
+    typer.echo(f"error: {fault}", err=True)
+    raise typer.Exit(code) from None

@@ -1,0 +1,114 @@
+"""Progress of the stages on the console: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from flows.progress import Reporter
+
+PLAIN_EVERY = 20.0
+"""Seconds between two plain lines inside one batch."""
+
+
+def make_reporter(console: Console) -> BarReporter | PlainReporter:
+    return BarReporter(console) if console.is_terminal else PlainReporter(console)
+
+
+class BarReporter(Reporter):
+    """One bar a stage; it also moves within a batch."""
+
+    def __init__(self, console: Console) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description:<22}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("batches {task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=console,
+        )
+        self._task: TaskID | None = None
+        self._done = self._cached = 0
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def begins(self, stage: str, round: int, batches: int) -> None:
+        self._done = self._cached = 0
+        self._task = self._progress.add_task(_title(stage, round), total=batches, note="")
+
+    def within(self, done: int, total: int) -> None:
+        if self._task is not None:
+            note = f"({done}/{total} in this one)" if total > 1 and done < total else ""
+            self._progress.update(self._task, completed=self._done + done / max(total, 1), note=note)
+
+    def batch_done(self, cached: bool) -> None:
+        self._done += 1
+        self._cached += cached
+        if self._task is not None:
+            note = f"({self._cached} cached)" if self._cached else ""
+            self._progress.update(self._task, completed=self._done, note=note)
+
+    def ends(self, failed: bool) -> None:
+        if self._task is not None:
+            self._progress.stop_task(self._task)
+            if failed:
+                self._progress.update(self._task, note="[red]failed[/red]")
+        self._task = None
+
+
+class PlainReporter(Reporter):
+    """A line when a stage begins and ends, and now and then between."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._title = ""
+        self._done = self._cached = self._batches = 0
+        self._began = self._said = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to put back."""
+
+    def begins(self, stage: str, round: int, batches: int) -> None:
+        self._title, self._batches = _title(stage, round), batches
+        self._done = self._cached = 0
+        self._began = self._said = time.monotonic()
+        self._say(f"{batches} batches")
+
+    def within(self, done: int, total: int) -> None:
+        if time.monotonic() - self._said > PLAIN_EVERY:
+            self._say(f"{self._done}/{self._batches} batches, {done}/{total} in the next")
+
+    def batch_done(self, cached: bool) -> None:
+        self._done += 1
+        self._cached += cached
+        if time.monotonic() - self._said > PLAIN_EVERY:
+            self._say(f"{self._done}/{self._batches} batches")
+
+    def ends(self, failed: bool) -> None:
+        seconds = time.monotonic() - self._began
+        how = "failed" if failed else "done"
+        self._say(f"{how} after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
+
+    def _say(self, line: str) -> None:
+        self._said = time.monotonic()
+        self._console.print(f"{self._title}: {line}", highlight=False, soft_wrap=True)
+
+
+def _title(stage: str, round: int) -> str:
+    return f"{stage} (round {round})" if round > 1 else stage

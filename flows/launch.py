@@ -1,0 +1,72 @@
+"""Running flows from the command line, with progress on the console and a summary at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from configs.load import ConfigFault, load_config
+from configs.schema import FactoryConfig
+from flows import local
+from flows.faults import StageFault
+from storage.files import write_atomic
+
+
+def run_factory(config: FactoryConfig, debug: bool = False) -> None:
+    """Run the factory here, and print what came out. Raises every layer's faults."""
+    console = Console()
+    with _here(config.data_dir, console, debug):
+        from flows.factory import factory
+
+        run = factory(config)
+    from flows.summary import print_summary
+
+    print_summary(console, config.data_dir, run)
+
+
+def run_stage(
+    name: str, data_dir: Path, run: str, round: int, force: bool, overrides: Sequence[str], debug: bool = False
+) -> None:
+    """Run one stage of a known run. Raises StageFault where a stage before it is not complete."""
+    how = load_config(None, _execution_only(overrides))
+    from flows.runs import config_of_run
+
+    config = config_of_run(data_dir, run, how)
+    if round > config.rounds:
+        raise StageFault(f"run {run} has {config.rounds} rounds, so there is no round {round}")
+    with _here(data_dir, Console(), debug):
+        from flows.stages import STAGE_FLOWS
+
+        STAGE_FLOWS[name](config, run=run, round=round, force=force)
+
+
+@contextmanager
+def _here(data_dir: Path, console: Console, debug: bool) -> Iterator[None]:
+    """Prefect's surroundings and a reporter."""
+    check_writable(data_dir)
+    console.print("starting ...", highlight=False)
+    local.prepare(data_dir)
+    if not debug:
+        local.quiet()
+    from flows.console import make_reporter
+    from flows.progress import reporting
+
+    with make_reporter(console) as reporter, reporting(reporter):
+        yield
+
+
+def check_writable(data_dir: Path) -> None:
+    """Raise StorageFault at once where nothing can be written, not after the first hour of work."""
+    probe = data_dir.expanduser().resolve() / ".writable"
+    write_atomic(probe, b"steca\n")
+    probe.unlink()
+
+
+def _execution_only(overrides: Sequence[str]) -> Sequence[str]:
+    for override in overrides:
+        if not override.startswith("execution."):
+            raise ConfigFault(f"--set {override}: a run's settings are fixed; only execution.* can be given here")
+    return overrides

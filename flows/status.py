@@ -1,0 +1,48 @@
+"""How far the runs of a data folder are, read from their run files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.liveness import is_alive
+from storage.runs import RunFolder, StageState, list_runs
+
+
+def print_runs(root: Path) -> None:
+    """One line a run: when it began, and its last stage."""
+    runs = list_runs(root)
+    if not runs:
+        Console().print(f"no runs in {root} yet: start one with `steca run`", highlight=False, soft_wrap=True)
+        return
+    table = Table("run", "begun (UTC)", "stages done", "last stage", "status")
+    for info in runs:
+        stages = RunFolder(root, info.run_id).stages()
+        done = str(sum(state.status == "completed" for state in stages))
+        last = (stages[-1].stage, status_of(root, info.run_id, stages[-1])) if stages else ("", "")
+        table.add_row(info.run_id, f"{info.created_at:%Y-%m-%d %H:%M}", done, *last)
+    Console().print(table)
+
+
+def print_run(root: Path, run: str) -> None:
+    """One line a stage. Raises StorageFault for an unknown run."""
+    folder = RunFolder(root, run)
+    info = folder.load()
+    table = Table("stage", "round", "status", "batches", "cached", "seconds", "error", title=info.run_id)
+    for state in folder.stages():
+        seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
+        batches, cached = str(len(state.batches)), str(state.cached_batches)
+        status = status_of(root, run, state)
+        table.add_row(
+            state.stage, str(state.round or ""), status, batches, cached, seconds, state.error or ""
+        )
+    Console().print(table)
+
+
+def status_of(root: Path, run: str, state: StageState) -> str:
+    """The stage's status; a stage whose process is gone without a word was killed."""
+    if state.status == "running" and not is_alive(root, run):
+        return "killed"
+    return state.status

@@ -1,0 +1,92 @@
+"""What a finished run came to, asked of the published store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from storage.store import Store
+
+SUCCESS = """
+WITH results AS (
+    SELECT role, round, split, start, sum(n)::BIGINT AS n, sum(successes)::BIGINT AS won
+    FROM success_by_task_type
+    WHERE run_id = $run AND (role = 'trained' OR round = 1)  -- every round tests the same warm-up policy
+    GROUP BY ALL
+)
+SELECT role, round, split, start, n, won, wilson_low(won, n), wilson_high(won, n)
+FROM results ORDER BY split, start <> 'task', start, role <> 'warmup', round
+"""
+STAGES = """
+SELECT stage, round, status, batches, cached_batches, seconds
+FROM run_stages WHERE run_id = $run ORDER BY started_at
+"""
+COUNTS = (
+    "trajectories",
+    "rollouts",
+    "deviated",
+    "not_deviated",
+    "filtered",
+    "calibrations_kept",
+    "calibrations_rejected",
+    "examples_calibrated",
+    "examples_explored_success",
+    "examples_expert_suffix",
+    "examples_expert",
+)
+NEXT = (
+    "FROM success_by_task_type WHERE split = 'unseen' ORDER BY task_type, role",
+    "SELECT step_index, reference_reward, explored_reward, gap, verdict, rule FROM step_reward_gaps LIMIT 20",
+    "FROM calibration_outcomes",
+)
+
+
+def print_summary(console: Console, data_dir: Path, run: str) -> None:
+    """Success rates, counts, times, and what to do next."""
+    store = Store(data_dir.expanduser().resolve())
+    console.print(success_table(store, run))
+    console.print(counts_table(store, run))
+    console.print(stages_table(store, run))
+    console.print(f"run    {run}", highlight=False, soft_wrap=True)
+    console.print(f"store  {store.published}", highlight=False, soft_wrap=True)
+    console.print("\nAsk it, for example:")
+    option = "" if data_dir == Path("data") else f" --data-dir {data_dir}"
+    for sql in NEXT:
+        console.print(f'  steca sql{option} "{sql}"', highlight=False, markup=False, soft_wrap=True)
+
+
+def success_table(store: Store, run: str) -> Table:
+    """Success rate of each policy, split and kind of start, with the 95 % Wilson interval."""
+    table = Table("split", "start", "policy", title="Success rate (95 % interval)", title_justify="left")
+    for heading in ("episodes", "won", "rate", "interval"):
+        table.add_column(heading, justify="right")
+    _, rows = store.query(SUCCESS, {"run": run})
+    for role, round, split, start, n, won, low, high in rows:
+        policy = f"{role}, round {round}" if role == "trained" and round > 1 else role
+        interval = f"{low:.3f} - {high:.3f}"
+        table.add_row(split, start.replace("_", " "), policy, str(n), str(won), f"{won / n:.3f}", interval)
+    return table
+
+
+def counts_table(store: Store, run: str) -> Table:
+    """What the run holds."""
+    table = Table("what", title="Counts", title_justify="left")
+    table.add_column("rows", justify="right")
+    _, rows = store.query(f"SELECT {', '.join(COUNTS)} FROM run_summary WHERE run_id = $run", {"run": run})
+    for name, value in zip(COUNTS, rows[0], strict=True):
+        table.add_row(name.replace("_", " "), f"{value:,}")
+    return table
+
+
+def stages_table(store: Store, run: str) -> Table:
+    """How long each stage took, and how much of it came from the cache."""
+    table = Table("stage", "round", "status", title="Stages", title_justify="left")
+    for heading in ("batches", "cached", "seconds"):
+        table.add_column(heading, justify="right")
+    _, rows = store.query(STAGES, {"run": run})
+    for stage, round, status, batches, cached, seconds in rows:
+        time = "" if seconds is None else f"{seconds:.1f}"
+        table.add_row(stage, str(round or ""), status, str(batches), str(cached), time)
+    return table
