@@ -37,7 +37,7 @@ from storage.store import Store
 STEPS_EACH = 10
 STAGE_KEY = "explore-0123456789abcdef"
 QUERIES = {
-    "step_reward_gaps": "SELECT verdict, avg(gap), avg(explored_high - explored_low) FROM step_reward_gaps GROUP BY ALL",
+    "step_reward_gaps": "SELECT verdict, avg(gap), avg(explored_high) FROM step_reward_gaps GROUP BY ALL",
     "success_by_task_type": "FROM success_by_task_type",
     "calibration_outcomes": "FROM calibration_outcomes",
     "recovery_after_invalid": "FROM recovery_after_invalid",

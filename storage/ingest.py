@@ -18,7 +18,7 @@ from storage.records import RECORDS, Record
 from storage.refresh import insert_rows
 from storage.shards import BatchRef, Manifest, Shard, ShardStore
 
-# `label` is "<stage_key>/<batch_id>"; neither part may hold a slash.
+# A label is "<stage_key>/<batch_id>"; neither part may hold a slash.
 _MACROS = """
 CREATE OR REPLACE TEMP MACRO label_of(stage_key, batch_id) AS stage_key || '/' || batch_id;
 CREATE OR REPLACE TEMP MACRO set_name(labels) AS left(md5(array_to_string(list_sort(labels), ' ')), 16);
@@ -101,11 +101,13 @@ def _stage(
     record: type[Record],
     found: Sequence[tuple[Batch, Shard]],
 ) -> None:
-    """Temporary table `incoming`: the rows of the shards of one table, each with its batch's label."""
+    """Temporary table `incoming`: the rows of the shards of one table, each with the label of its batch."""
     # Columns spelt out: made by CREATE ... AS ... LIMIT 0 instead, DuckDB 2.0 keeps the statistics of an empty
     # table when more than a row group is inserted in the same transaction, and later queries find nothing.
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({sql_columns(record)}, label VARCHAR)")
-    connection.execute("CREATE OR REPLACE TEMP TABLE files (path VARCHAR, label VARCHAR, n BIGINT)")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({sql_columns(record)}, batch_label VARCHAR)")
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE files (shard_file VARCHAR, batch_label VARCHAR, n BIGINT)"
+    )
     for batch, shard in found:
         shards.verified(batch.manifest, shard)
     paths = [str(shards.shard_path(batch.manifest, shard)) for batch, shard in found]
@@ -113,13 +115,15 @@ def _stage(
     insert_rows(connection, "files", rows)
     # BY NAME, by union: a shard of an older version lacks the columns that were added since.
     connection.execute(
-        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (path), label
-           FROM read_parquet($paths, union_by_name = true, filename = 'path') shard JOIN files USING (path)""",
+        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (shard_file), batch_label
+           FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
+           JOIN files USING (shard_file)""",
         {"paths": paths},
     )
     short = connection.execute(
-        """SELECT path FROM files LEFT JOIN (SELECT label, count(*) AS staged FROM incoming GROUP BY label)
-           USING (label) WHERE staged IS DISTINCT FROM n LIMIT 1"""
+        """SELECT shard_file FROM files
+           LEFT JOIN (SELECT batch_label, count(*) AS staged FROM incoming GROUP BY ALL) USING (batch_label)
+           WHERE staged IS DISTINCT FROM n LIMIT 1"""
     ).fetchone()
     if short:
         raise StorageFault(f"shard {short[0]} did not load whole; nothing was ingested, please report this")
@@ -143,11 +147,11 @@ def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) ->
                 SELECT DISTINCT ON ({keys}) {columns}, set_name(labels)
                 FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})""",
         )
-    _name_sets(connection, "SELECT DISTINCT [label] AS labels FROM incoming")
+    _name_sets(connection, "SELECT DISTINCT [batch_label] AS labels FROM incoming")
     return new + _changed(
         connection,
         f"""INSERT INTO {table} ({columns}, provenance)
-            SELECT {columns}, set_name([label]) FROM incoming ANTI JOIN repeated USING ({keys})""",
+            SELECT {columns}, set_name([batch_label]) FROM incoming ANTI JOIN repeated USING ({keys})""",
     )
 
 
@@ -164,7 +168,7 @@ def _refuse_conflicts(connection: duckdb.DuckDBPyConnection, record: type[Record
         return
     match = " AND ".join(f"{key} = ?" for key in record.key)
     labels = connection.execute(
-        f"""SELECT label FROM incoming WHERE {match}
+        f"""SELECT batch_label FROM incoming WHERE {match}
             UNION SELECT label_of(stage_key, batch_id) FROM {table} JOIN provenance_batches USING (provenance)
             WHERE {match} ORDER BY 1""",
         [*found, *found],
@@ -181,8 +185,8 @@ def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record
     table, keys = record.table, ", ".join(record.key)
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE merged AS
-            SELECT {keys}, list(label) AS labels FROM (
-                SELECT {keys}, label FROM incoming SEMI JOIN repeated USING ({keys})
+            SELECT {keys}, list(batch_label) AS labels FROM (
+                SELECT {keys}, batch_label FROM incoming SEMI JOIN repeated USING ({keys})
                 UNION SELECT {keys}, label_of(stage_key, batch_id)
                 FROM {table} SEMI JOIN repeated USING ({keys}) JOIN provenance_batches USING (provenance))
             GROUP BY ALL"""
@@ -196,8 +200,8 @@ def _name_sets(connection: duckdb.DuckDBPyConnection, query: str) -> None:
     """Name each set of batches that `query` gives as a column `labels`."""
     connection.execute(
         f"""INSERT INTO provenance_batches
-            SELECT DISTINCT provenance, split_part(label, '/', 1), split_part(label, '/', 2)
-            FROM (SELECT set_name(labels) AS provenance, unnest(labels) AS label FROM ({query}))
+            SELECT DISTINCT provenance, split_part(batch_label, '/', 1), split_part(batch_label, '/', 2)
+            FROM (SELECT set_name(labels) AS provenance, unnest(labels) AS batch_label FROM ({query}))
             ON CONFLICT DO NOTHING"""
     )
 

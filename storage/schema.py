@@ -57,10 +57,20 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
         )
     for number, sql in known:
         if number > present:
-            connection.execute("BEGIN")
-            connection.execute(sql)
-            connection.execute("INSERT INTO schema_version VALUES (?)", [number])
-            connection.execute("COMMIT")
+            _apply(connection, path, number, sql)
+
+
+def _apply(connection: duckdb.DuckDBPyConnection, path: Path, number: int, sql: str) -> None:
+    try:
+        connection.execute("BEGIN")
+        connection.execute(sql)
+        connection.execute("INSERT INTO schema_version VALUES (?)", [number])
+        connection.execute("COMMIT")
+    except duckdb.Error as error:
+        raise StorageFault(
+            f"{path} cannot be migrated to schema {number}: {one_line(error)}; "
+            "delete it: the next ingest makes it anew from the shards"
+        ) from error
 
 
 def schema_version(connection: duckdb.DuckDBPyConnection) -> int:

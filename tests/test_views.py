@@ -1,0 +1,176 @@
+"""The views and macros, against figures worked out by hand."""
+
+from __future__ import annotations
+
+import pytest
+from scipy.stats import binomtest
+
+from storage.shards import ShardStore
+from storage.store import Store
+from tests.store_rows import (
+    calibration,
+    deviation,
+    evaluation,
+    example,
+    record_run,
+    rollout,
+    step_reward,
+    trajectory,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Run `one` has both batches, run `two` only the first; an evaluation is in both batches.
+
+    Run `again` has the first batch in two rounds, run `empty` none.
+    """
+    root = tmp_path_factory.mktemp("store")
+    shards = ShardStore(root)
+    first = shards.write_batch(
+        "explore-1",
+        "b0",
+        [
+            trajectory("x"),
+            step_reward("before", 0.8, 0.38, 0.96),
+            step_reward("after", 0.2, 0.04, 0.62),
+            deviation("fell", "deviated", ("before", 0.8, "after", 0.2)),
+            deviation("same", "not_deviated", ("before", 0.8, "before", 0.8)),
+            deviation("skipped", "filtered"),
+            calibration("kept", "expert_suffix", None),
+            evaluation("e1", "pick", True, invalid=2),
+            evaluation("e2", "pick", False, invalid=1),
+            evaluation("e3", "heat", True),
+        ],
+    )
+    second = shards.write_batch(
+        "explore-1",
+        "b1",
+        [
+            trajectory("y"),
+            *(rollout(f"r{index}", index, ["look"]) for index in range(3)),
+            calibration("stuck", "expert_suffix", "did not end in success"),
+            calibration("no plan", "planner", "no plan"),
+            calibration("stuck too", "planner", "did not end in success"),
+            calibration("stuck again", "planner", "did not end in success"),
+            example("s1", "calibrated"),
+            example("s2", "expert"),
+            example("s3", "expert"),
+            evaluation("e3", "heat", True),
+            evaluation("e4", "heat", True, invalid=1),
+        ],
+    )
+    record_run(root, "one", first, second)
+    record_run(root, "two", first)
+    record_run(root, "again", first, round=1)
+    record_run(root, "again", first, round=2)
+    record_run(root, "empty")
+    store = Store(root)
+    store.ingest()
+    return store
+
+
+def test_step_reward_gaps(store: Store) -> None:
+    rows = store.query(
+        """SELECT deviation_id, reference_reward, reference_low, reference_high, reference_n,
+                  explored_reward, explored_low, explored_high, explored_n, round(gap, 9), verdict
+           FROM step_reward_gaps WHERE run_id = 'two' ORDER BY 1"""
+    )[1]
+    assert rows == [
+        ("fell", 0.8, 0.38, 0.96, 5, 0.2, 0.04, 0.62, 5, -0.6, "deviated"),
+        ("same", 0.8, 0.38, 0.96, 5, 0.8, 0.38, 0.96, 5, 0.0, "not_deviated"),
+        ("skipped", None, None, None, None, None, None, None, None, None, "filtered"),
+    ]
+    assert store.query("SELECT count(*) FROM step_reward_gaps WHERE run_id = 'one'")[1] == [(3,)]
+
+
+def test_success_by_task_type(store: Store) -> None:
+    rows = store.query(
+        """SELECT run_id, checkpoint, role, split, start, task_type, n, successes, rate, round(low, 4), round(high, 4)
+           FROM success_by_task_type WHERE run_id IN ('one', 'two') ORDER BY ALL"""
+    )[1]
+    policy = ("c0", "warmup", "unseen", "task")
+    # Wilson, 95 %: 1 of 2 -> .0945-.9055; 2 of 2 -> .3424-1; 1 of 1 -> .2065-1
+    assert rows == [
+        ("one", *policy, "heat", 2, 2, 1.0, 0.3424, 1.0),
+        ("one", *policy, "pick", 2, 1, 0.5, 0.0945, 0.9055),
+        ("two", *policy, "heat", 1, 1, 1.0, 0.2065, 1.0),
+        ("two", *policy, "pick", 2, 1, 0.5, 0.0945, 0.9055),
+    ]
+
+
+def test_calibration_outcomes(store: Store) -> None:
+    rows = store.query(
+        """SELECT run_id, plan, attempts, kept, rejected, rejection_rate, rejections
+           FROM calibration_outcomes WHERE run_id IN ('one', 'two') ORDER BY run_id, plan"""
+    )[1]
+    assert rows == [
+        ("one", "expert_suffix", 2, 1, 1, 0.5, {"did not end in success": 1}),
+        ("one", "planner", 3, 0, 3, 1.0, {"did not end in success": 2, "no plan": 1}),
+        ("two", "expert_suffix", 1, 1, 0, 0.0, None),
+    ]
+
+
+def test_recovery_after_invalid(store: Store) -> None:
+    rows = store.query(
+        """SELECT run_id, episodes, met_invalid, recovered, round(rate, 4), round(low, 4), round(high, 4)
+           FROM recovery_after_invalid WHERE run_id IN ('one', 'two') ORDER BY 1"""
+    )[1]
+    assert rows == [("one", 4, 3, 2, 0.6667, 0.2077, 0.9385), ("two", 3, 2, 1, 0.5, 0.0945, 0.9055)]
+
+
+def test_run_summary(store: Store) -> None:
+    columns, rows = store.query(
+        "SELECT * EXCLUDE (created_at, name) FROM run_summary WHERE run_id IN ('one', 'two') ORDER BY run_id"
+    )
+    one, two = (dict(zip(columns, row, strict=True)) for row in rows)
+    nothing = dict.fromkeys(columns, 0)
+    assert one == nothing | {
+        "run_id": "one",
+        "trajectories": 2,
+        "rollouts": 3,
+        "step_rewards": 2,
+        "deviated": 1,
+        "not_deviated": 1,
+        "filtered": 1,
+        "selected": 1,
+        "calibrations_kept": 1,
+        "calibrations_rejected": 4,
+        "examples_calibrated": 1,
+        "examples_expert": 2,
+        "evaluations": 4,
+    }
+    assert two == nothing | {
+        "run_id": "two",
+        "trajectories": 1,
+        "step_rewards": 2,
+        "deviated": 1,
+        "not_deviated": 1,
+        "filtered": 1,
+        "selected": 1,
+        "calibrations_kept": 1,
+        "evaluations": 3,
+    }
+
+
+def test_a_run_without_batches_is_in_the_summary(store: Store) -> None:
+    assert store.query("SELECT trajectories, evaluations FROM run_summary WHERE run_id = 'empty'")[1] == [
+        (0, 0)
+    ]
+
+
+def test_a_batch_used_in_two_rounds_counts_once_in_the_run(store: Store) -> None:
+    assert store.query("SELECT trajectories FROM run_summary WHERE run_id = 'again'")[1] == [(1,)]
+    sql = "SELECT round, count(*) FROM step_reward_gaps WHERE run_id = 'again' GROUP BY ALL ORDER BY 1"
+    assert store.query(sql)[1] == [(1, 3), (2, 3)]
+
+
+@pytest.mark.parametrize(("k", "n"), [(0, 5), (3, 5), (5, 5), (1, 1), (118, 300), (0, 1)])
+def test_the_wilson_interval_is_scipys(store: Store, k: int, n: int) -> None:
+    expected = binomtest(k, n).proportion_ci(0.95, method="wilson")
+    ((low, high),) = store.query("SELECT wilson_low(?, ?), wilson_high(?, ?)", [k, n, k, n])[1]
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-12)
+
+
+def test_no_trials_have_no_interval(store: Store) -> None:
+    assert store.query("SELECT wilson_low(0, 0), wilson_high(0, 0)")[1] == [(None, None)]
