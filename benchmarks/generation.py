@@ -36,7 +36,9 @@ def plain_generate(model: Any, tokenizer: Any, batch: int) -> Act:
     tokenizer.padding_side = "left"
 
     def act(histories: list[History], max_tokens: int) -> list[Generation]:
-        texts = [tokenizer.apply_chat_template(h, tokenize=False, add_generation_prompt=True) for h in histories]
+        texts = [
+            tokenizer.apply_chat_template(h, tokenize=False, add_generation_prompt=True) for h in histories
+        ]
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         answers: dict[int, Generation] = {}
         for start in range(0, len(order), batch):
@@ -92,7 +94,9 @@ def main() -> None:
     model = build_small_model(tokenizer, SmallModelConfig()).eval()
     policy = TransformersPolicy(model, tokenizer, "benchmark", batch=args.batch)
     requests = args.episodes * args.turns
-    plain, expected = run(plain_generate(model, tokenizer, args.batch), args.episodes, args.turns, args.max_tokens)
+    plain, expected = run(
+        plain_generate(model, tokenizer, args.batch), args.episodes, args.turns, args.max_tokens
+    )
     quick, histories = run(kept(policy), args.episodes, args.turns, args.max_tokens)
     same = sum(a == b for a, b in zip(expected, histories, strict=True))
     print(f"plain generate   {requests / plain:8.1f} turns/s")
@@ -100,7 +104,9 @@ def main() -> None:
     print(f"equal episodes   {same}/{args.episodes}")
     cold = branches(TransformersPolicy(model, tokenizer, "cold", args.batch), histories, args.max_tokens)
     warm = branches(policy, histories, args.max_tokens)
-    print(f"5 branches each  {5 * args.episodes / cold:8.1f} turns/s cold, {5 * args.episodes / warm:.1f} warm")
+    print(
+        f"5 branches each  {5 * args.episodes / cold:8.1f} turns/s cold, {5 * args.episodes / warm:.1f} warm"
+    )
 
 
 if __name__ == "__main__":

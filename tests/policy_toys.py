@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import random
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
-from configs.schema import SmallModelConfig
+from transformers import PreTrainedTokenizerFast
+
+from configs.schema import SmallModelConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, save_checkpoint
 from models.encoding import Example
 from models.policy import Message
 from models.small import build_small_model
 from models.tokenizer import train_tokenizer
+from models.training import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")
-VOCABULARY = [f"{place} {number}" for place in PLACES for number in range(1, 13)]
-TINY = SmallModelConfig(layers=2, hidden_size=32, heads=4, kv_heads=2, context=256)
+VOCABULARY = [f"{place} {number}" for place in PLACES for number in range(1, 5)]
+TINY = SmallModelConfig(layers=2, hidden_size=64, heads=4, kv_heads=2, context=256)
 
 
 def said(*texts: str) -> list[Message]:
@@ -33,7 +38,7 @@ def conversation(seed: int, turns: int = 3) -> list[Message]:
     texts: list[str] = []
     for _ in range(turns):
         place = draw.choice(VOCABULARY)
-        texts += [f"You should visit {place} now.", turn(place)]
+        texts += [f"Visit {place}.", turn(place)]
     return said(*texts)
 
 
@@ -41,7 +46,8 @@ def examples(count: int, turns: int = 3) -> list[Example]:
     return [Example(f"e{i}", conversation(i, turns), [True] * turns) for i in range(count)]
 
 
-def tokenizer():
+@cache
+def tokenizer() -> PreTrainedTokenizerFast:
     texts = [m["content"] for i in range(40) for m in conversation(1000 + i)]
     return train_tokenizer(texts, VOCABULARY, 1024)
 
@@ -50,3 +56,15 @@ def checkpoint(root: Path, config: SmallModelConfig = TINY, seed: int = 0) -> Ch
     """An untrained tiny model."""
     words = tokenizer()
     return save_checkpoint(build_small_model(words, config, seed), words, root, {})
+
+
+@cache
+def untrained() -> CheckpointRef:
+    return checkpoint(Path(mkdtemp(prefix="toys-")))
+
+
+@cache
+def trained() -> TrainResult:
+    """The tiny model after it has learned to go where it is told."""
+    config = TrainingConfig(steps=200, batch_size=16, learning_rate=3e-3)
+    return train(untrained(), examples(400, 1), config, untrained().path.parent, device="cpu")

@@ -1,0 +1,98 @@
+"""Inverse-CDF sampling by hand, histories in tokens, and the prefix cache on its own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from policy_toys import conversation, tokenizer
+
+from models.decoding import inverse_cdf
+from models.kv import KVBatch, KVShape, PrefixCache, block_keys, shared_prefix
+from models.rendering import HistoryEncoder
+
+LOGITS = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
+SHAPE = KVShape(1, 1, 2, torch.float32, torch.device("cpu"))
+
+
+def draw(uniforms: list[float], top_p: float = 1.0) -> list[int]:
+    return inverse_cdf(LOGITS.expand(len(uniforms), -1), torch.tensor(uniforms), top_p).tolist()
+
+
+def test_a_uniform_number_picks_the_token_whose_share_it_falls_into() -> None:
+    assert draw([0.0, 0.09, 0.11, 0.59, 0.61, 0.74, 0.76, 0.99999994]) == [0, 0, 1, 1, 2, 2, 3, 3]
+
+
+def test_top_p_keeps_the_smallest_set_that_holds_the_probability() -> None:
+    assert set(draw(np.linspace(0, 0.999, 200).tolist(), 0.5)) == {1}
+    assert set(draw(np.linspace(0, 0.999, 200).tolist(), 0.7)) == {1, 3}
+    assert set(draw(np.linspace(0, 0.999, 200).tolist(), 0.8)) == {1, 2, 3}
+    two_thirds = np.mean([token == 1 for token in draw(np.linspace(0, 0.999, 300).tolist(), 0.7)])
+    assert two_thirds == pytest.approx(2 / 3, abs=0.01)
+
+
+def test_an_impossible_token_is_never_drawn() -> None:
+    logits = torch.tensor([[-torch.inf, 0.0, -torch.inf]])
+    for value in (0.0, 0.5, 0.99999994):
+        assert inverse_cdf(logits, torch.tensor([value]), 1.0).tolist() == [1]
+
+
+def test_frequencies_are_the_probabilities() -> None:
+    uniforms = np.random.default_rng(0).random(20_000).tolist()
+    counts = np.bincount(draw(uniforms), minlength=4) / 20_000
+    assert counts == pytest.approx([0.1, 0.5, 0.15, 0.25], abs=0.02)
+
+
+def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once() -> None:
+    words = tokenizer()
+    encoder, histories = HistoryEncoder(words), [conversation(i, 6) for i in range(8)]
+    histories[3][2]["content"] = "odd <|end|> text <|user|> \n\n é "
+    for upto in (1, 3, 5, 5, 9, 11):
+        given = [h[:upto] for h in histories]
+        plain = words.apply_chat_template(given, add_generation_prompt=True, return_dict=False)
+        assert [ids.tolist() for ids in encoder.encode(given)] == plain
+    assert encoder.encode([]) == []
+
+
+def kept(cache: PrefixCache, *conversations: list[int]) -> None:
+    rows = [(row, np.asarray(ids, dtype=np.int32)) for row, ids in enumerate(conversations)]
+    cache.add(KVBatch.empty(SHAPE, len(rows), 64, 0), rows)
+
+
+def shared(cache: PrefixCache, ids: list[int]) -> int:
+    array = np.asarray(ids, dtype=np.int32)
+    return cache.find(array, block_keys(array))[1]
+
+
+def test_the_longest_shared_prefix_is_found_to_the_token() -> None:
+    cache = PrefixCache(2**20)
+    kept(cache, list(range(40)), [*range(20), *range(100, 130)])
+    assert shared(cache, list(range(64))) == 40
+    assert shared(cache, [*range(33), 7, 7, 7]) == 33
+    assert shared(cache, [*range(20), *range(100, 120), 5]) == 40
+    assert shared(cache, [9, *range(40)]) == 0
+
+
+def test_the_oldest_batch_leaves_when_the_budget_is_full() -> None:
+    one = KVBatch.empty(SHAPE, 1, 64, 0).store.nbytes
+    cache = PrefixCache(2 * one)
+    for first in (0, 1000, 2000):
+        kept(cache, list(range(first, first + 40)))
+    assert [shared(cache, list(range(f, f + 40))) for f in (0, 1000, 2000)] == [0, 40, 40]
+
+
+def test_a_dropped_conversation_is_gone_and_its_neighbours_stay() -> None:
+    cache = PrefixCache(2**20)
+    kept(cache, list(range(40)), list(range(50, 90)))
+    ids = np.arange(40, dtype=np.int32)
+    entry, _ = cache.find(ids, block_keys(ids))
+    assert entry is not None
+    cache.drop(entry)
+    cache.drop(entry)
+    assert shared(cache, list(range(40))) == 0
+    assert shared(cache, list(range(50, 90))) == 40
+
+
+def test_prefixes_are_compared_token_by_token() -> None:
+    a, b = np.array([1, 2, 3], dtype=np.int32), np.array([1, 2, 4, 5], dtype=np.int32)
+    assert (shared_prefix(a, b), shared_prefix(a, a), shared_prefix(b[:2], b)) == (2, 3, 2)
