@@ -221,6 +221,11 @@ def _section(sections: dict[str, list[list[Any]]], name: str) -> list[Any]:
     return sections[name][0][1:]
 
 
+def _spelling(text: str) -> dict[str, str]:
+    objects = re.search(r"\(\s*:objects\b[^()]*", _uncommented(text), re.IGNORECASE)
+    return {word.lower(): word for word in (objects[0].split() if objects else ())}
+
+
 def parse_problem(text: str) -> Problem:
     """Raises GameError."""
     sections = _sections(read_expression(text), "problem")
@@ -230,7 +235,7 @@ def parse_problem(text: str) -> Problem:
     init = _section(sections, ":init")
     return Problem(
         objects=dict(_typed(_section(sections, ":objects"), "objects")),
-        spelling={word.lower(): word for word in re.findall(r"[^\s()]+", _uncommented(text))},
+        spelling=_spelling(text),
         init=frozenset(Atom(fact[0], tuple(fact[1:])) for fact in init if fact[0] != "="),
         goal=read_formula(goal[0]),
     )

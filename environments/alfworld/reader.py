@@ -51,6 +51,14 @@ def data_folder(folder: Path | None = None) -> Path:
 
 def read_game(path: Path) -> GameFile:
     """Read a game file, or the one in a trial's folder. Raises EnvironmentFault naming file, defect and remedy."""
+    game = read_if_solvable(path)
+    if game is None:
+        raise EnvironmentFault(f"{path}: the game is marked unsolvable; leave it out of the task list")
+    return game
+
+
+def read_if_solvable(path: Path) -> GameFile | None:
+    """As `read_game`, but None where the file says that the game cannot be won."""
     file = path / "game.tw-pddl" if path.is_dir() else path
     data = read_json(file)
     missing = [key for key in _KEYS if not isinstance(data, dict) or key not in data]
@@ -59,9 +67,7 @@ def read_game(path: Path) -> GameFile:
     texts = [data[key] for key in _KEYS[:3]]
     if not all(isinstance(text, str) for text in texts):
         raise EnvironmentFault(f"{file}: domain, grammar and problem must be texts; {GET_AGAIN}")
-    if not data["solvable"]:
-        raise EnvironmentFault(f"{file}: the game is marked unsolvable; leave it out of the task list")
-    return GameFile(file, domain=texts[0], problem=texts[2], grammar=texts[1])
+    return GameFile(file, domain=texts[0], problem=texts[2], grammar=texts[1]) if data["solvable"] else None
 
 
 def read_json(file: Path) -> Any:

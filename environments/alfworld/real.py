@@ -11,14 +11,21 @@ import random
 import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
 from environments.alfworld.phrases import STATES
-from environments.alfworld.reader import GET_AGAIN, GET_DATA, LAYOUT, data_folder, read_game, read_recording
+from environments.alfworld.reader import (
+    GET_AGAIN,
+    GET_DATA,
+    LAYOUT,
+    data_folder,
+    read_if_solvable,
+    read_recording,
+)
 from environments.alfworld.thoughts import compose_thoughts, reflect
 from environments.base import EnvironmentFault, Split, Task
 from steca.types import Step, Turn
@@ -47,12 +54,13 @@ class RealAlfworld:
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
         """The first `count` of the split's games in an order drawn by the seed, the task types in turn."""
-        games = _games(self._data, split)
-        if count > len(games):
+        found = (self._task(path, split) for path in _spread(_games(self._data, split), f"{split} {seed}"))
+        tasks = list(islice((task for task in found if task), count))
+        if len(tasks) < count:
             raise EnvironmentFault(
-                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(games)}; ask for fewer"
+                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(tasks)}; ask for fewer"
             )
-        return [self._task(path, split) for path in _spread(games, f"{split} {seed}")[:count]]
+        return tasks
 
     def environment(self) -> AlfworldEnvironment:
         return AlfworldEnvironment(self._data)
@@ -75,9 +83,12 @@ class RealAlfworld:
         themselves, and the words for states."""
         return list(_vocabulary(self._data))
 
-    def _task(self, path: str, split: Split) -> Task:
-        grammar = read_game(self._data / path).grammar
-        instruction = re.search(rf'{TASK_MARK}([^"]*?)\.?"', grammar)
+    def _task(self, path: str, split: Split) -> Task | None:
+        """None for a game that is marked unsolvable: the official loader leaves such games out, too."""
+        game = read_if_solvable(self._data / path)
+        if game is None:
+            return None
+        instruction = re.search(rf'{TASK_MARK}([^"]*?)\.?"', game.grammar)
         if not instruction:
             raise EnvironmentFault(
                 f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
@@ -92,11 +103,13 @@ def _task_type(path: str) -> str:
 
 @lru_cache(maxsize=8)
 def _games(data: Path, split: Split) -> tuple[str, ...]:
-    """Trial folders relative to `data`, sorted."""
+    """Trial folders relative to `data`, sorted. Games with movable receptacles or slicing are left out, as the
+    official loader does: their recorded goals are not those of the six task types."""
     folder = data / LAYOUT / _FOLDERS[split]
     if not folder.is_dir():
         raise EnvironmentFault(f"the {split} games are not in {folder}: {GET_DATA}")
     paths = sorted(str(file.parent.relative_to(data)) for file in folder.glob("*/*/game.tw-pddl"))
+    paths = [path for path in paths if "movable" not in path and "Sliced" not in path]
     if split in ("train", "validation"):
         paths = [path for path in paths if _held_out(path) == (split == "validation")]
     return tuple(paths)
