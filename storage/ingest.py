@@ -118,7 +118,7 @@ def _stage(
         """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (shard_file), batch_label
            FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
            JOIN files USING (shard_file)""",
-        {"paths": paths},
+        {"paths": sorted(set(paths))},  # batches of one stage with equal rows share a file
     )
     short = connection.execute(
         """SELECT shard_file FROM files

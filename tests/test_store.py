@@ -93,6 +93,14 @@ def test_a_row_of_two_batches_is_stored_once_and_leads_to_both(shards: ShardStor
     assert batches_of(store, "d") == [(later.stage_key, later.batch_id)]
 
 
+def test_batches_of_one_stage_with_equal_rows_share_a_file(shards: ShardStore, store: Store) -> None:
+    for batch in ("b0", "b1"):
+        shards.write_batch("explore-1", batch, [task("a")])
+    assert len(list(shards.folder.rglob("*.parquet"))) == 1
+    assert store.ingest().rows == {"tasks": 1}
+    assert batches_of(store, "a") == [("explore-1", "b0"), ("explore-1", "b1")]
+
+
 def test_different_rows_under_one_key_are_refused(shards: ShardStore, store: Store) -> None:
     shards.write_batch("explore-1", "b0", [task("a")])
     store.ingest()
