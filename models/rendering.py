@@ -33,7 +33,9 @@ class HistoryEncoder:
         if not histories:
             return []
         conversations: Any = [list(history) for history in histories]
-        texts = self._tokenizer.apply_chat_template(conversations, tokenize=False, add_generation_prompt=True)
+        texts: Any = self._tokenizer.apply_chat_template(
+            conversations, tokenize=False, add_generation_prompt=True
+        )
         heads = [self._known_head(text) for text in texts]
         rests = [text[len(head) :] for text, head in zip(texts, heads, strict=True)]
         tails = self._tokenizer(rests, add_special_tokens=False)["input_ids"]

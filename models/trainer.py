@@ -21,15 +21,26 @@ def trajectory_losses(
 ) -> torch.Tensor:
     """-log p of each trajectory's target tokens, their sum or mean: [batch] from labels [batch, length], in which
     the token at j is predicted at j - 1. Logits are made at the targets alone: [targets, vocabulary]."""
-    causal: Any = getattr(model, "module", model)
-    hidden = causal.get_decoder()(**inputs).last_hidden_state[:, :-1]
     labels = labels[:, 1:]
     target = labels != IGNORED
-    nll = cross_entropy(
-        causal.get_output_embeddings()(hidden[target]).float(), labels[target], reduction="none"
-    )
+    nll = cross_entropy(_target_logits(model, inputs, target).float(), labels[target], reduction="none")
     total = nll.new_zeros(len(labels)).index_add(0, target.nonzero()[:, 0], nll)
     return total if reduction == "sum" else total / target.sum(1)
+
+
+def _target_logits(
+    model: torch.nn.Module, inputs: dict[str, torch.Tensor], target: torch.Tensor
+) -> torch.Tensor:
+    """Logits [targets, vocabulary] from the model's own forward pass (its autocast, and what it does to logits
+    after the head), the head being shown only the hidden states before the targets."""
+    causal: Any = getattr(model, "module", model)
+    hook = causal.get_output_embeddings().register_forward_pre_hook(
+        lambda _, hidden: (hidden[0][:, :-1][target],)
+    )
+    try:
+        return model(**inputs).logits
+    finally:
+        hook.remove()
 
 
 class WeightedTrainer(Trainer):

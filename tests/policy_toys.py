@@ -68,3 +68,18 @@ def trained() -> TrainResult:
     """The tiny model after it has learned to go where it is told."""
     config = TrainingConfig(steps=200, batch_size=16, learning_rate=3e-3)
     return train(untrained(), examples(400, 1), config, untrained().path.parent, device="cpu")
+
+
+SIZES = {
+    "vocab_size": len(tokenizer()),
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "max_position_embeddings": 512,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+"""Settings of random models of other architectures than the small Llama."""

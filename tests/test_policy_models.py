@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from policy_toys import VOCABULARY, said, tokenizer
+from policy_toys import SIZES, VOCABULARY, said, tokenizer
 from transformers import (
     AutoModelForCausalLM,
     Gemma2Config,
@@ -18,18 +18,6 @@ from transformers import (
 from models.policy import PolicyFault, Sampling
 from models.transformers_policy import TransformersPolicy
 
-SIZES = {
-    "vocab_size": len(tokenizer()),
-    "hidden_size": 64,
-    "intermediate_size": 128,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 16,
-    "max_position_embeddings": 512,
-    "eos_token_id": 2,
-    "pad_token_id": 0,
-}
 GPT2 = GPT2Config(
     vocab_size=len(tokenizer()), n_positions=512, n_embd=64, n_layer=2, n_head=4, eos_token_id=2
 )

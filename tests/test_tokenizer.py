@@ -37,6 +37,19 @@ def test_names_of_several_words_are_one_token_too() -> None:
         assert len(words.encode(f"go to {name}")) == len(words.encode("go to")) + 1
 
 
+def test_fixed_wording_between_names_is_one_token_and_other_wording_is_spelled() -> None:
+    words = tokenizer()
+    assert [
+        words.decode([i]) for i in words.encode("Thought: I look at shelf 3.\nAction: go to shelf 3")
+    ] == [
+        "Thought: I look at",
+        " shelf 3",
+        ".\nAction: go to",
+        " shelf 3",
+    ]
+    assert len(words.encode("Thought: why not?")) > 4
+
+
 def test_without_the_vocabulary_names_are_cut_apart() -> None:
     words = train_tokenizer(["nothing of that kind is said here"], [], 1024)
     assert len(words.encode(" shelf 3")) > 1

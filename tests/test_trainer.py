@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from policy_toys import conversation, examples, said, tokenizer, trained, turn, untrained
-from transformers import AutoModelForCausalLM
+from policy_toys import SIZES, conversation, examples, said, tokenizer, trained, turn, untrained
+from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig, PreTrainedConfig
 
 from configs.schema import TrainingConfig
 from models.checkpoint import CheckpointRef, load
@@ -155,7 +155,8 @@ def test_the_learning_rate_warms_up_and_follows_the_schedule(tmp_path) -> None:
     config = {"steps": 10, "batch_size": 2, "learning_rate": 0.01, "warmup_ratio": 0.2}
     cosine = [p.learning_rate for p in run(tmp_path, examples(4, 1), **config).curve]
     flat = [
-        p.learning_rate for p in run(tmp_path, examples(4, 1), **config, schedule="constant_with_warmup").curve
+        p.learning_rate
+        for p in run(tmp_path, examples(4, 1), **config, schedule="constant_with_warmup").curve
     ]
     assert flat == pytest.approx([0.0, 0.005] + [0.01] * 8)
     assert cosine == pytest.approx([0.0, 0.005] + [0.005 * (1 + math.cos(math.pi * i / 8)) for i in range(8)])
@@ -181,11 +182,14 @@ def test_batches_hold_similar_lengths_in_random_order_and_every_example_once() -
     assert firsts not in (sorted(firsts), sorted(firsts, reverse=True))
 
 
-def test_bfloat16_is_saved_as_the_dtype_of_later_rollouts(tmp_path) -> None:
-    result = run(tmp_path, examples(8, 1), steps=4, batch_size=4, learning_rate=3e-3, dtype="bfloat16")
-    model = AutoModelForCausalLM.from_pretrained(result.ref.path)
-    assert model.dtype == torch.bfloat16
+def test_bfloat16_trains_under_autocast_and_is_saved_as_the_dtype_of_later_rollouts(tmp_path) -> None:
+    config = {"steps": 4, "batch_size": 4, "learning_rate": 3e-3}
+    exact = run(tmp_path, examples(8, 1), **config)
+    result = run(tmp_path, examples(8, 1), **config, dtype="bfloat16")
+    assert AutoModelForCausalLM.from_pretrained(result.ref.path).dtype == torch.bfloat16
     assert result.curve[-1].loss < result.curve[0].loss
+    assert result.curve[0].loss == pytest.approx(exact.curve[0].loss, rel=1e-2)
+    assert result.curve[0].loss != exact.curve[0].loss, "this was not computed in bfloat16"
 
 
 @pytest.mark.parametrize(
@@ -214,3 +218,17 @@ def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
     words.chat_template = "{{ messages | length }}" + words.chat_template
     with pytest.raises(PolicyFault, match="rewrites earlier turns"):
         encode(words, THREE[1], 1000)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [GraniteConfig(**SIZES, logits_scaling=8.0), Gemma2Config(**SIZES, final_logit_softcapping=2.0)],
+    ids=lambda config: config.model_type,
+)
+def test_what_a_model_does_to_its_logits_enters_the_loss(config: PreTrainedConfig) -> None:
+    model = AutoModelForCausalLM.from_config(config).eval()
+    batch = Collator(0)([encode(tokenizer(), e, 1000) for e in THREE])
+    labels, inputs = batch.pop("labels"), {k: v for k, v in batch.items() if k != "weights"}
+    logits = model(**inputs).logits[:, :-1].transpose(1, 2)
+    expected = torch.nn.functional.cross_entropy(logits, labels[:, 1:], reduction="none").sum(1)
+    assert torch.allclose(trajectory_losses(model, inputs, labels, "sum"), expected, rtol=1e-4)
