@@ -7,6 +7,7 @@ repeat each other's work, all lead to the same row, whatever the order in which 
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -118,7 +119,8 @@ def _stage(
         """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (shard_file), batch_label
            FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
            JOIN files USING (shard_file)""",
-        {"paths": sorted(set(paths))},  # batches of one stage with equal rows share a file
+        # A set, as batches of one stage with equal rows share a file; escaped, as DuckDB takes paths for patterns.
+        {"paths": sorted({glob.escape(path) for path in paths})},
     )
     short = connection.execute(
         """SELECT shard_file FROM files

@@ -179,7 +179,7 @@ def _by_table(records: Sequence[Record]) -> dict[str, list[Record]]:
     for record in records:
         key = tuple(getattr(record, name) for name in record.key)
         known = tables.setdefault(record.table, {}).setdefault(key, record)
-        if known != record:
+        if known is not record and known != record:
             raise StorageFault(f"a batch holds two different rows of {record.table} with the key {key}")
     return {table: list(rows.values()) for table, rows in sorted(tables.items())}
 

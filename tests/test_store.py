@@ -255,3 +255,15 @@ def test_an_empty_data_folder_has_an_empty_store(store: Store) -> None:
         store.query("FROM tasks")
     assert store.ingest().batches == 0
     assert store.query("SELECT count(*) FROM tasks")[1] == [(0,)]
+
+
+@pytest.mark.parametrize("folder", ["data", "my [data] *", "it's ü"])
+def test_the_data_folder_may_have_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my d x").mkdir()  # what the second name would match as a pattern
+    store = Store(Path(folder))
+    ShardStore(Path(folder)).write_batch("explore-1", "b0", [task("a")])
+    assert store.ingest().rows == {"tasks": 1}
+    assert store.query("SELECT task_id FROM tasks")[1] == [("a",)]
