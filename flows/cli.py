@@ -30,13 +30,17 @@ app = typer.Typer(
 )
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", help="YAML file with the settings; without one: all defaults.")
+    Path | None,
+    typer.Option("--config", "-c", help="YAML file with the settings; without one: all defaults."),
 ]
 SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="One setting, e.g. --set rewards.rollouts=8; may be repeated.")
+    list[str] | None,
+    typer.Option("--set", help="One setting, e.g. --set rewards.rollouts=8; may be repeated."),
 ]
 DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder that holds the runs and the store.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and the traceback of an error.")]
+DebugOption = Annotated[
+    bool, typer.Option("--debug", help="Show Prefect's log, and the traceback of an error.")
+]
 
 
 class Format(StrEnum):
@@ -90,7 +94,7 @@ def config(config: ConfigOption = None, set_: SetOption = None) -> None:
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="A query on the store, e.g. \"FROM run_summary\".")],
+    query: Annotated[str, typer.Argument(help='A query on the store, e.g. "FROM run_summary".')],
     format: Annotated[Format, typer.Option(help="How to print the rows.")] = Format.table,
     data_dir: DataOption = Path("data"),
 ) -> None:
@@ -118,7 +122,9 @@ def status(
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the server, where none runs yet.")] = 4200,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the server, where none runs yet.")
+    ] = 4200,
     data_dir: DataOption = Path("data"),
 ) -> None:
     """Offer every stage and the factory in the Prefect UI; starts a server where none runs."""

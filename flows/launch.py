@@ -28,7 +28,13 @@ def run_factory(config: FactoryConfig, debug: bool = False) -> None:
 
 
 def run_stage(
-    name: str, data_dir: Path, run: str, round: int, force: bool, overrides: Sequence[str], debug: bool = False
+    name: str,
+    data_dir: Path,
+    run: str,
+    round: int,
+    force: bool,
+    overrides: Sequence[str],
+    debug: bool = False,
 ) -> None:
     """Run one stage of a known run. Raises StageFault where a stage before it is not complete."""
     how = load_config(None, _execution_only(overrides))
@@ -68,5 +74,7 @@ def check_writable(data_dir: Path) -> None:
 def _execution_only(overrides: Sequence[str]) -> Sequence[str]:
     for override in overrides:
         if not override.startswith("execution."):
-            raise ConfigFault(f"--set {override}: a run's settings are fixed; only execution.* can be given here")
+            raise ConfigFault(
+                f"--set {override}: a run's settings are fixed; only execution.* can be given here"
+            )
     return overrides

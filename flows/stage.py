@@ -12,6 +12,7 @@ from configs.schema import FactoryConfig
 from flows.liveness import working_on
 from flows.progress import Reporter, current
 from flows.runs import batches_of, completed, config_of_run, folder_of, outdate, round_of, run_id
+from models.reference import verify_checkpoint
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
@@ -39,7 +40,9 @@ class StageRun:
         """Say how many batches there will be."""
         self.reporter.begins(self.stage, round_of(self.stage, self.round), batches)
 
-    def upstream(self, stage: str, task: str, parts: Sequence[str] = (), round: int | None = None) -> list[BatchRef]:
+    def upstream(
+        self, stage: str, task: str, parts: Sequence[str] = (), round: int | None = None
+    ) -> list[BatchRef]:
         """The batches of an earlier stage. Raises StageFault where it is not complete."""
         return batches_of(completed(self.folder, stage, round or self.round), task, parts)
 
@@ -59,8 +62,6 @@ class StageRun:
 
     def trained(self, ref: BatchRef) -> None:
         """File the checkpoint of a training batch, after verifying its files. Raises PolicyFault."""
-        from models.checkpoint import verify_checkpoint
-
         self.checkpoint = self.work.shards.read(ref, CheckpointRecord)[0].digest
         verify_checkpoint(self.work.checkpoint(self.checkpoint))
 

@@ -10,21 +10,20 @@ from prefect import flow
 from configs.schema import FactoryConfig
 from flows.planning import EXPLORED, WARMED_UP, cut, planned
 from flows.stage import StageRun, stage_run
+from models.reference import reference
 from storage.shards import BatchRef
 from tasks.calibrating import calibrate_batch
 from tasks.demonstrating import demonstrate_batch
 from tasks.evaluating import evaluate_batch, force_batch
 from tasks.exploring import explore_batch
 from tasks.rewarding import decide_batch, score_batch
-from tasks.training import assemble_batch, base_digest, train_batch, warmup_batch
+from tasks.training import assemble_batch, train_batch, warmup_batch
 
 DEFAULT = FactoryConfig()
 
 
 @flow(name="demonstrate")
-def demonstrate(
-    config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False
-) -> None:
+def demonstrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
     """Expert runs of all tasks.
 
     Args:
@@ -54,7 +53,8 @@ def warmup(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force
     """
     with stage_run("warmup", config, run, round, force) as here:
         here.expects(1)
-        base = base_digest(here.config.policy.base)
+        folder = here.config.policy.base
+        base = reference(folder).digest if folder else ""  # the content, not where it lies
         refs = {"records": here.upstream("demonstrate", "demonstrate", WARMED_UP)}
         inputs = warmup_batch.inputs(here.config, "all", refs, base=base, round="0")
         here.trained(here.run(warmup_batch, inputs))

@@ -13,6 +13,7 @@ from prefect import Task as PrefectTask
 from configs.schema import FactoryConfig
 from environments.base import Task, World
 from environments.registry import make_world
+from models.reference import CheckpointRef
 from storage.ids import content_id
 from storage.records import Record
 from storage.shards import BatchRef, ShardStore
@@ -20,7 +21,6 @@ from tasks.caching import Inputs, cached, placed
 from tasks.views import settings, view
 
 if TYPE_CHECKING:
-    from models.checkpoint import CheckpointRef
     from models.policy import Policy
 
 Progress = Callable[[int, int], None]
@@ -46,8 +46,6 @@ class Workplace:
         return self.root / "checkpoints"
 
     def checkpoint(self, digest: str) -> CheckpointRef:
-        from models.checkpoint import CheckpointRef
-
         return CheckpointRef(self.checkpoints / digest[:16], digest)
 
     def policy(self, digest: str) -> Policy:
@@ -56,9 +54,7 @@ class Workplace:
 
         if digest not in self._policies:
             self.use_threads()
-            loaded = TransformersPolicy.from_checkpoint(
-                self.checkpoint(digest), self.config.execution.device
-            )
+            loaded = TransformersPolicy.from_checkpoint(self.checkpoint(digest), self.config.execution.device)
             self._policies = {digest: loaded}
         return self._policies[digest]
 

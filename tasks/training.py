@@ -2,100 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
-
-from configs.schema import TrainingConfig
-from environments.base import World
-from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
-from models.encoding import Example
-from models.small import build_small_model
-from models.tokenizer import train_tokenizer
-from models.training import TrainResult, train
-from rollouts.assembling import assemble, training_inputs, warmup_examples
-from rollouts.rows import of_type
-from storage.records import CheckpointRecord, Record, TrainingExampleRecord
+from storage.records import Record
 from tasks.batch import Batch, batch_task
-
-Role = Literal["warmup", "trained"]
 
 
 @batch_task("warmup", version="1", reads=("seed", "environment", "policy.small", "policy.prompt", "warmup"))
 def warmup_batch(batch: Batch) -> list[Record]:
     """`inputs["base"]` is the digest of the model folder to start from, "" for a small model from scratch."""
-    examples = warmup_examples(batch.records(), batch.config.policy.prompt)
-    base = _base(batch, examples)
-    parent = base.digest if batch.inputs["base"] else None
-    return [_train(batch, base, examples, batch.config.warmup, "warmup", parent)]
+    from tasks.learner import warm_up
+
+    return [warm_up(batch)]
 
 
 @batch_task("assemble", version="1", reads=("datasets", "deviation"))
 def assemble_batch(batch: Batch) -> list[Record]:
+    from rollouts.assembling import assemble
+
     config = batch.config
     return [*assemble(batch.records(), batch.records("demonstrated"), config.datasets, config.deviation)]
 
 
 @batch_task("train", version="1", reads=("seed", "policy.prompt", "training"))
 def train_batch(batch: Batch) -> list[Record]:
-    rows = of_type(batch.records("examples"), TrainingExampleRecord)
-    examples = training_inputs(rows, batch.records(), batch.config.policy.prompt)
-    base = batch.work.checkpoint(batch.inputs["checkpoint"])
-    return [_train(batch, base, examples, batch.config.training, "trained", base.digest)]
+    from tasks.learner import reinforce
 
-
-def base_digest(batch_base: object) -> str:
-    """What stands for the configured base model in a cache key: its content, not where it lies."""
-    return reference(batch_base).digest if batch_base else ""  # type: ignore[arg-type]
-
-
-def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
-    """The configured model folder, else a new small model whose tokenizer knows the world's words."""
-    folder = batch.work.config.policy.base
-    if folder:
-        return reference(folder)
-    texts = [message["content"] for example in examples for message in example.messages]
-    small, seed = batch.config.policy.small, batch.config.seed
-    tokenizer = train_tokenizer(texts, batch.world.vocabulary(), small.vocabulary)
-    model = build_small_model(tokenizer, small, seed)
-    return save_checkpoint(model, tokenizer, batch.work.checkpoints, {"base": None, "seed": seed})
-
-
-def _train(
-    batch: Batch,
-    base: CheckpointRef,
-    examples: Sequence[Example],
-    config: TrainingConfig,
-    role: Role,
-    parent: str | None,
-) -> CheckpointRecord:
-    work = batch.work
-    work.use_threads()
-    progress = work.progress
-    result = train(
-        base,
-        examples,
-        config,
-        work.checkpoints,
-        seed=batch.config.seed,
-        device=work.config.execution.device,
-        progress=(lambda done, of, _: progress(done, of)) if progress else None,
-    )
-    return _row(batch, result, role, parent)
-
-
-def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> CheckpointRecord:
-    model, _ = load(result.ref)
-    losses = [point.loss for point in result.curve]
-    return CheckpointRecord(
-        digest=result.ref.digest,
-        path=result.ref.path.relative_to(batch.work.root).as_posix(),
-        parent=parent,
-        role=role,
-        round=int(batch.inputs["round"]),
-        examples=result.examples,
-        steps=len(losses),
-        target_tokens=result.target_tokens,
-        final_loss=losses[-1],
-        losses=losses,
-        parameters=sum(weight.numel() for weight in model.parameters()),
-    )
+    return [reinforce(batch)]

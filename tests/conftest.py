@@ -1,0 +1,102 @@
+"""One Prefect server and one finished tiny factory run, shared by all tests that need them."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+
+# Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["DO_NOT_TRACK"] = "1"
+os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+os.environ["PREFECT_HOME"] = tempfile.mkdtemp(prefix="steca-tests-prefect-")
+os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+os.environ.pop("PREFECT_API_URL", None)
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from configs.load import load_config
+from configs.schema import FactoryConfig
+
+ROOT = Path(__file__).parent.parent
+TINY = Path(__file__).parent / "tiny.yaml"
+STECA = [sys.executable, "-m", "flows"]
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running `steca serve`."""
+
+    api: str
+    data_dir: Path
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """`steca serve` with a server of its own on a free port, up to the moment when all is offered."""
+    data_dir = tmp_path_factory.mktemp("served")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    log = data_dir / "serve.log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
+            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    api = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait_until_offered(process, api, log)
+        yield Served(api, data_dir)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -> None:
+    deadline = time.monotonic() + 150
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if len(httpx.post(f"{api}/deployments/filter", json={}).json()) == 8:
+                return
+        except (httpx.TransportError, ValueError):
+            pass
+        time.sleep(0.5)
+    raise AssertionError(f"steca serve offered nothing in time:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="session")
+def prefect_api(served: Served) -> Iterator[str]:
+    """Flows called in this process, and in processes that it starts, use the shared server."""
+    os.environ["PREFECT_API_URL"] = served.api
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    with temporary_settings({PREFECT_API_URL: served.api}):
+        yield served.api
+    del os.environ["PREFECT_API_URL"]
+
+
+def tiny(data_dir: Path, *overrides: str) -> FactoryConfig:
+    """The tiny configuration in a data folder."""
+    return load_config(TINY, [f"data_dir={data_dir}", *overrides])
+
+
+@pytest.fixture(scope="session")
+def finished(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> FactoryConfig:
+    """The configuration of a tiny run that has ended. Tests may add runs to its data folder, not change what is there."""
+    from flows.factory import factory
+
+    config = tiny(tmp_path_factory.mktemp("finished"))
+    factory(config)
+    return config
