@@ -55,7 +55,7 @@ def server(data_dir: Path, port: int, console: Console) -> Iterator[str]:
         return
     if configured:
         raise StageFault(
-            f"the Prefect server at PREFECT_API_URL={url} does not answer: start it, or unset the variable"
+            f"no Prefect server answers at PREFECT_API_URL={url}: start it, or unset the variable"
         )
     console.print(f"starting a Prefect server on 127.0.0.1:{port} ...", highlight=False)
     log = data_dir.expanduser().resolve() / "prefect" / "server.log"

@@ -1,4 +1,4 @@
-"""References to checkpoints, and the digests that prove them. Without torch: a cached run checks its checkpoints too."""
+"""References to checkpoints, and the digests that prove them. Needs no torch: cached runs verify too."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ def tiny(data_dir: Path, *overrides: str) -> FactoryConfig:
 
 @pytest.fixture(scope="session")
 def finished(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> FactoryConfig:
-    """The configuration of a tiny run that has ended. Tests may add runs to its data folder, not change what is there."""
+    """The configuration of a tiny run that has ended. Tests may add runs to its folder."""
     from flows.factory import factory
 
     config = tiny(tmp_path_factory.mktemp("finished"))

@@ -1,0 +1,123 @@
+"""Settings: YAML and overrides in, a checked configuration or one line a problem out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from configs.load import ConfigFault, load_config
+from configs.schema import FactoryConfig
+
+ROOT = Path(__file__).parent.parent
+
+
+def problems(path: Path | None, *overrides: str) -> list[str]:
+    with pytest.raises(ConfigFault) as caught:
+        load_config(path, overrides)
+    return str(caught.value).splitlines()
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "c.yaml"
+    path.write_text(text)
+    return path
+
+
+def test_no_file_and_an_empty_file_give_the_defaults(tmp_path: Path) -> None:
+    assert load_config(None) == FactoryConfig()
+    assert load_config(written(tmp_path, "# nothing\n")) == FactoryConfig()
+
+
+def test_overrides_are_yaml_and_win_over_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "rewards: {rollouts: 3, top_p: 0.9}\n")
+    config = load_config(
+        path, ["rewards.rollouts=8", "evaluation.splits=[validation]", "training.learning_rate=3e-4"]
+    )
+    assert (config.rewards.rollouts, config.rewards.top_p) == (8, 0.9)
+    assert config.evaluation.splits == ("validation",)
+    assert config.training.learning_rate == 3e-4
+    assert load_config(None, ["training.steps=null"]).training.steps is None
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("rewards.rollouts=0", "rewards.rollouts: got 0; allowed: a whole number >= 1"),
+        ("rewards.top_p=2", "rewards.top_p: got 2; allowed: a number > 0 and <= 1"),
+        (
+            "deviation.preset=papre",
+            "deviation.preset: got 'papre'; allowed: one of paper, release, first_failure",
+        ),
+        ("training.steps=x", "training.steps: got 'x'; allowed: a whole number >= 1 or empty"),
+        ("datasets.calibrated=7", "datasets.calibrated: got 7; allowed: true or false"),
+        ("name=Bad Name", "name: got 'Bad Name'; allowed: text matching ^[a-z0-9][a-z0-9-]{0,47}$"),
+        (
+            "evaluation.splits=[seen, test]",
+            "evaluation.splits.1: got 'test'; allowed: one of validation, seen, unseen",
+        ),
+        (
+            "policy.small.heads=3",
+            "policy.small: hidden_size must be a multiple of heads, and heads a multiple of kv_heads",
+        ),
+        ("training=5", "training: got 5; allowed: a section with fields"),
+    ],
+)
+def test_an_impossible_value_names_the_field_the_value_and_the_range(override: str, line: str) -> None:
+    assert problems(None, override) == [f"configuration: {line}"]
+
+
+def test_an_unknown_field_names_the_nearest_known_one() -> None:
+    assert problems(None, "rewards.rollot=2") == [
+        "configuration: unknown field rewards.rollot; did you mean rewards.rollouts?"
+    ]
+    assert problems(None, "zzz=1")[0].startswith("configuration: unknown field zzz; known: calibration, ")
+
+
+def test_every_problem_gets_a_line_that_starts_with_the_file(tmp_path: Path) -> None:
+    path = written(tmp_path, "seed: -1\nrewards: {rollouts: 0}\nraunds: 2\n")
+    lines = problems(path)
+    assert len(lines) == 3
+    assert all(line.startswith(f"{path}: ") for line in lines)
+
+
+def test_broken_yaml_names_file_line_and_column(tmp_path: Path) -> None:
+    path = written(tmp_path, "seed: 1\nrewards: [1, 2\nname: x\n")
+    assert problems(path) == [f"{path}, line 3, column 5: broken YAML: expected ',' or ']', but got ':'"]
+
+
+def test_a_field_given_twice_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path, "seed: 1\nseed: 2\n")
+    assert problems(path) == [f"{path}, line 2, column 1: broken YAML: field 'seed' is given twice"]
+
+
+def test_files_that_are_no_settings_are_refused(tmp_path: Path) -> None:
+    assert problems(tmp_path / "none.yaml") == [
+        f"{tmp_path / 'none.yaml'}: cannot be read: No such file or directory"
+    ]
+    path = written(tmp_path, "- a\n- b\n")
+    assert problems(path) == [f"{path}: must hold fields (name: value), not a list"]
+    path.write_bytes(b"name: \xff\xfe\n")
+    assert problems(path) == [f"{path}: is not UTF-8 text"]
+
+
+@pytest.mark.parametrize("override", ["rewards", "=3", "seed.x=1", "seed=[1"])
+def test_a_malformed_override_is_refused(override: str, tmp_path: Path) -> None:
+    lines = problems(written(tmp_path, "seed: 3\n"), override)
+    assert lines[0].startswith(f"--set {override}: ")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
+def test_the_configurations_we_ship_are_valid(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    assert (
+        FactoryConfig.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
+    )
+
+
+def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
+    schema = FactoryConfig.model_json_schema()
+    for name, section in schema["$defs"].items():
+        assert section["title"] != name, f"{name} would show its class name in the form"
