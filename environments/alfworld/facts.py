@@ -25,8 +25,15 @@ class Facts(frozenset[Row]):
         except KeyError:
             pass
         index: dict[Row, list[Row]] = {}
-        for row in sorted(self):
-            index.setdefault(tuple([row[position] for position in positions]), []).append(row)
+        if len(positions) == 1:  # the common case, and made anew after every change
+            (position,) = positions
+            for row in self:
+                index.setdefault((row[position],), []).append(row)
+        else:
+            for row in self:
+                index.setdefault(tuple([row[position] for position in positions]), []).append(row)
+        for rows in index.values():
+            rows.sort()
         self._indexes[positions] = index
         return index
 

@@ -10,7 +10,7 @@ texts call them by a name with a number ("shelf 3"), counted down in the order o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -75,25 +75,27 @@ class Game:
         """The state after a command and what the engine says; None where the command is not admissible."""
         words = command.strip()
         for candidate in self.rules.commands.get(words.partition(" ")[0], ()):
-            for known in self._bindings(candidate, state, words):
+            known = self._binding(candidate, state, words)
+            if known is not None:
                 after = candidate.after(state, known)
                 return after, self.writer.write(candidate.feedback, after, known)
         return None
 
-    def _bindings(self, candidate: Command, state: State, words: str) -> Iterator[Binding]:
+    def _binding(self, candidate: Command, state: State, words: str) -> Binding | None:
         template = candidate.template
         match = template.pattern.fullmatch(words)
         if not match:
-            return
+            return None
         named = {}
         for variable, name in zip(template.variables, match.groups(), strict=True):
             if name not in self.ids:
-                return
+                return None
             named[variable] = self.ids[name]
         for search in candidate.by_name:
             for known in search(state, named, self.entities):
                 if template.exact or self.writer.write(template.segments, state, known) == words:
-                    yield known
+                    return known
+        return None
 
     def won(self, state: State) -> bool:
         return self.goal.reached(state, self.entities)

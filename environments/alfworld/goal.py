@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from environments.alfworld.facts import Entities, Schema, State
 from environments.alfworld.formulas import Conjunction, conjunctions, free_variables, predicates_of
-from environments.alfworld.joins import Search, Test, compile_search, compile_test
+from environments.alfworld.joins import Holds, Search, Test, compile_holds, compile_search, compile_test
 from environments.alfworld.pddl import Formula
 
 
@@ -25,18 +25,18 @@ class Component:
 
 @dataclass(frozen=True)
 class Goal:
-    """`alternatives` are the ways to reach it; each has a search that finds something where it is reached."""
+    """`alternatives` are the ways to reach it; each has a test of whether it is reached."""
 
     formula: Formula
     slots: tuple[int, ...]  # of the predicates that it reads
-    alternatives: tuple[tuple[Search, tuple[Component, ...]], ...]
+    alternatives: tuple[tuple[Holds, tuple[Component, ...]], ...]
 
     def untouched(self, before: State, after: State) -> bool:
         """Whether nothing that the goal reads has changed."""
         return all(before[slot] is after[slot] for slot in self.slots)  # sets that did not change are shared
 
     def reached(self, state: State, entities: Entities) -> bool:
-        return any(next(search(state, {}, entities), None) is not None for search, _ in self.alternatives)
+        return any(holds(state, {}, entities) for holds, _ in self.alternatives)
 
     def progress(self, state: State, entities: Entities) -> float:
         """The largest share, over the alternatives, of conditions that hold now, in [0, 1]; 1.0 exactly when the
@@ -57,7 +57,7 @@ def compile_goal(schema: Schema, formula: Formula) -> Goal:
         tuple(sorted(schema.slot(predicate) for predicate in predicates_of(formula))),
         tuple(
             (
-                compile_search(schema, wanted, (), ()),
+                compile_holds(schema, wanted),
                 tuple(_component(schema, group) for group in _groups(wanted)),
             )
             for wanted in conjunctions(formula, {})

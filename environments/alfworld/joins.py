@@ -31,6 +31,8 @@ from environments.alfworld.pddl import And, Atom, Equal, Formula, GameError, Not
 Binding = dict[str, str]
 Search = Callable[[State, Binding, Entities], Iterator[Binding]]
 """(state, known, entities) -> every binding that extends `known` and meets the conjunction, each a new dict."""
+Holds = Callable[[State, Binding, Entities], bool]
+"""Whether there is such a binding."""
 Test = Callable[[State, Binding], bool]
 
 
@@ -99,6 +101,11 @@ class _Source:
         search: Search = _run("\n".join(self.lines), "search")
         return search
 
+    def finish_holds(self) -> Holds:
+        self._line("return True")
+        holds: Holds = _run("\n".join([*self.lines, "    return False"]), "search")
+        return holds
+
     def _line(self, text: str) -> None:
         self.lines.append("    " * self._depth + text)
         self._depth += text.endswith(":")
@@ -114,10 +121,21 @@ def _run(source: str, name: str) -> Any:
 def compile_search(
     schema: Schema, wanted: Conjunction, known: Iterable[str], results: Iterable[str]
 ) -> Search:
-    """Searches the bindings of a conjunction when the variables in `known` are given, and yields `results`.
+    """Searches the bindings of a conjunction when the variables in `known` are given, and yields `results`."""
+    source = _cheapest_first(schema, wanted, known)
+    for variable in sorted(set(results) - source.locals.keys()):
+        source.enumerate(variable)
+    return source.finish(results)
 
-    Cheapest first: tests that are fully bound; then loops with something bound to index by; then loops over
-    fluents, which have few rows; then the rest. A variable in no positive literal runs over its type's entities."""
+
+def compile_holds(schema: Schema, wanted: Conjunction) -> Holds:
+    """Whether a conjunction has any binding at all."""
+    return _cheapest_first(schema, wanted, ()).finish_holds()
+
+
+def _cheapest_first(schema: Schema, wanted: Conjunction, known: Iterable[str]) -> _Source:
+    """First the tests that are fully bound; then loops with something bound to index by; then loops over fluents,
+    which have few rows; then the rest. A variable in no positive literal runs over its type's entities."""
     source, parts = _Source(schema, wanted.kinds, known), list(wanted.parts)
     while parts:
         part = min(parts, key=lambda part: _cost(source, part))
@@ -130,9 +148,7 @@ def compile_search(
             source.enumerate(free[0])
             continue
         parts.remove(part)
-    for variable in sorted(set(results) - source.locals.keys()):
-        source.enumerate(variable)
-    return source.finish(results)
+    return source
 
 
 def _cost(source: _Source, part: Formula) -> tuple[int, int]:
@@ -146,13 +162,23 @@ def _cost(source: _Source, part: Formula) -> tuple[int, int]:
 
 def compile_query(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> Search:
     """Searches atoms in their order, with all variables different. Yields the known variables and the new."""
+    source = _as_written(schema, wanted, known)
+    return source.finish(source.locals)
+
+
+def compile_query_holds(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> Holds:
+    """Whether such a search finds anything."""
+    return _as_written(schema, wanted, known).finish_holds()
+
+
+def _as_written(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> _Source:
     source = _Source(schema, wanted.kinds, known)
     for part in wanted.parts:
         if isinstance(part, Atom) and not free_variables(part) <= source.locals.keys():
             source.scan(part, distinct=True)
         else:
             source.condition(part)
-    return source.finish(source.locals)
+    return source
 
 
 def compile_test(schema: Schema, formula: Formula) -> Test:

@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from environments.alfworld.facts import Entities, Schema, State
 from environments.alfworld.formulas import Conjunction
-from environments.alfworld.joins import Binding, Search, compile_query
+from environments.alfworld.joins import Binding, Holds, Search, compile_query, compile_query_holds
 from environments.alfworld.pddl import Atom, GameError
 
 Names = Mapping[str, str]  # entity -> the name that the texts use
@@ -31,15 +31,20 @@ class Query:
 
     def __init__(self, wanted: Conjunction) -> None:
         self.wanted = wanted
-        self._plans: dict[tuple[object, ...], Search] = {}
+        self._answers: dict[tuple[object, ...], Search] = {}
+        self._holds: dict[tuple[object, ...], Holds] = {}
 
     def answers(self, writer: Writer, state: State, known: Binding) -> Iterator[Binding]:
-        key = (writer.schema, *known)
-        try:
-            plan = self._plans[key]
-        except KeyError:
-            plan = self._plans[key] = compile_query(writer.schema, self.wanted, tuple(known))
-        return plan(state, known, writer.entities)
+        case = (writer.schema, *known)
+        if case not in self._answers:
+            self._answers[case] = compile_query(writer.schema, self.wanted, tuple(known))
+        return self._answers[case](state, known, writer.entities)
+
+    def holds(self, writer: Writer, state: State, known: Binding) -> bool:
+        case = (writer.schema, *known)
+        if case not in self._holds:
+            self._holds[case] = compile_query_holds(writer.schema, self.wanted, tuple(known))
+        return self._holds[case](state, known, writer.entities)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Symbol:
 
     def write(self, writer: Writer, state: State, known: Binding) -> str:
         for rule in writer.rules.get(self.name, ()):
-            if rule.condition is None or any(True for _ in rule.condition.answers(writer, state, known)):
+            if rule.condition is None or rule.condition.holds(writer, state, known):
                 return "".join([segment.write(writer, state, known) for segment in rule.segments])
         raise GameError(f"the grammar has no rule for #{self.name}# that holds here")
 
@@ -121,34 +126,25 @@ class Writer:
         return "".join([segment.write(self, state, known) for segment in segments])
 
 
-ATTRIBUTES: Mapping[str, Value] = {
-    "indefinite": lambda names, known: "a",
-    "definite": lambda names, known: "the",
-}
+_ARTICLES = {"indefinite": "a", "definite": "the"}
 
 
-def _value(node: ast.expr) -> Value:
-    """An expression's value. Only attributes of variables, strings, + and `or` exist: nothing else is evaluated."""
+def _value(node: ast.expr) -> str:
+    """Python source of a value over `names` and `known`. It is made here from the few forms that exist (attributes
+    of variables, strings, + and `or`): no text of a game is ever run."""
     match node:
         case ast.Constant(str() as text):
-            return lambda names, known: text
-        case ast.Name(name):
-            key = f"?{name}"
-            return lambda names, known: names[known[key]]
-        case ast.Attribute(ast.Name(name), "name"):
-            key = f"?{name}"
-            return lambda names, known: names[known[key]]
+            return repr(text)
+        case ast.Name(name) | ast.Attribute(ast.Name(name), "name"):
+            return f"names[known[{'?' + name!r}]]"
         case ast.Attribute(ast.Name(name), "id"):
-            key = f"?{name}"
-            return lambda names, known: known[key]
-        case ast.Attribute(ast.Name(_), attribute) if attribute in ATTRIBUTES:
-            return ATTRIBUTES[attribute]
+            return f"known[{'?' + name!r}]"
+        case ast.Attribute(ast.Name(_), attribute) if attribute in _ARTICLES:
+            return repr(_ARTICLES[attribute])
         case ast.BinOp(left, ast.Add(), right):
-            first, second = _value(left), _value(right)
-            return lambda names, known: first(names, known) + second(names, known)
-        case ast.BoolOp(ast.Or(), [left, right]):
-            first, second = _value(left), _value(right)
-            return lambda names, known: first(names, known) or second(names, known)
+            return f"({_value(left)} + {_value(right)})"
+        case ast.BoolOp(ast.Or(), parts):
+            return "(" + " or ".join(_value(part) for part in parts) + ")"
     raise GameError(
         f"the grammar's value {{{ast.unparse(node)}}} is in a form that this interpreter does not know"
     )
@@ -161,7 +157,7 @@ def parse_value(source: str) -> Expression:
     except SyntaxError as error:
         raise GameError(f"the grammar's value {{{source}}} cannot be read") from error
     variables = frozenset(f"?{node.id}" for node in ast.walk(tree) if isinstance(node, ast.Name))
-    return Expression(_value(tree), variables)
+    return Expression(eval(f"lambda names, known: {_value(tree)}", {}), variables)
 
 
 @lru_cache(maxsize=4096)
