@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 from configs.schema import DatasetConfig, DeviationConfig
 from models.prompts import Style, messages
@@ -106,9 +107,7 @@ def _experts(records: Sequence[Record]) -> Iterator[TrainingSample]:
 def _row(sample: TrainingSample) -> TrainingExampleRecord:
     sources = sample.sources
     return TrainingExampleRecord(
-        example_id=content_id(
-            "example", sample.dataset, sources.trajectory_id, sample.target_from, sample.weight
-        ),
+        example_id=content_id("example", sample.dataset, asdict(sources), sample.target_from, sample.weight),
         dataset=sample.dataset,
         task_id=sample.trajectory.task_id,
         trajectory_id=sources.trajectory_id,

@@ -105,7 +105,12 @@ def _row(found: Compared, verdict: Verdict, config: DeviationConfig, selected: b
     at = found.exploration
     return DeviationRecord(
         deviation_id=content_id(
-            "deviation", found.expert.id, found.explored.id, config.model_dump(mode="json"), _ids(found)
+            "deviation",
+            found.expert.id,
+            found.explored.id,
+            config.model_dump(mode="json"),
+            _ids(found),
+            selected,
         ),
         task_id=at.task_id,
         expert_trajectory_id=found.expert.id,

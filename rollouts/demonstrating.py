@@ -16,14 +16,13 @@ def demonstrate(
     world: World, tasks: Sequence[Task], config: FactoryConfig, progress: Progress | None = None
 ) -> list[Record]:
     """Rows of the tasks and of the expert's executed runs. A task that the expert cannot finish keeps its row
-    (expert_steps NULL) and its failed run, and no later stage uses it."""
+    and its failed run; no training stage uses it."""
     wrapping = Wrapping(config.environment)
     environment = world.environment()
     records: list[Record] = []
     for number, task in enumerate(tasks):
         run = expert_run(environment, task, world.demonstration(task), wrapping)
-        won = run is not None and run.trajectory.success
-        records.append(_task_record(task, len(run.trajectory.steps) if run and won else None))
+        records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
         if progress:
@@ -54,7 +53,7 @@ def continue_expert(environment: Environment, start: Start, wrapping: Wrapping) 
     return last
 
 
-def _task_record(task: Task, expert_steps: int | None) -> TaskRecord:
+def _task_record(task: Task) -> TaskRecord:
     return TaskRecord(
         task_id=task.task_id,
         world=task.world,
@@ -62,5 +61,4 @@ def _task_record(task: Task, expert_steps: int | None) -> TaskRecord:
         task_type=task.task_type,
         instruction=task.instruction,
         payload=task.payload,
-        expert_steps=expert_steps,
     )

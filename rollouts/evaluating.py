@@ -32,6 +32,7 @@ class Episode:
     task: TaskRecord
     kind: From
     start: Start
+    expert_steps: int | None
 
 
 def force_deviations(
@@ -85,12 +86,14 @@ def evaluate(
     environment = world.environment()
     wrapping = Wrapping(config.environment, config.policy.prompt)
     forced = {run.record.task_id: run for run in stored(records) if run.record.kind == "forced_deviation"}
+    lengths = {d.task.task_id: len(d.expert.trajectory.steps) for d in demonstrations(records)}
     episodes: list[Episode] = []
     for row in of_type(records, TaskRecord):
         task = task_of(row)
-        episodes.append(Episode(row, "task", beginning(environment, task)))
+        starts: list[tuple[From, Start]] = [("task", beginning(environment, task))]
         if row.task_id in forced:
-            episodes += _forced(environment, row, task, forced[row.task_id], wrapping)
+            starts += _forced(environment, task, forced[row.task_id], wrapping)
+        episodes += [Episode(row, kind, start, lengths.get(row.task_id)) for kind, start in starts]
     greedy = Sampling(temperature=0.0, max_tokens=config.policy.max_turn_tokens)
     played = play(world, policy, [episode.start for episode in episodes], greedy, wrapping, progress)
     return [
@@ -101,23 +104,22 @@ def evaluate(
 
 
 def _forced(
-    environment: Environment, row: TaskRecord, task: Task, run: Stored, wrapping: Wrapping
-) -> list[Episode]:
+    environment: Environment, task: Task, run: Stored, wrapping: Wrapping
+) -> list[tuple[From, Start]]:
     start = beginning(environment, task)
     texts = [step.text for step in run.trajectory.steps]
     played = execute(environment, start, texts, "expert", wrapping)
     before = played[-2].resume(task) if len(played) > 1 else start
-    return [
-        Episode(row, "forced_deviation", played[-1].resume(task)),
-        Episode(row, "forced_control", before),
-    ]
+    return [("forced_deviation", played[-1].resume(task)), ("forced_control", before)]
 
 
 def _rows(episode: Episode, run: Played, checkpoint: str, role: Literal["warmup", "trained"]) -> list[Record]:
     trajectory_id, rows = trajectory_records(run, "evaluation", checkpoint)
     own = run.trajectory.steps[run.trajectory.prefix :]
     head = EvaluationRecord(
-        evaluation_id=content_id("evaluation", checkpoint, role, episode.kind, trajectory_id),
+        evaluation_id=content_id(
+            "evaluation", checkpoint, role, episode.kind, trajectory_id, episode.expert_steps
+        ),
         checkpoint=checkpoint,
         role=role,
         split=episode.task.split,  # type: ignore[arg-type]
@@ -128,6 +130,6 @@ def _rows(episode: Episode, run: Played, checkpoint: str, role: Literal["warmup"
         success=run.trajectory.success,
         n_steps=len(run.trajectory.steps),
         invalid_actions=sum(not step.valid for step in own),
-        expert_steps=episode.task.expert_steps,
+        expert_steps=episode.expert_steps,
     )
     return [head, *rows]

@@ -38,8 +38,9 @@ class Demonstration:
 
 def trajectory_id(trajectory: Trajectory, kind: Kind, checkpoint: str | None) -> str:
     """Content address: the same run by the same policy is the same row."""
-    said = [(step.text, step.observation) for step in trajectory.steps]
-    return content_id("trajectory", trajectory.task_id, kind, checkpoint, trajectory.prefix, said)
+    said = [(step.origin, step.text, step.observation, step.tokens) for step in trajectory.steps]
+    end = (trajectory.first_observation, trajectory.outcome, trajectory.end)
+    return content_id("trajectory", trajectory.task_id, kind, checkpoint, trajectory.prefix, said, end)
 
 
 def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tuple[str, list[Record]]:

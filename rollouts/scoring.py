@@ -9,7 +9,7 @@ shared by the two comparisons that need it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from configs.schema import FactoryConfig
@@ -35,8 +35,14 @@ class ScoredTurn:
     after: Played
     task_start: Start
 
-    def reward_id(self, scorer: str) -> str:
-        return content_id("step_reward", self.holder.id, self.step_index, scorer)
+    def stream(self, seed: int, scorer: str, sample: int) -> int:
+        """The seed of one rollout after this turn."""
+        return seed_of(seed, self.holder.id, self.step_index, scorer, sample)
+
+    def reward_id(self, scorer: str, played: Sequence[Played]) -> str:
+        """Content address: the turn, the scorer, and what came out."""
+        outcomes = [(run.trajectory.outcome, run.progress, run.trajectory.actions) for run in played]
+        return content_id("step_reward", self.holder.id, self.step_index, self.side, scorer, outcomes)
 
 
 def candidate_steps(demo: Demonstration, runs: dict[int, Stored], limit: int | None) -> list[int]:
@@ -108,7 +114,7 @@ def _sample(
     sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
     open_turns = [turn for turn in turns if turn.after.trajectory.end == "running"]
     starts = [
-        turn.after.resume(turn.task_start.task, seed_of(config.seed, turn.reward_id(policy.digest), sample))
+        turn.after.resume(turn.task_start.task, turn.stream(config.seed, policy.digest, sample))
         for turn in open_turns
         for sample in range(rewards.rollouts)
     ]
@@ -126,13 +132,14 @@ def _sample(
 def _evidence(
     turn: ScoredTurn, starts: Sequence[Start], played: Sequence[Played], scorer: str, sampling: Sampling
 ) -> list[Record]:
-    records: list[Record] = [_reward(turn, scorer, played, terminal=False)]
+    reward = _reward(turn, scorer, played, terminal=False)
+    records: list[Record] = [reward]
     for sample, (start, run) in enumerate(zip(starts, played, strict=True)):
         own = run.trajectory.steps[len(start.steps) :]
         records.append(
             RolloutRecord(
-                rollout_id=content_id("rollout", turn.reward_id(scorer), sample, start.seed),
-                step_reward_id=turn.reward_id(scorer),
+                rollout_id=content_id("rollout", reward.step_reward_id, sample, start.seed, asdict(sampling)),
+                step_reward_id=reward.step_reward_id,
                 sample_index=sample,
                 checkpoint=scorer,
                 seed=start.seed,
@@ -154,7 +161,7 @@ def _reward(turn: ScoredTurn, scorer: str, played: Sequence[Played], terminal: b
     low, high = wilson_interval(successes, len(played)) if not terminal else (0.0, 1.0)
     reward = sum(run.trajectory.outcome for run in played) / len(played)
     return StepRewardRecord(
-        step_reward_id=turn.reward_id(scorer),
+        step_reward_id=turn.reward_id(scorer, played),
         task_id=turn.holder.record.task_id,
         trajectory_id=turn.holder.id,
         step_index=turn.step_index,

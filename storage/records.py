@@ -1,8 +1,8 @@
 """The rows of the store, one pydantic record a table.
 
-Ids are content hashes (`storage.ids`), so the same work done twice gives the same rows. `stage_key` and
-`batch_id` (which stage inputs, which batch of them) are added at ingest from the shard's manifest: every row
-leads to the runs, the configuration and the checkpoint that produced it through `run_stages`.
+Ids are content hashes (`storage.ids`) over everything in the row, so the same work done twice gives the same rows,
+and different outcomes never share an id. A column `provenance` is added at ingest from the shard's manifest: it
+leads every row to the batches, runs, configuration and checkpoint that produced it (`run_provenance`, `of_run`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,6 @@ class TaskRecord(Record):
     task_type: str
     instruction: str
     payload: str = Field(description="What the world needs to rebuild the task")
-    expert_steps: int | None = Field(None, description="Length of the expert's run; NULL where there is none")
 
 
 class TrajectoryRecord(Record):

@@ -13,7 +13,7 @@ from pydantic import Field
 from storage import schema
 from storage.columns import column_type
 from storage.faults import StorageFault
-from storage.records import RECORDS, Record, TaskRecord
+from storage.records import RECORDS, Record, TaskRecord, TrajectoryRecord
 from storage.schema import migrations, open_database, schema_version
 from storage.shards import ShardStore
 from storage.store import Store
@@ -67,11 +67,11 @@ def test_a_field_without_its_column_would_be_noticed(connection: duckdb.DuckDBPy
     class Longer(TaskRecord):
         added: str
 
-    class Other(TaskRecord):
-        expert_steps: float | None = None  # type: ignore[assignment]
+    class Other(TrajectoryRecord):
+        progress: int | None = None  # type: ignore[assignment]
 
-    class Stricter(TaskRecord):
-        expert_steps: int
+    class Stricter(TrajectoryRecord):
+        progress: float
 
     class Reworded(TaskRecord):
         world: str = Field(description="Something else")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
@@ -74,7 +75,7 @@ class GeneratedAlfworld:
             if digest not in drawn and (unseen or split_of(digest) == split):
                 drawn.add(digest)
                 payload = make_payload(household, rng)
-                identity = f"generated-{split}-{digest.hex()}"
+                identity = f"generated-{split}-{sha256(payload.encode()).hexdigest()[:16]}"
                 return Task(identity, NAME, split, task_type, read_payload(payload)["task"], payload)
         raise EnvironmentFault(
             f"{NAME}: no new {task_type} game for {split} after {len(drawn)} games: ask for fewer, or for more objects"

@@ -7,7 +7,6 @@ CREATE TABLE tasks (
     task_type VARCHAR NOT NULL,
     instruction VARCHAR NOT NULL,
     payload VARCHAR NOT NULL,
-    expert_steps BIGINT,
     provenance VARCHAR NOT NULL,
     PRIMARY KEY (task_id)
 );
@@ -18,7 +17,6 @@ COMMENT ON COLUMN tasks.split IS 'train, validation, seen or unseen';
 COMMENT ON COLUMN tasks.task_type IS 'Kind of task, e.g. pick_and_place_simple';
 COMMENT ON COLUMN tasks.instruction IS 'What the agent is asked to do';
 COMMENT ON COLUMN tasks.payload IS 'What the world needs to rebuild the task';
-COMMENT ON COLUMN tasks.expert_steps IS 'Length of the expert''s run; NULL where there is none';
 COMMENT ON COLUMN tasks.provenance IS 'Which batches produced the row: join provenance_batches, or run_provenance for its runs';
 
 CREATE TABLE trajectories (
