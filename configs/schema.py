@@ -119,9 +119,10 @@ class DeviationConfig(Section):
     """The rule that calls an explored turn deviated."""
 
     model_config = ConfigDict(title="Deviation")
-    preset: Literal["paper", "release", "first_failure"] = Field(
+    preset: Literal["paper", "release", "first_failure", "every_failure"] = Field(
         "paper",
-        description="paper: strict <, first only; release: the authors' code; first_failure: no rewards.",
+        description="paper: strict <, first only; release: the authors' code; first_failure and every_failure: the "
+        "first or all differing turns of failed runs, whatever their rewards.",
     )
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
     outcome: Literal["success", "progress"] = Field(

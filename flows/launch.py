@@ -18,7 +18,7 @@ from storage.files import write_atomic
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     """Run the factory here, and print what came out. Raises every layer's faults."""
     console = Console()
-    with _here(config.data_dir, console, debug):
+    with surroundings(config.data_dir, console, debug):
         from flows.factory import factory
 
         run = factory(config)
@@ -43,14 +43,14 @@ def run_stage(
     config = config_of_run(data_dir, run, how)
     if round > config.rounds:
         raise StageFault(f"run {run} has {config.rounds} rounds, so there is no round {round}")
-    with _here(data_dir, Console(), debug):
+    with surroundings(data_dir, Console(), debug):
         from flows.stages import STAGE_FLOWS
 
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
 
 
 @contextmanager
-def _here(data_dir: Path, console: Console, debug: bool) -> Iterator[None]:
+def surroundings(data_dir: Path, console: Console, debug: bool) -> Iterator[None]:
     """Prefect's surroundings and a reporter."""
     check_writable(data_dir)
     console.print("starting ...", highlight=False)

@@ -81,6 +81,8 @@ PRESETS = {
         ),
         # The control: the paper's candidates without the Monte-Carlo comparison.
         Rule("first_failure", needs_rewards=False),
+        # Every such candidate of a task: what is left to teach where values are too near 0 for any comparison.
+        Rule("every_failure", first_only=False, needs_rewards=False),
     )
 }
 

@@ -48,7 +48,7 @@ def test_overrides_are_yaml_and_win_over_the_file(tmp_path: Path) -> None:
         ("rewards.top_p=2", "rewards.top_p: got 2; allowed: a number > 0 and <= 1"),
         (
             "deviation.preset=papre",
-            "deviation.preset: got 'papre'; allowed: one of paper, release, first_failure",
+            "deviation.preset: got 'papre'; allowed: one of paper, release, first_failure, every_failure",
         ),
         ("training.steps=x", "training.steps: got 'x'; allowed: a whole number >= 1 or empty"),
         ("datasets.calibrated=7", "datasets.calibrated: got 7; allowed: true or false"),

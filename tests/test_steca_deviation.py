@@ -73,9 +73,17 @@ def test_published_false_alarm_rates_without_any_true_difference() -> None:
 
 
 FILTERED = [
-    ("run succeeded", replace(GOOD, explored_success=True), {"paper", "release", "first_failure"}),
-    ("equal action", replace(GOOD, explored_action=" open  fridge 1"), {"paper", "release", "first_failure"}),
-    ("step too early", replace(GOOD, step=0), {"paper", "release", "first_failure"}),
+    (
+        "run succeeded",
+        replace(GOOD, explored_success=True),
+        {"paper", "release", "first_failure", "every_failure"},
+    ),
+    (
+        "equal action",
+        replace(GOOD, explored_action=" open  fridge 1"),
+        {"paper", "release", "first_failure", "every_failure"},
+    ),
+    ("step too early", replace(GOOD, step=0), {"paper", "release", "first_failure", "every_failure"}),
     ("step too early", replace(GOOD, step=1), {"release"}),
     ("too similar", replace(GOOD, similarity=0.95), {"release"}),
     ("no continuation", replace(GOOD, continues=False), {"release"}),
@@ -112,6 +120,12 @@ def test_a_missing_reward_is_never_assumed(
         judge(GOOD, PAPER, reference, explored)
 
 
+def test_every_failure_uses_all_of_a_task_and_first_failure_one() -> None:
+    found = [(replace(GOOD, step=step), judge(replace(GOOD, step=step), FIRST)) for step in (3, 1, 2)]
+    assert [c.step for c in select(found, preset("every_failure"))] == [1, 2, 3]
+    assert [c.step for c in select(found, FIRST)] == [1]
+
+
 def test_first_failure_spends_no_rollouts() -> None:
     assert judge(GOOD, FIRST) == Verdict("deviated", "first_failure", "differs in a failed run", 0.0, None)
 
@@ -142,7 +156,7 @@ def test_candidate_reads_the_exploration() -> None:
 
 def test_presets_are_known_by_name() -> None:
     assert preset("release", 0.05).delta == 0.05
-    with pytest.raises(ValueError, match="'strict'; known: paper, release, first_failure"):
+    with pytest.raises(ValueError, match="'strict'; known: paper, release, first_failure, every_failure"):
         preset("strict")
 
 

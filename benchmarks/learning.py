@@ -1,0 +1,158 @@
+"""Does calibration teach anything? STeCa beside its controls, at equal training steps, over several seeds.
+
+    python -m benchmarks.learning                   three seeds of the quick start (about 15 minutes each)
+    python -m benchmarks.learning --seeds 3 4       more seeds
+    python -m benchmarks.learning --report          print the table of what was measured before
+
+Every arm is a factory run of one configuration: the same warm-up policy, the same explorations, the same number
+of optimizer steps, and the same held-out tasks; only the training set differs. Each seed draws its own games. The
+results are asked of the store, and kept as one JSON file a seed.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.intervals import difference, mean_interval
+from configs.load import load_config
+from configs.schema import FactoryConfig
+
+NONE = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
+ARMS: dict[str, dict[str, Any]] = {
+    "SFT": {"datasets": NONE},
+    "RFT": {"datasets": {**NONE, "explored_successes": True}},
+    "SFT+": {"datasets": {**NONE, "explored_expert_runs": True}},
+    "STeCa, paper's rule": {"deviation": {"preset": "paper"}},
+    "STeCa, first failure": {"deviation": {"preset": "first_failure"}},
+    "STeCa": {},
+}
+MEASURES = {
+    "seen": ("seen", "task"),
+    "unseen": ("unseen", "task"),
+    "after deviation, seen": ("seen", "forced_deviation"),
+    "after deviation, unseen": ("unseen", "forced_deviation"),
+}
+EPISODES = """
+SELECT split, start, task_id, success, invalid_actions > 0 AS met_invalid
+FROM of_run('evaluations', $run) WHERE role = $role ORDER BY ALL
+"""
+RESULTS = Path(__file__).parent / "results" / "learning"
+Episodes = list[tuple[str, str, str, bool, bool]]
+
+
+def arm_config(base: FactoryConfig, seed: int, arm: str, folder: Path) -> FactoryConfig:
+    """The configuration of one arm of one seed."""
+    changed = base.model_dump()
+    for section, values in ARMS[arm].items():
+        changed[section] |= values
+    name = "".join(c if c.isalnum() else "-" for c in arm.lower()).strip("-")
+    changed |= {"name": f"learning-{name}", "seed": seed, "data_dir": folder}
+    return FactoryConfig.model_validate(changed)
+
+
+def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]:
+    """Run all arms of one seed; the test episodes of each, and of the warm-up policy."""
+    from flows.launch import surroundings
+
+    found: dict[str, Episodes] = {}
+    console = Console()
+    with surroundings(folder, console, debug=False):
+        from flows.factory import factory
+        from storage.store import Store
+
+        for arm in ARMS:
+            console.print(f"seed {seed}: {arm}", style="bold")
+            run = factory(arm_config(base, seed, arm, folder))
+            for name, role in (("warm-up", "warmup"), (arm, "trained")):
+                found[name] = [
+                    tuple(row) for row in Store(folder).query(EPISODES, {"run": run, "role": role})[1]
+                ]
+    return found
+
+
+def won(episodes: Episodes, measure: str) -> dict[str, bool]:
+    """task id -> success, of the episodes that a measure looks at."""
+    split, start = MEASURES[measure]
+    return {task: success for at, kind, task, success, _ in episodes if (at, kind) == (split, start)}
+
+
+def recovered(episodes: Episodes) -> list[bool]:
+    """Success of the from-scratch episodes that met an invalid action, seen and unseen."""
+    return [success for _, kind, _, success, invalid in episodes if kind == "task" and invalid]
+
+
+def report(console: Console, seeds: dict[int, dict[str, Episodes]]) -> None:
+    """Success of each arm, and the difference of STeCa to each of the others."""
+    console.print(rates_table(seeds))
+    console.print(differences_table(seeds))
+
+
+def rates_table(seeds: dict[int, dict[str, Episodes]]) -> Table:
+    table = Table("policy", title=f"Success, pooled over {len(seeds)} seeds, with 95 % Wilson interval")
+    for heading in (*MEASURES, "recovery after invalid", "unseen by seed"):
+        table.add_column(heading, justify="right")
+    for arm in next(iter(seeds.values())):
+        pooled = [[s for f in seeds.values() for s in won(f[arm], m).values()] for m in MEASURES]
+        pooled.append([s for found in seeds.values() for s in recovered(found[arm])])
+        by_seed = " ".join(
+            f"{mean_interval(list(won(f[arm], 'unseen').values()))[0]:.2f}" for f in seeds.values()
+        )
+        table.add_row(arm, *(_cell(outcomes) for outcomes in pooled), by_seed)
+    return table
+
+
+def _cell(outcomes: list[bool]) -> str:
+    mean, low, high = mean_interval(outcomes)
+    return f"{mean:.3f} ({low:.3f}-{high:.3f}) n={len(outcomes)}"
+
+
+def differences_table(seeds: dict[int, dict[str, Episodes]]) -> Table:
+    table = Table(
+        "STeCa minus", title="Difference on the same tasks, 95 % bootstrap interval over seeds and tasks"
+    )
+    for measure in MEASURES:
+        table.add_column(measure, justify="right")
+    for arm in next(iter(seeds.values())):
+        if arm != "STeCa":
+            cells = []
+            for name in MEASURES:
+                pairs = [(won(found["STeCa"], name), won(found[arm], name)) for found in seeds.values()]
+                mean, low, high = difference(pairs)
+                cells.append(f"{mean:+.3f} ({low:+.3f} to {high:+.3f})")
+            table.add_row(arm, *cells)
+    return table
+
+
+def main(
+    config: Annotated[Path, typer.Option(help="Configuration of the STeCa arm.")] = Path(
+        "configs/quickstart.yaml"
+    ),
+    seeds: Annotated[list[int], typer.Option(help="Seeds to run.")] = [0, 1, 2],  # noqa: B006
+    data: Annotated[Path, typer.Option(help="Where the runs' data go, one folder a seed.")] = Path(
+        "data/learning"
+    ),
+    only_report: Annotated[
+        bool, typer.Option("--report", help="Run nothing; print the kept results.")
+    ] = False,
+) -> None:
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    if not only_report:
+        base = load_config(config, ["tasks.seen=300", "tasks.unseen=300"])
+        for seed in seeds:
+            found = measure(base, seed, data / f"seed-{seed}")
+            (RESULTS / f"seed-{seed}.json").write_text(json.dumps(found) + "\n")
+    kept = {
+        int(file.stem.removeprefix("seed-")): json.loads(file.read_text())
+        for file in RESULTS.glob("seed-*.json")
+    }
+    report(Console(width=200), dict(sorted(kept.items())))
+
+
+if __name__ == "__main__":
+    typer.run(main)
