@@ -20,6 +20,7 @@ from steca.datasets import (
     explored_success_sample,
 )
 from steca.exploration import Exploration
+from steca.rewards import StepReward
 from steca.weights import Weighting, weighting
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record, TrainingExampleRecord
@@ -84,19 +85,28 @@ def _explored_successes(records: Sequence[Record], rule: Weighting) -> Iterator[
 def _expert_suffixes(
     records: Sequence[Record], rule: Weighting, deviation: DeviationConfig
 ) -> Iterator[TrainingSample]:
+    runs = explorations(records)
+    for demo in demonstrations(records):
+        run = runs.get(demo.task.task_id, {}).get(0)
+        if run:  # from scratch the failure alone decides, also where the first turns were equal
+            exploration = Exploration(demo.expert.trajectory, run.trajectory, 0)
+            yield from _suffix(exploration, None, None, rule, Sources(demo.expert.id, run.id))
     for found in comparisons(records, deviation.outcome):
-        scored = found.same_step is not None and found.reward is not None
-        if found.exploration.step and not scored:
-            continue  # no evidence at this step, so nothing says that the expert's turn is better
-        sample = expert_suffix_sample(
-            found.exploration,
-            found.same_step.value if found.same_step else None,
-            found.reward.value if found.reward else None,
-            rule,
-            Sources(found.expert.id, found.explored.id),
-        )
-        if sample:
-            yield sample
+        if found.exploration.step and found.same_step and found.reward:
+            values = found.same_step.value, found.reward.value
+            yield from _suffix(found.exploration, *values, rule, Sources(found.expert.id, found.explored.id))
+
+
+def _suffix(
+    exploration: Exploration,
+    expert: StepReward | None,
+    explored: StepReward | None,
+    rule: Weighting,
+    sources: Sources,
+) -> Iterator[TrainingSample]:
+    sample = expert_suffix_sample(exploration, expert, explored, rule, sources)
+    if sample:
+        yield sample
 
 
 def _experts(records: Sequence[Record]) -> Iterator[TrainingSample]:
