@@ -144,7 +144,9 @@ def test_a_stage_without_what_it_needs_names_the_command(prefect_api: str, tmp_p
 
 def shard_of(config: FactoryConfig, stage: str, table: str) -> Path:
     keys = {ref.stage_key for ref in states(config)[stage, 1 if stage != "demonstrate" else 0].batches}
-    return next(path for key in sorted(keys) for path in (config.data_dir / "shards" / key).glob(f"{table}-*.parquet"))
+    return next(
+        path for key in sorted(keys) for path in (config.data_dir / "shards" / key).glob(f"{table}-*.parquet")
+    )
 
 
 def test_a_damaged_cached_shard_is_not_used_and_force_mends_it(copied: FactoryConfig) -> None:

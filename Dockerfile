@@ -1,0 +1,31 @@
+# The worker image: this project and its dependencies, run by `prefect worker start`.
+FROM python:3.11-slim
+
+# git is not needed: the checkout is copied in. libgomp is torch's OpenMP runtime.
+RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /app
+COPY pyproject.toml README.md ./
+COPY steca steca
+COPY environments environments
+COPY models models
+COPY storage storage
+COPY configs configs
+COPY rollouts rollouts
+COPY tasks tasks
+COPY flows flows
+COPY prefect.yaml ./
+
+# torch from its CPU index: the default wheels for Linux bring gigabytes of CUDA along.
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --editable .
+
+ENV DO_NOT_TRACK=1 \
+    PREFECT_SERVER_ANALYTICS_ENABLED=false \
+    OMP_WAIT_POLICY=PASSIVE \
+    STECA_CHECKOUT=/app
+
+RUN useradd --create-home steca && mkdir data && chown steca . data
+USER steca
+VOLUME /app/data
+CMD ["sh", "-c", "prefect work-pool create --type process --overwrite steca && prefect --no-prompt deploy --all && exec prefect worker start --pool steca"]
