@@ -1,10 +1,10 @@
 """Does calibration teach anything? STeCa beside its controls, at equal training steps, over several seeds.
 
     python -m benchmarks.learning                   three seeds of the quick start (about 15 minutes each)
-    python -m benchmarks.learning --seeds 3 4       more seeds
+    python -m benchmarks.learning --seeds 5         another seed
     python -m benchmarks.learning --report          print the table of what was measured before
 
-Every arm is a factory run of one configuration: the same warm-up policy, the same explorations, the same number
+Settings were chosen on the validation games of seeds 0 and 1; the seeds reported here are others. Every arm is a factory run of one configuration: the same warm-up policy, the same explorations, the same number
 of optimizer steps, and the same held-out tasks; only the training set differs. Each seed draws its own games. The
 results are asked of the store, and kept as one JSON file a seed.
 """
@@ -29,7 +29,6 @@ ARMS: dict[str, dict[str, Any]] = {
     "RFT": {"datasets": {**NONE, "explored_successes": True}},
     "SFT+": {"datasets": {**NONE, "explored_expert_runs": True}},
     "STeCa, paper's rule": {"deviation": {"preset": "paper"}},
-    "STeCa, first failure": {"deviation": {"preset": "first_failure"}},
     "STeCa": {},
 }
 MEASURES = {
@@ -133,7 +132,7 @@ def main(
     config: Annotated[Path, typer.Option(help="Configuration of the STeCa arm.")] = Path(
         "configs/quickstart.yaml"
     ),
-    seeds: Annotated[list[int], typer.Option(help="Seeds to run.")] = [0, 1, 2],  # noqa: B006
+    seeds: Annotated[list[int], typer.Option(help="Seeds to run.")] = [2, 3, 4],  # noqa: B006
     data: Annotated[Path, typer.Option(help="Where the runs' data go, one folder a seed.")] = Path(
         "data/learning"
     ),

@@ -8,14 +8,14 @@ from the same points without the deviation, as the control.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, Task, World
 from models.policy import Policy, Sampling
 from rollouts.exploring import prefix_starts
-from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute, play, seed_of
+from rollouts.play import Played, Progress, Start, Wrapping, as_origin, beginning, execute, play, seed_of
 from rollouts.rows import Demonstration, Stored, demonstrations, of_type, stored, task_of, trajectory_records
 from storage.ids import content_id
 from storage.records import EvaluationRecord, Record, TaskRecord
@@ -110,7 +110,9 @@ def _forced(
     texts = [step.text for step in run.trajectory.steps]
     played = execute(environment, start, texts, "expert", wrapping)
     before = played[-2].resume(task) if len(played) > 1 else start
-    return [("forced_deviation", played[-1].resume(task)), ("forced_control", before)]
+    after = played[-1].resume(task)
+    steps = (*before.steps, *as_origin(after.steps[-1:], "deviation"))
+    return [("forced_deviation", replace(after, steps=steps)), ("forced_control", before)]
 
 
 def _rows(episode: Episode, run: Played, checkpoint: str, role: Literal["warmup", "trained"]) -> list[Record]:
@@ -122,7 +124,7 @@ def _rows(episode: Episode, run: Played, checkpoint: str, role: Literal["warmup"
         ),
         checkpoint=checkpoint,
         role=role,
-        split=episode.task.split,  # type: ignore[arg-type]
+        split=episode.task.split,
         start=episode.kind,
         task_id=episode.task.task_id,
         task_type=episode.task.task_type,
