@@ -28,6 +28,9 @@ class Reporter(Protocol):
 class LogReporter:
     """Lines in the flow run's own log: what the UI shows."""
 
+    def __init__(self) -> None:
+        self._stage, self._batches, self._done, self._cached = "stage", 0, 0, 0
+
     def begins(self, stage: str, round: int, batches: int) -> None:
         self._stage, self._batches, self._done, self._cached = stage, batches, 0, 0
         self._say(f"{stage}: {batches} batches")

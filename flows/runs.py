@@ -53,9 +53,9 @@ def completed(folder: RunFolder, stage: str, round: int) -> StageState:
     raise StageFault(f"stage {stage} of run {folder.run_id} {what}; first run: {command}")
 
 
-def batches_of(state: StageState, task: str, parts: Sequence[str] = ()) -> list[BatchRef]:
+def batches_of(state: StageState, task: str, parts: Sequence[str] | None = None) -> list[BatchRef]:
     """The batches that one task of a stage wrote, in the stage's order: all, or those of some parts."""
-    wanted = [f"{task}-{part}-" for part in parts] or [f"{task}-"]
+    wanted = [f"{task}-"] if parts is None else [f"{task}-{part}-" for part in parts]
     return [ref for ref in state.batches if ref.batch_id.startswith(tuple(wanted))]
 
 

@@ -41,7 +41,7 @@ class StageRun:
         self.reporter.begins(self.stage, round_of(self.stage, self.round), batches)
 
     def upstream(
-        self, stage: str, task: str, parts: Sequence[str] = (), round: int | None = None
+        self, stage: str, task: str, parts: Sequence[str] | None = None, round: int | None = None
     ) -> list[BatchRef]:
         """The batches of an earlier stage. Raises StageFault where it is not complete."""
         return batches_of(completed(self.folder, stage, round or self.round), task, parts)

@@ -3,7 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
+import socket
+import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tiny_factory import ROOT, STECA, Served, tiny
+
+from configs.schema import FactoryConfig
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -16,34 +29,6 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
 )
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
-
-import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
-import httpx
-import pytest
-
-from configs.load import load_config
-from configs.schema import FactoryConfig
-
-ROOT = Path(__file__).parent.parent
-TINY = Path(__file__).parent / "tiny.yaml"
-STECA = [sys.executable, "-m", "flows"]
-
-
-@dataclass(frozen=True)
-class Served:
-    """A running `steca serve`."""
-
-    api: str
-    data_dir: Path
 
 
 @pytest.fixture(scope="session")
@@ -91,11 +76,6 @@ def prefect_api(served: Served) -> Iterator[str]:
     with temporary_settings({PREFECT_API_URL: served.api}):
         yield served.api
     del os.environ["PREFECT_API_URL"]
-
-
-def tiny(data_dir: Path, *overrides: str) -> FactoryConfig:
-    """The tiny configuration in a data folder."""
-    return load_config(TINY, [f"data_dir={data_dir}", *overrides])
 
 
 @pytest.fixture(scope="session")

@@ -12,8 +12,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-
-from tests.conftest import ROOT
+from tiny_factory import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
 SECRET = re.compile(r"PASSWORD|TOKEN|KEY|SECRET|CONNECTION_URL")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from tiny_factory import tiny
 
 from configs.schema import FactoryConfig
 from flows.factory import factory
@@ -18,7 +19,6 @@ from storage.faults import StorageFault
 from storage.records import RECORDS
 from storage.runs import RunFolder, StageState
 from storage.store import Store
-from tests.conftest import tiny
 
 
 def states(config: FactoryConfig) -> dict[tuple[str, int], StageState]:
@@ -71,7 +71,7 @@ def test_the_same_settings_run_nothing_again_even_where_the_data_moved(copied: F
 def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
     finished: FactoryConfig,
 ) -> None:
-    other = tiny(finished.data_dir, "deviation.delta=0.25")
+    other = tiny(finished.data_dir, "deviation.delta=-0.5")
     factory(other)
     batches = {stage: len(state.batches) for (stage, _), state in states(other).items()}
     assert executed(other) == {
@@ -85,7 +85,7 @@ def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
     }
     assert 0 < executed(other)["evaluate"] < batches["evaluate"]  # the warm-up policy is not tested again
     _, rows = Store(other.data_dir).query("SELECT DISTINCT delta FROM deviations ORDER BY delta")
-    assert rows == [(0.25,), (0.5,)]
+    assert rows == [(-0.5,), (0.5,)]
 
 
 def test_other_rollouts_live_beside_the_first_ones(finished: FactoryConfig) -> None:
@@ -98,7 +98,7 @@ def test_other_rollouts_live_beside_the_first_ones(finished: FactoryConfig) -> N
 
 
 def test_the_second_round_explores_with_the_trained_policy(copied: FactoryConfig) -> None:
-    two = copied.model_copy(update={"rounds": 2})
+    two = tiny(copied.data_dir, "rounds=2", "evaluation.splits=[]")
     factory(two)
     done = states(two)
     assert done["explore", 1].checkpoint == done["warmup", 0].checkpoint

@@ -8,13 +8,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+from tiny_factory import ROOT, STECA, TINY, tiny
+
 from configs.schema import FactoryConfig
 from flows.runs import run_id
 from flows.status import status_of
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store
-from tests.conftest import ROOT, STECA, TINY, tiny
 
 
 def manifests(data_dir: Path) -> dict[str, int]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tiny_factory import ROOT, Served, tiny
 
 from configs.schema import FactoryConfig
 from flows.runs import STAGES, run_id
 from storage.runs import RunFolder
 from storage.store import Store
-from tests.conftest import ROOT, Served, tiny
 
 FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 
