@@ -95,6 +95,14 @@ def test_the_folder_comes_from_the_option_or_the_variable(data, monkeypatch, tmp
         make_world("alfworld", {"colour": 1})
 
 
+def test_the_demonstration_is_the_recorded_run_unless_the_expert_explores(data):
+    task = make_world("alfworld", {"data": data}).tasks("train", 1, 0)[0]
+    assert make_world("alfworld", {"data": data, "expert": "recorded"}).demonstration(task)
+    assert make_world("alfworld", {"data": data, "expert": "exploring"}).demonstration(task) is None
+    with pytest.raises(EnvironmentFault, match="'planner'; it must be recorded or exploring"):
+        make_world("alfworld", {"data": data, "expert": "planner"})
+
+
 def test_splits_are_disjoint_and_a_larger_count_extends_a_smaller(data):
     world = make_world("alfworld", {"data": data})
     validation = world.tasks("validation", 3, seed=0)

@@ -41,15 +41,20 @@ _FOLDERS: Mapping[Split, str] = {
 
 
 class RealAlfworld:
-    """Option: `data`, the folder that holds json_2.1.1 ($ALFWORLD_DATA where it is not given)."""
+    """Options: `data`, the folder that holds json_2.1.1 ($ALFWORLD_DATA where it is not given); `expert`, whose
+    runs are the demonstrations: `recorded` with the games (default), or `exploring`, played by our own expert. The
+    recorded ones search in an order that nothing visible explains; the exploring expert's order can be learned."""
 
     name = NAME
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises EnvironmentFault for an unknown option or where the data is not there."""
-        unknown = sorted(set(options) - {"data"})
+        unknown = sorted(set(options) - {"data", "expert"})
         if unknown:
-            raise EnvironmentFault(f"{NAME} has no option {unknown[0]!r}; it has data, the games' folder")
+            raise EnvironmentFault(f"{NAME} has no option {unknown[0]!r}; it has data (a folder) and expert")
+        self._expert = options.get("expert", "recorded")
+        if self._expert not in ("recorded", "exploring"):
+            raise EnvironmentFault(f"{NAME}: expert is {self._expert!r}; it must be recorded or exploring")
         self._data = data_folder(Path(options["data"]) if options.get("data") else None)
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
@@ -66,9 +71,9 @@ class RealAlfworld:
         return AlfworldEnvironment(self._data)
 
     def demonstration(self, task: Task) -> list[Turn] | None:
-        """The expert's recorded run with composed thoughts; None where the game has no recording."""
+        """The recorded run with composed thoughts; None where the game has none or the expert explores."""
         file = self._data / task.payload / "gt_traj.json"
-        if not file.exists():
+        if self._expert == "exploring" or not file.exists():
             return None
         first, pairs = read_recording(file)
         return compose_thoughts(first, pairs)
