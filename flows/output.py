@@ -22,7 +22,12 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], format: st
         objects = [dict(zip(columns, row, strict=True)) for row in rows]
         sys.stdout.write(json.dumps(objects, indent=1, default=str, ensure_ascii=False) + "\n")
     else:
-        Console().print(_table(columns, rows))
+        console().print(_table(columns, rows))
+
+
+def console() -> Console:
+    """As wide as the terminal; without one (a pipe, a file) as wide as the rows: nothing is cut."""
+    return Console(width=None if sys.stdout.isatty() else 10_000)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from flows.liveness import is_alive
+from flows.output import console
 from storage.runs import RunFolder, StageState, list_runs
 
 
@@ -15,15 +15,15 @@ def print_runs(root: Path) -> None:
     """One line a run: when it began, and its last stage."""
     runs = list_runs(root)
     if not runs:
-        Console().print(f"no runs in {root} yet: start one with `steca run`", highlight=False, soft_wrap=True)
+        console().print(f"no runs in {root} yet: start one with `steca run`", highlight=False, soft_wrap=True)
         return
-    table = Table("run", "begun (UTC)", "stages done", "last stage", "status")
+    table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
     for info in runs:
         stages = RunFolder(root, info.run_id).stages()
         done = str(sum(state.status == "completed" for state in stages))
         last = (stages[-1].stage, status_of(root, info.run_id, stages[-1])) if stages else ("", "")
         table.add_row(info.run_id, f"{info.created_at:%Y-%m-%d %H:%M}", done, *last)
-    Console().print(table)
+    console().print(table)
 
 
 def print_run(root: Path, run: str) -> None:
@@ -38,7 +38,7 @@ def print_run(root: Path, run: str) -> None:
         table.add_row(
             state.stage, str(state.round or ""), status, batches, cached, seconds, state.error or ""
         )
-    Console().print(table)
+    console().print(table)
 
 
 def status_of(root: Path, run: str, state: StageState) -> str:
