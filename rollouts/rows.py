@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal, TypeVar
 
 from environments.base import Task
@@ -36,17 +36,15 @@ class Demonstration:
     expert: Stored
 
 
-def trajectory_id(trajectory: Trajectory, kind: Kind, checkpoint: str | None) -> str:
-    """Content address: the same run by the same policy is the same row."""
-    said = [(step.origin, step.text, step.observation, step.tokens) for step in trajectory.steps]
-    end = (trajectory.first_observation, trajectory.outcome, trajectory.end)
-    return content_id("trajectory", trajectory.task_id, kind, checkpoint, trajectory.prefix, said, end)
+def trajectory_id(played: Played, kind: Kind, checkpoint: str | None) -> str:
+    """Content address over every field of the trajectory's rows: the same run by the same policy is the same row."""
+    return content_id("trajectory", asdict(played.trajectory), played.progress, kind, checkpoint)
 
 
 def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tuple[str, list[Record]]:
     """The rows of one trajectory, and its id."""
     trajectory = played.trajectory
-    identity = trajectory_id(trajectory, kind, checkpoint)
+    identity = trajectory_id(played, kind, checkpoint)
     head = TrajectoryRecord(
         trajectory_id=identity,
         task_id=trajectory.task_id,

@@ -9,8 +9,8 @@ shared by the two comparisons that need it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
@@ -18,7 +18,7 @@ from models.policy import Policy, Sampling
 from rollouts.exploring import prefix_starts
 from rollouts.play import Played, Progress, Start, Wrapping, execute, play, seed_of
 from rollouts.rows import Demonstration, Stored, demonstrations, explorations
-from steca.rewards import wilson_interval
+from steca.rewards import StepReward
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, StepRewardRecord
 
@@ -38,11 +38,6 @@ class ScoredTurn:
     def stream(self, seed: int, scorer: str, sample: int) -> int:
         """The seed of one rollout after this turn."""
         return seed_of(seed, self.holder.id, self.step_index, scorer, sample)
-
-    def reward_id(self, scorer: str, played: Sequence[Played]) -> str:
-        """Content address: the turn, the scorer, and what came out."""
-        outcomes = [(run.trajectory.outcome, run.progress, run.trajectory.actions) for run in played]
-        return content_id("step_reward", self.holder.id, self.step_index, self.side, scorer, outcomes)
 
 
 def candidate_steps(demo: Demonstration, runs: dict[int, Stored], limit: int | None) -> list[int]:
@@ -125,53 +120,65 @@ def _sample(
         records += _evidence(turn, starts[window], played[window], policy.digest, sampling)
     for turn in turns:
         if turn.after.trajectory.end != "running":
-            records.append(_reward(turn, policy.digest, [turn.after], terminal=True))
+            records.append(_reward(turn, policy.digest, [turn.after], seen=[]))
     return records
 
 
 def _evidence(
     turn: ScoredTurn, starts: Sequence[Start], played: Sequence[Played], scorer: str, sampling: Sampling
 ) -> list[Record]:
-    reward = _reward(turn, scorer, played, terminal=False)
-    records: list[Record] = [reward]
-    for sample, (start, run) in enumerate(zip(starts, played, strict=True)):
-        own = run.trajectory.steps[len(start.steps) :]
-        records.append(
-            RolloutRecord(
-                rollout_id=content_id("rollout", reward.step_reward_id, sample, start.seed, asdict(sampling)),
-                step_reward_id=reward.step_reward_id,
-                sample_index=sample,
-                checkpoint=scorer,
-                seed=start.seed,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                outcome=run.trajectory.outcome,
-                progress=run.progress,
-                n_steps=len(own),
-                tokens=sum(step.tokens for step in own),
-                end_reason=run.trajectory.end,
-                actions=[step.action for step in own],
-            )
-        )
-    return records
+    seen = [_continuation(start, run, sampling) for start, run in zip(starts, played, strict=True)]
+    reward = _reward(turn, scorer, played, seen)
+    return [reward, *(_rollout(reward, sample, fields) for sample, fields in enumerate(seen))]
 
 
-def _reward(turn: ScoredTurn, scorer: str, played: Sequence[Played], terminal: bool) -> StepRewardRecord:
-    successes = sum(run.trajectory.success for run in played)
-    low, high = wilson_interval(successes, len(played)) if not terminal else (0.0, 1.0)
-    reward = sum(run.trajectory.outcome for run in played) / len(played)
+def _continuation(start: Start, run: Played, sampling: Sampling) -> dict[str, Any]:
+    """How one rollout was drawn, and what came of it: the fields of its row."""
+    own = run.trajectory.steps[len(start.steps) :]
+    return {
+        "seed": start.seed,
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "outcome": run.trajectory.outcome,
+        "progress": run.progress,
+        "n_steps": len(own),
+        "tokens": sum(step.tokens for step in own),
+        "end_reason": run.trajectory.end,
+        "actions": [step.action for step in own],
+    }
+
+
+def _rollout(reward: StepRewardRecord, sample: int, fields: dict[str, Any]) -> RolloutRecord:
+    return RolloutRecord(
+        rollout_id=content_id("rollout", reward.step_reward_id, sample, fields),
+        step_reward_id=reward.step_reward_id,
+        sample_index=sample,
+        checkpoint=reward.checkpoint,
+        **fields,
+    )
+
+
+def _reward(
+    turn: ScoredTurn, scorer: str, played: Sequence[Played], seen: Sequence[dict[str, Any]]
+) -> StepRewardRecord:
+    """The step reward over `played`. Its id addresses all the evidence `seen`; none says that the turn is terminal."""
+    value = StepReward(tuple(run.trajectory.outcome for run in played), terminal=not seen)
+    progress = sum(run.progress for run in played) / len(played)
+    low, high = value.interval
     return StepRewardRecord(
-        step_reward_id=turn.reward_id(scorer, played),
+        step_reward_id=content_id(
+            "step_reward", turn.holder.id, turn.step_index, turn.side, scorer, seen, value.mean, progress
+        ),
         task_id=turn.holder.record.task_id,
         trajectory_id=turn.holder.id,
         step_index=turn.step_index,
         side=turn.side,
         checkpoint=scorer,
-        n=0 if terminal else len(played),
-        successes=0 if terminal else successes,
-        reward=reward,
-        progress=sum(run.progress for run in played) / len(played),
-        low=reward if terminal else low,
-        high=reward if terminal else high,
-        terminal=terminal,
+        n=value.n,
+        successes=value.successes,
+        reward=value.mean,
+        progress=progress,
+        low=low,
+        high=high,
+        terminal=value.terminal,
     )
