@@ -14,7 +14,7 @@ from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.reflector import ReflectionRequest, Reflector
 from rollouts.demonstrating import continue_expert
-from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute
+from rollouts.play import Played, Progress, Start, Wrapping, as_origin, beginning, execute
 from rollouts.rows import Demonstration, demonstrations, of_type, stored, trajectory_records
 from steca.calibration import Rejection, assemble, rejection
 from steca.exploration import Exploration
@@ -107,7 +107,7 @@ def _rows(
     reflector: Reflector,
 ) -> list[Record]:
     reflection, label, required = "", reflector.label, ""
-    played = attempt.played.with_prefix(exploration.step + 1)
+    played = _labelled(attempt.played, exploration.step)
     repair = played.trajectory.steps[exploration.step + 1 :]
     if repair:
         required = repair[0].action
@@ -118,12 +118,16 @@ def _rows(
             steps=played.trajectory.steps[: exploration.step + 1],
             required_action=required,
         )
-        reflection = reflector.reflect(request).thought
-        played = replace(played, trajectory=assemble(exploration, played.trajectory, reflection).trajectory)
+        calibrated = assemble(exploration, played.trajectory, reflector.reflect(request).thought)
+        reflection = calibrated.reflection  # as it stands in the trajectory: on one line
+        played = replace(played, trajectory=calibrated.trajectory)
     kept = attempt.refused is None
     trajectory_id, rows = trajectory_records(played, "calibrated" if kept else "rejected_repair", None)
+    refused = f"{attempt.refused.reason}: {attempt.refused.detail}" if attempt.refused else None
     head = CalibrationRecord(
-        calibration_id=content_id("calibration", deviation.deviation_id, trajectory_id, label),
+        calibration_id=content_id(
+            "calibration", deviation.deviation_id, trajectory_id, label, reflection, attempt.plan, refused
+        ),
         deviation_id=deviation.deviation_id,
         task_id=deviation.task_id,
         trajectory_id=trajectory_id,
@@ -132,6 +136,17 @@ def _rows(
         required_action=required,
         plan=attempt.plan,
         kept=kept,
-        rejection=f"{attempt.refused.reason}: {attempt.refused.detail}" if attempt.refused else None,
+        rejection=refused,
     )
     return [head, *rows]
+
+
+def _labelled(played: Played, step: int) -> Played:
+    """An executed attempt, kept or not, with its true authors: `step` expert turns, the deviation, the repair."""
+    steps = played.trajectory.steps
+    steps = (
+        *steps[:step],
+        *as_origin(steps[step : step + 1], "deviation"),
+        *as_origin(steps[step + 1 :], "repair"),
+    )
+    return replace(played, trajectory=replace(played.trajectory, steps=steps, prefix=step + 1))
