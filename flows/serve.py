@@ -23,7 +23,7 @@ from flows.launch import check_writable
 if TYPE_CHECKING:
     from prefect.deployments.runner import RunnerDeployment
 
-START_SECONDS = 120
+START_SECONDS = 300
 
 
 def serve_all(data_dir: Path, port: int) -> None:

@@ -55,7 +55,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -> None:
-    deadline = time.monotonic() + 280
+    deadline = time.monotonic() + 400
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
