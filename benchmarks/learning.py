@@ -12,6 +12,7 @@ results are asked of the store, and kept as one JSON file a seed.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -50,8 +51,8 @@ def arm_config(base: FactoryConfig, seed: int, arm: str, folder: Path) -> Factor
     changed = base.model_dump()
     for section, values in ARMS[arm].items():
         changed[section] |= values
-    name = "".join(c if c.isalnum() else "-" for c in arm.lower()).strip("-")
-    changed |= {"name": f"learning-{name}", "seed": seed, "data_dir": folder}
+    words = re.findall(r"[a-z]+", arm.lower().replace("+", " plus").replace("'s", ""))
+    changed |= {"name": "-".join(["learning", *words]), "seed": seed, "data_dir": folder}
     return FactoryConfig.model_validate(changed)
 
 
