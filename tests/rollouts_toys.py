@@ -140,6 +140,12 @@ def erring(chance: float, salt: int = 0) -> Speak:
     return speak
 
 
+def fragile(chance: float) -> Speak:
+    """As `erring`, but lost for good once it wrote no action: many of its runs fail."""
+    err = erring(chance)
+    return lambda now: GARBAGE if GARBAGE in now.texts else err(now)
+
+
 def always(text: str) -> Speak:
     return lambda now: text
 
