@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -21,6 +21,7 @@ from flows.faults import StageFault
 from flows.launch import check_writable
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.deployments.runner import RunnerDeployment
 
 START_SECONDS = 300
@@ -78,11 +79,12 @@ def deployments(data_dir: Path) -> list[RunnerDeployment]:
     from flows.factory import factory
     from flows.stages import STAGE_FLOWS
 
+    served: list[Flow[..., Any]] = [factory, *STAGE_FLOWS.values()]
     root = data_dir.expanduser().resolve()
     defaults = {"config": FactoryConfig(data_dir=root).model_dump(mode="json")}
     return [
         each.to_deployment(name="steca", parameters=defaults, description=each.description, tags=["steca"])
-        for each in (factory, *STAGE_FLOWS.values())
+        for each in served
     ]
 
 

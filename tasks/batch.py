@@ -134,7 +134,7 @@ class BatchTask:
     def run(self, inputs: Inputs, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
         """Run the batch, or take it from the cache; the verified reference, and whether it was cached. Raises what
         the body raises, and StorageFault where a cached batch is missing or damaged."""
-        state = placed(self.task, work.root, force)(inputs, work, return_state=True)
+        state: Any = placed(self.task, work.root, force)(inputs, work, return_state=True)
         ref = BatchRef.model_validate(state.result())
         from_cache = state.name == "Cached"
         if from_cache:

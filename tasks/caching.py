@@ -40,7 +40,7 @@ def cached(
         persist_result=True,
         result_serializer="json",
         retries=2,
-        retry_delay_seconds=[1, 10],
+        retry_delay_seconds=[1.0, 10.0],
         retry_condition_fn=_transient,
     )
 
