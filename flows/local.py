@@ -26,8 +26,9 @@ def quiet() -> None:
     """Keep Prefect's console lines down to warnings; the runs' own failures are reported by the caller, in one line."""
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    import prefect  # noqa: F401  sets its logging up
+    from prefect.logging.configuration import ensure_logging_setup
 
+    ensure_logging_setup()  # or the handlers would come with the first flow, after the filter
     for handler in logging.getLogger().handlers:
         handler.addFilter(_not_of_a_run)
 

@@ -82,10 +82,11 @@ def deployments(data_dir: Path) -> list[RunnerDeployment]:
     served: list[Flow[..., Any]] = [factory, *STAGE_FLOWS.values()]
     root = data_dir.expanduser().resolve()
     defaults = {"config": FactoryConfig(data_dir=root).model_dump(mode="json")}
-    return [
+    offered: list[Any] = [  # plain objects here, coroutines where called from an event loop: we are in none
         each.to_deployment(name="steca", parameters=defaults, description=each.description, tags=["steca"])
         for each in served
     ]
+    return offered
 
 
 def answers(url: str) -> bool:
