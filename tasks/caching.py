@@ -26,23 +26,24 @@ def cached(
     """A function (inputs, work) -> JSON reference as a cached task. Raise `version` whenever the stage would give
     another result for the same inputs: the source code of helpers is not part of the key."""
 
-    def batch(inputs: Inputs, work: Any) -> dict[str, Any]:
-        return body(inputs, work)
-
     def stage_and_version(*_: object) -> str:
         return f"{stage}:{version}"
 
-    return task(
-        batch,
+    @task(
         name=stage,
         version=version,
         cache_policy=(INPUTS - "work") + CacheKeyFnPolicy(cache_key_fn=stage_and_version),
         persist_result=True,
         result_serializer="json",
         retries=2,
-        retry_delay_seconds=[1.0, 10.0],
+        retry_delay_seconds=[1, 10],
         retry_condition_fn=_transient,
     )
+    return decorate(batch)
+    def batch(inputs: Inputs, work: Any) -> dict[str, Any]:
+        return body(inputs, work)
+
+    return batch
 
 
 def placed(batch: Task[..., dict[str, Any]], data_dir: Path, force: bool) -> Task[..., dict[str, Any]]:
@@ -56,6 +57,6 @@ def placed(batch: Task[..., dict[str, Any]], data_dir: Path, force: bool) -> Tas
     )
 
 
-def _transient(_task: object, _run: object, state: Any) -> bool:
+def _transient(_task: Any, _run: Any, state: Any) -> bool:
     """Whether a failure may go away by itself. Bad input never does."""
     return isinstance(state.result(raise_on_failure=False), TRANSIENT)
