@@ -39,7 +39,6 @@ def cached(
         retry_delay_seconds=[1, 10],
         retry_condition_fn=_transient,
     )
-    return decorate(batch)
     def batch(inputs: Inputs, work: Any) -> dict[str, Any]:
         return body(inputs, work)
 
