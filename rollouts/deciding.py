@@ -15,6 +15,7 @@ from rollouts.rows import Demonstration, Stored, demonstrations, explorations, o
 from steca.deviation import Candidate, Rule, Verdict, candidate, judge, prefilter, preset, select
 from steca.exploration import Exploration
 from steca.rewards import StepReward
+from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import DeviationRecord, Record, RolloutRecord, StepRewardRecord
 
@@ -58,7 +59,13 @@ class Evidence:
             return None
         if row.terminal:
             return Scored(row, StepReward((row.progress if self._progress else row.reward,), terminal=True))
-        return Scored(row, StepReward(tuple(self._outcomes[row.step_reward_id])))
+        outcomes = self._outcomes.get(row.step_reward_id)
+        if not outcomes:
+            raise StorageFault(
+                f"step reward {row.step_reward_id} of task {row.task_id} has no rollouts in its batch: "
+                "run the stage again with `steca stage rewards --force`"
+            )
+        return Scored(row, StepReward(tuple(outcomes)))
 
 
 def comparisons(records: Sequence[Record], outcome: str) -> Iterator[Compared]:

@@ -51,7 +51,9 @@ class TrajectoryRecord(Record):
     n_steps: int
     outcome: float = Field(description="Environment reward at the end, in [0, 1]")
     success: bool
-    end_reason: str = Field(description="done, step_cap or invalid_streak")
+    end_reason: str = Field(
+        description="done, step_cap, invalid_streak, or running where it was not played to an end"
+    )
     invalid_actions: int = Field(description="Steps whose action the environment refused")
     progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
 

@@ -45,7 +45,7 @@ COMMENT ON COLUMN trajectories.first_observation IS 'What the agent saw before i
 COMMENT ON COLUMN trajectories.n_steps IS 'Steps, replayed ones included';
 COMMENT ON COLUMN trajectories.outcome IS 'Environment reward at the end, in [0, 1]';
 COMMENT ON COLUMN trajectories.success IS 'TRUE where outcome reached 1';
-COMMENT ON COLUMN trajectories.end_reason IS 'done, step_cap or invalid_streak';
+COMMENT ON COLUMN trajectories.end_reason IS 'done, step_cap, invalid_streak, or running where it was not played to an end';
 COMMENT ON COLUMN trajectories.invalid_actions IS 'Steps whose action the environment refused';
 COMMENT ON COLUMN trajectories.progress IS 'Share of the goal''s conditions reached at the end';
 COMMENT ON COLUMN trajectories.provenance IS 'Which batches produced the row: join provenance_batches, or run_provenance for its runs';
@@ -104,7 +104,7 @@ COMMENT ON COLUMN rollouts.outcome IS 'Environment reward at the end, in [0, 1]'
 COMMENT ON COLUMN rollouts.progress IS 'Share of the goal''s conditions reached at the end';
 COMMENT ON COLUMN rollouts.n_steps IS 'Steps played after the scored turn';
 COMMENT ON COLUMN rollouts.tokens IS 'Tokens generated';
-COMMENT ON COLUMN rollouts.end_reason IS 'done, step_cap or invalid_streak';
+COMMENT ON COLUMN rollouts.end_reason IS 'done, step_cap, invalid_streak, or running where it was not played to an end';
 COMMENT ON COLUMN rollouts.actions IS 'The actions played after the scored turn';
 COMMENT ON COLUMN rollouts.provenance IS 'Which batches produced the row: join provenance_batches, or run_provenance for its runs';
 
