@@ -4,18 +4,20 @@
     python -m benchmarks.learning --seeds 5         another seed
     python -m benchmarks.learning --report          print the table of what was measured before
 
-Settings were chosen on the validation games of seeds 0 and 1; the seeds reported here are others. Every arm is a factory run of one configuration: the same warm-up policy, the same explorations, the same number
-of optimizer steps, and the same held-out tasks; only the training set differs. Each seed draws its own games. The
-results are asked of the store, and kept as one JSON file a seed.
+Settings were chosen on the validation games of seeds 0 and 1; the seeds reported here are others. Every arm is a
+factory run of one configuration: the same warm-up policy, the same explorations, the same number of optimizer
+steps, and the same held-out tasks; only the training set differs. Each seed draws its own games. The results are
+asked of the store, and every test episode is kept, in one Parquet file a seed.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -42,6 +44,7 @@ EPISODES = """
 SELECT split, start, task_id, success, invalid_actions > 0 AS met_invalid
 FROM of_run('evaluations', $run) WHERE role = $role ORDER BY ALL
 """
+COLUMNS = ("arm", "split", "start", "task_id", "success", "met_invalid")
 RESULTS = Path(__file__).parent / "results" / "learning"
 Episodes = list[tuple[str, str, str, bool, bool]]
 
@@ -73,6 +76,22 @@ def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]
                 found[name] = [
                     tuple(row) for row in Store(folder).query(EPISODES, {"run": run, "role": role})[1]
                 ]
+    return found
+
+
+def keep(found: dict[str, Episodes], file: Path) -> None:
+    """Write every episode of one seed."""
+    rows = [(arm, *episode) for arm, episodes in found.items() for episode in episodes]
+    columns = [pa.array(column) for column in zip(*rows, strict=True)]
+    pq.write_table(pa.table(columns, names=list(COLUMNS)), file, compression="zstd")
+
+
+def kept(file: Path) -> dict[str, Episodes]:
+    """The episodes of one seed, by arm."""
+    found: dict[str, Episodes] = {}
+    for row in pq.read_table(file).to_pylist():
+        arm, split, start, task, success, met_invalid = (row[name] for name in COLUMNS)
+        found.setdefault(arm, []).append((split, start, task, success, met_invalid))
     return found
 
 
@@ -145,13 +164,11 @@ def main(
     if not only_report:
         base = load_config(config, ["tasks.seen=300", "tasks.unseen=300"])
         for seed in seeds:
-            found = measure(base, seed, data / f"seed-{seed}")
-            (RESULTS / f"seed-{seed}.json").write_text(json.dumps(found) + "\n")
-    kept = {
-        int(file.stem.removeprefix("seed-")): json.loads(file.read_text())
-        for file in RESULTS.glob("seed-*.json")
-    }
-    report(Console(width=200), dict(sorted(kept.items())))
+            keep(measure(base, seed, data / f"seed-{seed}"), RESULTS / f"seed-{seed}.parquet")
+    files = sorted(RESULTS.glob("seed-*.parquet"))
+    if not files:
+        raise SystemExit(f"nothing was measured yet in {RESULTS}: leave --report out")
+    report(Console(width=200), {int(file.stem.removeprefix("seed-")): kept(file) for file in files})
 
 
 if __name__ == "__main__":
