@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import tempfile
@@ -49,7 +48,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         _wait_until_offered(process, api, log)
         yield Served(api, data_dir)
     finally:
-        process.send_signal(signal.SIGINT)
+        process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
         process.wait(timeout=60)
         shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
 
