@@ -92,7 +92,7 @@ def config(config: ConfigOption = None, set_: SetOption = None) -> None:
         typer.echo(as_yaml(load_config(config, set_ or ())), nl=False)
 
 
-@app.command()
+@app.command(context_settings={"ignore_unknown_options": True})  # a query may begin with an SQL comment
 def sql(
     query: Annotated[str, typer.Argument(help='A query on the store, e.g. "FROM run_summary".')],
     format: Annotated[Format, typer.Option(help="How to print the rows.")] = Format.table,

@@ -10,14 +10,19 @@ from rich.console import Console
 
 from configs.load import ConfigFault, load_config
 from configs.schema import FactoryConfig
+from environments.registry import make_world
 from flows import local
 from flows.faults import StageFault
+from flows.interrupt import leave_on_interrupt
 from storage.files import write_atomic
 
 
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     """Run the factory here, and print what came out. Raises every layer's faults."""
     console = Console()
+    make_world(
+        config.environment.name, config.environment.options
+    )  # refuse a wrong one before anything starts
     with surroundings(config.data_dir, console, debug):
         from flows.factory import factory
 
@@ -53,6 +58,7 @@ def run_stage(
 def surroundings(data_dir: Path, console: Console, debug: bool) -> Iterator[None]:
     """Prefect's surroundings and a reporter."""
     check_writable(data_dir)
+    leave_on_interrupt()
     console.print("starting ...", highlight=False)
     local.prepare(data_dir)
     if not debug:

@@ -24,7 +24,9 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def pick_device(device: Device) -> str:
-    """`auto` is the GPU where there is one."""
+    """`auto` is the GPU where there is one. Raises PolicyFault for `cuda` where there is none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PolicyFault("execution.device is cuda, but no CUDA device is here: set it to auto or cpu")
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device

@@ -110,6 +110,7 @@ def _judge(found: Compared, rule: Rule) -> tuple[Candidate, Verdict]:
 
 def _row(found: Compared, verdict: Verdict, config: DeviationConfig, selected: bool) -> DeviationRecord:
     at = found.exploration
+    gap = found.reward.value.mean - found.reference.value.mean if found.reward and found.reference else None
     return DeviationRecord(
         deviation_id=content_id(
             "deviation",
@@ -130,7 +131,7 @@ def _row(found: Compared, verdict: Verdict, config: DeviationConfig, selected: b
         explored_step_reward_id=found.reward.row.step_reward_id if found.reward else None,
         reference_reward=found.reference.value.mean if found.reference else None,
         explored_reward=found.reward.value.mean if found.reward else None,
-        gap=verdict.gap,
+        gap=gap,
         delta=verdict.delta,
         preset=verdict.preset,
         outcome=config.outcome,

@@ -12,7 +12,7 @@ from policy_toys import VOCABULARY, conversation, said, tokenizer, trained, untr
 
 from models.checkpoint import load
 from models.policy import Generation, History, Message, PolicyFault, Sampling
-from models.transformers_policy import TransformersPolicy
+from models.transformers_policy import TransformersPolicy, pick_device
 
 GREEDY, SAMPLED = Sampling(max_tokens=20), Sampling(1.0, 1.0, 20)
 
@@ -188,3 +188,10 @@ def test_a_missing_seed_and_a_missing_template_are_refused() -> None:
     words.chat_template = None
     with pytest.raises(PolicyFault, match="checkpoint 0123 has no chat template"):
         TransformersPolicy(model, words, "0123")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
+def test_a_gpu_that_is_not_there_is_refused() -> None:
+    with pytest.raises(PolicyFault, match=r"no CUDA device is here"):
+        pick_device("cuda")
+    assert pick_device("auto") == "cpu"

@@ -29,6 +29,14 @@ def test_every_query_runs_on_a_finished_store(finished: FactoryConfig, query: st
     assert columns
 
 
+def test_a_query_may_be_pasted_with_its_comment(finished: FactoryConfig) -> None:
+    data = ["--data-dir", str(finished.data_dir)]
+    answer = CliRunner().invoke(app, ["sql", *data, QUERIES[0], "--format", "csv"])
+    assert QUERIES[0].startswith("--")
+    assert answer.exit_code == 0, answer.output
+    assert CliRunner().invoke(app, ["sql", *data, "SELECT 1", "--fromat", "csv"]).exit_code != 0
+
+
 def test_a_query_about_a_column_that_is_not_there_would_be_noticed(finished: FactoryConfig) -> None:
     assert len(QUERIES) >= 4
     with pytest.raises(StorageFault):
