@@ -16,7 +16,7 @@ from models.reflector import ReflectionRequest, Reflector
 from rollouts.demonstrating import continue_expert
 from rollouts.play import Played, Progress, Start, Wrapping, as_origin, beginning, execute
 from rollouts.rows import Demonstration, demonstrations, of_type, stored, trajectory_records
-from steca.calibration import Rejection, assemble, rejection
+from steca.calibration import Rejection, assemble, rejection, splice
 from steca.exploration import Exploration
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record
@@ -64,8 +64,7 @@ def best_attempt(
 ) -> Attempt:
     """The first plan that executes to success, else the last one that was tried."""
     start = beginning(environment, demo.task)
-    context = [step.text for step in (*exploration.prefix, exploration.explored_step)]
-    deviated = execute(environment, start, context, "expert", wrapping)[-1]
+    deviated = execute(environment, start, splice(exploration, ()), "expert", wrapping)[-1]
     attempt = Attempt("expert_suffix", deviated, rejection(exploration, deviated.trajectory))
     if deviated.trajectory.end != "running":
         return attempt
