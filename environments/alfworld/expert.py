@@ -66,9 +66,8 @@ def _light(aim: Aim, memory: Memory) -> Iterator[Way]:
 
 
 def _treat(aim: Aim, memory: Memory, held: str) -> Iterator[Way]:
-    verb = {"clean": "clean", "heat": "heat", "cool": "cool"}[aim.kind]
     for place in _near_first(memory, [place for place in memory.places if kind_of(place) == aim.appliance]):
-        action = f"{verb} {held} with {place}"
+        action = f"{aim.kind} {held} with {place}"
         if memory.here == place:
             yield action, ()
         else:

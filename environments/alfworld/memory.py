@@ -18,7 +18,8 @@ _PUT = re.compile(rf"You (?:put|move) the {_ENTITY} (?:in/on|to) the {_ENTITY}\.
 _TREAT = re.compile(rf"You (clean|heat|cool) the {_ENTITY} using the {_ENTITY}\.")
 _SLICE = re.compile(rf"You sliced the {_ENTITY} with the {_ENTITY}\.")
 _CARRYING = re.compile(rf"You are carrying: an? {_ENTITY}\.")
-_CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
+CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
+"""What a thing is after each treatment."""
 
 
 @dataclass(slots=True)
@@ -86,7 +87,7 @@ class Memory:
             self.held, self.here = None, put[2]
             self.contents.setdefault(put[2], []).append(put[1])
         elif treated := _TREAT.search(observation):
-            self._treat(treated[2], _CONDITION[treated[1]])
+            self._treat(treated[2], CONDITION[treated[1]])
             self.here = treated[3]
         elif sliced := _SLICE.search(observation):
             self.conditions.add((sliced[1], "sliced"))

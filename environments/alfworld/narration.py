@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from environments.alfworld import phrases
 from environments.alfworld.aims import Aim, kind_of
-from environments.alfworld.memory import Memory
+from environments.alfworld.memory import CONDITION, Memory
 from environments.alfworld.phrases import a
 
 _GO = re.compile(r"go to ([a-z]+ \d+)$")
@@ -19,7 +19,6 @@ _TAKE = re.compile(r"take ([a-z]+ \d+) from ([a-z]+ \d+)$")
 _PUT = re.compile(r"(?:put|move) ([a-z]+ \d+) (?:in/on|to) ([a-z]+ \d+)$")
 _TREAT = re.compile(r"(clean|heat|cool) ([a-z]+ \d+) with ([a-z]+ \d+)$")
 _DOOR = re.compile(r"(open|close|examine|use) ([a-z]+ \d+)$")
-_STATE = {"clean": "clean", "heat": "hot", "cool": "cool"}
 
 
 def narrate(aim: Aim, memory: Memory, action: str, plan: Sequence[str] = ()) -> str:
@@ -55,7 +54,7 @@ def _reason(aim: Aim, memory: Memory, action: str, plan: Sequence[str]) -> str:
         right = kind_of(put[1]) == aim.thing and kind_of(put[2]) == aim.target
         return phrases.set_down(*put.groups()) if right else phrases.put_away(put[1], a(aim.thing), put[2])
     if treat := _TREAT.match(action):
-        return phrases.treat_here(treat[2], _STATE[treat[1]], treat[3])
+        return phrases.treat_here(treat[2], CONDITION[treat[1]], treat[3])
     if door := _DOOR.match(action):
         return _touching(memory, door[1], door[2])
     return phrases.plainly(action)
