@@ -1,7 +1,8 @@
 """Every setting of a factory run, with its meaning and range.
 
 The models are frozen and forbid unknown keys; the same models draw the parameter forms in the Prefect UI.
-Settings under `execution` say how the work is done, never what comes out: they are left out of cache keys.
+Settings under `execution` and `budget` say how the work is done and how far it may go, never what comes out: they are
+left out of cache keys and of the id of a run.
 """
 
 from __future__ import annotations
@@ -104,10 +105,17 @@ class TrainingConfig(Section):
 
 
 class RewardsConfig(Section):
-    """Monte-Carlo step rewards."""
+    """Monte-Carlo step rewards, and how many rollouts a comparison of two may take."""
 
     model_config = ConfigDict(title="Step rewards")
-    rollouts: Positive = Field(5, description="N: rollouts for each step reward.")
+    mode: Literal["fixed", "curtailed", "sequential"] = Field(
+        "sequential",
+        description="fixed: N rollouts for every turn; curtailed: the same verdicts from fewer; sequential: as many as a "
+        "verdict at the stated error rate needs, where one can be won.",
+    )
+    rollouts: Positive = Field(5, description="N of fixed and curtailed: rollouts for each step reward.")
+    max_rollouts: Positive = Field(24, description="sequential: at most so many for each step reward.")
+    worth: Positive = Field(60, description="sequential: how many rollouts a proven deviation is worth.")
     candidates: Positive | None = Field(
         None, description="Score at most this many explored turns of a task, the earliest; empty: all."
     )
@@ -119,14 +127,21 @@ class DeviationConfig(Section):
     """The rule that calls an explored turn deviated."""
 
     model_config = ConfigDict(title="Deviation")
-    preset: Literal["paper", "release", "first_failure", "every_failure"] = Field(
-        "paper",
-        description="paper: strict <, first only; release: the authors' code; first_failure and every_failure: the "
-        "first or all differing turns of failed runs, whatever their rewards.",
+    preset: Literal["paper", "release", "sequential", "first_failure", "every_failure"] = Field(
+        "sequential",
+        description="paper: the means, strict <, first only; release: the authors' code; sequential: as paper, but a "
+        "drop must be proven; first_failure and every_failure: the first or all differing turns of failed runs, "
+        "whatever their rewards.",
     )
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
     outcome: Literal["success", "progress"] = Field(
         "success", description="progress: the share of the goal's conditions that a rollout reached."
+    )
+    error_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.05, description="sequential: how often a verdict may be wrong."
+    )
+    smallest_drop: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.2, description="sequential: drops smaller than this need not be found; larger ones are ruled out."
     )
 
 
@@ -159,6 +174,31 @@ class EvaluationConfig(Section):
     forced_deviations: bool = Field(True, description="Also start from histories that hold a deviated turn.")
 
 
+class BudgetConfig(Section):
+    """What a run may spend on rollouts; the stage rewards then ends with what it has, and goes on under a larger one.
+    No effect on what comes out where it suffices."""
+
+    model_config = ConfigDict(title="Budget")
+    rollouts: Positive | None = Field(None, description="Rollouts; empty: no limit.")
+    tokens: Positive | None = Field(None, description="Generated tokens; empty: no limit.")
+    minutes: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Minutes of rollouts; empty: no limit."
+    )
+    usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Dollars, by the prices below.")
+    usd_per_hour: Annotated[float, Field(ge=0)] = Field(0.0, description="Price of the machine.")
+    usd_per_million_tokens: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Price of generated tokens."
+    )
+
+    @model_validator(mode="after")
+    def _priced(self) -> BudgetConfig:
+        if self.usd is not None and not (self.usd_per_hour or self.usd_per_million_tokens):
+            raise ValueError(
+                "usd is limited, but nothing has a price: set usd_per_hour or usd_per_million_tokens"
+            )
+        return self
+
+
 class ExecutionConfig(Section):
     """How the work is cut and where it runs; no effect on what comes out."""
 
@@ -188,4 +228,20 @@ class FactoryConfig(Section):
     datasets: DatasetConfig = Field(default_factory=DatasetConfig)
     training: TrainingConfig = Field(default_factory=TrainingConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    budget: BudgetConfig = Field(default_factory=BudgetConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+
+    @model_validator(mode="after")
+    def _mode_fits_rule(self) -> FactoryConfig:
+        mode, preset = self.rewards.mode, self.deviation.preset
+        if mode == "sequential" and preset in ("paper", "release"):
+            raise ValueError(
+                f"deviation.preset is {preset}, which compares means of N rollouts, but rewards.mode is sequential: set "
+                "rewards.mode to fixed or curtailed, or deviation.preset to sequential"
+            )
+        if mode == "curtailed" and preset == "sequential":
+            raise ValueError(
+                "rewards.mode is curtailed, which stops early for the rules that compare means, but deviation.preset is "
+                "sequential: set rewards.mode to sequential (or fixed)"
+            )
+        return self

@@ -37,7 +37,7 @@ def folder_of(config: FactoryConfig) -> RunFolder:
 def config_of_run(data_dir: Path, run: str, config: FactoryConfig | None = None) -> FactoryConfig:
     """The configuration of a known run; `config` gives how the work is done. Raises StorageFault."""
     info = RunFolder(data_dir.expanduser().resolve(), run).load()
-    how = {"execution": config.execution.model_dump()} if config else {}
+    how = config.model_dump(include={"budget", "execution"}) if config else {}
     return check({**info.config, "name": info.name, "data_dir": data_dir, **how}, f"run {run}")
 
 

@@ -11,13 +11,13 @@ explored_success is D_e, expert_suffix is D_s; `expert` keeps plain demonstratio
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from steca.calibration import Calibrated
+from steca.deviation import Rule
 from steca.distance import ElementDistance, lexical_distance, ndtw
 from steca.exploration import Exploration
-from steca.rewards import TIE, StepReward
 from steca.types import Trajectory
 from steca.weights import Weighting, lowered_weight, raised_weight
 
@@ -105,20 +105,25 @@ def explored_success_sample(
     return TrainingSample("explored_success", explored, 0, contrast, weight, distance, sources)
 
 
+def suffix_rule(rule: Rule) -> Rule:
+    """The comparison of D_s, r(a_{t+1}) > r(â_{t+1}) + 0.01 at the same step, decided as `rule` decides eq. 5: give
+    `decide` the reward of the expert turn as its reference. "deviated" then says that the expert turn is better."""
+    return replace(rule, delta=-SUFFIX_MARGIN, strict=True)
+
+
 def expert_suffix_sample(
     exploration: Exploration,
-    expert: StepReward | None,
-    explored: StepReward | None,
+    expert_is_better: bool,
     weighting: Weighting,
     sources: Sources,
     element: ElementDistance = lexical_distance,
 ) -> TrainingSample | None:
-    """D_s. None unless the explorer failed and, at the same step, r(a_{t+1}) > r(â_{t+1}) + 0.01.
+    """D_s. None unless the explorer failed and `expert_is_better` by `suffix_rule`.
 
-    At step 0 the failure alone decides, the whole expert run is the target, and no rewards are needed. Raises
-    ValueError where a reward is needed and missing. (The release compares only at steps 2 and up.)
+    At step 0 the failure alone decides and the whole expert run is the target. (The release compares only at steps 2
+    and up.)
     """
-    if exploration.explored.success or not _expert_is_better(exploration, expert, explored):
+    if exploration.explored.success or not (exploration.step == 0 or expert_is_better):
         return None
     run, step, contrast = exploration.expert, exploration.step, exploration.agent_suffix
     distance = ndtw(run.actions[step:], contrast, element)
@@ -131,17 +136,3 @@ def expert_sample(run: Trajectory, sources: Sources) -> TrainingSample:
     if not run.success:
         raise ValueError(f"expert run {sources.trajectory_id} has outcome {run.outcome}; leave it out")
     return TrainingSample("expert", run, 0, (), 1.0, None, sources)
-
-
-def _expert_is_better(
-    exploration: Exploration, expert: StepReward | None, explored: StepReward | None
-) -> bool:
-    if exploration.step == 0:
-        return True
-    if expert is None or explored is None:
-        missing = "expert" if expert is None else "explored"
-        raise ValueError(
-            f"task {exploration.task_id}, step {exploration.step}: D_s needs the step reward of the "
-            f"{missing} turn at this step; run its rollouts first"
-        )
-    return expert.mean - explored.mean > SUFFIX_MARGIN + TIE

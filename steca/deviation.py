@@ -7,6 +7,10 @@ Eq. 5: the explored turn â_{t+1} is deviated when
 so it is compared with the **previous expert turn** a_t, not with the expert turn a_{t+1} at its own step.
 Indices are those of `steca.exploration`. What can be ruled out without rewards is ruled out by `prefilter`,
 before any rollout is spent.
+
+The published rules compare the two means. The rule `sequential` asks what the rollouts prove: "deviated" where a gap
+of delta or more is rejected at the error rate, "not_deviated" where a drop of `smallest_drop` below delta is, else
+"undecided" (`steca.evidence`; valid whenever sampling stopped).
 """
 
 from __future__ import annotations
@@ -16,9 +20,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from steca.distance import ElementDistance, lexical_distance
+from steca.evidence import gap_interval
 from steca.exploration import Exploration
-from steca.rewards import TIE, StepReward
+from steca.rewards import TIE, Tally
 
+Decision = Literal["deviated", "not_deviated", "undecided", "filtered"]
 FilterReason = Literal["run succeeded", "step too early", "equal action", "too similar", "no continuation"]
 
 
@@ -42,6 +48,8 @@ class Rule:
     `strict`: gap < delta, else gap <= delta. `first_only`: only a task's first deviation is used. `min_step`:
     the smallest t that can deviate. `max_similarity`: turns at least this similar to the expert's cannot.
     Without `needs_rewards` every candidate that passes the filters is deviated: no rollouts.
+    `test`: compare the means, or ask what the evidence proves at `error_rate`; then `smallest_drop` is how far below
+    delta a gap must be to matter, and `strict` says nothing.
     Raises ValueError where rewards are needed at t = 0, which has no previous expert turn.
     """
 
@@ -54,6 +62,9 @@ class Rule:
     require_continuation: bool = False
     delta: float = 0.0
     needs_rewards: bool = True
+    test: Literal["means", "evidence"] = "means"
+    error_rate: float = 0.05
+    smallest_drop: float = 0.2
 
     def __post_init__(self) -> None:
         if self.needs_rewards and self.min_step < 1:
@@ -71,6 +82,7 @@ PRESETS = {
     rule.name: rule
     for rule in (
         Rule("paper"),
+        Rule("sequential", test="evidence"),
         Rule(
             "release",
             strict=False,
@@ -91,18 +103,18 @@ PRESETS = {
 class Verdict:
     """What was decided about one candidate. `rule` says why; `gap` is None where no rewards were compared."""
 
-    verdict: Literal["deviated", "not_deviated", "filtered"]
+    verdict: Decision
     preset: str
     rule: str
     delta: float
     gap: float | None = None
 
 
-def preset(name: str, delta: float = 0.0) -> Rule:
-    """The preset called `name`, with its threshold. Raises ValueError for an unknown name."""
+def preset(name: str, delta: float = 0.0, error_rate: float = 0.05, smallest_drop: float = 0.2) -> Rule:
+    """The preset called `name`, with its thresholds. Raises ValueError for an unknown name."""
     if name not in PRESETS:
         raise ValueError(f"no deviation preset is called {name!r}; known: {', '.join(PRESETS)}")
-    return replace(PRESETS[name], delta=delta)
+    return replace(PRESETS[name], delta=delta, error_rate=error_rate, smallest_drop=smallest_drop)
 
 
 def candidate(exploration: Exploration, element: ElementDistance = lexical_distance) -> Candidate:
@@ -134,16 +146,28 @@ def prefilter(candidate: Candidate, rule: Rule) -> FilterReason | None:
     return None
 
 
-def decide(reference: StepReward, explored: StepReward, rule: Rule) -> Verdict:
+def decide(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
     """Eq. 5. `reference` is r(s_{t-1}, a_t) of the previous expert turn, `explored` is r(s_t, â_{t+1})."""
+    if rule.test == "evidence":
+        return _decide_by_evidence(reference, explored, rule)
     gap = explored.mean - reference.mean
     deviated = gap < rule.delta - TIE if rule.strict else gap <= rule.delta + TIE
     words = rule.comparison if deviated else f"not {rule.comparison}"
     return Verdict("deviated" if deviated else "not_deviated", rule.name, words, rule.delta, gap)
 
 
+def _decide_by_evidence(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
+    low, high = gap_interval(reference, explored, rule.error_rate)
+    gap = None if reference.empty or explored.empty else explored.mean - reference.mean
+    if high <= rule.delta + TIE:
+        return Verdict("deviated", rule.name, "a drop is proven", rule.delta, gap)
+    if low >= rule.delta - rule.smallest_drop - TIE:
+        return Verdict("not_deviated", rule.name, "no drop that matters", rule.delta, gap)
+    return Verdict("undecided", rule.name, "the rollouts prove neither", rule.delta, gap)
+
+
 def judge(
-    candidate: Candidate, rule: Rule, reference: StepReward | None = None, explored: StepReward | None = None
+    candidate: Candidate, rule: Rule, reference: Tally | None = None, explored: Tally | None = None
 ) -> Verdict:
     """The whole decision: the filters, then eq. 5 where the rule needs rewards.
 

@@ -1,7 +1,7 @@
 """Step rewards (method section 2.3): r(s_t, a_t) = (1/N) * sum of the outcomes of N rollouts after a_t.
 
 A reward is kept with all its outcomes, so that how far it can be trusted is never lost: 3 successes of 5 are
-a mean of .6 with a 95 % interval of .23 to .88.
+a mean of .6 with a 95 % interval of .23 to .88. What is compared of it is its tally.
 """
 
 from __future__ import annotations
@@ -13,19 +13,6 @@ from statistics import NormalDist
 
 TIE = 1e-9
 """Differences of two means this near to a threshold are ties: .6 - .5 is not .1 in binary."""
-
-
-def step_reward(outcomes: Sequence[float]) -> float:
-    """r(s_t, a_t): the mean of the rollouts' outcomes, each in [0, 1].
-
-    Raises ValueError where there is no outcome, or one lies outside [0, 1]: none is ever guessed.
-    """
-    if not outcomes:
-        raise ValueError("a step reward needs at least one outcome; got none: run its rollouts first")
-    for index, outcome in enumerate(outcomes):
-        if not 0.0 <= outcome <= 1.0:
-            raise ValueError(f"outcome {index} is {outcome}, outside [0, 1]; scale the environment's reward")
-    return math.fsum(outcomes) / len(outcomes)
 
 
 def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -49,38 +36,50 @@ def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[floa
 
 
 @dataclass(frozen=True, slots=True)
-class StepReward:
-    """The Monte-Carlo value of one turn, with its evidence.
+class Tally:
+    """All that a comparison needs of a step reward: `n` outcomes with their `total`, or the value itself (`known`) of
+    a turn that ended the episode, which needs no rollouts.
 
-    `outcomes` are the rollouts' outcomes. Where the turn ended the episode (`terminal`), it is the one true
-    outcome, known exactly: no rollout was played, so `n` and `successes` are 0 and the interval is a point.
+    Raises ValueError where the total is not one of n outcomes in [0, 1].
     """
 
-    outcomes: tuple[float, ...]
-    terminal: bool = False
+    n: int = 0
+    total: float = 0.0
+    known: float | None = None
 
     def __post_init__(self) -> None:
-        step_reward(self.outcomes)
-        if self.terminal and len(self.outcomes) != 1:
-            raise ValueError(f"a turn that ended the episode has one outcome; got {len(self.outcomes)}")
+        if not 0.0 <= self.total <= self.n:
+            raise ValueError(f"{self.n} outcomes in [0, 1] cannot sum up to {self.total}")
+        if self.known is not None and self.n:
+            raise ValueError(f"a turn that ended the episode has no rollouts; got {self.n}")
+
+    @classmethod
+    def of(cls, outcomes: Sequence[float]) -> Tally:
+        """The tally of rollouts' outcomes. Raises ValueError where one lies outside [0, 1]."""
+        for index, outcome in enumerate(outcomes):
+            if not 0.0 <= outcome <= 1.0:
+                raise ValueError(
+                    f"outcome {index} is {outcome}, outside [0, 1]; scale the environment's reward"
+                )
+        return cls(len(outcomes), math.fsum(outcomes))
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is known of the value."""
+        return self.known is None and self.n == 0
 
     @property
     def mean(self) -> float:
-        return step_reward(self.outcomes)
-
-    @property
-    def n(self) -> int:
-        """Rollouts behind the mean."""
-        return 0 if self.terminal else len(self.outcomes)
-
-    @property
-    def successes(self) -> int:
-        """Rollouts that reached the goal (outcome 1)."""
-        return 0 if self.terminal else sum(outcome >= 1.0 for outcome in self.outcomes)
+        """r(s_t, a_t). Raises ValueError where there is no outcome: none is ever guessed."""
+        if self.known is not None:
+            return self.known
+        if not self.n:
+            raise ValueError("a step reward needs at least one outcome; got none: run its rollouts first")
+        return self.total / self.n
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the mean."""
-        if self.terminal:
-            return self.mean, self.mean
-        return wilson_interval(math.fsum(self.outcomes), self.n)
+        """95 % Wilson interval of the mean; a point where it is known."""
+        if self.known is not None:
+            return self.known, self.known
+        return wilson_interval(self.total, self.n)

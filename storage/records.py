@@ -80,8 +80,8 @@ class RolloutRecord(Record):
     table: ClassVar[str] = "rollouts"
     key: ClassVar[tuple[str, ...]] = ("rollout_id",)
     rollout_id: str
-    step_reward_id: str
-    sample_index: int = Field(description="0..N-1")
+    step_reward_id: str = Field(description="The history that it continues, the scorer and the sampling")
+    sample_index: int = Field(description="Position in the random stream of its step reward, from 0")
     checkpoint: str = Field(description="Digest of the scorer policy")
     seed: int
     temperature: float
@@ -94,28 +94,28 @@ class RolloutRecord(Record):
     actions: list[str] = Field(description="The actions played after the scored turn")
 
 
-class StepRewardRecord(Record):
-    """The Monte-Carlo value of one turn, method section 2.3."""
+class ScoredTurnRecord(Record):
+    """A turn whose value was wanted. Its step reward (the view step_rewards) is made of its rollouts; only where the
+    turn ended the episode is the value its own."""
 
-    table: ClassVar[str] = "step_rewards"
-    key: ClassVar[tuple[str, ...]] = ("step_reward_id",)
-    step_reward_id: str
-    task_id: str
+    table: ClassVar[str] = "scored_turns"
+    key: ClassVar[tuple[str, ...]] = ("step_reward_id", "trajectory_id", "step_index")
+    step_reward_id: str = Field(
+        description="Content id of the history up to the turn, the scorer and the sampling: equal histories share it"
+    )
     trajectory_id: str = Field(description="Trajectory that holds the scored turn")
     step_index: int = Field(description="The scored turn, 0-based")
-    side: Literal["expert", "explored"]
+    task_id: str
+    side: Literal["expert", "explored"] = Field(description="Whose turn it is")
     checkpoint: str = Field(description="Digest of the scorer policy")
-    n: int = Field(description="Outcomes behind the mean; 0 where the turn ended the episode")
-    successes: int
-    reward: float = Field(description="Mean outcome, or the true outcome of a turn that ended the episode")
-    progress: float = Field(description="Mean share of the goal's conditions reached by the rollouts")
-    low: float = Field(description="Wilson 95 % interval, low end")
-    high: float = Field(description="Wilson 95 % interval, high end")
-    terminal: bool = Field(description="TRUE where the turn ended the episode: no rollouts")
+    outcome: float | None = Field(
+        None, description="True outcome of a turn that ended the episode, else NULL"
+    )
+    progress: float | None = Field(None, description="Progress at the end of an episode that the turn ended")
 
 
 class DeviationRecord(Record):
-    """One comparison of an explored turn with the expert's, deviated or not."""
+    """One comparison of an explored turn with the expert's, deviated or not, and what it was decided on."""
 
     table: ClassVar[str] = "deviations"
     key: ClassVar[tuple[str, ...]] = ("deviation_id",)
@@ -126,19 +126,37 @@ class DeviationRecord(Record):
     step_index: int = Field(description="0-based step of the explored turn")
     expert_action: str
     explored_action: str
+    explored_success: bool | None = Field(None, description="Whether the explored run reached the goal")
+    similarity: float | None = Field(None, description="1 - distance of the two actions, in [0, 1]")
+    continues: bool | None = Field(None, description="Whether the agent acted again after the explored turn")
     reference_step_reward_id: str | None = Field(
         None, description="r(s_{t-1}, a_t): the previous expert turn; NULL where filtered before any rollout"
     )
     expert_step_reward_id: str | None = Field(None, description="The expert turn at the same step (for D_s)")
     explored_step_reward_id: str | None = None
     reference_reward: float | None = None
+    expert_reward: float | None = Field(None, description="Reward of the expert turn at the same step")
     explored_reward: float | None = None
+    reference_n: int | None = Field(None, description="Rollouts behind reference_reward: the first so many")
+    expert_n: int | None = Field(None, description="Rollouts behind expert_reward: the first so many")
+    explored_n: int | None = Field(None, description="Rollouts behind explored_reward: the first so many")
     gap: float | None = Field(None, description="explored_reward - reference_reward")
+    gap_low: float | None = Field(
+        None, description="The true gap is above this, but for error_rate, whenever sampling stopped"
+    )
+    gap_high: float | None = Field(
+        None, description="The true gap is below this, but for error_rate, whenever sampling stopped"
+    )
+    error_rate: float | None = Field(None, description="Error rate of each end of the gap's interval")
     delta: float
     preset: str
     outcome: Literal["success", "progress"] = Field(description="Which mean of the rollouts was compared")
-    verdict: Literal["deviated", "not_deviated", "filtered"]
+    verdict: Literal["deviated", "not_deviated", "undecided", "filtered"]
     rule: str = Field(description="Why: the filter or the comparison that decided, in words")
+    expert_is_better: Literal["yes", "no", "undecided"] | None = Field(
+        None,
+        description="D_s: whether the expert turn beats the explored one; NULL where nothing was compared",
+    )
     selected: bool = Field(description="TRUE where this deviation goes on to calibration")
 
 
@@ -222,7 +240,7 @@ RECORDS: tuple[type[Record], ...] = (
     TrajectoryRecord,
     StepRecord,
     RolloutRecord,
-    StepRewardRecord,
+    ScoredTurnRecord,
     DeviationRecord,
     CalibrationRecord,
     TrainingExampleRecord,

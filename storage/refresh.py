@@ -62,6 +62,8 @@ def _stage_row(run_id: str, state: StageState) -> list[object]:
         state.checkpoint,
         state.error,
         state.flow_run_id,
+        state.stopped,
+        *([spent.rollouts, spent.tokens, spent.seconds, spent.usd] if (spent := state.spent) else [None] * 4),
     ]
 
 

@@ -2,6 +2,7 @@
 
     runs/<run_id>/run.json
     runs/<run_id>/stages/<round>-<stage>.json
+    runs/<run_id>/spent.json            what it has paid for rollouts
 
 They are small, written whole, and the only thing in the data folder that changes while a run goes on.
 """
@@ -35,6 +36,16 @@ class RunInfo(BaseModel):
     package_version: str
 
 
+class Spent(BaseModel):
+    """What a run has paid for its rollouts so far."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    rollouts: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    usd: float = 0.0
+
+
 class StageState(BaseModel):
     """How far one stage of one round came."""
 
@@ -51,6 +62,8 @@ class StageState(BaseModel):
     checkpoint: str | None = None  # digest of the policy that the stage trained or used
     error: str | None = None
     flow_run_id: str | None = None  # Prefect's
+    stopped: str | None = None  # which budget ended it early
+    spent: Spent | None = None  # what the run has paid for rollouts, up to the end of this stage
 
 
 M = TypeVar("M", bound=BaseModel)
@@ -99,6 +112,15 @@ class RunFolder:
         """The state of a stage; None where it never began."""
         path = self._stage_path(round, stage)
         return _read(path, StageState) if path.exists() else None
+
+    def save_spent(self, spent: Spent) -> None:
+        """Write, or replace, what the run has paid for rollouts so far."""
+        _write(self.folder / "spent.json", spent)
+
+    def spent(self) -> Spent:
+        """What the run has paid for rollouts so far."""
+        path = self.folder / "spent.json"
+        return _read(path, Spent) if path.exists() else Spent()
 
     def stages(self) -> list[StageState]:
         """Every stage that began, in the order in which they began."""

@@ -138,6 +138,10 @@ class ShardStore:
         return data
 
     def _read_shard(self, manifest: Manifest, shard: Shard) -> list[Record]:
+        if shard.table not in RECORD_OF_TABLE:
+            raise StorageFault(
+                f"batch {manifest.batch_id} holds the table {shard.table} of an older version; run its stage again"
+            )
         table = pq.read_table(pa.BufferReader(self.verified(manifest, shard)))
         record = RECORD_OF_TABLE[shard.table]
         return [record.model_validate(row) for row in table.to_pylist()]

@@ -19,18 +19,35 @@ CREATE OR REPLACE MACRO of_run(rows_of, run) AS TABLE
 SELECT rows.* FROM query_table(rows_of) AS rows
 SEMI JOIN (SELECT provenance FROM run_provenance WHERE run_id = run) USING (provenance);
 
+CREATE OR REPLACE VIEW step_rewards AS
+WITH evidence AS (
+    SELECT
+        step_reward_id, count(*) AS n, count_if(outcome >= 1) AS successes, sum(outcome) AS total,
+        avg(coalesce(progress, outcome)) AS progress, list(seed ORDER BY sample_index) AS seeds,
+        sum(n_steps)::BIGINT AS n_steps, sum(tokens)::BIGINT AS tokens
+    FROM rollouts GROUP BY ALL
+)
+SELECT
+    t.step_reward_id, t.task_id, t.trajectory_id, t.step_index, t.side, t.checkpoint,
+    coalesce(e.n, 0) AS n, coalesce(e.successes, 0) AS successes,
+    coalesce(t.outcome, e.total / e.n) AS reward, coalesce(t.progress, e.progress) AS progress,
+    coalesce(t.outcome, wilson_low(e.total, e.n)) AS low, coalesce(t.outcome, wilson_high(e.total, e.n)) AS high,
+    t.outcome IS NOT NULL AS terminal, coalesce(e.seeds, []) AS seeds,
+    coalesce(e.n_steps, 0) AS rollout_steps, coalesce(e.tokens, 0) AS rollout_tokens, t.provenance
+FROM scored_turns t LEFT JOIN evidence e USING (step_reward_id);
+COMMENT ON VIEW step_rewards IS
+    'The value of every scored turn over all its stored rollouts: mean, 95 % Wilson interval, scorer, seeds and cost';
+
 CREATE OR REPLACE VIEW step_reward_gaps AS
 SELECT
     p.run_id, p.round, d.deviation_id, d.task_id, d.step_index, d.expert_action, d.explored_action,
-    d.reference_reward, r.low AS reference_low, r.high AS reference_high, r.n AS reference_n,
-    d.explored_reward, e.low AS explored_low, e.high AS explored_high, e.n AS explored_n,
-    d.gap, d.delta, d.preset, d.verdict, d.rule, d.selected
+    d.reference_reward, d.reference_n, d.explored_reward, d.explored_n,
+    d.gap, d.gap_low, d.gap_high, d.error_rate, d.delta, d.preset, d.outcome, d.verdict, d.rule, d.expert_is_better,
+    d.selected
 FROM deviations d
-JOIN run_provenance p USING (provenance)
-LEFT JOIN step_rewards r ON r.step_reward_id = d.reference_step_reward_id
-LEFT JOIN step_rewards e ON e.step_reward_id = d.explored_step_reward_id;
+JOIN run_provenance p USING (provenance);
 COMMENT ON VIEW step_reward_gaps IS
-    'Every comparison of a run: both rewards with their 95 % intervals, the gap and the verdict';
+    'Every comparison of a run: both rewards with the rollouts behind them, the gap with its interval, the verdict';
 
 CREATE OR REPLACE VIEW success_by_task_type AS
 SELECT
@@ -70,7 +87,7 @@ WITH members AS (
     SELECT 'trajectory' AS kind, provenance, count(*) AS n FROM trajectories GROUP BY ALL
     UNION ALL SELECT 'step', provenance, count(*) FROM steps GROUP BY ALL
     UNION ALL SELECT 'rollout', provenance, count(*) FROM rollouts GROUP BY ALL
-    UNION ALL SELECT 'step_reward', provenance, count(*) FROM step_rewards GROUP BY ALL
+    UNION ALL SELECT 'step_reward', provenance, count(*) FROM scored_turns GROUP BY ALL
     UNION ALL SELECT verdict, provenance, count(*) FROM deviations GROUP BY ALL
     UNION ALL SELECT 'selected', provenance, count(*) FROM deviations WHERE selected GROUP BY ALL
     UNION ALL SELECT CASE WHEN kept THEN 'kept' ELSE 'rejected' END, provenance, count(*) FROM calibrations GROUP BY ALL
@@ -86,7 +103,7 @@ SELECT
     coalesce(n['trajectory'], 0) AS trajectories, coalesce(n['step'], 0) AS steps,
     coalesce(n['rollout'], 0) AS rollouts, coalesce(n['step_reward'], 0) AS step_rewards,
     coalesce(n['deviated'], 0) AS deviated, coalesce(n['not_deviated'], 0) AS not_deviated,
-    coalesce(n['filtered'], 0) AS filtered, coalesce(n['selected'], 0) AS selected,
+    coalesce(n['undecided'], 0) AS undecided, coalesce(n['filtered'], 0) AS filtered, coalesce(n['selected'], 0) AS selected,
     coalesce(n['kept'], 0) AS calibrations_kept, coalesce(n['rejected'], 0) AS calibrations_rejected,
     coalesce(n['set calibrated'], 0) AS examples_calibrated,
     coalesce(n['set explored_success'], 0) AS examples_explored_success,

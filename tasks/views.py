@@ -26,7 +26,7 @@ def settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
 
 def outcome_settings(config: FactoryConfig) -> dict[str, Any]:
     """All settings that decide what comes out, as JSON: what the id of a run stands for."""
-    return config.model_dump(mode="json", exclude={"name", "data_dir", "execution"})
+    return config.model_dump(mode="json", exclude={"name", "data_dir", "budget", "execution"})
 
 
 def _tree(fields: Sequence[str]) -> Tree:

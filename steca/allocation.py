@@ -1,0 +1,142 @@
+"""Where the next rollouts go: which side of a comparison to sample, and when no verdict is worth its price any more.
+
+Whether a drop is proven is decided by `steca.evidence` alone, and holds for any order of sampling and any stop. So the
+order may be chosen freely, and is chosen to find the most deviations for a rollout: the Bayes-optimal sampling plan
+(Wald; DeGroot, "Optimal Statistical Decisions", 1970, ch. 12) with reward 1 where a drop gets proven and a price for
+each rollout, by backward induction over (outcomes and successes of either side),
+
+    V(state) = max( 0, max over sides of  -price * (rollouts to the side's next look) + E V(next state) )
+
+Predictions take both values as independent with the prior Beta(1/2, 3/2): Jeffreys' after one failure, as the greedy
+run through both turns is known to have failed. A wrong prior costs rollouts or power, never validity.
+
+A side is looked at after 1, 2, 3, ... rollouts, later at every quarter more. Cost of a plan: about 0.1 s at 24 rollouts
+a side, seconds at 200; it is kept.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from steca.evidence import CELLS, log_wealth_above, log_wealth_below
+from steca.rewards import Tally
+
+Table = npt.NDArray[np.float64]
+Sides = npt.NDArray[np.int8]
+PRIOR = (0.5, 1.5)
+_STRIDE = 4
+"""Cells of the evidence's grid that a plan takes together: it expects a proof a little later than it comes."""
+
+
+def looks(most: int) -> list[int]:
+    """Numbers of outcomes at which a side is looked at, from 0 to `most`."""
+    at = [0]
+    while at[-1] < most:
+        at.append(min(most, at[-1] + max(1, at[-1] // 4)))
+    return at
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """The values V[i][j][successes of the reference, of the explored turn], and which side to sample: 0 none, 1 the
+    reference, 2 the explored turn, at the sides' looks i and j."""
+
+    looks: tuple[list[int], list[int]]
+    values: list[list[Table]]
+    sides: list[list[Sides]]
+
+    def next(self, reference: Tally, explored: Tally) -> tuple[int, int]:
+        """The outcomes that both sides should have next; what they have where it is not worth going on. A side that
+        a budget left between two looks goes on to the next one."""
+        i, j, at = self._at(reference, explored)
+        if reference.n > self.looks[0][i]:
+            return self.looks[0][i + 1], explored.n
+        if explored.n > self.looks[1][j]:
+            return reference.n, self.looks[1][j + 1]
+        side = int(self.sides[i][j][at])
+        return self.looks[0][i + (side == 1)], self.looks[1][j + (side == 2)]
+
+    def value(self, reference: Tally, explored: Tally) -> float:
+        """V: the chance of a proven drop, less the price of the rollouts on the way, in [0, 1]."""
+        i, j, at = self._at(reference, explored)
+        return float(self.values[i][j][at])
+
+    def _at(self, reference: Tally, explored: Tally) -> tuple[int, int, tuple[int, int]]:
+        tallies = (reference, explored)
+        i, j = (bisect_right(at, tally.n) - 1 for at, tally in zip(self.looks, tallies, strict=True))
+        counts = (min(round(t.total), at[k]) for t, at, k in zip(tallies, self.looks, (i, j), strict=True))
+        return i, j, tuple(counts)  # type: ignore[return-value]  # partial outcomes: the nearest count
+
+
+@lru_cache(maxsize=64)
+def plan(
+    delta: float,
+    error_rate: float,
+    max_rollouts: int,
+    price: float,
+    reference_known: float | None = None,
+    explored_known: float | None = None,
+) -> Plan:
+    """The plan for a drop below `delta`, at most `max_rollouts` outcomes a side, `price` of one in found drops. A side
+    whose value is known is never sampled."""
+    sides = [[0] if known is not None else looks(max_rollouts) for known in (reference_known, explored_known)]
+    above = [_curves(log_wealth_above, n, reference_known) for n in sides[0]]
+    below = [_curves(log_wealth_below, n, explored_known) for n in sides[1]]
+    gap = int(np.floor(delta * CELLS + 1e-6))
+    grid = [[np.empty(0)] * len(sides[1]) for _ in sides[0]]
+    made = Plan((sides[0], sides[1]), grid, [[np.empty(0, np.int8)] * len(sides[1]) for _ in sides[0]])
+    for i in reversed(range(len(sides[0]))):
+        for j in reversed(range(len(sides[1]))):
+            proven = _proven(above[i], below[j], gap, -np.log(error_rate))
+            made.values[i][j], made.sides[i][j] = _best(made, i, j, proven, price)
+    return made
+
+
+def _best(made: Plan, i: int, j: int, proven: npt.NDArray[np.bool_], price: float) -> tuple[Table, Sides]:
+    """V and the side to sample, for every pair of successes at looks (i, j)."""
+    value, side = np.zeros(proven.shape), np.zeros(proven.shape, np.int8)
+    for number, look in ((1, i), (2, j)):
+        at = made.looks[number - 1]
+        if look + 1 == len(at):
+            continue
+        later = made.values[i + 1][j] if number == 1 else made.values[i][j + 1].T
+        moved = _transition(at[look], at[look + 1]) @ later - price * (at[look + 1] - at[look])
+        moved = moved if number == 1 else moved.T
+        better = moved > value + 1e-12
+        value, side = np.where(better, moved, value), np.where(better, number, side).astype(np.int8)
+    return np.where(proven, 1.0, value), np.where(proven, 0, side).astype(np.int8)
+
+
+@lru_cache(maxsize=1024)
+def _transition(n: int, later: int) -> Table:
+    """P(total successes after `later` outcomes | successes after n), [n + 1, later + 1]: beta-binomial."""
+    seen, more = np.arange(n + 1)[:, None], np.arange(later - n + 1)[None]
+    a, b = seen + PRIOR[0], n - seen + PRIOR[1]
+    ways = -special.betaln(later - n - more + 1, more + 1) - np.log(later - n + 1)
+    chances = np.exp(ways + special.betaln(a + more, b + later - n - more) - special.betaln(a, b))
+    table = np.zeros((n + 1, later + 1))
+    np.put_along_axis(table, seen + more, chances, axis=1)
+    return table
+
+
+def _curves(wealth: Callable[[Tally], Table], n: int, known: float | None) -> Table:
+    """The evidence's curves for every number of successes, [n + 1, CELLS + 1]; one row for a known value."""
+    if known is not None:
+        return np.stack([wealth(Tally(known=known))])
+    return np.stack([wealth(Tally(n, s)) for s in range(n + 1)])
+
+
+def _proven(above: Table, below: Table, gap: int, needed: float) -> npt.NDArray[np.bool_]:
+    """Whether explored - reference >= gap is rejected, for every pair of rows: see evidence.log_wealth_of_gap."""
+    first, last = max(0, -gap), min(CELLS - 1, CELLS - gap)
+    proven = np.ones((len(above), len(below)), bool)
+    for cell in range(first, last + 1, _STRIDE):
+        proven &= above[:, min(cell + _STRIDE, last + 1), None] + below[None, :, cell + gap] >= needed
+    return proven

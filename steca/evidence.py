@@ -1,0 +1,107 @@
+"""What rollouts prove about a gap of two step rewards, whenever one stops looking: an anytime-valid test.
+
+A mean mu in [0, 1] is tested by betting (Waudby-Smith and Ramdas, "Estimating means of bounded random variables by
+betting", JRSS B 2024). Against "mu <= m" the wealth
+
+    W(m) = average, over p > m drawn from a prior, of  prod_i [ x_i * p/m + (1 - x_i) * (1-p)/(1-m) ]
+
+starts at 1 and, where mu <= m, is a non-negative supermartingale: each factor is increasing and linear in x_i, and
+1 in expectation at mu = m. So P(W(m) ever reaches 1/alpha) <= alpha (Ville's inequality), however and whenever
+sampling stops. For x in {0, 1} it is a ratio of incomplete beta integrals, known from n and the sum of outcomes
+alone. For x in between the same formula with the (fractional) sum is never more than the wealth, as log is concave:
+it stays valid. Against "mu >= m" both sides are swapped.
+
+Two means. Where explored - reference >= g, some m has reference <= m and explored >= m + g. The streams are
+independent, so the wealths against both parts multiply to a supermartingale again, also where what was seen decides
+which side is sampled next. The hypothesis is rejected where the product reaches 1/alpha for every m. On a grid, all m
+of the cell [m_k, m_k+1] are covered by "reference <= m_k+1 and explored >= m_k + g": exact, not an approximation.
+(For equal blocks and a common m it is the test of Turner, Ly and Grünwald, "Generic E-variables for exact sequential
+k-sample tests that allow for optional stopping", JSPI 2024.)
+
+Turned round: the gaps that are not rejected are an interval that holds the true gap at all times, each end with error
+alpha. Any threshold can be judged by it, also one that nobody had thought of while the rollouts were made.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special
+
+from steca.rewards import Tally
+
+Curve = npt.NDArray[np.float64]
+
+CELLS = 400
+"""Means and gaps lie on a grid of this many steps in [0, 1], so thresholds of two decimals do too."""
+_GRID = np.linspace(0.0, 1.0, CELLS + 1)
+_BETS = 0.5
+"""Jeffreys' beta prior of p. It decides how soon the test ends, never whether it is valid."""
+
+
+def gap_interval(reference: Tally, explored: Tally, error_rate: float) -> tuple[float, float]:
+    """(low, high) of explored - reference, multiples of 1/CELLS: P(the gap is ever >= high) <= error_rate, and so for
+    gap <= low. (-1, 1) without evidence; a whole step wide where both means are known.
+
+    Raises ValueError unless 0 < error_rate < 1.
+    """
+    if not 0.0 < error_rate < 1.0:
+        raise ValueError(f"the error rate must lie between 0 and 1, e.g. 0.05; got {error_rate}")
+    needed = -np.log(error_rate)
+    return -_least_rejected(explored, reference, needed) / CELLS, _least_rejected(
+        reference, explored, needed
+    ) / CELLS
+
+
+def _least_rejected(reference: Tally, explored: Tally, needed: float) -> int:
+    """The smallest g, in grid steps, such that "explored - reference >= g" is rejected; the wealth grows with g."""
+    above, below = log_wealth_above(reference), log_wealth_below(explored)
+    low, high = -CELLS, CELLS + 1
+    while high - low > 1:
+        middle = (low + high) // 2
+        if log_wealth_of_gap(above, below, middle) >= needed:
+            high = middle
+        else:
+            low = middle
+    return min(high, CELLS)
+
+
+def log_wealth_of_gap(above: Curve, below: Curve, gap: int) -> float:
+    """Log wealth against "explored - reference >= gap" (grid steps), from the curve `above` of the reference and
+    `below` of the explored turn."""
+    first, last = max(0, -gap), min(CELLS - 1, CELLS - gap)  # the cells k with 0 <= m_k + gap <= 1
+    if last < first:
+        return np.inf  # no two means in [0, 1] are so far apart
+    return float((above[first + 1 : last + 2] + below[first + gap : last + gap + 1]).min())
+
+
+def log_wealth_above(tally: Tally) -> Curve:
+    """For every m of the grid, [CELLS + 1]: log wealth against "the mean is at most m"."""
+    if tally.known is not None:
+        return np.where(tally.known - _GRID > 1e-9, np.inf, 0.0)
+    return _log_wealth_above(tally.n, round(tally.total, 9))
+
+
+def log_wealth_below(tally: Tally) -> Curve:
+    """For every m of the grid, [CELLS + 1]: log wealth against "the mean is at least m"."""
+    if tally.known is not None:
+        return np.where(_GRID - tally.known > 1e-9, np.inf, 0.0)
+    return _log_wealth_above(tally.n, round(tally.n - tally.total, 9))[::-1]
+
+
+@lru_cache(maxsize=1 << 13)
+def _log_wealth_above(n: int, total: float) -> Curve:
+    a, b = total + _BETS, n - total + _BETS
+    with np.errstate(divide="ignore", invalid="ignore"):  # m = 0 and m = 1 are put right below
+        bets = special.betaln(a, b) + np.log(special.betaincc(a, b, _GRID))
+        prior = special.betaln(_BETS, _BETS) + np.log(special.betaincc(_BETS, _BETS, _GRID))
+        null = special.xlogy(total, _GRID) + special.xlog1py(n - total, -_GRID)
+        wealth = bets - prior - null
+    wealth[-1] = 0.0  # every mean is at most 1: nothing can be won against that
+    wealth[0] = np.inf if total > 0 else wealth[0]  # a mean of 0 never pays
+    # Made non-increasing in m (less wealth is valid where more is), so that rejecting a gap rejects all larger ones.
+    curve = np.minimum.accumulate(np.nan_to_num(wealth, nan=0.0, posinf=np.inf))
+    curve.setflags(write=False)
+    return curve

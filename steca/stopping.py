@@ -1,0 +1,111 @@
+"""When a comparison has had enough rollouts: the modes of the rewards stage.
+
+    fixed        N outcomes on each side, as published
+    curtailed    the same verdicts from fewer: stop once the outcomes to come cannot change the verdict
+    sequential   as long as a verdict can still be won at a fair price (`steca.allocation`)
+
+A mode is asked again after each round. It answers how many outcomes each side should have next; where that is what
+they have, the comparison is closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from steca.allocation import Plan, plan
+from steca.deviation import Decision, Rule, decide
+from steca.rewards import Tally
+
+Wanted = tuple[int, int]
+"""Outcomes that (the reference, the explored turn) should have."""
+
+
+class Stopping(Protocol):
+    """`in_order`: the later candidates of a task wait for the verdicts on the earlier ones."""
+
+    in_order: bool
+
+    def wanted(self, reference: Tally, explored: Tally) -> Wanted: ...
+
+    def worth(self, reference: Tally, explored: Tally) -> float:
+        """How much the next rollouts promise: which comparison comes first where not all can be paid."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Fixed:
+    """N outcomes on each side, whatever they are: another rule can be applied to them later."""
+
+    rollouts: int
+    in_order = False
+
+    def wanted(self, reference: Tally, explored: Tally) -> Wanted:
+        return self._of(reference), self._of(explored)
+
+    def _of(self, side: Tally) -> int:
+        return self.rollouts if side.known is None else 0
+
+    def worth(self, reference: Tally, explored: Tally) -> float:
+        return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Curtailed:
+    """One outcome at a time, first the reference's, until the verdict of N on each side is certain."""
+
+    rollouts: int
+    rule: Rule
+    in_order = True
+
+    def wanted(self, reference: Tally, explored: Tally) -> Wanted:
+        if settled(reference, explored, self.rule, self.rollouts) is not None:
+            return reference.n, explored.n
+        if reference.known is None and reference.n < self.rollouts:
+            return reference.n + 1, explored.n
+        return reference.n, explored.n + 1
+
+    def worth(self, reference: Tally, explored: Tally) -> float:
+        return float(reference.n + explored.n)  # finish what is begun
+
+
+def settled(reference: Tally, explored: Tally, rule: Rule, rollouts: int) -> Decision | None:
+    """The verdict that N outcomes on each side will give, if those that are there already decide it, else None."""
+    (least, most), (low, high) = _span(reference, rollouts), _span(explored, rollouts)
+    best = decide(least, high, rule).verdict
+    return best if best == decide(most, low, rule).verdict else None
+
+
+def _span(tally: Tally, rollouts: int) -> tuple[Tally, Tally]:
+    """What the side may come to: all outcomes to come 0, and all of them 1."""
+    if tally.known is not None:
+        return tally, tally
+    return Tally(rollouts, tally.total), Tally(rollouts, tally.total + rollouts - tally.n)
+
+
+@dataclass(frozen=True, slots=True)
+class Sequential:
+    """Whatever `plan` says next, until there is a verdict, or none that is worth its rollouts."""
+
+    rule: Rule
+    max_rollouts: int
+    worth_rollouts: int
+    in_order = True
+
+    def wanted(self, reference: Tally, explored: Tally) -> Wanted:
+        if decide(reference, explored, self.rule).verdict != "undecided":
+            return reference.n, explored.n
+        return self._plan(reference, explored).next(reference, explored)
+
+    def worth(self, reference: Tally, explored: Tally) -> float:
+        return self._plan(reference, explored).value(reference, explored)
+
+    def _plan(self, reference: Tally, explored: Tally) -> Plan:
+        return plan(
+            self.rule.delta,
+            self.rule.error_rate,
+            self.max_rollouts,
+            1.0 / self.worth_rollouts,
+            reference.known,
+            explored.known,
+        )
