@@ -110,8 +110,8 @@ class RewardsConfig(Section):
     model_config = ConfigDict(title="Step rewards")
     mode: Literal["fixed", "curtailed", "sequential"] = Field(
         "sequential",
-        description="fixed: N rollouts for every turn; curtailed: the same verdicts from fewer; sequential: as many as a "
-        "verdict at the stated error rate needs, where one can be won.",
+        description="fixed: N rollouts for every turn; curtailed: the same verdicts from fewer; sequential: as many as "
+        "a verdict at the stated error rate needs, where one can be won.",
     )
     rollouts: Positive = Field(5, description="N of fixed and curtailed: rollouts for each step reward.")
     max_rollouts: Positive = Field(24, description="sequential: at most so many for each step reward.")
@@ -236,12 +236,12 @@ class FactoryConfig(Section):
         mode, preset = self.rewards.mode, self.deviation.preset
         if mode == "sequential" and preset in ("paper", "release"):
             raise ValueError(
-                f"deviation.preset is {preset}, which compares means of N rollouts, but rewards.mode is sequential: set "
-                "rewards.mode to fixed or curtailed, or deviation.preset to sequential"
+                f"deviation.preset is {preset}, which compares means of N rollouts, but rewards.mode is sequential: "
+                "set rewards.mode to fixed or curtailed, or deviation.preset to sequential"
             )
         if mode == "curtailed" and preset == "sequential":
             raise ValueError(
-                "rewards.mode is curtailed, which stops early for the rules that compare means, but deviation.preset is "
-                "sequential: set rewards.mode to sequential (or fixed)"
+                "rewards.mode is curtailed, which stops early for the rules that compare means, but deviation.preset "
+                "is sequential: set rewards.mode to sequential (or fixed)"
             )
         return self
