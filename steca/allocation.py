@@ -68,6 +68,22 @@ class Plan:
         i, j, at = self._at(reference, explored)
         return float(self.values[i][j][at])
 
+    @property
+    def expected_rollouts(self) -> float:
+        """Rollouts of a comparison from its start, as the prior expects them."""
+        made: dict[tuple[int, int], Table] = {}
+        for i in reversed(range(len(self.looks[0]))):
+            for j in reversed(range(len(self.looks[1]))):
+                side, cost = self.sides[i][j], np.zeros(self.sides[i][j].shape)
+                if i + 1 < len(self.looks[0]):
+                    n, later = self.looks[0][i : i + 2]
+                    cost = np.where(side == 1, later - n + _transition(n, later) @ made[i + 1, j], cost)
+                if j + 1 < len(self.looks[1]):
+                    n, later = self.looks[1][j : j + 2]
+                    cost = np.where(side == 2, later - n + made[i, j + 1] @ _transition(n, later).T, cost)
+                made[i, j] = cost
+        return float(made[0, 0][0, 0])
+
     def _at(self, reference: Tally, explored: Tally) -> tuple[int, int, tuple[int, int]]:
         tallies = (reference, explored)
         i, j = (bisect_right(at, tally.n) - 1 for at, tally in zip(self.looks, tallies, strict=True))

@@ -41,6 +41,7 @@ _BETS = 0.5
 """Jeffreys' beta prior of p. It decides how soon the test ends, never whether it is valid."""
 
 
+@lru_cache(maxsize=1 << 16)
 def gap_interval(reference: Tally, explored: Tally, error_rate: float) -> tuple[float, float]:
     """(low, high) of explored - reference, multiples of 1/CELLS: P(the gap is ever >= high) <= error_rate, and so for
     gap <= low. (-1, 1) without evidence; a whole step wide where both means are known.

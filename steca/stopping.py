@@ -10,13 +10,14 @@ they have, the comparison is closed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from steca.allocation import Plan, plan
-from steca.deviation import Decision, Rule, decide
+from steca.deviation import Decision, Rule, Verdict, decide, gap_of
 from steca.rewards import Tally
 
+TOO_FEW = "too few rollouts"
 Wanted = tuple[int, int]
 """Outcomes that (the reference, the explored turn) should have."""
 
@@ -74,6 +75,17 @@ def settled(reference: Tally, explored: Tally, rule: Rule, rollouts: int) -> Dec
     (least, most), (low, high) = _span(reference, rollouts), _span(explored, rollouts)
     best = decide(least, high, rule).verdict
     return best if best == decide(most, low, rule).verdict else None
+
+
+def verdict_so_far(reference: Tally, explored: Tally, rule: Rule, rollouts: int) -> Verdict:
+    """The verdict of a rule that needs rewards, on whatever evidence there is: "undecided" where it is not enough, also
+    for a comparison of means whose N outcomes are neither there nor certain."""
+    if rule.test == "evidence":
+        return decide(reference, explored, rule)
+    if settled(reference, explored, rule, rollouts) is None:
+        return Verdict("undecided", rule.name, TOO_FEW, rule.delta, gap_of(reference, explored))
+    (least, _), (low, _) = _span(reference, rollouts), _span(explored, rollouts)
+    return replace(decide(least, low, rule), gap=gap_of(reference, explored))
 
 
 def _span(tally: Tally, rollouts: int) -> tuple[Tally, Tally]:
