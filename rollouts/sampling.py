@@ -45,7 +45,7 @@ class Sampler:
         pool: EvidencePool | None,
         meter: Meter,
     ) -> None:
-        self._world, self._policy, self._wrapping, self._pool, self._meter = (
+        self._world, self._policy, self._wrapping, self._pool, self.meter = (
             world,
             policy,
             wrapping,
@@ -86,12 +86,16 @@ class Sampler:
             if (wish.point.id, sample) not in self._kept
         ]
         self._asked += len(missing)
-        while missing and (room := self._meter.room(len(missing))):
+        while missing and (room := self.meter.room(len(missing))):
             self._play(missing[:room], progress)
             missing = missing[room:]
         for wish in wanted:
             self._advance(wish)
         return not missing
+
+    def restart(self) -> None:
+        """Begin anew with no outcome taken; all that were played are kept."""
+        self._taken, self._tallies = {}, {}
 
     def _advance(self, wish: Wanted) -> None:
         taken = self._taken.setdefault(wish.point.id, [])
@@ -116,7 +120,7 @@ class Sampler:
             tokens += row.tokens
         self._played += len(draws)
         now = time.monotonic()
-        self._meter.pay(len(draws), tokens, now - began)
+        self.meter.pay(len(draws), tokens, now - began)
         if now - self._filed_at > FILED_EVERY:
             self.file()
 
