@@ -144,8 +144,8 @@ def _curves(wealth: Callable[[Tally], Table], n: int, known: float | None) -> Ta
 
 def _proven(above: Table, below: Table, gap: int, needed: float) -> npt.NDArray[np.bool_]:
     """Whether explored - reference >= gap is rejected, for every pair of rows: see evidence.log_wealth_of_gap."""
-    first, last = max(0, -gap), min(CELLS - 1, CELLS - gap)
+    first, last = max(0, -gap), min(CELLS, CELLS - gap)
     proven = np.ones((len(above), len(below)), bool)
-    for cell in range(first, last + 1, _STRIDE):
-        proven &= above[:, min(cell + _STRIDE, last + 1), None] + below[None, :, cell + gap] >= needed
+    for cell in range(first, max(last, first + 1), _STRIDE):
+        proven &= above[:, min(cell + _STRIDE, last), None] + below[None, :, cell + gap] >= needed
     return proven
