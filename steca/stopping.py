@@ -53,7 +53,11 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Curtailed:
-    """One outcome at a time, first the reference's, until the verdict of N on each side is certain."""
+    """One outcome at a time until the verdict of N on each side is certain.
+
+    First comes the side whose failures alone can settle it: where two sides without a success are a deviation (`<=`)
+    the explored turn, else the reference. For a policy that mostly fails the other order takes nearly twice as many.
+    """
 
     rollouts: int
     rule: Rule
@@ -62,9 +66,12 @@ class Curtailed:
     def wanted(self, reference: Tally, explored: Tally) -> Wanted:
         if settled(reference, explored, self.rule, self.rollouts) is not None:
             return reference.n, explored.n
-        if reference.known is None and reference.n < self.rollouts:
-            return reference.n + 1, explored.n
-        return reference.n, explored.n + 1
+        missing = [tally.known is None and tally.n < self.rollouts for tally in (reference, explored)]
+        nothing = Tally(self.rollouts)
+        explored_first = decide(nothing, nothing, self.rule).verdict == "deviated"
+        if missing[1] and (explored_first or not missing[0]):
+            return reference.n, explored.n + 1
+        return reference.n + 1, explored.n
 
     def worth(self, reference: Tally, explored: Tally) -> float:
         return float(reference.n + explored.n)  # finish what is begun
