@@ -88,7 +88,8 @@ WITH asked AS (
             WHEN f.decided IS NULL THEN 'no rollouts'
             WHEN NOT f.r.needs_rewards THEN 'differs in a failed run'
             WHEN f.r.test = 'means'
-                THEN if(f.decided = 'deviated', '', 'not ') || if(f.r.strict, 'gap < delta', 'gap <= delta')
+                THEN CASE WHEN f.decided = 'deviated' THEN '' ELSE 'not ' END
+                    || CASE WHEN f.r.strict THEN 'gap < delta' ELSE 'gap <= delta' END
             WHEN f.other_rate THEN 'another error rate'
             WHEN f.decided = 'deviated' THEN 'a drop is proven'
             WHEN f.decided = 'not_deviated' THEN 'no drop that matters'

@@ -14,7 +14,7 @@ from storage.presets import presets_sql
 STORAGE_VERSION = (
     "v1.2.0"  # DuckDB 2 would write files that no 1.x tool can open; every 1.x since 1.2 opens these
 )
-VIEWS = ("views.sql", "decide.sql")  # in the order in which they need each other
+VIEWS = ("views.sql", "decide.sql", "lineage.sql")  # in the order in which they need each other
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
 
