@@ -28,6 +28,12 @@ WITH roots AS (
     SELECT deviation_id, 'explored' AS side, explored_trajectory_id AS trajectory_id, step_index,
         explored_step_reward_id AS step_reward_id, explored_reward AS reward, explored_n AS n
     FROM deviations WHERE explored_step_reward_id IS NOT NULL
+), turns AS (
+    FROM scored SEMI JOIN roots USING (deviation_id)
+), evidence AS (  -- inner joins first: only they keep a query for one id from reading whole tables
+    SELECT o.* FROM rollouts o SEMI JOIN turns USING (step_reward_id)
+), written AS (
+    SELECT a.trajectory_id, a.step_index, a.action FROM steps a SEMI JOIN turns USING (trajectory_id, step_index)
 ), decided AS (
     SELECT
         r.example_id, r.dataset, r.weight, r.target_from, r.distance,
@@ -61,11 +67,11 @@ SELECT
     o.rollout_id, o.sample_index, o.seed, o.temperature, o.top_p, o.outcome AS rollout_outcome,
     o.progress AS rollout_progress, o.n_steps AS rollout_steps, o.tokens AS rollout_tokens, o.end_reason, o.actions
 FROM decided d
-LEFT JOIN scored w ON w.deviation_id = d.deviation_id
-LEFT JOIN steps a ON a.trajectory_id = w.trajectory_id AND a.step_index = w.step_index
+LEFT JOIN turns w ON w.deviation_id = d.deviation_id
+LEFT JOIN written a ON a.trajectory_id = w.trajectory_id AND a.step_index = w.step_index
 LEFT JOIN scored_turns s ON s.step_reward_id = w.step_reward_id
     AND s.trajectory_id = w.trajectory_id AND s.step_index = w.step_index
 LEFT JOIN checkpoints z ON z.digest = s.checkpoint
 -- Later rollouts of the same turn may be there, made for another verdict. Rows of older versions used all.
-LEFT JOIN rollouts o ON o.step_reward_id = w.step_reward_id AND o.sample_index < coalesce(w.n, o.sample_index + 1)
+LEFT JOIN evidence o ON o.step_reward_id = w.step_reward_id AND o.sample_index < coalesce(w.n, o.sample_index + 1)
 ORDER BY w.step_index, w.side, o.sample_index;
