@@ -118,6 +118,41 @@ def test_an_older_database_moves_forward(tmp_path: Path) -> None:
         ]
 
 
+OLD_VIEWS = """
+CREATE VIEW step_reward_gaps AS SELECT d.*, r.n, r.low FROM deviations d
+LEFT JOIN step_rewards r ON r.step_reward_id = d.reference_step_reward_id;
+CREATE VIEW run_summary AS SELECT (SELECT count(*) FROM step_rewards) AS step_rewards;
+"""
+OLD_ROWS = """
+INSERT INTO step_rewards VALUES ('rolled', 'task', 'e', 3, 'expert', 'c0', 5, 2, 0.4, 0.6, 0.1, 0.8, false, 'p'),
+    ('ended', 'task', 'x', 4, 'explored', 'c0', 1, 1, 1.0, 0.75, 1.0, 1.0, true, 'p');
+INSERT INTO deviations VALUES ('d', 'task', 'e', 'x', 4, 'look', 'go', 'rolled', NULL, 'ended', 0.4, 1.0, 0.6, 0.0,
+    'paper', 'success', 'not_deviated', 'not gap < delta', false, 'p');
+"""
+
+
+def test_step_rewards_of_schema_2_keep_their_scored_turns(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(path) as old:
+        for number, sql in migrations()[:2]:
+            old.execute(sql)
+            old.execute("INSERT INTO schema_version VALUES (?)", [number])
+        old.execute(OLD_VIEWS)
+        old.execute(OLD_ROWS)
+    with open_database(path) as new:
+        assert new.execute("FROM scored_turns ORDER BY 1").fetchall() == [
+            ("ended", "x", 4, "task", "explored", "c0", 1.0, 0.75, "p"),
+            ("rolled", "e", 3, "task", "expert", "c0", None, None, "p"),
+        ]
+        kept = "SELECT step_reward_id, n, reward, terminal FROM step_rewards ORDER BY 1"
+        assert new.execute(kept).fetchall() == [("ended", 0, 1.0, True), ("rolled", 0, None, False)]
+        assert new.execute("SELECT deviation_id, gap, gap_low, similarity FROM deviations").fetchall() == [
+            ("d", 0.6, None, None)
+        ]
+        for view in ("step_reward_gaps", "run_summary"):
+            assert new.execute(f"FROM {view}").fetchall() == []
+
+
 def test_a_migration_that_fails_leaves_the_database_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
