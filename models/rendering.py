@@ -1,46 +1,77 @@
-"""Histories as token ids, without tokenizing a conversation anew for every turn that it grows by."""
+"""Histories as token ids, without rendering and tokenizing a conversation anew for every turn that it grows by."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from models.kv import Ids
-from models.policy import History
+from models.policy import History, Message
+from models.tokenizer import CHAT_TEMPLATE, END, ROLES
 
-# Prefixes kept; all are forgotten when so many have come together (they are cheap to make again).
-_KEPT = 8192
+# Texts whose ids are kept; all are forgotten when so many have come together (they are cheap to make again).
+_KEPT = 16384
 # A history that grew by one turn ends its known part this many end tokens before its own end.
 _LOOK_BACK = 3
 
 
 class HistoryEncoder:
-    """Renders histories with the chat template and its generation prompt, and tokenizes what is new in them.
+    """The ids of histories under the tokenizer's chat template, ready for the assistant's turn.
 
-    A text may be tokenized in two pieces where the second starts with a special token: tokenizers cut the text
-    there first, whatever they do inside the pieces.
+    The small policy's own template is a chain of messages, each between two special tokens, so each is tokenized
+    for itself, once. What another template does with earlier messages cannot be known: there whole histories are
+    rendered, and only the text that is new is tokenized.
+
+    A text may be tokenized in pieces where each starts with a special token: tokenizers cut the text there first,
+    whatever they do inside the pieces.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer, self._end = tokenizer, str(tokenizer.eos_token or "")
-        self._known: dict[str, list[int]] = {}
+        self._known: dict[str, Ids] = {}
+        special = set(tokenizer.all_special_tokens)
+        self._chained = tokenizer.chat_template == CHAT_TEMPLATE and special.issuperset([END, *ROLES])
 
     def encode(self, histories: Sequence[History]) -> list[Ids]:
-        """The ids of each history, ready for the assistant's turn."""
+        """The ids of each history."""
         if not histories:
             return []
+        if len(self._known) > _KEPT:
+            self._known.clear()
+        return self._encode_messages(histories) if self._chained else self._encode_texts(histories)
+
+    def _encode_messages(self, histories: Sequence[History]) -> list[Ids]:
+        texts = [[_text(message) for message in history] for history in histories]
+        opening, prompt = str(self._tokenizer.bos_token or ""), ROLES[-1]
+        self._learn({text for history in texts for text in history} | {opening, prompt})
+        known = self._known
+        return [
+            np.concatenate([known[opening], *(known[text] for text in history), known[prompt]])
+            for history in texts
+        ]
+
+    def _learn(self, texts: Iterable[str]) -> None:
+        new = [text for text in texts if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._tokenized(new), strict=True))
+
+    def _encode_texts(self, histories: Sequence[History]) -> list[Ids]:
         conversations: Any = [list(history) for history in histories]
         texts: Any = self._tokenizer.apply_chat_template(
             conversations, tokenize=False, add_generation_prompt=True
         )
         heads = [self._known_head(text) for text in texts]
-        rests = [text[len(head) :] for text, head in zip(texts, heads, strict=True)]
-        tails = self._tokenizer(rests, add_special_tokens=False)["input_ids"]
-        ids = [self._known.get(head, []) + tail for head, tail in zip(heads, tails, strict=True)]
-        self._learn(texts, ids)
+        tails = self._tokenized([text[len(head) :] for text, head in zip(texts, heads, strict=True)])
+        none = np.empty(0, dtype=np.int32)
+        ids = [np.concatenate([self._known.get(h, none), t]) for h, t in zip(heads, tails, strict=True)]
+        self._learn_heads(texts, ids)
+        return ids
+
+    def _tokenized(self, texts: list[str]) -> list[Ids]:
+        ids: Any = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
         return [np.asarray(one, dtype=np.int32) for one in ids]
 
     def _known_head(self, text: str) -> str:
@@ -54,11 +85,14 @@ class HistoryEncoder:
                 return text[:cut]
         return ""
 
-    def _learn(self, texts: Sequence[str], ids: Sequence[list[int]]) -> None:
-        if len(self._known) > _KEPT:
-            self._known.clear()
-        end = self._tokenizer.eos_token_id
+    def _learn_heads(self, texts: Sequence[str], ids: Sequence[Ids]) -> None:
         for text, one in zip(texts, ids, strict=True):
             cut = text.rfind(self._end) if self._end else -1
-            if cut > 0 and end in one:
-                self._known[text[:cut]] = one[: len(one) - 1 - one[::-1].index(end)]
+            ends = np.flatnonzero(one == self._tokenizer.eos_token_id)
+            if cut > 0 and len(ends):
+                self._known[text[:cut]] = one[: ends[-1]]
+
+
+def _text(message: Message) -> str:
+    """A message as CHAT_TEMPLATE writes it."""
+    return f"<|{message['role']}|>{message['content']}{END}"
