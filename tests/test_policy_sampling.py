@@ -8,7 +8,7 @@ import torch
 from policy_toys import conversation, tokenizer
 
 from models.decoding import inverse_cdf
-from models.kv import KVBatch, KVShape, PrefixCache, block_keys, shared_prefix
+from models.kv import KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.rendering import HistoryEncoder
 
 LOGITS = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
@@ -55,8 +55,9 @@ def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once() -> None:
 
 
 def kept(cache: PrefixCache, *conversations: list[int]) -> None:
-    rows = [(row, np.asarray(ids, dtype=np.int32)) for row, ids in enumerate(conversations)]
-    cache.add(KVBatch.empty(SHAPE, len(rows), 64, 0), rows)
+    for ids in conversations:
+        array = np.asarray(ids, dtype=np.int32)
+        cache.add(array, block_keys(array), torch.zeros(2, 1, len(ids), 2))
 
 
 def shared(cache: PrefixCache, ids: list[int]) -> int:
@@ -73,12 +74,39 @@ def test_the_longest_shared_prefix_is_found_to_the_token() -> None:
     assert shared(cache, [9, *range(40)]) == 0
 
 
-def test_the_oldest_batch_leaves_when_the_budget_is_full() -> None:
-    one = KVBatch.empty(SHAPE, 1, 64, 0).store.nbytes
-    cache = PrefixCache(2 * one)
+def test_the_oldest_leave_when_the_budget_is_full() -> None:
+    cache = PrefixCache(2 * 40 * SHAPE.token_bytes)
     for first in (0, 1000, 2000):
         kept(cache, list(range(first, first + 40)))
     assert [shared(cache, list(range(f, f + 40))) for f in (0, 1000, 2000)] == [0, 40, 40]
+
+
+def test_of_equal_conversations_one_is_kept_and_counts_as_new() -> None:
+    cache = PrefixCache(2 * 40 * SHAPE.token_bytes)
+    for first in (0, 1000, 0, 2000):
+        kept(cache, list(range(first, first + 40)))
+    assert [shared(cache, list(range(f, f + 40))) for f in (0, 1000, 2000)] == [40, 0, 40]
+
+
+def test_of_conversations_alike_to_the_block_the_longest_match_is_found() -> None:
+    cache = PrefixCache(2**20)
+    tails = [[7], [1, 2, 3], [1, 2, 9, 9]]
+    kept(cache, *([*range(40, 56), *tail] for tail in tails))
+    assert shared(cache, [*range(40, 56), 1, 2, 3, 4]) == 19
+    assert shared(cache, [*range(40, 56), 7, 7]) == 17
+
+
+def test_memory_is_used_again_for_batches_of_about_its_size() -> None:
+    pool = KVPool(SHAPE)
+    first = pool.batch(4, 64)
+    first.store.fill_(1.0)
+    pool.give_back([first], first.block.nbytes)
+    assert pool.batch(1, 8).block is not first.block
+    again = pool.batch(4, 70)
+    assert again.block is first.block
+    assert pool.batch(4, 70).block is not first.block
+    pool.give_back([again], again.block.nbytes - 1)
+    assert pool.batch(4, 64).block is not first.block
 
 
 def test_a_dropped_conversation_is_gone_and_its_neighbours_stay() -> None:
