@@ -59,6 +59,11 @@ def score(
     progress: Progress | None = None,
 ) -> list[Record]:
     """Rows of all rollouts and the step rewards over them. `policy` is the scorer: the frozen warm-up policy."""
+    return _sample(world, policy, scored_turns(world, records, config), config, progress)
+
+
+def scored_turns(world: World, records: Sequence[Record], config: FactoryConfig) -> list[ScoredTurn]:
+    """All turns whose value is wanted, each with the world's state after it."""
     environment = world.environment()
     wrapping = Wrapping(config.environment, config.policy.prompt)
     runs = explorations(records)
@@ -68,7 +73,7 @@ def score(
         steps = candidate_steps(demo, explored, config.rewards.candidates)
         if steps:
             turns += wanted_turns(environment, demo, explored, steps, wrapping)
-    return _sample(world, policy, turns, config, wrapping, progress)
+    return turns
 
 
 def wanted_turns(
@@ -102,10 +107,10 @@ def _sample(
     policy: Policy,
     turns: Sequence[ScoredTurn],
     config: FactoryConfig,
-    wrapping: Wrapping,
     progress: Progress | None,
 ) -> list[Record]:
     rewards = config.rewards
+    wrapping = Wrapping(config.environment, config.policy.prompt)
     sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
     open_turns = [turn for turn in turns if turn.after.trajectory.end == "running"]
     starts = [
