@@ -13,8 +13,11 @@ from transformers import PreTrainedModel
 from models.kv import Ids, KVBatch
 from models.policy import Sampling
 
+Uniforms = npt.NDArray[np.float32]
 # Rows whose new tokens number less than half of the longest in a prefill group go into a group of their own.
 _GROUP_RATIO = 2
+# Rows prefilled together: each layer makes copies of their keys and values, which should stay small.
+_GROUP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,8 @@ def _groups(rows: Sequence[int], new: Sequence[int]) -> list[list[int]]:
     """Rows of similar work together, so that little of a forward pass is padding."""
     groups: list[list[int]] = []
     for row in sorted(rows, key=lambda r: -new[r]):
-        if not groups or new[groups[-1][0]] > _GROUP_RATIO * new[row]:
+        full = not groups or len(groups[-1]) == _GROUP_ROWS
+        if full or new[groups[-1][0]] > _GROUP_RATIO * new[row]:
             groups.append([])
         groups[-1].append(row)
     return [sorted(group) for group in groups]
@@ -85,7 +89,7 @@ def decode(
     logits: torch.Tensor,
     lengths: Sequence[int],
     limits: Sequence[int],
-    uniforms: torch.Tensor,
+    uniforms: Uniforms,
     sampling: Sampling,
     stops: frozenset[int],
 ) -> list[Written]:
@@ -117,13 +121,17 @@ def decode(
 
 
 def choose(
-    logits: torch.Tensor, uniforms: torch.Tensor, step: int, sampling: Sampling, rows: npt.NDArray[np.int64]
+    logits: torch.Tensor,
+    uniforms: Uniforms,
+    step: int,
+    sampling: Sampling,
+    rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
     """One token for each of the rows: the likeliest, or the one at which the row's uniform number falls on the
     cumulative distribution, so that a row draws the same whatever stands beside it."""
     if sampling.temperature == 0:
         return logits.argmax(-1).numpy(force=True)
-    drawn = uniforms[rows, step].to(logits.device)
+    drawn = torch.from_numpy(uniforms[rows, step]).to(logits.device)
     return inverse_cdf(logits.float() / sampling.temperature, drawn, sampling.top_p).numpy(force=True)
 
 

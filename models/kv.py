@@ -176,8 +176,9 @@ def block_keys(ids: Ids, known: Sequence[int] = ()) -> list[int]:
     """One key for each whole block of tokens, standing for everything up to its end; `known` are those of a prefix.
     A collision costs time only: what two conversations share is always compared token by token."""
     keys, key = list(known), known[-1] if known else 0
-    for start in range(BLOCK * len(keys), len(ids) - BLOCK + 1, BLOCK):
-        key = hash((key, ids[start : start + BLOCK].tobytes()))
+    whole, size = ids.tobytes(), BLOCK * ids.itemsize
+    for start in range(size * len(keys), len(whole) - size + 1, size):
+        key = hash((key, whole[start : start + size]))
         keys.append(key)
     return keys
 
@@ -185,5 +186,8 @@ def block_keys(ids: Ids, known: Sequence[int] = ()) -> list[int]:
 def shared_prefix(a: Ids, b: Ids) -> int:
     """Length of the longest common prefix."""
     size = min(len(a), len(b))
-    differing = np.flatnonzero(a[:size] != b[:size])
-    return int(differing[0]) if len(differing) else size
+    if size == 0:
+        return 0
+    equal = a[:size] == b[:size]
+    first = int(equal.argmin())
+    return size if equal[first] else first

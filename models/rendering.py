@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from models.kv import Ids
-from models.policy import History, Message
+from models.policy import History
 from models.tokenizer import CHAT_TEMPLATE, END, ROLES
 
 # Texts whose ids are kept; all are forgotten when so many have come together (they are cheap to make again).
@@ -31,7 +31,8 @@ class HistoryEncoder:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer, self._end = tokenizer, str(tokenizer.eos_token or "")
-        self._known: dict[str, Ids] = {}
+        self._heads: dict[str, Ids] = {}
+        self._messages: dict[tuple[str, str], Ids] = {}
         special = set(tokenizer.all_special_tokens)
         self._chained = tokenizer.chat_template == CHAT_TEMPLATE and special.issuperset([END, *ROLES])
 
@@ -39,24 +40,20 @@ class HistoryEncoder:
         """The ids of each history."""
         if not histories:
             return []
-        if len(self._known) > _KEPT:
-            self._known.clear()
+        if len(self._heads) + len(self._messages) > _KEPT:
+            self._heads.clear()
+            self._messages.clear()
         return self._encode_messages(histories) if self._chained else self._encode_texts(histories)
 
     def _encode_messages(self, histories: Sequence[History]) -> list[Ids]:
-        texts = [[_text(message) for message in history] for history in histories]
-        opening, prompt = str(self._tokenizer.bos_token or ""), ROLES[-1]
-        self._learn({text for history in texts for text in history} | {opening, prompt})
-        known = self._known
-        return [
-            np.concatenate([known[opening], *(known[text] for text in history), known[prompt]])
-            for history in texts
-        ]
-
-    def _learn(self, texts: Iterable[str]) -> None:
-        new = [text for text in texts if text not in self._known]
+        named = [[(m["role"], m["content"]) for m in history] for history in histories]
+        known = self._messages
+        new = list({message for history in named for message in history if message not in known})
         if new:
-            self._known.update(zip(new, self._tokenized(new), strict=True))
+            texts = [f"<|{role}|>{content}{END}" for role, content in new]
+            known.update(zip(new, self._tokenized(texts), strict=True))
+        opening, prompt = self._tokenized([str(self._tokenizer.bos_token or ""), ROLES[-1]])
+        return [np.concatenate([opening, *(known[m] for m in history), prompt]) for history in named]
 
     def _encode_texts(self, histories: Sequence[History]) -> list[Ids]:
         conversations: Any = [list(history) for history in histories]
@@ -66,7 +63,7 @@ class HistoryEncoder:
         heads = [self._known_head(text) for text in texts]
         tails = self._tokenized([text[len(head) :] for text, head in zip(texts, heads, strict=True)])
         none = np.empty(0, dtype=np.int32)
-        ids = [np.concatenate([self._known.get(h, none), t]) for h, t in zip(heads, tails, strict=True)]
+        ids = [np.concatenate([self._heads.get(h, none), t]) for h, t in zip(heads, tails, strict=True)]
         self._learn_heads(texts, ids)
         return ids
 
@@ -81,7 +78,7 @@ class HistoryEncoder:
             cut = text.rfind(self._end, 0, cut)
             if cut <= 0:
                 break
-            if text[:cut] in self._known:
+            if text[:cut] in self._heads:
                 return text[:cut]
         return ""
 
@@ -90,9 +87,4 @@ class HistoryEncoder:
             cut = text.rfind(self._end) if self._end else -1
             ends = np.flatnonzero(one == self._tokenizer.eos_token_id)
             if cut > 0 and len(ends):
-                self._known[text[:cut]] = one[: ends[-1]]
-
-
-def _text(message: Message) -> str:
-    """A message as CHAT_TEMPLATE writes it."""
-    return f"<|{message['role']}|>{message['content']}{END}"
+                self._heads[text[:cut]] = one[: ends[-1]]

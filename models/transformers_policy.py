@@ -15,7 +15,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.checkpoint import CheckpointRef, load
-from models.decoding import Written, decode, prefill
+from models.decoding import Uniforms, Written, decode, prefill
 from models.kv import BLOCK, Entry, Ids, KVBatch, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.policy import Generation, History, PolicyFault, Sampling
 from models.rendering import HistoryEncoder
@@ -117,7 +117,7 @@ class TransformersPolicy:
             start = stop
 
     @torch.inference_mode()
-    def _run(self, part: list[_Request], drawn: torch.Tensor, sampling: Sampling) -> list[Written]:
+    def _run(self, part: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[Written]:
         self._plan(part)
         kv = self._pool.batch(len(part), max(len(r.ids) + r.limit for r in part))
         for row, request in enumerate(part):
@@ -172,13 +172,11 @@ class TransformersPolicy:
         return Generation(str(text), len(tokens), "stop" if stopped else "length")
 
 
-def _uniforms(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:
+def _uniforms(seeds: Sequence[int], sampling: Sampling) -> Uniforms:
     """Uniform numbers [requests, max_tokens], row i from seed i alone; none where sampling is greedy."""
     if sampling.temperature == 0:
-        return torch.zeros((len(seeds), 0))
-    return torch.from_numpy(
-        np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
-    )
+        return np.zeros((len(seeds), 0), dtype=np.float32)
+    return np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
 
 
 def _kv_shape(model: PreTrainedModel) -> KVShape:

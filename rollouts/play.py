@@ -20,7 +20,7 @@ from storage.ids import content_id
 
 Progress = Callable[[int, int], None]
 End = Literal["done", "step_cap", "invalid_streak", "running"]
-RUNNING_EPISODES = 256
+RUNNING_EPISODES = 512
 
 
 @dataclass(frozen=True, slots=True)
