@@ -15,28 +15,22 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.breakdown import breakdown
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from environments.alfworld.environment import AlfworldEnvironment
 from environments.base import World
 from environments.registry import make_world
-from models import decoding, transformers_policy
 from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
-from models.kv import KVBatch, KVPool, PrefixCache
 from models.policy import Generation, History, Policy, Sampling
-from models.rendering import HistoryEncoder
 from models.small import build_small_model
 from models.tokenizer import train_tokenizer
 from models.training import train
@@ -50,7 +44,6 @@ from steca.types import Trajectory
 from storage.records import Record, RolloutRecord
 
 BATCHES = (16, 32, 64, 128)
-MODEL, KV, SAMPLING = "model(...)", "copying keys and values", "sampling"
 
 
 class PlainGenerate:
@@ -131,73 +124,12 @@ def workload(world: World, config: FactoryConfig, ref: CheckpointRef, tasks: int
     return Workload(world, config, records)
 
 
-class Clock:
-    """Wall time by category: each wrapped function's own, less that of wrapped functions that it calls."""
-
-    def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
-        self._inner = [0.0]
-
-    def wrap(self, work: Callable[..., Any], category: str) -> Callable[..., Any]:
-        def timed(*args: Any, **kwargs: Any) -> Any:
-            self._inner.append(0.0)
-            began = time.perf_counter()
-            try:
-                return work(*args, **kwargs)
-            finally:
-                took = time.perf_counter() - began
-                self.seconds[category] += took - self._inner.pop()
-                self._inner[-1] += took
-
-        return timed
-
-    @contextmanager
-    def on(self, places: Sequence[tuple[object, str, str]]) -> Iterator[None]:
-        """Time these attributes: (owner, name, category)."""
-        with ExitStack() as stack:
-            for owner, name, category in places:
-                work = self.wrap(getattr(owner, name), category)
-                stack.enter_context(mock.patch.object(owner, name, work))
-            yield
-
-
-def places(policy: TransformersPolicy) -> list[tuple[object, str, str]]:
-    """What the breakdown tells apart."""
-    named = {
-        MODEL: [(policy.model, "forward")],
-        KV: [(KVBatch, "select"), (KVPool, "batch"), (torch.Tensor, "copy_"), (PrefixCache, "add")],
-        SAMPLING: [(decoding, "choose"), (transformers_policy, "_uniforms")],
-        "tokens and texts": [(HistoryEncoder, "encode"), (policy, "_generation")],
-        "environment": [(AlfworldEnvironment, n) for n in ("restore", "step", "snapshot", "progress")],
-        "planning batches": [(policy, "_plan"), (policy, "_parts"), (policy, "_keep")],
-        "inputs of the forward pass": [(decoding, "forward"), (decoding, "prefill")],
-        "decoding loop": [(transformers_policy, "decode")],
-        "rest of the policy": [(policy, "act")],
-    }
-    return [(owner, name, category) for category, pairs in named.items() for owner, name in pairs]
-
-
-def breakdown(load: Workload, ref: CheckpointRef) -> Table:
-    """Where the wall time of one rewards stage goes, and what that leaves outside the model."""
-    clock, policy = Clock(), TransformersPolicy.from_checkpoint(ref, "cpu")
-    with clock.on(places(policy)):
-        _, wall = load.rewards(policy)
-    clock.seconds["rest of the stage"] = wall - sum(clock.seconds.values())
-    rows = dict(clock.seconds.most_common())
-    rows["all outside model(...)"] = wall - rows[MODEL]
-    rows["all outside the model, KV copies and sampling"] = wall - rows[MODEL] - rows[KV] - rows[SAMPLING]
-    table = Table("where", "s", "%", title="Wall time of the rewards stage")
-    for name, seconds in rows.items():
-        table.add_row(name, f"{seconds:.2f}", f"{100 * seconds / wall:.1f}")
-    return table
-
-
 def best_batch(load: Workload, ref: CheckpointRef) -> int:
     """The batch size at which plain `generate` is fastest."""
-    rates = {}
-    for batch in BATCHES:
+    rates = dict.fromkeys(BATCHES, 0.0)
+    for batch in BATCHES * 2:  # the better of two, in case something else disturbed one
         turns, seconds = load.rewards(PlainGenerate(ref, batch))
-        rates[batch] = turns / seconds
+        rates[batch] = max(rates[batch], turns / seconds)
     print("plain generate, turns/s by batch:", ", ".join(f"{b}: {rate:.0f}" for b, rate in rates.items()))
     return max(rates, key=rates.__getitem__)
 
@@ -238,7 +170,7 @@ def main() -> None:
         _, fast, runs = load.greedy(TransformersPolicy.from_checkpoint(ref, "cpu"))
         same = sum(_texts(a) == _texts(b) for a, b in zip(expected, runs, strict=True))
         print(f"greedy: {same} of {len(runs)} episodes equal, {turns} turns, ratio {slow / fast:.2f}")
-        console.print(breakdown(load, ref))
+        console.print(breakdown(TransformersPolicy.from_checkpoint(ref, "cpu"), load.rewards))
 
 
 def _texts(run: Trajectory) -> list[str]:
