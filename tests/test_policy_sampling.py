@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from policy_toys import conversation, tokenizer
+from policy_toys import conversation, said, tokenizer, turn
 
 from models.decoding import inverse_cdf
-from models.kv import KVPool, KVShape, PrefixCache, block_keys, shared_prefix
+from models.kv import Ids, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.rendering import HistoryEncoder
+from models.tokenizer import CHAT_TEMPLATE
 
 LOGITS = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
 SHAPE = KVShape(1, 1, 2, torch.float32, torch.device("cpu"))
@@ -43,15 +46,39 @@ def test_frequencies_are_the_probabilities() -> None:
     assert counts == pytest.approx([0.1, 0.5, 0.15, 0.25], abs=0.02)
 
 
-def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once() -> None:
-    words = tokenizer()
+TRIMMED = CHAT_TEMPLATE.replace("message['content']", "message['content'] | trim")
+FORGETFUL = CHAT_TEMPLATE.replace("in messages %}", "in messages[-3:] %}")
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, TRIMMED, FORGETFUL], ids=["own", "trimmed", "forgetful"])
+def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once(template: str) -> None:
+    words = copy.deepcopy(tokenizer())
+    words.chat_template = template
     encoder, histories = HistoryEncoder(words), [conversation(i, 6) for i in range(8)]
     histories[3][2]["content"] = "odd <|end|> text <|user|> \n\n é "
+    histories[4][3]["content"] = " <s><|assistant|>< <|en"
     for upto in (1, 3, 5, 5, 9, 11):
         given = [h[:upto] for h in histories]
         plain = words.apply_chat_template(given, add_generation_prompt=True, return_dict=False)
         assert [ids.tolist() for ids in encoder.encode(given)] == plain
     assert encoder.encode([]) == []
+
+
+def test_a_message_is_tokenized_once_under_the_small_policys_own_template() -> None:
+    words, fed = tokenizer(), list[str]()
+
+    class Counted(HistoryEncoder):
+        def _tokenized(self, texts: list[str]) -> list[Ids]:
+            fed.extend(texts)
+            return super()._tokenized(texts)
+
+    encoder, history = Counted(words), [*said("Visit shelf 3.", turn("shelf 3"), "Visit drawer 1.")]
+    encoder.encode([history[:1], history])
+    fed.clear()
+    encoder.encode([[*history, *said("", turn("drawer 1"))[1:], *said("Visit shelf 3.")]] * 2)
+    assert [text for text in fed if "Visit" in text or "Thought" in text] == [
+        f"<|assistant|>{turn('drawer 1')}<|end|>"
+    ]
 
 
 def kept(cache: PrefixCache, *conversations: list[int]) -> None:
