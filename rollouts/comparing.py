@@ -8,6 +8,7 @@ another round or run), and never across different histories, policies or setting
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,10 +17,11 @@ from environments.base import Environment
 from rollouts.deciding import rule_of, suffix_rule_of
 from rollouts.exploring import prefix_starts
 from rollouts.play import Played, Start, Wrapping, execute, seed_of
-from rollouts.rows import Demonstration, Stored
+from rollouts.rows import Demonstration, Stored, demonstrations, explorations
 from steca.deviation import Candidate, Rule, candidate, prefilter, worth_scoring
 from steca.exploration import Exploration
 from storage.ids import content_id
+from storage.records import Record
 
 Side = Literal["expert", "explored"]
 
@@ -133,3 +135,11 @@ def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
     }
+
+
+def comparisons_of(
+    environment: Environment, records: Sequence[Record], config: FactoryConfig, scorer: str
+) -> list[TaskComparisons]:
+    """The comparisons of every demonstrated task among the records."""
+    comparer, runs = Comparer(environment, config, scorer), explorations(records)
+    return [comparer.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]

@@ -40,18 +40,12 @@ class Sampler:
         world: World,
         policy: Policy,
         config: FactoryConfig,
-        wrapping: Wrapping,
         tasks: Sequence[TaskComparisons],
         pool: EvidencePool | None,
         meter: Meter,
     ) -> None:
-        self._world, self._policy, self._wrapping, self._pool, self.meter = (
-            world,
-            policy,
-            wrapping,
-            pool,
-            meter,
-        )
+        self._world, self._policy, self._pool, self.meter = world, policy, pool, meter
+        self._wrapping = Wrapping(config.environment, config.policy.prompt)
         self._sampling = Sampling(
             config.rewards.temperature, config.rewards.top_p, config.policy.max_turn_tokens
         )

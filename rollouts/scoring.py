@@ -16,10 +16,9 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy
 from rollouts.budget import Meter
-from rollouts.comparing import Comparer, Comparison, TaskComparisons
+from rollouts.comparing import Comparison, TaskComparisons, comparisons_of
 from rollouts.deciding import rule_of
 from rollouts.play import Progress
-from rollouts.rows import demonstrations, explorations
 from rollouts.sampling import Sampler, Wanted
 from steca.rewards import Tally
 from steca.stopping import Curtailed, Fixed, Sequential, Stopping, verdict_so_far
@@ -41,10 +40,8 @@ def score(
     `pool` keeps the rollouts for other runs and for the next try; `meter` pays for them, and its `cut` says which
     limit ended the work early, if one did.
     """
-    comparer = Comparer(world.environment(), config, policy.digest)
-    runs = explorations(records)
-    tasks = [comparer.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]
-    sampler = Sampler(world, policy, config, comparer.wrapping, tasks, pool, meter or Meter())
+    tasks = comparisons_of(world.environment(), records, config, policy.digest)
+    sampler = Sampler(world, policy, config, tasks, pool, meter or Meter())
     try:
         if sampler.meter.limited and not _rounds(tasks, config, sampler, progress, choosy=True):
             return sampler.rows()
