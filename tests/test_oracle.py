@@ -50,9 +50,9 @@ def test_the_mean_of_many_rollouts_is_the_stated_value(index: int) -> None:
 
 
 def test_another_policy_than_the_stated_one_would_be_noticed() -> None:
-    """The control: chances of going on that are a tenth smaller."""
-    here, start = start_of(8)
-    off = replace(here, on=tuple(0.9 * chance for chance in here.on))
+    """The control: chances of going on that are a fifth smaller."""
+    here, start = start_of(7)
+    off = replace(here, on=tuple(0.8 * chance for chance in here.on))
     mean, value = rollouts(start)[:, 0].mean(), off.value(0, CAP, STREAK)[0]
     assert abs(mean - value) > 4 * sqrt(value * (1 - value) / ROLLOUTS)
 
