@@ -75,12 +75,19 @@ def _least_rejected(reference: Tally, explored: Tally, needed: float) -> int:
 def log_wealth_of_gap(above: Curve, below: Curve, gap: int) -> float:
     """Log wealth against "explored - reference >= gap" (grid steps), from the curve `above` of the reference and
     `below` of the explored turn."""
-    first, last = max(0, -gap), min(CELLS, CELLS - gap)  # the m of the grid with m and m + gap in [0, 1]
-    if last < first:
-        return np.inf  # no two means in [0, 1] are so far apart
-    if last == first:
-        return float(above[first] + below[first + gap])
-    return float((above[first + 1 : last + 1] + below[first + gap : last + gap]).min())
+    if abs(gap) > CELLS:
+        return np.inf if gap > 0 else 0.0  # no two means in [0, 1] are so far apart, or all are
+    reference, explored = cells(gap)
+    return float((above[reference] + below[explored]).min())
+
+
+def cells(gap: int) -> tuple[slice, slice]:
+    """Which entries of the two curves to add up, for every m with m and m + gap in [0, 1]: the upper end of each cell
+    of the reference, the lower end of the explored turn's. Gaps of 1 and -1 have one m and no cell."""
+    first, last = max(0, -gap), min(CELLS, CELLS - gap)
+    if first == last:
+        return slice(first, first + 1), slice(first + gap, first + gap + 1)
+    return slice(first + 1, last + 1), slice(first + gap, last + gap)
 
 
 def log_wealth_above(tally: Tally) -> Curve:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import xlogy
 
-from steca.evidence import CELLS, log_wealth_above, log_wealth_below
+from steca.evidence import CELLS, cells, log_wealth_above, log_wealth_below
 from steca.rewards import Tally
 
 LONG, GAMES = 60, 10_000
@@ -29,8 +29,8 @@ def evidence_rejects(gap: int, error_rate: float, lower: bool = False) -> Reject
             return evidence_rejects(-gap, error_rate)(n, m).T
         above = np.stack([log_wealth_above(Tally(m, s)) for s in range(m + 1)])
         below = np.stack([log_wealth_below(Tally(n, s)) for s in range(n + 1)])
-        first, last = max(0, -gap), min(CELLS, CELLS - gap)
-        left, right = above[:, first + 1 : last + 1], below[:, first + gap : last + gap]
+        reference, explored = cells(gap)
+        left, right = above[:, reference], below[:, explored]
         return (left[:, None] + right[None]).min(2) >= -np.log(error_rate)
 
     return rejects
