@@ -157,6 +157,7 @@ class Reconsidered:
         """The D_s examples that were compared (step 1 and up; at step 0 the failure alone decides)."""
         stay = leave = enter = 0
         _, then = self.rules()
+        wanted = self.config().get("datasets", {}).get("expert_suffixes", True)
         for _, expert, expert_n, explored, explored_n, rate, better, example in self.ask(SUFFIXES)[1]:
             if then is None or (then.test == "evidence" and None in (expert_n, explored_n, rate)):
                 still = bool(better)
@@ -165,8 +166,8 @@ class Reconsidered:
                 still = _better(expert, expert_n or 0, explored, explored_n or 0, then, error_rate or 0.05)
             if example is not None:
                 stay, leave = stay + still, leave + (not still)
-            elif still and not better:
-                enter += 1
+            else:
+                enter += wanted and still and not better
         return Change(stay, leave, enter)
 
     def _check(self) -> None:

@@ -142,6 +142,11 @@ def test_the_expert_suffixes_are_foretold(store: Store, run: str, name: str, del
     assert (change.enter > 0) == (run != "lower")
 
 
+def test_a_run_that_wants_no_expert_suffixes_gets_none(tmp_path: Path) -> None:
+    store = judged_run(tmp_path, "none", preset("sequential"), datasets={"expert_suffixes": False})
+    assert Reconsidered(store, "none", Question("paper")).suffixes().enter == 0
+
+
 def test_another_error_rate_makes_the_intervals_anew(store: Store) -> None:
     strict = Reconsidered(store, "sequential", Question(error_rate=0.001)).matrix()
     lax = Reconsidered(store, "sequential", Question(error_rate=0.3)).matrix()
