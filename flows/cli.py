@@ -78,7 +78,7 @@ def stage(
     set_: SetOption = None,
     debug: DebugOption = False,
 ) -> None:
-    """Run one stage of a known run alone. --set may change settings under `execution` only."""
+    """Run one stage of a known run alone. --set may change settings under `execution` and `budget` only."""
     with clear_errors(debug):
         from flows.launch import run_stage
 

@@ -33,6 +33,7 @@ class BarReporter(Reporter):
         )
         self._task: TaskID | None = None
         self._done = self._cached = 0
+        self._spent = ""
 
     def __enter__(self) -> Self:
         self._progress.start()
@@ -45,11 +46,13 @@ class BarReporter(Reporter):
 
     def begins(self, stage: str, round: int, batches: int) -> None:
         self._done = self._cached = 0
+        self._spent = ""
         self._task = self._progress.add_task(_title(stage, round), total=batches, note="")
 
     def within(self, done: int, total: int) -> None:
         if self._task is not None:
             note = f"({done}/{total} in this one)" if total > 1 and done < total else ""
+            note = f"{note} {self._spent}".strip()
             self._progress.update(self._task, completed=self._done + done / max(total, 1), note=note)
 
     def batch_done(self, cached: bool) -> None:
@@ -57,7 +60,14 @@ class BarReporter(Reporter):
         self._cached += cached
         if self._task is not None:
             note = f"({self._cached} cached)" if self._cached else ""
+            note = f"{note} {self._spent}".strip()
             self._progress.update(self._task, completed=self._done, note=note)
+
+    def says(self, line: str) -> None:
+        self._progress.console.print(line, highlight=False, soft_wrap=True)
+
+    def burns(self, spent: str) -> None:
+        self._spent = spent
 
     def ends(self, failed: bool) -> None:
         if self._task is not None:
@@ -72,7 +82,7 @@ class PlainReporter(Reporter):
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._title = ""
+        self._title = self._spent = ""
         self._done = self._cached = self._batches = 0
         self._began = self._said = time.monotonic()
 
@@ -85,20 +95,27 @@ class PlainReporter(Reporter):
         """Nothing to put back."""
 
     def begins(self, stage: str, round: int, batches: int) -> None:
-        self._title, self._batches = _title(stage, round), batches
+        self._title, self._batches, self._spent = _title(stage, round), batches, ""
         self._done = self._cached = 0
         self._began = self._said = time.monotonic()
         self._say(f"{batches} batches")
 
     def within(self, done: int, total: int) -> None:
         if time.monotonic() - self._said > PLAIN_EVERY:
-            self._say(f"{self._done}/{self._batches} batches, {done}/{total} in the next")
+            spent = f"; {self._spent}" if self._spent else ""
+            self._say(f"{self._done}/{self._batches} batches, {done}/{total} in the next{spent}")
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1
         self._cached += cached
         if time.monotonic() - self._said > PLAIN_EVERY:
             self._say(f"{self._done}/{self._batches} batches")
+
+    def says(self, line: str) -> None:
+        self._say(line)
+
+    def burns(self, spent: str) -> None:
+        self._spent = spent
 
     def ends(self, failed: bool) -> None:
         seconds = time.monotonic() - self._began

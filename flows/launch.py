@@ -42,7 +42,7 @@ def run_stage(
     debug: bool = False,
 ) -> None:
     """Run one stage of a known run. Raises StageFault where a stage before it is not complete."""
-    how = load_config(None, _execution_only(overrides))
+    how = load_config(None, _how_only(overrides))
     from flows.runs import config_of_run
 
     config = config_of_run(data_dir, run, how)
@@ -77,10 +77,10 @@ def check_writable(data_dir: Path) -> None:
     probe.unlink()
 
 
-def _execution_only(overrides: Sequence[str]) -> Sequence[str]:
+def _how_only(overrides: Sequence[str]) -> Sequence[str]:
     for override in overrides:
-        if not override.startswith("execution."):
+        if not override.startswith(("execution.", "budget.")):
             raise ConfigFault(
-                f"--set {override}: a run's settings are fixed; only execution.* can be given here"
+                f"--set {override}: a run's settings are fixed; only execution.* and budget.* can be given here"
             )
     return overrides

@@ -22,6 +22,14 @@ class Reporter(Protocol):
 
     def batch_done(self, cached: bool) -> None: ...
 
+    def says(self, line: str) -> None:
+        """Something to know about the stage, once."""
+        ...
+
+    def burns(self, spent: str) -> None:
+        """What the run's rollouts have cost so far, in words."""
+        ...
+
     def ends(self, failed: bool) -> None: ...
 
 
@@ -29,10 +37,10 @@ class LogReporter:
     """Lines in the flow run's own log: what the UI shows."""
 
     def __init__(self) -> None:
-        self._stage, self._batches, self._done, self._cached = "stage", 0, 0, 0
+        self._stage, self._batches, self._done, self._cached, self._spent = "stage", 0, 0, 0, ""
 
     def begins(self, stage: str, round: int, batches: int) -> None:
-        self._stage, self._batches, self._done, self._cached = stage, batches, 0, 0
+        self._stage, self._batches, self._done, self._cached, self._spent = stage, batches, 0, 0, ""
         self._say(f"{stage}: {batches} batches")
 
     def within(self, done: int, total: int) -> None:
@@ -41,7 +49,14 @@ class LogReporter:
     def batch_done(self, cached: bool) -> None:
         self._done += 1
         self._cached += cached
-        self._say(f"{self._stage}: batch {self._done}/{self._batches}{' (cached)' if cached else ''}")
+        spent = f", {self._spent}" if self._spent else ""
+        self._say(f"{self._stage}: batch {self._done}/{self._batches}{' (cached)' if cached else ''}{spent}")
+
+    def says(self, line: str) -> None:
+        self._say(f"{self._stage}: {line}")
+
+    def burns(self, spent: str) -> None:
+        self._spent = spent
 
     def ends(self, failed: bool) -> None:
         self._say(f"{self._stage}: {'failed' if failed else f'done, {self._cached} batches from the cache'}")

@@ -13,10 +13,11 @@ from flows.liveness import working_on
 from flows.progress import Reporter, current
 from flows.runs import batches_of, completed, config_of_run, folder_of, outdate, round_of, run_id
 from models.reference import verify_checkpoint
+from rollouts.budget import Meter, in_words
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, StageState, StageStatus
+from storage.runs import RunFolder, Spent, StageState, StageStatus
 from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Workplace
@@ -30,7 +31,9 @@ class StageRun:
         self.stage, self.config, self.round, self.force = stage, config, round, force
         self.folder: RunFolder = folder_of(config)
         self.reporter: Reporter = current()
-        self.work = Workplace(config, self.reporter.within)
+        self.meter = Meter(config.budget, self.folder.spent(), self._paid)
+        self.work = Workplace(config, self.reporter.within, self.meter)
+        self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
         self.cached = 0
@@ -60,6 +63,15 @@ class StageRun:
         self.reporter.batch_done(cached)
         return ref
 
+    def replace(self, old: BatchRef, new: BatchRef) -> None:
+        """Put a batch in the place of one that was cut short."""
+        assert self.batches.pop() == new, "the last one that was run"
+        self.batches[self.batches.index(old)] = new
+
+    def _paid(self, spent: Spent) -> None:
+        self.folder.save_spent(spent)
+        self.reporter.burns(in_words(spent, self.config.budget))
+
     def trained(self, ref: BatchRef) -> None:
         """File the checkpoint of a training batch, after verifying its files. Raises PolicyFault."""
         self.checkpoint = self.work.shards.read(ref, CheckpointRecord)[0].digest
@@ -81,6 +93,8 @@ class StageRun:
             checkpoint=self.checkpoint,
             error=error,
             flow_run_id=flow_run.id,
+            stopped=self.stopped,
+            spent=self.meter.spent if self.stage == "rewards" else None,
         )
         self.folder.save_stage(state)
 

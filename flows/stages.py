@@ -8,7 +8,9 @@ from __future__ import annotations
 from prefect import flow
 
 from configs.schema import FactoryConfig
+from flows.forecast import forecast
 from flows.planning import EXPLORED, WARMED_UP, cut, planned
+from flows.spending import score_all
 from flows.stage import StageRun, stage_run
 from models.reference import reference
 from storage.shards import BatchRef
@@ -16,7 +18,7 @@ from tasks.calibrating import calibrate_batch
 from tasks.demonstrating import demonstrate_batch
 from tasks.evaluating import evaluate_batch, force_batch
 from tasks.exploring import explore_batch
-from tasks.rewarding import decide_batch, score_batch
+from tasks.rewarding import decide_batch
 from tasks.training import assemble_batch, train_batch, warmup_batch
 
 DEFAULT = FactoryConfig()
@@ -93,10 +95,8 @@ def rewards(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, forc
         here.checkpoint = here.checkpoint_of("warmup", 0)
         pairs = explored(here)
         here.expects(2 * len(pairs))
-        for pair in pairs:
-            scores = here.run(
-                score_batch, score_batch.inputs(here.config, "all", {"records": pair}, here.checkpoint)
-            )
+        here.reporter.says(forecast(here, [explorations for _, explorations in pairs]))
+        for pair, scores in zip(pairs, score_all(here, pairs), strict=True):
             evidence = {"records": [*pair, scores]}
             here.run(decide_batch, decide_batch.inputs(here.config, "all", evidence))
 

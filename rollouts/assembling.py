@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
-from configs.schema import DatasetConfig, DeviationConfig
+from configs.schema import DatasetConfig
 from models.prompts import Style, messages
 from models.training import Example
-from rollouts.deciding import comparisons
 from rollouts.rows import Stored, demonstrations, explorations, of_type, stored
 from steca.calibration import Calibrated
 from steca.datasets import (
@@ -20,17 +19,13 @@ from steca.datasets import (
     explored_success_sample,
 )
 from steca.exploration import Exploration
-from steca.rewards import StepReward
 from steca.weights import Weighting, weighting
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record, TrainingExampleRecord
 
 
 def assemble(
-    records: Sequence[Record],
-    demonstrated: Sequence[Record],
-    datasets: DatasetConfig,
-    deviation: DeviationConfig,
+    records: Sequence[Record], demonstrated: Sequence[Record], datasets: DatasetConfig
 ) -> list[TrainingExampleRecord]:
     """The training set of one round. `records` hold the explored tasks' evidence (demonstrations, explorations,
     rewards, deviations, calibrations); `demonstrated` the expert runs that warmed the policy up."""
@@ -41,7 +36,7 @@ def assemble(
     if datasets.explored_successes:
         samples += _explored_successes(records, rule)
     if datasets.expert_suffixes:
-        samples += _expert_suffixes(records, rule, deviation)
+        samples += _expert_suffixes(records, rule)
     if datasets.expert_runs:
         samples += _experts(demonstrated)
     if datasets.explored_expert_runs:
@@ -82,31 +77,23 @@ def _explored_successes(records: Sequence[Record], rule: Weighting) -> Iterator[
                 yield sample
 
 
-def _expert_suffixes(
-    records: Sequence[Record], rule: Weighting, deviation: DeviationConfig
-) -> Iterator[TrainingSample]:
+def _expert_suffixes(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
+    better = {
+        (row.explored_trajectory_id, row.step_index): row.deviation_id
+        for row in of_type(records, DeviationRecord)
+        if row.expert_is_better == "yes"
+    }
     runs = explorations(records)
     for demo in demonstrations(records):
-        run = runs.get(demo.task.task_id, {}).get(0)
-        if run:  # from scratch the failure alone decides, also where the first turns were equal
-            exploration = Exploration(demo.expert.trajectory, run.trajectory, 0)
-            yield from _suffix(exploration, None, None, rule, Sources(demo.expert.id, run.id))
-    for found in comparisons(records, deviation.outcome):
-        if found.exploration.step and found.same_step and found.reward:
-            values = found.same_step.value, found.reward.value
-            yield from _suffix(found.exploration, *values, rule, Sources(found.expert.id, found.explored.id))
-
-
-def _suffix(
-    exploration: Exploration,
-    expert: StepReward | None,
-    explored: StepReward | None,
-    rule: Weighting,
-    sources: Sources,
-) -> Iterator[TrainingSample]:
-    sample = expert_suffix_sample(exploration, expert, explored, rule, sources)
-    if sample:
-        yield sample
+        for step, run in sorted(runs.get(demo.task.task_id, {}).items()):
+            deviation_id = better.get((run.id, step))
+            if step and deviation_id is None:
+                continue  # from scratch (step 0) the failure alone decides, also where the first turns were equal
+            exploration = Exploration(demo.expert.trajectory, run.trajectory, step)
+            sources = Sources(demo.expert.id, run.id, deviation_id)
+            sample = expert_suffix_sample(exploration, deviation_id is not None, rule, sources)
+            if sample:
+                yield sample
 
 
 def _experts(records: Sequence[Record]) -> Iterator[TrainingSample]:

@@ -7,30 +7,50 @@ new rollouts.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
-from configs.schema import DeviationConfig
+from configs.schema import DeviationConfig, RewardsConfig
 from rollouts.rows import Demonstration, Stored, demonstrations, explorations, of_type
-from steca.deviation import Candidate, Rule, Verdict, candidate, judge, prefilter, preset, select
+from steca.datasets import suffix_rule
+from steca.deviation import (
+    Candidate,
+    Decision,
+    Rule,
+    Verdict,
+    candidate,
+    gap_of,
+    judge,
+    prefilter,
+    preset,
+    select,
+    worth_scoring,
+)
+from steca.evidence import gap_interval
 from steca.exploration import Exploration
-from steca.rewards import StepReward
+from steca.rewards import Tally
+from steca.stopping import verdict_so_far
 from storage.faults import StorageFault
 from storage.ids import content_id
-from storage.records import DeviationRecord, Record, RolloutRecord, StepRewardRecord
+from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
+
+BEYOND = "beyond rewards.candidates"
+AFTER_FIRST = "after the first deviation"
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A stored step reward: its row, and the value that the rule compares."""
+    """A stored step reward: its id, and the outcomes that the rule compares."""
 
-    row: StepRewardRecord
-    value: StepReward
+    id: str
+    tally: Tally
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """One explored turn with the evidence around it; None where nothing was scored."""
+    """One explored turn with the evidence around it; None where nothing is known of a turn."""
 
     exploration: Exploration
     expert: Stored
@@ -46,26 +66,26 @@ class Evidence:
     def __init__(self, records: Sequence[Record], outcome: str) -> None:
         self._progress = outcome == "progress"
         self._outcomes: dict[str, list[float]] = {}
-        for rollout in sorted(of_type(records, RolloutRecord), key=lambda row: row.sample_index):
+        for rollout in of_type(records, RolloutRecord):
             self._outcomes.setdefault(rollout.step_reward_id, []).append(self._seen(rollout))
-        self._rows = {(r.trajectory_id, r.step_index): r for r in of_type(records, StepRewardRecord)}
+        self._turns = {(r.trajectory_id, r.step_index): r for r in of_type(records, ScoredTurnRecord)}
 
     def _seen(self, rollout: RolloutRecord) -> float:
         return rollout.progress if self._progress and rollout.progress is not None else rollout.outcome
 
     def at(self, holder: Stored, index: int) -> Scored | None:
-        row = self._rows.get((holder.id, index))
-        if row is None:
+        turn = self._turns.get((holder.id, index))
+        if turn is None:
             return None
-        if row.terminal:
-            return Scored(row, StepReward((row.progress if self._progress else row.reward,), terminal=True))
-        outcomes = self._outcomes.get(row.step_reward_id)
+        if turn.outcome is not None:
+            return Scored(turn.step_reward_id, Tally(known=turn.progress if self._progress else turn.outcome))
+        outcomes = self._outcomes.get(turn.step_reward_id)
         if not outcomes:
             raise StorageFault(
-                f"step reward {row.step_reward_id} of task {row.task_id} has no rollouts in its batch: "
+                f"step reward {turn.step_reward_id} of task {turn.task_id} has no rollouts in its batch: "
                 "run the stage again with `steca stage rewards --force`"
             )
-        return Scored(row, StepReward(tuple(outcomes)))
+        return Scored(turn.step_reward_id, Tally.of(outcomes))
 
 
 def comparisons(records: Sequence[Record], outcome: str) -> Iterator[Compared]:
@@ -89,57 +109,119 @@ def _compared(demo: Demonstration, run: Stored, step: int, known: Evidence) -> C
     )
 
 
-def decide(records: Sequence[Record], config: DeviationConfig) -> list[DeviationRecord]:
+def rule_of(config: DeviationConfig) -> Rule:
+    """The rule that a configuration asks for."""
+    return preset(config.preset, config.delta, config.error_rate, config.smallest_drop)
+
+
+def suffix_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
+    """How D_s compares: as the rule does, by proof where rollouts are sampled for one."""
+    rule = rule_of(config)
+    return suffix_rule(replace(rule, test="evidence") if rewards.mode == "sequential" else rule)
+
+
+def decide(
+    records: Sequence[Record], config: DeviationConfig, rewards: RewardsConfig
+) -> list[DeviationRecord]:
     """One row for each comparison, with its verdict and whether it goes on to calibration."""
-    rule = preset(config.preset, config.delta)
-    judged = [(found, *_judge(found, rule)) for found in comparisons(records, config.outcome)]
+    rule = rule_of(config)
+    judged: list[tuple[Compared, Candidate, Verdict]] = []
+    ranks: Counter[str] = Counter()
+    ended: set[str] = set()  # tasks whose first deviation is found
+    for found in comparisons(records, config.outcome):
+        seen = candidate(found.exploration)
+        verdict = _judge(found, seen, rule, rewards, ranks, ended)
+        if rule.first_only and verdict.verdict == "deviated":
+            ended.add(seen.task_id)
+        judged.append((found, seen, verdict))
     used = set(select([(seen, verdict) for _, seen, verdict in judged], rule))
-    return [_row(found, verdict, config, seen in used) for found, seen, verdict in judged]
+    return [_row(found, seen, verdict, config, rewards, seen in used) for found, seen, verdict in judged]
 
 
-def _judge(found: Compared, rule: Rule) -> tuple[Candidate, Verdict]:
-    seen = candidate(found.exploration)
-    unscored = rule.needs_rewards and (found.reward is None or found.reference is None)
-    if unscored and prefilter(seen, rule) is None:
-        # Only the earliest candidates of a task are scored where the configuration limits them.
-        return seen, Verdict("filtered", rule.name, "beyond rewards.candidates", rule.delta)
-    reference = found.reference.value if found.reference else None
-    reward = found.reward.value if found.reward else None
-    return seen, judge(seen, rule, reference, reward)
+def _judge(
+    found: Compared,
+    seen: Candidate,
+    rule: Rule,
+    rewards: RewardsConfig,
+    ranks: Counter[str],
+    ended: set[str],
+) -> Verdict:
+    """The verdict on one comparison. Where a side was never sampled, say why: nothing is missing that was wanted."""
+    rank = ranks[seen.task_id]
+    ranks[seen.task_id] += worth_scoring(seen)
+    if not rule.needs_rewards or prefilter(seen, rule) is not None:
+        return judge(seen, rule)
+    if rewards.candidates is not None and rank >= rewards.candidates:
+        return Verdict("filtered", rule.name, BEYOND, rule.delta)
+    if seen.task_id in ended and rewards.mode != "fixed":
+        return Verdict("filtered", rule.name, AFTER_FIRST, rule.delta)
+    return verdict_so_far(_tally(found.reference), _tally(found.reward), rule, rewards.rollouts)
 
 
-def _row(found: Compared, verdict: Verdict, config: DeviationConfig, selected: bool) -> DeviationRecord:
-    at = found.exploration
-    gap = found.reward.value.mean - found.reference.value.mean if found.reward and found.reference else None
-    return DeviationRecord(
-        deviation_id=content_id(
-            "deviation",
-            found.expert.id,
-            found.explored.id,
-            config.model_dump(mode="json"),
-            _ids(found),
-            selected,
-        ),
-        task_id=at.task_id,
-        expert_trajectory_id=found.expert.id,
-        explored_trajectory_id=found.explored.id,
-        step_index=at.step,
-        expert_action=at.expert_action,
-        explored_action=at.explored_step.action,
-        reference_step_reward_id=found.reference.row.step_reward_id if found.reference else None,
-        expert_step_reward_id=found.same_step.row.step_reward_id if found.same_step else None,
-        explored_step_reward_id=found.reward.row.step_reward_id if found.reward else None,
-        reference_reward=found.reference.value.mean if found.reference else None,
-        explored_reward=found.reward.value.mean if found.reward else None,
-        gap=gap,
-        delta=verdict.delta,
-        preset=verdict.preset,
-        outcome=config.outcome,
-        verdict=verdict.verdict,
-        rule=verdict.rule,
-        selected=selected,
-    )
+def _tally(scored: Scored | None) -> Tally:
+    return scored.tally if scored else Tally()
 
 
-def _ids(found: Compared) -> list[str | None]:
-    return [s.row.step_reward_id if s else None for s in (found.reference, found.same_step, found.reward)]
+def _expert_is_better(
+    found: Compared, seen: Candidate, config: DeviationConfig, rewards: RewardsConfig
+) -> Literal["yes", "no", "undecided"] | None:
+    """D_s at the same step; None where the expert's turn was not scored."""
+    if found.same_step is None or not worth_scoring(seen):
+        return None
+    rule = suffix_rule_of(config, rewards)
+    verdict = verdict_so_far(found.same_step.tally, _tally(found.reward), rule, rewards.rollouts)
+    return _BETTER[verdict.verdict]
+
+
+_BETTER: dict[Decision, Literal["yes", "no", "undecided"]] = {
+    "deviated": "yes",
+    "not_deviated": "no",
+    "undecided": "undecided",
+}
+
+
+def _row(
+    found: Compared,
+    seen: Candidate,
+    verdict: Verdict,
+    config: DeviationConfig,
+    rewards: RewardsConfig,
+    selected: bool,
+) -> DeviationRecord:
+    reference, explored = _tally(found.reference), _tally(found.reward)
+    compared = not (reference.empty and explored.empty)
+    low, high = gap_interval(reference, explored, config.error_rate) if compared else (None, None)
+    fields = {
+        "task_id": seen.task_id,
+        "expert_trajectory_id": found.expert.id,
+        "explored_trajectory_id": found.explored.id,
+        "step_index": seen.step,
+        "expert_action": seen.expert_action,
+        "explored_action": seen.explored_action,
+        "explored_success": seen.explored_success,
+        "similarity": seen.similarity,
+        "continues": seen.continues,
+        **_side("reference", found.reference),
+        **_side("expert", found.same_step),
+        **_side("explored", found.reward),
+        "gap": gap_of(reference, explored),
+        "gap_low": low,
+        "gap_high": high,
+        "error_rate": config.error_rate if compared else None,
+        "delta": verdict.delta,
+        "preset": verdict.preset,
+        "outcome": config.outcome,
+        "verdict": verdict.verdict,
+        "rule": verdict.rule,
+        "expert_is_better": _expert_is_better(found, seen, config, rewards),
+        "selected": selected,
+    }
+    return DeviationRecord(deviation_id=content_id("deviation", fields), **fields)
+
+
+def _side(name: str, scored: Scored | None) -> dict[str, Any]:
+    return {
+        f"{name}_step_reward_id": scored.id if scored else None,
+        f"{name}_reward": scored.tally.mean if scored else None,
+        f"{name}_n": scored.tally.n if scored else None,
+    }

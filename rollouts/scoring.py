@@ -1,54 +1,30 @@
-"""Stage rewards, first half: Monte-Carlo values of expert and explored turns (method section 2.3).
+"""Stage rewards, first half: rollouts for the comparisons that need them (method section 2.3), round after round.
 
-What is scored does not depend on the deviation rule: every explored run from prefix j >= 1 that failed and
-whose first action differs from the expert's (no rule could ever use another), the earliest `rewards.candidates`
-of a task. Another threshold or preset is then decided from the stored rollouts. The value of an expert turn is
-shared by the two comparisons that need it.
+In each round every open comparison says how many outcomes it wants next on either side (`steca.stopping`); what the
+data folder's evidence has is taken from there, the rest is played, all of it together, from environment snapshots.
+Where the budget does not pay for a whole round, the comparisons that promise most come first.
+
+Mode fixed scores whatever any rule could use, so that another threshold or preset is decided from its rollouts. In the
+other modes a task's candidates are scored in order, up to its first deviation where the rule uses no more.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator, Sequence
 
 from configs.schema import FactoryConfig
-from environments.base import Environment, World
-from models.policy import Policy, Sampling
-from rollouts.exploring import prefix_starts
-from rollouts.play import Played, Progress, Start, Wrapping, execute, play, seed_of
-from rollouts.rows import Demonstration, Stored, demonstrations, explorations
-from steca.rewards import StepReward
-from storage.ids import content_id
-from storage.records import Record, RolloutRecord, StepRewardRecord
-
-Side = Literal["expert", "explored"]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredTurn:
-    """A turn whose value is wanted: the trajectory that holds it, its index there, and the point after it."""
-
-    side: Side
-    holder: Stored
-    step_index: int
-    after: Played
-    task_start: Start
-
-    def stream(self, seed: int, scorer: str, sample: int) -> int:
-        """The seed of one rollout after this turn."""
-        return seed_of(seed, self.holder.id, self.step_index, scorer, sample)
-
-
-def candidate_steps(demo: Demonstration, runs: dict[int, Stored], limit: int | None) -> list[int]:
-    """The steps j (= replayed expert turns) whose explored turn is worth rollouts, earliest first."""
-    expert = demo.expert.trajectory.actions
-    useful = [
-        j
-        for j, run in sorted(runs.items())
-        if j and not run.record.success and run.trajectory.actions[j].split() != expert[j].split()
-    ]
-    return useful if limit is None else useful[:limit]
+from environments.base import World
+from models.policy import Policy
+from rollouts.budget import Meter
+from rollouts.comparing import Comparer, Comparison, TaskComparisons
+from rollouts.deciding import rule_of
+from rollouts.play import Progress
+from rollouts.rows import demonstrations, explorations
+from rollouts.sampling import Sampler, Wanted
+from steca.rewards import Tally
+from steca.stopping import Curtailed, Fixed, Sequential, Stopping, verdict_so_far
+from storage.evidence import EvidencePool
+from storage.records import Record
 
 
 def score(
@@ -57,128 +33,107 @@ def score(
     records: Sequence[Record],
     config: FactoryConfig,
     progress: Progress | None = None,
+    pool: EvidencePool | None = None,
+    meter: Meter | None = None,
 ) -> list[Record]:
-    """Rows of all rollouts and the step rewards over them. `policy` is the scorer: the frozen warm-up policy."""
-    environment = world.environment()
-    wrapping = Wrapping(config.environment, config.policy.prompt)
+    """Rows of all scored turns and their rollouts. `policy` is the scorer: the frozen warm-up policy.
+
+    `pool` keeps the rollouts for other runs and for the next try; `meter` pays for them, and its `cut` says which
+    limit ended the work early, if one did.
+    """
+    comparer = Comparer(world.environment(), config, policy.digest)
     runs = explorations(records)
-    turns: list[ScoredTurn] = []
-    for demo in demonstrations(records):
-        explored = runs.get(demo.task.task_id, {})
-        steps = candidate_steps(demo, explored, config.rewards.candidates)
-        if steps:
-            turns += wanted_turns(environment, demo, explored, steps, wrapping)
-    return _sample(world, policy, turns, config, wrapping, progress)
+    tasks = [comparer.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]
+    sampler = Sampler(world, policy, config, comparer.wrapping, tasks, pool, meter or Meter())
+    try:
+        if sampler.meter.limited and not _rounds(tasks, config, sampler, progress, choosy=True):
+            return sampler.rows()
+        sampler.restart()  # what a budget let come first must not decide what comes out where it suffices
+        _rounds(tasks, config, sampler, progress, choosy=False)
+        return sampler.rows()
+    finally:
+        sampler.file()
 
 
-def wanted_turns(
-    environment: Environment,
-    demo: Demonstration,
-    explored: dict[int, Stored],
-    steps: Sequence[int],
-    wrapping: Wrapping,
-) -> list[ScoredTurn]:
-    """For a candidate at step j: the explored turn j, the expert's turn j (for D_s) and the expert's turn j - 1 (the
-    reference of eq. 5)."""
-    starts = prefix_starts(environment, demo, wrapping)
-    turns: list[ScoredTurn] = []
-    for index in sorted({j - back for j in steps for back in (0, 1)}):
-        turns.append(_after(environment, starts[index], "expert", demo.expert, index, wrapping))
-    for j in steps:
-        turns.append(_after(environment, starts[j], "explored", explored[j], j, wrapping))
-    return turns
-
-
-def _after(
-    environment: Environment, start: Start, side: Side, holder: Stored, index: int, wrapping: Wrapping
-) -> ScoredTurn:
-    step = holder.trajectory.steps[index]
-    after = execute(environment, start, [step.text], "policy", wrapping)[0]
-    return ScoredTurn(side, holder, index, after, start)
-
-
-def _sample(
-    world: World,
-    policy: Policy,
-    turns: Sequence[ScoredTurn],
+def _rounds(
+    tasks: Sequence[TaskComparisons],
     config: FactoryConfig,
-    wrapping: Wrapping,
+    sampler: Sampler,
     progress: Progress | None,
-) -> list[Record]:
+    choosy: bool,
+) -> bool:
+    """Sample until every comparison is closed; False where the budget ended it. `choosy`: in each round only the
+    comparisons that promise at least half as much as the best."""
+    queues = [TaskQueue(task, config, sampler) for task in tasks]
+    while wanted := _merged(queue.wanted() for queue in queues):
+        if choosy:
+            wanted = [wish for wish in wanted if wish.worth >= wanted[0].worth / 2]
+        if not sampler.take(wanted, progress):
+            return False
+    return True
+
+
+def _merged(queues: Iterable[Iterable[Wanted]]) -> list[Wanted]:
+    """One wish a point, the largest, the most urgent first."""
+    best: dict[str, Wanted] = {}
+    for queue in queues:
+        for wish in queue:
+            known = best.setdefault(wish.point.id, wish)
+            urgent = max(known, wish, key=lambda w: (w.worth, -w.rank))
+            best[wish.point.id] = Wanted(wish.point, max(known.n, wish.n), urgent.worth, urgent.rank)
+    return sorted(best.values(), key=lambda wish: (-wish.worth, wish.rank))
+
+
+class TaskQueue:
+    """The comparisons of one task that are still open."""
+
+    def __init__(self, task: TaskComparisons, config: FactoryConfig, sampler: Sampler) -> None:
+        self._sampler, self._config = sampler, config
+        self._suffixes, self._deviations = list(task.suffixes), list(task.deviations)
+
+    def wanted(self) -> Iterator[Wanted]:
+        """What the open comparisons want next. Those that are done are forgotten."""
+        self._suffixes = [pair for pair in self._suffixes if self._open(pair)]
+        self._deviations = self._still_open()
+        deviations = self._deviations[:1] if self._in_order else self._deviations
+        for pair in (*deviations, *self._suffixes):
+            reference, explored = self._tallies(pair)
+            mode = stopping(self._config, pair)
+            n, m = mode.wanted(reference, explored)
+            worth = mode.worth(reference, explored)
+            if n > reference.n:
+                yield Wanted(pair.reference, n, worth, pair.rank)
+            if m > explored.n:
+                yield Wanted(pair.explored, m, worth, pair.rank)
+
+    def _still_open(self) -> list[Comparison]:
+        if not self._in_order:
+            return [pair for pair in self._deviations if self._open(pair)]
+        for number, pair in enumerate(self._deviations):
+            if self._open(pair):
+                return self._deviations[number:]
+            rollouts = self._config.rewards.rollouts
+            if verdict_so_far(*self._tallies(pair), pair.rule, rollouts).verdict == "deviated":
+                return []
+        return []
+
+    @property
+    def _in_order(self) -> bool:
+        return self._config.rewards.mode != "fixed" and rule_of(self._config.deviation).first_only
+
+    def _open(self, pair: Comparison) -> bool:
+        reference, explored = self._tallies(pair)
+        return stopping(self._config, pair).wanted(reference, explored) != (reference.n, explored.n)
+
+    def _tallies(self, pair: Comparison) -> tuple[Tally, Tally]:
+        return self._sampler.tally(pair.reference), self._sampler.tally(pair.explored)
+
+
+def stopping(config: FactoryConfig, pair: Comparison) -> Stopping:
+    """How long a comparison is sampled under a configuration."""
     rewards = config.rewards
-    sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
-    open_turns = [turn for turn in turns if turn.after.trajectory.end == "running"]
-    starts = [
-        turn.after.resume(turn.task_start.task, turn.stream(config.seed, policy.digest, sample))
-        for turn in open_turns
-        for sample in range(rewards.rollouts)
-    ]
-    played = play(world, policy, starts, sampling, wrapping, progress)
-    records: list[Record] = []
-    for number, turn in enumerate(open_turns):
-        window = slice(number * rewards.rollouts, (number + 1) * rewards.rollouts)
-        records += _evidence(turn, starts[window], played[window], policy.digest, sampling)
-    for turn in turns:
-        if turn.after.trajectory.end != "running":
-            records.append(_reward(turn, policy.digest, [turn.after], seen=[]))
-    return records
-
-
-def _evidence(
-    turn: ScoredTurn, starts: Sequence[Start], played: Sequence[Played], scorer: str, sampling: Sampling
-) -> list[Record]:
-    seen = [_continuation(start, run, sampling) for start, run in zip(starts, played, strict=True)]
-    reward = _reward(turn, scorer, played, seen)
-    return [reward, *(_rollout(reward, sample, fields) for sample, fields in enumerate(seen))]
-
-
-def _continuation(start: Start, run: Played, sampling: Sampling) -> dict[str, Any]:
-    """How one rollout was drawn, and what came of it: the fields of its row."""
-    own = run.trajectory.steps[len(start.steps) :]
-    return {
-        "seed": start.seed,
-        "temperature": sampling.temperature,
-        "top_p": sampling.top_p,
-        "outcome": run.trajectory.outcome,
-        "progress": run.progress,
-        "n_steps": len(own),
-        "tokens": sum(step.tokens for step in own),
-        "end_reason": run.trajectory.end,
-        "actions": [step.action for step in own],
-    }
-
-
-def _rollout(reward: StepRewardRecord, sample: int, fields: dict[str, Any]) -> RolloutRecord:
-    return RolloutRecord(
-        rollout_id=content_id("rollout", reward.step_reward_id, sample, fields),
-        step_reward_id=reward.step_reward_id,
-        sample_index=sample,
-        checkpoint=reward.checkpoint,
-        **fields,
-    )
-
-
-def _reward(
-    turn: ScoredTurn, scorer: str, played: Sequence[Played], seen: Sequence[dict[str, Any]]
-) -> StepRewardRecord:
-    """The step reward over `played`. Its id addresses all the evidence `seen`; none says that the turn is terminal."""
-    value = StepReward(tuple(run.trajectory.outcome for run in played), terminal=not seen)
-    progress = sum(run.progress for run in played) / len(played)
-    low, high = value.interval
-    return StepRewardRecord(
-        step_reward_id=content_id(
-            "step_reward", turn.holder.id, turn.step_index, turn.side, scorer, seen, value.mean, progress
-        ),
-        task_id=turn.holder.record.task_id,
-        trajectory_id=turn.holder.id,
-        step_index=turn.step_index,
-        side=turn.side,
-        checkpoint=scorer,
-        n=value.n,
-        successes=value.successes,
-        reward=value.mean,
-        progress=progress,
-        low=low,
-        high=high,
-        terminal=value.terminal,
-    )
+    if rewards.mode == "fixed":
+        return Fixed(rewards.rollouts)
+    if rewards.mode == "curtailed":
+        return Curtailed(rewards.rollouts, pair.rule)
+    return Sequential(pair.rule, rewards.max_rollouts, rewards.worth)

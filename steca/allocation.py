@@ -20,13 +20,14 @@ from bisect import bisect_right
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil, floor
 
 import numpy as np
 import numpy.typing as npt
 from scipy import special
 
 from steca.evidence import CELLS, log_wealth_above, log_wealth_below
-from steca.rewards import Tally
+from steca.rewards import TIE, Tally
 
 Table = npt.NDArray[np.float64]
 Sides = npt.NDArray[np.int8]
@@ -54,25 +55,49 @@ class Plan:
 
     def next(self, reference: Tally, explored: Tally) -> tuple[int, int]:
         """The outcomes that both sides should have next; what they have where it is not worth going on. A side that
-        a budget left between two looks goes on to the next one."""
+        a budget left between two looks goes on to the next one; one that has more than the plan ever takes stays."""
         i, j, at = self._at(reference, explored)
-        if reference.n > self.looks[0][i]:
+        if self.looks[0][i] < reference.n < self.looks[0][-1]:
             return self.looks[0][i + 1], explored.n
-        if explored.n > self.looks[1][j]:
+        if self.looks[1][j] < explored.n < self.looks[1][-1]:
             return reference.n, self.looks[1][j + 1]
         side = int(self.sides[i][j][at])
-        return self.looks[0][i + (side == 1)], self.looks[1][j + (side == 2)]
+        return (
+            self.looks[0][i + 1] if side == 1 else reference.n,
+            self.looks[1][j + 1] if side == 2 else explored.n,
+        )
 
     def value(self, reference: Tally, explored: Tally) -> float:
         """V: the chance of a proven drop, less the price of the rollouts on the way, in [0, 1]."""
         i, j, at = self._at(reference, explored)
         return float(self.values[i][j][at])
 
+    @property
+    def expected_rollouts(self) -> float:
+        """Rollouts of a comparison from its start, as the prior expects them."""
+        made: dict[tuple[int, int], Table] = {}
+        for i in reversed(range(len(self.looks[0]))):
+            for j in reversed(range(len(self.looks[1]))):
+                side, cost = self.sides[i][j], np.zeros(self.sides[i][j].shape)
+                if i + 1 < len(self.looks[0]):
+                    n, later = self.looks[0][i : i + 2]
+                    cost = np.where(side == 1, later - n + _transition(n, later) @ made[i + 1, j], cost)
+                if j + 1 < len(self.looks[1]):
+                    n, later = self.looks[1][j : j + 2]
+                    cost = np.where(side == 2, later - n + made[i, j + 1] @ _transition(n, later).T, cost)
+                made[i, j] = cost
+        return float(made[0, 0][0, 0])
+
     def _at(self, reference: Tally, explored: Tally) -> tuple[int, int, tuple[int, int]]:
-        tallies = (reference, explored)
-        i, j = (bisect_right(at, tally.n) - 1 for at, tally in zip(self.looks, tallies, strict=True))
-        counts = (min(round(t.total), at[k]) for t, at, k in zip(tallies, self.looks, (i, j), strict=True))
-        return i, j, tuple(counts)  # type: ignore[return-value]  # partial outcomes: the nearest count
+        """The looks, and the counts nearest to the totals there. Where partial outcomes have rounded to a proof that
+        they are not, the nearest counts that prove less: a comparison still open must not look closed."""
+        i, j = bisect_right(self.looks[0], reference.n) - 1, bisect_right(self.looks[1], explored.n) - 1
+        m, n = (
+            tally.total * at[look] / max(tally.n, 1)
+            for tally, at, look in ((reference, self.looks[0], i), (explored, self.looks[1], j))
+        )
+        counts = round(m), round(n)
+        return i, j, (floor(m + TIE), ceil(n - TIE)) if self.values[i][j][counts] >= 1.0 else counts
 
 
 @lru_cache(maxsize=64)
@@ -135,8 +160,8 @@ def _curves(wealth: Callable[[Tally], Table], n: int, known: float | None) -> Ta
 
 def _proven(above: Table, below: Table, gap: int, needed: float) -> npt.NDArray[np.bool_]:
     """Whether explored - reference >= gap is rejected, for every pair of rows: see evidence.log_wealth_of_gap."""
-    first, last = max(0, -gap), min(CELLS - 1, CELLS - gap)
+    first, last = max(0, -gap), min(CELLS, CELLS - gap)
     proven = np.ones((len(above), len(below)), bool)
-    for cell in range(first, last + 1, _STRIDE):
-        proven &= above[:, min(cell + _STRIDE, last + 1), None] + below[None, :, cell + gap] >= needed
+    for cell in range(first, max(last, first + 1), _STRIDE):
+        proven &= above[:, min(cell + _STRIDE, last), None] + below[None, :, cell + gap] >= needed
     return proven

@@ -156,12 +156,22 @@ def decide(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
     return Verdict("deviated" if deviated else "not_deviated", rule.name, words, rule.delta, gap)
 
 
+def worth_scoring(candidate: Candidate) -> bool:
+    """Whether any rule could use the candidate's rewards: no rule's filters are weaker than the paper's."""
+    return prefilter(candidate, PRESETS["paper"]) is None
+
+
+def gap_of(reference: Tally, explored: Tally) -> float | None:
+    """r(s_t, â_{t+1}) - r(s_{t-1}, a_t) as estimated; None where one side has no outcome."""
+    return None if reference.empty or explored.empty else explored.mean - reference.mean
+
+
 def _decide_by_evidence(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
     low, high = gap_interval(reference, explored, rule.error_rate)
-    gap = None if reference.empty or explored.empty else explored.mean - reference.mean
-    if high <= rule.delta + TIE:
+    gap = gap_of(reference, explored)
+    if high <= rule.delta + TIE and high < 1.0:  # an end at 1 or -1 may be no more than where gaps end
         return Verdict("deviated", rule.name, "a drop is proven", rule.delta, gap)
-    if low >= rule.delta - rule.smallest_drop - TIE:
+    if low >= rule.delta - rule.smallest_drop - TIE and low > -1.0:
         return Verdict("not_deviated", rule.name, "no drop that matters", rule.delta, gap)
     return Verdict("undecided", rule.name, "the rollouts prove neither", rule.delta, gap)
 

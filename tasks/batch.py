@@ -6,22 +6,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prefect import Task as PrefectTask
 
 from configs.schema import FactoryConfig
 from environments.base import Task, World
 from environments.registry import make_world
+from models.policy import Generation, History, Policy, Sampling
 from models.reference import CheckpointRef
+from rollouts.budget import Meter
 from storage.ids import content_id
 from storage.records import Record
 from storage.shards import BatchRef, ShardStore
-from tasks.caching import Inputs, cached, placed
+from tasks.caching import Inputs, cached, forget, placed
 from tasks.views import settings, view
-
-if TYPE_CHECKING:
-    from models.policy import Policy
 
 Progress = Callable[[int, int], None]
 Refs = Mapping[str, Sequence[BatchRef]]
@@ -30,8 +29,11 @@ Refs = Mapping[str, Sequence[BatchRef]]
 class Workplace:
     """Where and how the work of one run is done. Not a dataclass: Prefect would walk through its fields."""
 
-    def __init__(self, config: FactoryConfig, progress: Progress | None = None) -> None:
+    def __init__(
+        self, config: FactoryConfig, progress: Progress | None = None, meter: Meter | None = None
+    ) -> None:
         self.config = config
+        self.meter = meter or Meter(config.budget)
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
         self.progress = progress
@@ -49,7 +51,11 @@ class Workplace:
         return CheckpointRef(self.checkpoints / digest[:16], digest)
 
     def policy(self, digest: str) -> Policy:
-        """The checkpoint as a policy; the last one is kept loaded. Raises PolicyFault."""
+        """The checkpoint as a policy that is loaded when it first acts. PolicyFault is raised then."""
+        return LazyPolicy(digest, self._load)
+
+    def _load(self, digest: str) -> Policy:
+        """The last one is kept loaded."""
         from models.transformers_policy import TransformersPolicy
 
         if digest not in self._policies:
@@ -64,6 +70,17 @@ class Workplace:
             import torch
 
             torch.set_num_threads(self.config.execution.threads)
+
+
+@dataclass(frozen=True)
+class LazyPolicy:
+    """A policy known by its digest, loaded when it first acts: a batch whose rollouts are all there never needs it."""
+
+    digest: str
+    load: Callable[[str], Policy]
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        return self.load(self.digest).act(histories, seeds, sampling)
 
 
 @dataclass(frozen=True)
@@ -134,11 +151,14 @@ class BatchTask:
     def run(self, inputs: Inputs, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
         """Run the batch, or take it from the cache; the verified reference, and whether it was cached. Raises what
         the body raises, and StorageFault where a cached batch is missing or damaged."""
+        work.meter.cut = None
         state: Any = placed(self.task, work.root, force)(inputs, work, return_state=True)
         ref = BatchRef.model_validate(state.result())
         from_cache = state.name == "Cached"
         if from_cache:
             work.shards.verify(ref)
+        if work.meter.cut:  # a batch that a budget ended early is no result to take again
+            forget(state, work.root)
         return ref, from_cache
 
     def _write(self, inputs: Inputs, work: Workplace) -> dict[str, Any]:

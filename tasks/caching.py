@@ -51,9 +51,18 @@ def placed(batch: Task[..., dict[str, Any]], data_dir: Path, force: bool) -> Tas
     locks = ProcessLocks(data_dir / "locks")
     return batch.with_options(
         cache_policy=batch.cache_policy.configure(isolation_level="SERIALIZABLE", lock_manager=locks),
-        result_storage=(data_dir / "results").resolve(),
+        result_storage=results_of(data_dir),
         refresh_cache=force,
     )
+
+
+def results_of(data_dir: Path) -> Path:
+    return (data_dir / "results").resolve()
+
+
+def forget(state: Any, data_dir: Path) -> None:
+    """Take the result of a finished task out of the cache, so that equal inputs run again."""
+    (results_of(data_dir) / state.data.metadata.storage_key).unlink()
 
 
 def _transient(_task: Any, _run: Any, state: Any) -> bool:

@@ -7,17 +7,36 @@ from __future__ import annotations
 
 from rollouts.deciding import decide
 from rollouts.scoring import score
+from storage.evidence import EvidencePool
 from storage.records import Record
 from tasks.batch import Batch, batch_task
 
 
 @batch_task(
-    "score", version="1", reads=("seed", "environment", "rewards", "policy.prompt", "policy.max_turn_tokens")
+    "score",
+    version="2",
+    reads=(
+        "seed",
+        "environment",
+        "rewards",
+        "deviation",
+        "datasets.expert_suffixes",
+        "policy.prompt",
+        "policy.max_turn_tokens",
+    ),
 )
 def score_batch(batch: Batch) -> list[Record]:
-    return score(batch.world, batch.policy, batch.records(), batch.config, batch.progress)
+    return score(
+        batch.world,
+        batch.policy,
+        batch.records(),
+        batch.config,
+        batch.progress,
+        EvidencePool(batch.work.root, batch.policy.digest),
+        batch.work.meter,
+    )
 
 
-@batch_task("decide", version="1", reads=("deviation",))
+@batch_task("decide", version="2", reads=("deviation", "rewards"))
 def decide_batch(batch: Batch) -> list[Record]:
-    return [*decide(batch.records(), batch.config.deviation)]
+    return [*decide(batch.records(), batch.config.deviation, batch.config.rewards)]

@@ -14,12 +14,11 @@ def warmup_batch(batch: Batch) -> list[Record]:
     return [warm_up(batch)]
 
 
-@batch_task("assemble", version="1", reads=("datasets", "deviation"))
+@batch_task("assemble", version="2", reads=("datasets",))
 def assemble_batch(batch: Batch) -> list[Record]:
     from rollouts.assembling import assemble
 
-    config = batch.config
-    return [*assemble(batch.records(), batch.records("demonstrated"), config.datasets, config.deviation)]
+    return [*assemble(batch.records(), batch.records("demonstrated"), batch.config.datasets)]
 
 
 @batch_task("train", version="1", reads=("seed", "policy.prompt", "training"))

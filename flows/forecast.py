@@ -1,0 +1,70 @@
+"""What the rollouts of a stage will cost, before they begin: from the explorations that they start from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from configs.schema import FactoryConfig
+from flows.stage import StageRun
+from rollouts.budget import in_words
+from rollouts.deciding import rule_of
+from steca.allocation import plan
+from storage.records import StepRecord, TrajectoryRecord
+from storage.runs import Spent
+from storage.shards import BatchRef
+
+
+def forecast(here: StageRun, explorations: Sequence[BatchRef]) -> str:
+    """One line: candidates, about how many rollouts, what they will cost, and what the run has spent before. Evidence
+    that is there already will cost nothing."""
+    runs = [run for ref in explorations for run in here.work.shards.read(ref, TrajectoryRecord)]
+    candidates = _candidates(runs, here.config.rewards.candidates)
+    if not candidates:
+        return "forecast: no explored run failed, so no rollouts"
+    likely, most = (round(each * candidates) for each in per_candidate(here.config))
+    cost = in_words(_cost(here, likely, runs, explorations[0]), here.config.budget)
+    about = f"forecast: at most {candidates:,} candidates, about {cost}; at most {most:,} rollouts"
+    before = here.meter.spent
+    return f"{about}; spent before: {in_words(before, here.config.budget)}" if before.rollouts else about
+
+
+def _candidates(runs: Sequence[TrajectoryRecord], limit: int | None) -> int:
+    """Failed runs from a prefix: a little more than are scored, as some differ in their thought only."""
+    failed = Counter(run.task_id for run in runs if run.prefix_steps and not run.success)
+    return sum(n if limit is None else min(n, limit) for n in failed.values())
+
+
+def per_candidate(config: FactoryConfig) -> tuple[float, float]:
+    """(expected, most) rollouts for one candidate: its explored turn, and the expert's before and beside it."""
+    rewards, rule = config.rewards, rule_of(config.deviation)
+    sides = 3 if config.datasets.expert_suffixes or rewards.mode == "fixed" else 2
+    if rewards.mode == "fixed":
+        return sides * rewards.rollouts, sides * rewards.rollouts
+    if not rule.needs_rewards:
+        sides = 2 if config.datasets.expert_suffixes else 0
+    if rewards.mode == "curtailed":
+        return 0.6 * sides * rewards.rollouts, sides * rewards.rollouts
+    made = plan(rule.delta, rule.error_rate, rewards.max_rollouts, 1.0 / rewards.worth)
+    return sides / 2 * made.expected_rollouts, sides * rewards.max_rollouts
+
+
+def _cost(here: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> Spent:
+    """Rollouts are about as long, and take about as much time, as the explored runs did."""
+    steps = here.work.shards.read(sample, StepRecord)
+    written = [step.tokens for step in steps if step.tokens]
+    turns = sum(run.n_steps - run.prefix_steps for run in runs) / len(runs)
+    tokens = round(rollouts * turns * sum(written) / max(len(written), 1))
+    budget, seconds = here.config.budget, rollouts * _seconds_each(here, len(runs))
+    usd = seconds / 3600 * budget.usd_per_hour + tokens / 1e6 * budget.usd_per_million_tokens
+    return Spent(rollouts=rollouts, tokens=tokens, seconds=seconds, usd=usd)
+
+
+def _seconds_each(here: StageRun, explored: int) -> float:
+    """By the rollouts that the run has paid for, else by its explorations; 0 where both came from elsewhere."""
+    if here.meter.spent.rollouts:
+        return here.meter.spent.seconds / here.meter.spent.rollouts
+    stage = here.folder.stage(here.round, "explore")
+    if stage is None or stage.seconds is None or stage.cached_batches:
+        return 0.0
+    return stage.seconds / explored

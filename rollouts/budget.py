@@ -1,0 +1,115 @@
+"""What rollouts cost, and how many more may be made: the budget of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+from configs.schema import BudgetConfig
+from storage.runs import Spent
+
+Kind = Literal["rollouts", "tokens", "minutes", "usd"]
+CHUNK = 512
+"""Rollouts that are played, filed and paid for together."""
+LIMITED_CHUNK = 64
+"""The same where a limit other than their number could be passed meanwhile."""
+
+
+class Meter:
+    """Counts what a run's rollouts cost, and says how many more fit.
+
+    `share` opens a part of what is left, so that the batches of a stage share a budget; `cut` then says which limit
+    ended the batch's work, None where none did.
+    """
+
+    def __init__(
+        self,
+        budget: BudgetConfig | None = None,
+        spent: Spent | None = None,
+        paid: Callable[[Spent], None] | None = None,
+    ) -> None:
+        self.budget, self.spent = budget or BudgetConfig(), spent or Spent()
+        self.cut: str | None = None
+        self._paid, self._open = paid, self._limits()
+
+    def share(self, part: float) -> None:
+        """Open `part` (0 to 1) of what is left of every limit, and forget what cut the work before."""
+        used = self._used()
+        self._open = {
+            kind: used[kind] + part * max(0.0, end - used[kind]) for kind, end in self._limits().items()
+        }
+        self.cut = None
+
+    def room(self, wanted: int) -> int:
+        """How many of `wanted` rollouts may be made now: at most a chunk. Notes what cut them where it is none."""
+        if not self._open:
+            return min(wanted, CHUNK)
+        used, each = self._used(), self._each()
+        room = min(wanted, CHUNK if set(self._open) == {"rollouts"} else LIMITED_CHUNK)
+        for kind, end in self._open.items():
+            left = end - used[kind]
+            fits = int(left / each[kind] + 1e-9) if each[kind] else room * (left > 0)  # no price is known yet
+            if fits < 1:
+                self.cut = f"budget.{kind} = {self._limits()[kind]:,g}"
+            room = min(room, max(0, fits))
+        return room
+
+    def pay(self, rollouts: int, tokens: int, seconds: float) -> None:
+        """Count rollouts that were made."""
+        budget, spent = self.budget, self.spent
+        usd = seconds / 3600 * budget.usd_per_hour + tokens / 1e6 * budget.usd_per_million_tokens
+        self.spent = Spent(
+            rollouts=spent.rollouts + rollouts,
+            tokens=spent.tokens + tokens,
+            seconds=spent.seconds + seconds,
+            usd=spent.usd + usd,
+        )
+        if self._paid:
+            self._paid(self.spent)
+
+    @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self._open)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a limit of the whole budget is reached."""
+        used, each = self._used(), self._each()
+        return any(end - used[kind] < max(each[kind], 1e-9) for kind, end in self._limits().items())
+
+    def _limits(self) -> dict[Kind, float]:
+        budget = self.budget
+        limits: dict[Kind, float | None] = {
+            "rollouts": budget.rollouts,
+            "tokens": budget.tokens,
+            "minutes": budget.minutes,
+            "usd": budget.usd,
+        }
+        return {kind: float(end) for kind, end in limits.items() if end is not None}
+
+    def _used(self) -> dict[Kind, float]:
+        spent = self.spent
+        return {
+            "rollouts": spent.rollouts,
+            "tokens": spent.tokens,
+            "minutes": spent.seconds / 60,
+            "usd": spent.usd,
+        }
+
+    def _each(self) -> dict[Kind, float]:
+        """What one rollout has cost on average."""
+        made = max(self.spent.rollouts, 1)
+        return {kind: (1.0 if kind == "rollouts" else used / made) for kind, used in self._used().items()}
+
+
+def in_words(spent: Spent, budget: BudgetConfig) -> str:
+    """What was spent, each part beside its limit where it has one."""
+    parts = [
+        (f"{spent.rollouts:,}", budget.rollouts, " rollouts"),
+        (f"{spent.tokens:,}", budget.tokens, " tokens"),
+        (f"{spent.seconds / 60:.1f}", budget.minutes, " min"),
+    ]
+    if budget.usd_per_hour or budget.usd_per_million_tokens:
+        parts.append((f"${spent.usd:.2f}", budget.usd, ""))
+    return ", ".join(f"{used}{f' of {limit:,g}' if limit else ''}{unit}" for used, limit, unit in parts)

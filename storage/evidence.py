@@ -1,0 +1,70 @@
+"""Rollouts by the history that they continue, shared by every run of a data folder.
+
+    evidence/<scorer>/<task>/<digest>.parquet     rows of `rollouts`; files are named by content and never changed
+
+A rollout is a fact: the history, the scorer, the sampling and the position in its random stream decide it. So a rollout
+that was made once is taken from here, by another run, after a crash, or under a larger budget. The folder only saves
+work: shards hold every row that a stage used, and it may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.columns import to_arrow
+from storage.faults import StorageFault
+from storage.files import write_atomic
+from storage.ids import ID_LENGTH, content_id, digest_bytes
+from storage.records import RolloutRecord
+
+Rollouts = dict[tuple[str, int], RolloutRecord]
+"""By step_reward_id and sample_index."""
+
+
+class EvidencePool:
+    """The rollouts that one scorer (its digest) has played, under `root`, the data folder."""
+
+    def __init__(self, root: Path, scorer: str) -> None:
+        self.folder = root / "evidence" / scorer[:ID_LENGTH]
+
+    def load(self, task_id: str) -> Rollouts:
+        """All rollouts of a task. Raises StorageFault where a file is corrupt."""
+        return self._read(task_id)[0]
+
+    def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> None:
+        """Keep rows beside those that are there, also those that another process adds at the same time."""
+        known, files = self._read(task_id)
+        merged = known | {(row.step_reward_id, row.sample_index): row for row in rows}
+        ordered = [merged[key] for key in sorted(merged)]
+        sink = pa.BufferOutputStream()
+        pq.write_table(to_arrow(RolloutRecord, ordered), sink, compression="zstd", write_statistics=False)
+        data = sink.getvalue().to_pybytes()
+        path = self._folder_of(task_id) / f"{digest_bytes(data)[:ID_LENGTH]}.parquet"
+        write_atomic(path, data)
+        for file in files:  # their rows are in the new file
+            if file != path:
+                file.unlink(missing_ok=True)
+
+    def _folder_of(self, task_id: str) -> Path:
+        return self.folder / content_id(task_id)
+
+    def _read(self, task_id: str) -> tuple[Rollouts, list[Path]]:
+        while True:
+            files = sorted(self._folder_of(task_id).glob("*.parquet"))
+            try:
+                tables = [_table(file) for file in files]
+            except FileNotFoundError:  # another process has just merged it into a new one
+                continue
+            rows = [RolloutRecord.model_validate(row) for table in tables for row in table.to_pylist()]
+            return {(row.step_reward_id, row.sample_index): row for row in rows}, files
+
+
+def _table(file: Path) -> pa.Table:
+    data = file.read_bytes()
+    if digest_bytes(data)[:ID_LENGTH] != file.stem:
+        raise StorageFault(f"evidence file {file} is corrupt; delete it: its rollouts are then played again")
+    return pq.read_table(pa.BufferReader(data))
