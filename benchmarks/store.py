@@ -98,11 +98,11 @@ def episode(index: int) -> Iterator[Record]:
 
 def evidence(name: str, index: int) -> Iterator[Record]:
     """Two scored turns with five rollouts each."""
-    for side in ("expert", "explored"):
+    for side, step, successes in (("expert", 1, 2), ("explored", 2, index % 6)):
         yield ScoredTurnRecord(
             step_reward_id=f"{side}{name}",
             trajectory_id=f"t{name}",
-            step_index=2,
+            step_index=step,
             task_id=f"k{name}",
             side=side,
             checkpoint="c0",
@@ -116,7 +116,7 @@ def evidence(name: str, index: int) -> Iterator[Record]:
                 seed=index * 5 + sample,
                 temperature=1.0,
                 top_p=1.0,
-                outcome=float(sample < index % 6),
+                outcome=float(sample < successes),
                 n_steps=3,
                 tokens=60,
                 end_reason="step_cap",

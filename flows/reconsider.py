@@ -12,17 +12,18 @@ from typing import Any
 from configs.load import ConfigFault
 from flows.faults import StageFault
 from steca.datasets import suffix_rule
-from steca.deviation import PRESETS, Rule, decide, preset
+from steca.deviation import PRESETS, Rule, preset
 from steca.evidence import gap_interval
 from steca.rewards import Tally
+from steca.stopping import verdict_so_far
 from storage.store import Store
 
 CHANGE = """CASE WHEN new_selected AND NOT selected THEN 'enters' WHEN selected AND NOT new_selected THEN 'leaves'
     WHEN selected THEN 'stays' END"""
-UNSCORED = "('no rollouts', 'beyond rewards.candidates')"
-MATRIX = f"""
-SELECT CASE WHEN rule IN {UNSCORED} THEN 'no rollouts' ELSE verdict END AS now,
-    CASE WHEN new_rule IN {UNSCORED} THEN 'no rollouts' ELSE new_verdict END AS "then", count(*) AS n
+MATRIX = """
+SELECT CASE WHEN verdict = 'undecided' AND reference_reward IS NULL AND explored_reward IS NULL THEN 'no rollouts'
+        ELSE verdict END AS now,
+    CASE WHEN new_rule = 'no rollouts' THEN new_rule ELSE new_verdict END AS "then", count(*) AS n
 FROM considered GROUP BY ALL
 """
 CALIBRATED = """
@@ -33,11 +34,19 @@ JOIN considered c ON c.deviation_id = k.deviation_id
 WHERE e.dataset = 'calibrated' GROUP BY ALL
 """
 SUFFIXES = """
-SELECT DISTINCT c.deviation_id, c.expert_reward, c.expert_n, c.explored_reward, c.explored_n, c.error_rate,
-    c.expert_is_better = 'yes', e.example_id
+, first AS (
+    SELECT step_reward_id, sum(outcome) AS success, sum(coalesce(progress, outcome)) AS progress
+    FROM rollouts WHERE sample_index < $wanted GROUP BY ALL
+)
+SELECT DISTINCT c.deviation_id, c.expert_is_better = 'yes', e.example_id, c.error_rate,
+    c.expert_reward, c.expert_n, CASE WHEN c.outcome = 'progress' THEN x.progress ELSE x.success END,
+    c.explored_reward, c.explored_n, CASE WHEN c.outcome = 'progress' THEN y.progress ELSE y.success END
 FROM considered c
 LEFT JOIN (FROM of_run('training_examples', $run) WHERE dataset = 'expert_suffix') e USING (deviation_id)
-WHERE c.step_index > 0 AND NOT c.explored_success AND c.expert_reward IS NOT NULL AND c.explored_reward IS NOT NULL
+LEFT JOIN first x ON x.step_reward_id = c.expert_step_reward_id
+LEFT JOIN first y ON y.step_reward_id = c.explored_step_reward_id
+WHERE c.step_index > 0 AND NOT c.explored_success AND words(c.explored_action) <> words(c.expert_action)
+    AND c.expert_reward IS NOT NULL
 """
 
 
@@ -156,18 +165,52 @@ class Reconsidered:
     def suffixes(self) -> Change:
         """The D_s examples that were compared (step 1 and up; at step 0 the failure alone decides)."""
         stay = leave = enter = 0
-        _, then = self.rules()
-        for _, expert, expert_n, explored, explored_n, rate, better, example in self.ask(SUFFIXES)[1]:
-            if then is None or (then.test == "evidence" and None in (expert_n, explored_n, rate)):
-                still = bool(better)
-            else:
-                error_rate = rate if self.question.error_rate is None else self.question.error_rate
-                still = _better(expert, expert_n or 0, explored, explored_n or 0, then, error_rate or 0.05)
+        rule, wanted = self._suffix_rule(), self.rollouts()
+        shown = self.config().get("datasets", {}).get("expert_suffixes", True)
+        rows = self.ask(SUFFIXES, wanted=wanted if rule and rule.test == "means" else 0)[1]
+        for (
+            _,
+            better,
+            example,
+            rate,
+            expert,
+            expert_n,
+            expert_first,
+            explored,
+            explored_n,
+            explored_first,
+        ) in rows:
+            still = bool(better)
+            if rule is not None:
+                asked = replace(rule, error_rate=self.question.error_rate or rate or rule.error_rate)
+                reference = _first(expert, expert_n, expert_first, rule, wanted)
+                still = _better(
+                    reference, _first(explored, explored_n, explored_first, rule, wanted), asked, wanted
+                )
             if example is not None:
                 stay, leave = stay + still, leave + (not still)
-            elif still and not better:
-                enter += 1
+            else:
+                enter += shown and still and not better
         return Change(stay, leave, enter)
+
+    def mode(self) -> str:
+        """The mode of the stage rewards that the other rule needs: that of the run, where it accepts it."""
+        mode = str(self.config().get("rewards", {}).get("mode", "fixed"))
+        _, then = self.rules()
+        if then and then.needs_rewards and then.test == "means" and mode == "sequential":
+            return "curtailed"
+        return "sequential" if then and then.test == "evidence" and mode == "curtailed" else mode
+
+    def rollouts(self) -> int:
+        """How many rollouts of each side the means are taken of."""
+        return int(self.config().get("rewards", {}).get("rollouts", 5))
+
+    def _suffix_rule(self) -> Rule | None:
+        """How D_s would compare; None where the other rule is not one."""
+        _, then = self.rules()
+        if then is None:
+            return None
+        return suffix_rule(replace(then, test="evidence") if self.mode() == "sequential" else then)
 
     def _check(self) -> None:
         sql = """SELECT count(*), count_if(explored_success IS NULL OR similarity IS NULL OR continues IS NULL)
@@ -204,14 +247,18 @@ class Reconsidered:
 
 
 @lru_cache(maxsize=1 << 14)
-def _better(
-    expert: float, expert_n: int, explored: float, explored_n: int, rule: Rule, error_rate: float
-) -> bool:
-    asked = replace(suffix_rule(rule), error_rate=error_rate)
-    return decide(_tally(expert, expert_n), _tally(explored, explored_n), asked).verdict == "deviated"
+def _better(expert: Tally, explored: Tally, rule: Rule, wanted: int) -> bool:
+    return verdict_so_far(expert, explored, rule, wanted).verdict == "deviated"
 
 
-def _tally(reward: float | None, n: int) -> Tally:
+def _first(reward: float | None, n: int | None, first: float | None, rule: Rule, wanted: int) -> Tally:
+    """What a rule looks at of a side: all outcomes, or for means the first `wanted`, which sum up to `first`."""
+    if rule.test == "means" and n is not None and n > wanted:
+        return Tally(wanted, first or 0.0)
+    return _tally(reward, n)
+
+
+def _tally(reward: float | None, n: int | None) -> Tally:
     """What the rules compare; without rollouts the reward is that of a turn that ended the episode."""
     if n:
         return Tally(n, (reward or 0.0) * n)

@@ -141,6 +141,8 @@ def _add_turn(root: Tree, rows: Sequence[Row], everything: bool) -> None:
     branch.add(
         _line(f"step reward {short(first['step_reward_id'])}  {_value(first, rollouts)}, scorer {scorer}")
     )
+    if wrong := _contradiction(first, rollouts):
+        branch.add(_line(wrong))
     shown = rollouts if everything else rollouts[:SHOWN]
     for row in shown:
         branch.add(_line(_rollout(row)))
@@ -153,14 +155,19 @@ def _value(turn: Row, rollouts: Sequence[Row]) -> str:
         return f"{turn['reward']:.2f}: the turn ended the episode"
     if turn["reward"] is None or not rollouts:
         return "no rollouts"
-    seen = [_outcome(row) for row in rollouts]
-    low, high = Tally.of(seen).interval
-    value = f"{turn['reward']:.2f} = {sum(seen):g} of {len(seen)} ({low:.2f}-{high:.2f})"
-    if abs(sum(seen) / len(seen) - turn["reward"]) > 1e-6:
-        value += (
-            f" -- BUT these rollouts give {sum(seen) / len(seen):.2f}: the stage rewards was redone since"
-        )
-    return value
+    seen = Tally.of([_outcome(row) for row in rollouts])
+    low, high = seen.interval
+    return f"{turn['reward']:.2f} = {seen.total:g} of {seen.n} ({low:.2f}-{high:.2f})"
+
+
+def _contradiction(turn: Row, rollouts: Sequence[Row]) -> str | None:
+    """What is wrong where the stored reward is not what its rollouts come to."""
+    if turn["reward"] is None or not rollouts:
+        return None
+    mean = Tally.of([_outcome(row) for row in rollouts]).mean
+    if abs(mean - turn["reward"]) < 1e-6:
+        return None
+    return f"BUT these rollouts come to {mean:.2f}: they are not those that the verdict used"
 
 
 def _outcome(row: Row) -> float:

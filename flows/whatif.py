@@ -19,14 +19,15 @@ SELECT round, task_id, step_index, deviation_id, expert_action, explored_action,
     explored_reward, explored_n, gap, gap_low, gap_high, verdict, rule, new_verdict, new_rule
 FROM considered WHERE change = $change ORDER BY gap NULLS LAST, task_id, step_index LIMIT $limit
 """
-UNEVEN = """
-SELECT count(*) FROM considered WHERE new_verdict IN ('deviated', 'not_deviated') AND reference_n > 0 AND explored_n > 0
-AND (reference_n <> explored_n OR reference_n <> (SELECT max(greatest(reference_n, explored_n)) FROM considered))
+MORE = "SELECT count(*) FROM considered WHERE greatest(reference_n, explored_n) > $wanted AND gap IS NOT NULL"
+OPEN = """
+SELECT count(*), count_if(new_rule = 'no rollouts') FROM considered
+WHERE new_rule IN ('no rollouts', 'too few rollouts')
 """
 EARLIER = """
 SELECT count(*) FROM considered c WHERE new_selected AND EXISTS (
     FROM considered e WHERE e.round = c.round AND e.task_id = c.task_id AND e.step_index < c.step_index
-    AND e.new_rule = 'no rollouts')
+    AND e.new_rule IN ('no rollouts', 'too few rollouts'))
 """
 
 
@@ -47,12 +48,12 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
     matrix = considered.matrix()
     say(f"run   {name}{newest}: {sum(matrix.values()):,} comparisons, decided again without a rollout")
     now, then = considered.rules()
-    say(f"now   {'; '.join(_rule(rule) for rule in now)}")
-    say(f"then  {_rule(then, question) if then else 'each with its own preset'}\n")
+    say(f"now   {'; '.join(_rule(rule, considered) for rule in now)}")
+    say(f"then  {_rule(then, considered, question) if then else 'each with its own preset'}\n")
     out.print(_matrix(matrix))
     deviations, (calibrated, weight, lost) = considered.deviations(), considered.calibrated()
     out.print(_changes(deviations, calibrated, considered.suffixes()))
-    _print_notes(say, considered, matrix, then)
+    _print_notes(say, considered, then)
     if deviations.leave + deviations.enter and considered.config().get("rounds", 1) > 1:
         say("Later rounds would then explore with another policy: what they hold here may not be there.")
     if lost:
@@ -62,7 +63,7 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
             f"{deviations.enter:,} deviations enter without a repair: calibrate would have to run. Run this run's own"
         )
         say("configuration with the other rule; what does not depend on the rule comes from the cache:")
-        say(f"  {_command(considered.config(), question, then)}")
+        say(f"  {_command(considered)}")
     for change in ("leaves", "enters"):
         _print_examples(say, considered, change, then, examples)
 
@@ -77,11 +78,16 @@ class _Lines:
         self._out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _rule(rule: Rule, question: Question | None = None) -> str:
+def _rule(rule: Rule, considered: Reconsidered, question: Question | None = None) -> str:
     words = f"{rule.name}, delta {rule.delta:g}"
-    if question and rule.test == "evidence":
-        words += "" if question.error_rate is None else f", error rate {question.error_rate:g}"
-        words += "" if question.smallest_drop is None else f", smallest drop {question.smallest_drop:g}"
+    if rule.test == "evidence":
+        stored = considered.config().get("deviation", {})
+        for name in ("error_rate", "smallest_drop"):
+            asked = getattr(question, name, None)
+            value = stored.get(name, getattr(rule, name)) if asked is None else asked
+            words += f", {name.replace('_', ' ')} {value:g}"
+    elif rule.needs_rewards:
+        words += f", means of {considered.rollouts()} rollouts"
     return words
 
 
@@ -117,37 +123,36 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
     return table
 
 
-def _print_notes(
-    say: _Lines, considered: Reconsidered, matrix: dict[tuple[str, str], int], then: Rule | None
-) -> None:
+def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> None:
     """What the tables do not say of themselves."""
-    unscored = sum(n for (_, after), n in matrix.items() if after == "no rollouts")
-    if unscored:
-        say(f"{unscored:,} comparisons have no rollouts: this rule cannot decide them without new ones.")
-    if unscored and then and then.first_only:
-        ((earlier,),) = considered.ask(EARLIER)[1]
+    ((undecided, none),) = considered.ask(OPEN)[1]
+    if undecided:
+        of_them = f" ({none:,} have none)" if none else ""
         say(
-            f"In {earlier:,} tasks one of them comes before the deviation to repair, and might take its place."
+            f"{undecided:,} comparisons have too few rollouts{of_them}: this rule cannot decide them without new ones."
         )
-    if then and then.needs_rewards and then.test == "means":
-        ((uneven,),) = considered.ask(UNEVEN)[1]
-        if uneven:
+    if undecided and then and then.first_only:
+        ((earlier,),) = considered.ask(EARLIER)[1]
+        if earlier:
             say(
-                f"{uneven:,} of the means are over fewer rollouts than others, because sampling stopped early: they "
-                "lean to the side that stopped it. The published rule compares N with N."
+                f"In {earlier:,} tasks one of them comes before the deviation to repair, and might take its place."
+            )
+    if then and then.needs_rewards and then.test == "means":
+        wanted = considered.rollouts()
+        ((more,),) = considered.ask(MORE, wanted=wanted)[1]
+        if more:
+            say(
+                f"{more:,} comparisons have more than {wanted} rollouts a side: the means are of the first {wanted}."
             )
 
 
-def _command(config: dict[str, Any], question: Question, then: Rule | None) -> str:
-    """The command that makes the other rule's training set; rollouts that there are come from the cache."""
-    sets: dict[str, Any] = {
-        f"deviation.{name}": value for name, value in vars(question).items() if value is not None
-    }
-    mode = config.get("rewards", {}).get("mode")
-    if then and then.needs_rewards and then.test == "means" and mode == "sequential":
-        sets["rewards.mode"] = "fixed"
-    if then and then.test == "evidence" and mode == "curtailed":
-        sets["rewards.mode"] = "sequential"
+def _command(considered: Reconsidered) -> str:
+    """The command that makes the other rule's training set; rollouts that there are are taken again."""
+    asked = vars(considered.question).items()
+    sets: dict[str, Any] = {f"deviation.{name}": value for name, value in asked if value is not None}
+    mode = considered.mode()
+    if mode != considered.config().get("rewards", {}).get("mode", mode):
+        sets["rewards.mode"] = mode
     return "steca run --config CONFIG" + "".join(f" --set {name}={value}" for name, value in sets.items())
 
 

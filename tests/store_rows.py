@@ -120,9 +120,11 @@ def deviation(
     """Sides are None where filtered; `fields` are any others of the row."""
     before, after = reference or (None, None, None), explored or (None, None, None)
     gap: dict[str, object] = {}
-    if reference and explored:
+    if reference or explored:
         low, high = gap_interval(tally(reference), tally(explored), 0.05)
-        gap = {"gap": explored[1] - reference[1], "gap_low": low, "gap_high": high, "error_rate": 0.05}
+        gap = {"gap_low": low, "gap_high": high, "error_rate": 0.05}
+    if reference and explored:
+        gap["gap"] = explored[1] - reference[1]
     row: dict[str, object] = {
         "deviation_id": name,
         "task_id": "task",
@@ -146,8 +148,10 @@ def deviation(
     return DeviationRecord.model_validate(row | gap | fields)
 
 
-def tally(side: Side) -> Tally:
+def tally(side: Side | None) -> Tally:
     """What the rules compare of a side."""
+    if side is None:
+        return Tally()
     _, reward, n = side
     return Tally(n, reward * n) if n else Tally(known=reward)
 
@@ -233,10 +237,10 @@ def one_of_each() -> list[Record]:
     ]
 
 
-def record_run(root: Path, run_id: str, *refs: BatchRef, round: int = 1) -> None:
-    """Run files of a run whose one stage in `round` gave these batches."""
+def record_run(root: Path, run_id: str, *refs: BatchRef, round: int = 1, **config: object) -> None:
+    """Run files of a run whose one stage in `round` gave these batches; `config` is more of its configuration."""
     run = RunFolder(root, run_id)
-    run.create(run_id, {"name": run_id})
+    run.create(run_id, {"name": run_id, **config})
     run.save_stage(
         StageState(
             stage="explore",

@@ -11,13 +11,13 @@ import pytest
 from pydantic import Field
 
 from storage import schema
-from storage.columns import column_type
+from storage.columns import RECORD_OF_TABLE, column_type
 from storage.faults import StorageFault
 from storage.records import RECORDS, Record, TaskRecord, TrajectoryRecord
 from storage.schema import migrations, open_database, schema_version
 from storage.shards import ShardStore
 from storage.store import Store
-from tests.store_rows import task
+from tests.store_rows import scored_turn, task
 
 PROVENANCE = {"provenance": ("VARCHAR", False)}
 
@@ -151,6 +151,43 @@ def test_step_rewards_of_schema_2_keep_their_scored_turns(tmp_path: Path) -> Non
         ]
         for view in ("step_reward_gaps", "run_summary"):
             assert new.execute(f"FROM {view}").fetchall() == []
+
+
+class OldStepReward(Record):
+    """The record of schema 2, as far as it matters."""
+
+    table = "step_rewards"
+    key = ("step_reward_id",)
+    step_reward_id: str
+    task_id: str = "task"
+    trajectory_id: str = "x"
+    step_index: int = 1
+    side: str = "explored"
+    checkpoint: str = "c0"
+    n: int
+    reward: float
+    progress: float
+    terminal: bool
+
+
+def test_shards_of_schema_2_are_rebuilt_with_their_scored_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = ShardStore(tmp_path)
+    with monkeypatch.context() as older:
+        older.setitem(RECORD_OF_TABLE, "step_rewards", OldStepReward)
+        rolled = OldStepReward(step_reward_id="rolled", n=5, reward=0.4, progress=0.6, terminal=False)
+        ended = OldStepReward(step_reward_id="ended", n=1, reward=1.0, progress=0.75, terminal=True)
+        shards.write_batch("rewards-1", "b0", [rolled, ended, task("a")])
+    shards.write_batch("rewards-2", "b0", [scored_turn("new", "expert")])
+    report = Store(tmp_path).ingest()
+    assert report.rows == {"tasks": 1, "scored_turns": 3}
+    sql = "SELECT step_reward_id, side, outcome, progress FROM scored_turns ORDER BY 1"
+    assert Store(tmp_path).query(sql)[1] == [
+        ("ended", "explored", 1.0, 0.75),
+        ("new", "expert", None, None),
+        ("rolled", "explored", None, None),
+    ]
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(

@@ -164,7 +164,7 @@ def test_partial_outcomes_are_summed_where_the_verdict_did(store: Store) -> None
 
 def test_evidence_that_does_not_give_the_reward_is_called_out(store: Store) -> None:
     """`moved` says that the reference's five rollouts all failed; they did not."""
-    assert "BUT these rollouts give 0.80" in trace(store, "moved")
+    assert "BUT these rollouts come to 0.80" in trace(store, "moved")
 
 
 def test_other_examples_trace_as_far_as_they_go(store: Store) -> None:

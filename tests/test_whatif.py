@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_factory import ROOT
@@ -32,10 +33,11 @@ NEW = "task_id, step_index, new_verdict, new_rule, new_selected"
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """The same tasks and rollouts under four rules: whatever one run would become under another is stored."""
     root = tmp_path_factory.mktemp("judged")
-    judged_run(root, "release", preset("release", 0.1))
-    judged_run(root, "paper", preset("paper"))
-    judged_run(root, "lower", preset("sequential", -0.2))
-    return judged_run(root, "sequential", preset("sequential"), rewards={"mode": "sequential"})
+    judged_run(root, "release", preset("release", 0.1), "curtailed")
+    judged_run(root, "paper", preset("paper"), "curtailed")
+    judged_run(root, "lower", preset("sequential", -0.2), "sequential")
+    judged_run(root, "fixed", preset("release", 0.1))
+    return judged_run(root, "sequential", preset("sequential"), "sequential")
 
 
 def what_if(store: Store, *arguments: object) -> Result:
@@ -68,9 +70,26 @@ def test_a_run_decided_by_another_rule_is_foretold(store: Store, run: str, name:
     """The comparisons of `sequential` under the other rule are those of the run that had it."""
     foretold = f"SELECT {NEW} FROM what_if('sequential', preset := ?, delta := ?) ORDER BY ALL"
     made = f"SELECT task_id, step_index, verdict, rule, selected FROM step_reward_gaps WHERE run_id = '{run}'"
-    rows = store.query(foretold, [name, delta])[1]
-    assert rows == store.query(f"{made} ORDER BY ALL")[1]
+    rows = [as_decided(row) for row in store.query(foretold, [name, delta])[1]]
+    assert rows == [as_decided(row) for row in store.query(f"{made} ORDER BY ALL")[1]]
     assert any(row[-1] for row in rows)
+    (other,) = {"paper", "release"} - {run}
+    assert rows != store.query(f"{made.replace(run, other)} ORDER BY ALL")[1]
+
+
+@pytest.mark.parametrize("run", ["release", "paper", "lower", "fixed", "sequential"])
+def test_the_rule_of_the_run_changes_nothing(store: Store, run: str) -> None:
+    sql = "SELECT verdict, rule, selected, new_verdict, new_rule, new_selected FROM what_if(?)"
+    for row in store.query(sql, [run])[1]:
+        assert as_decided(row)[:3] == as_decided(row)[3:]
+
+
+OPEN = ("no rollouts", "too few rollouts", "the rollouts prove neither")
+
+
+def as_decided(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The stage rewards has no word of its own for what was never rolled out; it is just not decided."""
+    return tuple("open" if part in OPEN else part for part in row)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +131,7 @@ def test_the_summary_counts_what_the_macro_says(store: Store) -> None:
     assert f"{n} comparisons" in said
     assert figures(said, "deviations to repair") == [str(n) for n in (now, stay, leave, enter, stay + enter)]
     assert figures(said, "deviated")[3] == str(crossed)
-    assert f"{unscored} comparisons have no rollouts" in said
+    assert f"comparisons have too few rollouts ({unscored} have none)" in said
     assert f"{enter} deviations enter without a repair" in said
     assert said.count("  deviation ") == min(3, leave) + min(3, enter)
     assert what_if(store, "--delta", -0.2, "--examples", 0).stdout.count("  deviation ") == 0
@@ -142,6 +161,13 @@ def test_the_expert_suffixes_are_foretold(store: Store, run: str, name: str, del
     assert (change.enter > 0) == (run != "lower")
 
 
+def test_a_run_that_wants_no_expert_suffixes_gets_none(tmp_path: Path) -> None:
+    store = judged_run(
+        tmp_path, "none", preset("sequential"), "sequential", datasets={"expert_suffixes": False}
+    )
+    assert Reconsidered(store, "none", Question("paper")).suffixes().enter == 0
+
+
 def test_another_error_rate_makes_the_intervals_anew(store: Store) -> None:
     strict = Reconsidered(store, "sequential", Question(error_rate=0.001)).matrix()
     lax = Reconsidered(store, "sequential", Question(error_rate=0.3)).matrix()
@@ -154,16 +180,16 @@ def test_another_error_rate_makes_the_intervals_anew(store: Store) -> None:
 
 
 def test_what_would_have_to_run_is_a_command_that_is_accepted(store: Store, tmp_path: Path) -> None:
-    """The published rules refuse rollouts that stopped early, so the mode changes with the preset."""
+    """The published rules refuse the mode sequential, so the mode changes with the preset."""
     said = what_if(store, "--run", "sequential", "--preset", "release", "--delta", 0.1).stdout
     (command,) = re.findall(r"steca run --config CONFIG (.*)", said)
-    assert load_config(None, re.findall(r"--set (\S+)", command)).deviation.preset == "release"
+    assert load_config(None, re.findall(r"--set (\S+)", command)).rewards.mode == "curtailed"
     with pytest.raises(ConfigFault, match=r"rewards\.mode"):
         load_config(None, ["deviation.preset=release"])
 
 
 def test_without_a_run_it_is_the_newest_and_says_so(store: Store) -> None:
-    assert "run   sequential (the newest of 4)" in what_if(store, "--delta", 0).stdout
+    assert "run   sequential (the newest of 5)" in what_if(store, "--delta", 0).stdout
     assert "newest" not in what_if(store, "--run", "paper", "--delta", 0).stdout
 
 
