@@ -76,7 +76,7 @@ def forward(
         input_ids=torch.from_numpy(tokens).to(device),
         attention_mask=mask,
         position_ids=places,
-        past_key_values=kv,
+        cache=kv,
         use_cache=True,
         logits_to_keep=1,
     )

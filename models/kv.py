@@ -74,7 +74,7 @@ class KVPool:
 class KVBatch:
     """Keys and values [2 * layers, rows, heads, width + 1, head_dim]. The last column takes what padding writes.
 
-    It serves transformers as `past_key_values`: `aim` says where the next forward pass writes, `update` is what
+    It serves transformers as a `cache`: `aim` says where the next forward pass writes, `update` is what
     the attention layers call.
     """
 
