@@ -62,8 +62,7 @@ DESIGNS = [
     Design("curtailed 5, release", "release", Curtailed(5, preset("release"))),
     Design("fixed 5, evidence", "sequential", Fixed(5)),
     Design("fixed 24, evidence", "sequential", Fixed(24)),
-    sequential(24, 60),
-    sequential(24, 75),
+    sequential(24, 70),
     sequential(24, 150),
     sequential(250, 10_000),
 ]
@@ -213,7 +212,7 @@ def main() -> None:
     console.print(pairs_table(DESIGNS))
     console.print(values_table("The quick start's mix (%)", mix_values(), DESIGNS, replay=True))
     console.print(values_table("The oracle's turns (exact; %)", oracle_values(), DESIGNS, replay=False))
-    curve = [sequential(most, worth) for most in (12, 24, 48) for worth in (30, 45, 60, 75, 90, 120, 150)]
+    curve = [sequential(most, worth) for most in (12, 24, 48) for worth in (40, 50, 60, 70, 80, 120, 150)]
     console.print(values_table("What `worth` buys, on the mix (%)", mix_values(), curve, replay=True))
 
 

@@ -115,7 +115,7 @@ class RewardsConfig(Section):
     )
     rollouts: Positive = Field(5, description="N of fixed and curtailed: rollouts for each step reward.")
     max_rollouts: Positive = Field(24, description="sequential: at most so many for each step reward.")
-    worth: Positive = Field(60, description="sequential: how many rollouts a proven deviation is worth.")
+    worth: Positive = Field(70, description="sequential: how many rollouts a proven deviation is worth.")
     candidates: Positive | None = Field(
         None, description="Score at most this many explored turns of a task, the earliest; empty: all."
     )

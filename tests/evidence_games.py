@@ -15,7 +15,7 @@ from scipy.special import xlogy
 from steca.evidence import CELLS, cells, log_wealth_above, log_wealth_below
 from steca.rewards import Tally
 
-LONG, GAMES = 60, 10_000
+LONG, GAMES = 44, 10_000
 """Most outcomes of a side, and number of games, where games are drawn."""
 Rejects = Callable[[int, int], npt.NDArray[np.bool_]]
 """(n of the reference, n of the explored turn) -> for every pair of successes, whether the hypothesis is rejected."""

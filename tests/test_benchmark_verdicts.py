@@ -80,8 +80,8 @@ def test_the_mix_is_fitted_and_replayed_from_its_file() -> None:
     assert values.weight.sum() == pytest.approx(1.0, abs=1e-3)
     assert values.weight @ values.reference == pytest.approx(mix().reference.mean() / 24, abs=0.003)
     assert values.weight @ values.explored == pytest.approx(mix().explored.mean() / 24, abs=0.003)
-    assert float(replayed(sequential(24, 60)).split()[0]) <= 2.5
-    assert replayed(sequential(25, 60)) == "-"
+    assert float(replayed(sequential(24, 70)).split()[0]) <= 2.5
+    assert replayed(sequential(25, 70)) == "-"
 
 
 def test_the_mixture_finds_a_known_one() -> None:

@@ -25,6 +25,7 @@ BELOW = {
 
 PURE = {
     "__future__",
+    "bisect",
     "collections",
     "dataclasses",
     "enum",

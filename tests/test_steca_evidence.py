@@ -66,7 +66,7 @@ def test_the_game_is_about_the_verdicts_that_are_given() -> None:
 @pytest.mark.parametrize("delta", [-0.01, 0.0, 0.1])
 @pytest.mark.parametrize("outcomes", ["binary", "thirds", "beta"])
 def test_the_bound_holds_over_long_games_and_for_partial_outcomes(outcomes: str, delta: float) -> None:
-    """10,000 games for each pair, up to 60 outcomes a side; three binomial standard errors are allowed. A rejection
+    """10,000 games for each pair, up to 44 outcomes a side; three binomial standard errors are allowed. A rejection
     needs all means of the hypothesis refuted; here the true one alone, so more is asked than is claimed."""
     for p in (0.05, 0.5, 0.9):
         q = p + delta

@@ -108,10 +108,11 @@ RULE = preset("sequential")
 
 
 def test_sequential_stops_at_a_proof_and_where_none_is_worth_it() -> None:
-    mode = Sequential(RULE, 24, 60)
+    mode = Sequential(RULE, 24, 70)
     reference, explored = play(mode, (1.0,) * 24, (0.0,) * 24, (None, None))
     assert decide(reference, explored, RULE).verdict == "deviated"
-    assert reference.n + explored.n <= 8
+    assert reference.n + explored.n <= 20
+    assert decide(Tally(reference.n, reference.n), Tally(explored.n - 1), RULE).verdict == "undecided"
     reference, explored = play(mode, (0.0,) * 24, (0.0,) * 24, (None, None))
     assert decide(reference, explored, RULE).verdict == "undecided"
     assert reference.n + explored.n <= 2
@@ -128,7 +129,7 @@ def test_sequential_takes_no_more_once_there_is_a_verdict() -> None:
 
 def test_sequential_never_passes_its_bound_and_a_higher_worth_takes_more() -> None:
     draw = np.random.default_rng(1)
-    spent = dict.fromkeys((20, 60, 1000), 0)
+    spent = dict.fromkeys((40, 70, 1000), 0)
     for _ in range(60):
         p, q = draw.random(2) * 0.5 + [0.3, 0.0]
         streams = [tuple((draw.random(24) < value).astype(float)) for value in (p, q)]
@@ -136,11 +137,11 @@ def test_sequential_never_passes_its_bound_and_a_higher_worth_takes_more() -> No
             reference, explored = play(Sequential(RULE, 24, worth), streams[0], streams[1], (None, None))
             assert max(reference.n, explored.n) <= 24
             spent[worth] += reference.n + explored.n
-    assert spent[20] < spent[60] < spent[1000]
+    assert 0 < spent[40] < spent[70] < spent[1000]
 
 
 def test_the_comparison_that_promises_most_comes_first() -> None:
-    mode = Sequential(RULE, 24, 60)
+    mode = Sequential(RULE, 24, 70)
     promising, hopeless = (Tally(4, 4), Tally(2, 0)), (Tally(4, 0), Tally(2, 0))
     assert mode.worth(*promising) > mode.worth(Tally(), Tally()) > mode.worth(*hopeless) == 0.0
     begun = Curtailed(5, replace(preset("paper")))
