@@ -29,7 +29,6 @@ PURE = {
     "collections",
     "dataclasses",
     "enum",
-    "bisect",
     "functools",
     "itertools",
     "math",
