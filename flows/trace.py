@@ -66,7 +66,7 @@ def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
     top = rows[0]
     root = Tree(_line(_heading(kind, top)))
     task = f'{top["task_type"]}, {top["split"]}: "{top["instruction"]}"' if top["task_type"] else "not stored"
-    root.add(_line(f"task {short(top['task_id'])}  {task}"))
+    root.add(_line(f"task {top['task_id']}  {task}"))
     for run in top["runs"] or ():
         config = f"configuration {short(run['config_digest'])}"
         root.add(_line(f"run {run['run_id']}  round {run['round']}, {config}"))
@@ -177,7 +177,7 @@ def _outcome(row: Row) -> float:
 
 
 def _rollout(row: Row) -> str:
-    actions = "; ".join(row["actions"]) or "no action"
+    actions = "; ".join(action or "(nothing)" for action in row["actions"]) or "no action"
     result = "won   " if row["rollout_outcome"] >= 1 else "failed"
     if row["compared"] == "progress":
         result += f" {_outcome(row):.2f}"

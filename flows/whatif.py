@@ -21,8 +21,9 @@ FROM considered WHERE change = $change ORDER BY gap NULLS LAST, task_id, step_in
 """
 MORE = "SELECT count(*) FROM considered WHERE greatest(reference_n, explored_n) > $wanted AND gap IS NOT NULL"
 OPEN = """
-SELECT count(*), count_if(new_rule = 'no rollouts') FROM considered
-WHERE new_rule IN ('no rollouts', 'too few rollouts')
+SELECT count_if(new_rule IN ('no rollouts', 'too few rollouts')), count_if(new_rule = 'no rollouts'),
+    count_if(new_rule = 'beyond rewards.candidates')
+FROM considered
 """
 EARLIER = """
 SELECT count(*) FROM considered c WHERE new_selected AND EXISTS (
@@ -125,7 +126,11 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
 
 def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> None:
     """What the tables do not say of themselves."""
-    ((undecided, none),) = considered.ask(OPEN)[1]
+    ((undecided, none, beyond),) = considered.ask(OPEN)[1]
+    if beyond:
+        say(
+            f"{beyond:,} comparisons lie beyond rewards.candidates of the run: they have no rollouts of their own."
+        )
     if undecided:
         of_them = f" ({none:,} have none)" if none else ""
         say(
@@ -167,7 +172,7 @@ def _print_examples(
         before, before_n, after, after_n, gap, low, high = evidence
         at = f"  round {round}" if round > 1 else ""
         interval = "" if low is None else f", by the rollouts between {low:+.2f} and {high:+.2f}"
-        say(f"  deviation {deviation[:10]}  task {task[:10]}  step {step}{at}")
+        say(f"  deviation {deviation[:10]}  task {task}  step {step}{at}")
         say(f"    expert   {expert}")
         say(f"    agent    {explored}")
         say(f"    reward   {_reward(before, before_n)} -> {_reward(after, after_n)}")

@@ -67,13 +67,9 @@ WITH settings AS (
         c, r, s, coalesce(preset, c.preset) AS new_preset, coalesce(delta, c.delta)::DOUBLE AS new_delta,
         coalesce(smallest_drop, s.smallest_drop, r.smallest_drop)::DOUBLE AS new_drop,
         error_rate::DOUBLE <> c.error_rate AS other_rate,
-        coalesce(s.rollouts, greatest(c.reference_n, c.explored_n)) AS wanted,
-        row_number() OVER (
-            PARTITION BY c.round, c.task_id, filter_reason(c, p) IS NULL ORDER BY c.step_index, c.deviation_id
-        ) AS rank  -- among the candidates of its task, as no filters are weaker than the paper's
+        coalesce(s.rollouts, greatest(c.reference_n, c.explored_n)) AS wanted
     FROM query_table(comparisons) c
     LEFT JOIN settings s ON true
-    LEFT JOIN deviation_presets p ON p.preset = 'paper'
     LEFT JOIN deviation_presets r ON r.preset = coalesce(preset, c.preset)
     WHERE c.run_id = run
 ), early AS (  -- the first outcomes of turns that have more than the means are taken of
@@ -85,6 +81,13 @@ WITH settings AS (
     ) USING (step_reward_id)
     WHERE o.sample_index < (SELECT s.rollouts FROM settings s)
     GROUP BY ALL
+), limits AS (  -- the last step of each task that is scored; no filters are weaker than the paper's
+    SELECT
+        a.c.round AS round, a.c.task_id AS task_id,
+        list(a.c.step_index ORDER BY a.c.step_index)[any_value(a.s.candidates)] AS step
+    FROM asked a JOIN deviation_presets p ON p.preset = 'paper'
+    WHERE a.s.candidates IS NOT NULL AND filter_reason(a.c, p) IS NULL
+    GROUP BY ALL
 ), summed AS (
     SELECT
         a.*,
@@ -95,10 +98,12 @@ WITH settings AS (
         CASE
             WHEN a.c.explored_n <= a.wanted THEN a.c.explored_reward * a.c.explored_n
             WHEN a.c.outcome = 'progress' THEN e.progress ELSE e.success
-        END AS after
+        END AS after,
+        a.c.step_index > l.step AS beyond
     FROM asked a
     LEFT JOIN early b ON b.step_reward_id = a.c.reference_step_reward_id
     LEFT JOIN early e ON e.step_reward_id = a.c.explored_step_reward_id
+    LEFT JOIN limits l ON l.round = a.c.round AND l.task_id = a.c.task_id
 ), decided AS (
     SELECT
         a.*,
@@ -111,7 +116,7 @@ WITH settings AS (
                 THEN 'stored by an older version'
             ELSE coalesce(
                 filter_reason(a.c, a.r),
-                CASE WHEN a.r.needs_rewards AND a.rank > a.s.candidates THEN 'beyond rewards.candidates' END
+                CASE WHEN a.r.needs_rewards AND a.beyond THEN 'beyond rewards.candidates' END
             )
         END AS reason,
         CASE
@@ -133,15 +138,20 @@ WITH settings AS (
             ELSE 'undecided'
         END AS outcome
     FROM summed a
+), firsts AS (  -- the first deviation of each task
+    SELECT d.c.round AS round, d.c.task_id AS task_id, min(d.c.step_index) AS step
+    FROM decided d WHERE d.reason IS NULL AND d.outcome = 'deviated'
+    GROUP BY ALL
 ), ordered AS (
     SELECT
-        d.*,
-        coalesce(d.reason, CASE
-            WHEN d.s.in_order AND d.r.first_only AND d.r.needs_rewards AND d.c.step_index > min(d.c.step_index)
-                FILTER (d.reason IS NULL AND d.outcome = 'deviated') OVER (PARTITION BY d.c.round, d.c.task_id)
+        d.*, f.step AS first_step,
+        CASE
+            WHEN d.reason IS NOT NULL THEN d.reason
+            WHEN d.s.in_order AND d.r.first_only AND d.r.needs_rewards AND d.c.step_index > f.step
                 THEN 'after the first deviation'
-        END) AS filtered
+        END AS filtered
     FROM decided d
+    LEFT JOIN firsts f ON f.round = d.c.round AND f.task_id = d.c.task_id
 ), judged AS (
     SELECT
         f.*,
@@ -169,10 +179,5 @@ WITH settings AS (
 )
 SELECT
     unnest(j.c), j.new_preset, j.new_delta, j.new_verdict, j.new_rule,
-    j.new_verdict = 'deviated' AND (
-        NOT j.r.first_only
-        OR row_number() OVER (
-            PARTITION BY j.c.round, j.c.task_id, j.new_verdict ORDER BY j.c.step_index, j.c.deviation_id
-        ) = 1
-    ) AS new_selected
+    j.new_verdict = 'deviated' AND (NOT j.r.first_only OR j.c.step_index = j.first_step) AS new_selected
 FROM judged j;
