@@ -1,12 +1,12 @@
 """Step values and verdicts per minute: as the paper's release makes them, and in the modes of the stage rewards.
 
-    python -m benchmarks.rollouts [--checkpoint FOLDER] [--tasks 40] [--repeats 3] [--data data/benchmark]
+    python -m benchmarks.rollouts [--checkpoint FOLDER] [--tasks 50] [--repeats 3] [--data data/benchmark]
 
 Same model, same tasks, one run, one thread; each repeat plays every way once, so that a busy machine is busy for all of
-them, and the seconds are CPU seconds. A verdict is one comparison of eq. 5 that passes the filters of its way's rule, whatever came out. The release's
-way is slow: in every repeat `--draws` of its rollouts are drawn at random and played, and scaled to all that it makes.
-"A proven drop" is the same for all: the rollouts reject "no drop" at an error rate of 5 % (`steca.evidence`); for the
-release's way it is counted in the N rollouts of `fixed`, which have the same distribution.
+them, and the seconds are CPU seconds. A verdict is one comparison of eq. 5 that passes the filters of its way's rule,
+whatever came out. The release's way is slow: in every repeat `--draws` of its rollouts are drawn at random and played,
+and scaled to all that it makes. "A proven drop" is the same for all: the rollouts reject "no drop" at an error rate of
+5 % (`steca.evidence`); for the release's way it is counted in the N rollouts of `fixed`, which are drawn alike.
 
 Then how the stages grow with the tasks (`benchmarks.growth`). How the store grows: `benchmarks.store`.
 Without --checkpoint it warms its own policy up as the quick start does, once, and keeps it under --data.
@@ -61,7 +61,7 @@ WAYS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one way gives: the same in every repeat."""
+    """What one way gives."""
 
     rollouts: int
     verdicts: Counter[str]
@@ -71,9 +71,9 @@ class Found:
 
 @dataclass(slots=True)
 class Measured:
-    """One way over the repeats: what it gives, and the seconds of each repeat, in all and by part."""
+    """One way over the repeats: what each gave, and its seconds, in all and by part."""
 
-    found: Found
+    found: list[Found] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     parts: list[dict[str, float]] = field(default_factory=list)
 
@@ -151,7 +151,7 @@ def measure(bench: Bench, repeats: int, number: int) -> dict[str, Measured]:
         for name in WAYS:
             seconds, parts, found = bench.way(name)
             _add(measured, name, found, seconds, parts)
-        found = bench.found_by_release(measured["fixed"].found)
+        found = bench.found_by_release(measured["fixed"].found[-1])
         _add(measured, RELEASE, found, *bench.release(number, rng))
     return {name: measured[name] for name in (RELEASE, *WAYS)}
 
@@ -159,23 +159,26 @@ def measure(bench: Bench, repeats: int, number: int) -> dict[str, Measured]:
 def _add(
     measured: dict[str, Measured], name: str, found: Found, seconds: float, parts: dict[str, float]
 ) -> None:
-    entry = measured.setdefault(name, Measured(found))
-    if entry.found != found:
-        raise RuntimeError(f"{name} gave {found} after {entry.found}: it should be the same every time")
+    entry = measured.setdefault(name, Measured())
+    entry.found.append(found)
     entry.seconds.append(seconds)
     entry.parts.append(parts)
 
 
 def faster(measured: dict[str, Measured], name: str, count: Callable[[Found], int]) -> str:
     """By how much a way is faster than the release's for one of what is counted: median (least-most)."""
-    base, way = measured[RELEASE], measured[name]
-    if not count(base.found) or not count(way.found):
-        return "-"
     ratios = [
-        (slow / count(base.found)) / (fast / count(way.found))
-        for slow, fast in zip(base.seconds, way.seconds, strict=True)
+        (slow / count(many)) / (fast / count(few))
+        for slow, many, fast, few in zip(
+            measured[RELEASE].seconds,
+            measured[RELEASE].found,
+            measured[name].seconds,
+            measured[name].found,
+            strict=True,
+        )
+        if count(many) and count(few)
     ]
-    return f"{median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})"
+    return f"{median(ratios):.1f} ({min(ratios):.1f}-{max(ratios):.1f})" if ratios else "-"
 
 
 def verdicts_table(measured: dict[str, Measured], count: int) -> Table:
@@ -194,7 +197,8 @@ def verdicts_table(measured: dict[str, Measured], count: int) -> Table:
     ):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for name, entry in measured.items():
-        found, total = entry.found, entry.found.verdicts.total()
+        found = entry.found[0]
+        total = found.verdicts.total()
         shares = [f"{found.verdicts[key] / max(total, 1):.0%}" for key in _DECISIONS]
         suffixes = " / ".join(str(found.suffixes[key]) for key in ("yes", "no", "undecided"))
         table.add_row(
@@ -215,7 +219,7 @@ _DECISIONS = ("deviated", "not_deviated", "undecided")
 def speed_table(measured: dict[str, Measured]) -> Table:
     """How fast each way is beside the release's, and where its time goes."""
     table = Table(
-        title=f"times the release's speed, median (least-most) of {len(_seconds(measured))} repeats"
+        title=f"times the release's speed, median (least-most) of {len(measured[RELEASE].seconds)} repeats"
     )
     for heading in (
         "way",
@@ -229,7 +233,7 @@ def speed_table(measured: dict[str, Measured]) -> Table:
     ):
         table.add_column(heading, justify="left" if heading == "way" else "right")
     for name, entry in measured.items():
-        found, seconds = entry.found, median(entry.seconds)
+        found, seconds = entry.found[0], median(entry.seconds)
         forward = entry.share("forward")
         table.add_row(
             name,
@@ -242,10 +246,6 @@ def speed_table(measured: dict[str, Measured]) -> Table:
             f"{1 - forward:.0%}" if forward else "-",
         )
     return table
-
-
-def _seconds(measured: dict[str, Measured]) -> list[float]:
-    return measured[RELEASE].seconds
 
 
 def growth_table(sizes: Sequence[int], repeats: int, checkpoint: Path | None) -> Table:
@@ -272,14 +272,14 @@ def growth_table(sizes: Sequence[int], repeats: int, checkpoint: Path | None) ->
 def main(
     checkpoint: Annotated[Path | None, typer.Option(help="A policy's folder; else one is warmed up.")] = None,
     data: Annotated[Path, typer.Option(help="Where that policy is kept.")] = Path("data/benchmark"),
-    tasks: Annotated[int, typer.Option(help="Tasks that every way scores.")] = 40,
+    tasks: Annotated[int, typer.Option(help="Tasks that every way scores.")] = 50,
     repeats: Annotated[int, typer.Option(help="How often.")] = 3,
-    draws: Annotated[int, typer.Option(help="Rollouts of the release's way in each repeat.")] = 16,
+    draws: Annotated[int, typer.Option(help="Rollouts of the release's way in each repeat.")] = 40,
     sizes: Annotated[list[int], typer.Option(help="Tasks, scripted policy.")] = [10, 100, 1000],  # noqa: B006
     policy_sizes: Annotated[list[int], typer.Option(help="Tasks, the real policy.")] = [10, 100],  # noqa: B006
 ) -> None:
     torch.set_num_threads(1)
-    console = Console(width=150)
+    console = Console(width=180)
     config = load_config(QUICKSTART)
     if checkpoint:
         ref = reference(checkpoint)

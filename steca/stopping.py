@@ -10,6 +10,7 @@ they have, the comparison is closed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -53,7 +54,8 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Curtailed:
-    """One outcome at a time, first the reference's, until the verdict of N on each side is certain."""
+    """First the reference's outcomes, then the explored turn's, until the verdict of N on each side is certain. In one
+    round as many as are needed at the least: no fewer rollouts one by one, only more rounds."""
 
     rollouts: int
     rule: Rule
@@ -63,11 +65,22 @@ class Curtailed:
         if settled(reference, explored, self.rule, self.rollouts) is not None:
             return reference.n, explored.n
         if reference.known is None and reference.n < self.rollouts:
-            return reference.n + 1, explored.n
-        return reference.n, explored.n + 1
+            return self._least(reference, lambda side: self._settled(side, explored)), explored.n
+        return reference.n, self._least(explored, lambda side: self._settled(reference, side))
 
     def worth(self, reference: Tally, explored: Tally) -> float:
         return float(reference.n + explored.n)  # finish what is begun
+
+    def _settled(self, reference: Tally, explored: Tally) -> bool:
+        return settled(reference, explored, self.rule, self.rollouts) is not None
+
+    def _least(self, side: Tally, certain: Callable[[Tally], bool]) -> int:
+        """How many outcomes a side has when the verdict can be certain at the earliest: all failures or all successes
+        settle most."""
+        for more in range(1, self.rollouts - side.n):
+            if any(certain(Tally(side.n + more, side.total + won)) for won in (0, more)):
+                return side.n + more
+        return self.rollouts
 
 
 def settled(reference: Tally, explored: Tally, rule: Rule, rollouts: int) -> Decision | None:
