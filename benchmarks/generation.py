@@ -1,112 +1,184 @@
-"""How fast turns are written on growing histories: the policy's kept keys and values against plain `generate`.
+"""How fast the rollouts of the quick start are played: the policy's kept keys and values against plain `generate`.
 
-    python benchmarks/generation.py --episodes 64 --turns 10
+    python -m benchmarks.generation [--checkpoint FOLDER] [--tasks 50] [--repeats 3]
 
-Both write the same greedy turns of the same small model; after every turn each history grows by an observation.
-Also: five sampled branches of each final history (Monte-Carlo rollouts) from a cold and from a warm cache.
+Runs the rewards stage of one batch of the quick start: N sampled rollouts after every scored turn of explored games,
+with the warm-up policy (trained here first where no checkpoint is given). Both policies sit behind the same
+`rollouts.play`, by turns in one run on one thread. Sampled episodes differ between them, so turns a second are
+compared; one greedy episode after each of the same turns must be equal. The last table says where the wall time goes:
+each row without what other rows hold.
 """
 
 from __future__ import annotations
 
 import argparse
-import random
+import statistics
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from rich.console import Console
+from rich.table import Table
 
-from configs.schema import SmallModelConfig
-from models.policy import Generation, History, Message, Sampling
+from benchmarks.breakdown import breakdown
+from configs.load import load_config
+from configs.schema import FactoryConfig
+from environments.base import World
+from environments.registry import make_world
+from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
+from models.policy import Generation, History, Policy, Sampling
 from models.small import build_small_model
 from models.tokenizer import train_tokenizer
+from models.training import train
 from models.transformers_policy import TransformersPolicy
+from rollouts.assembling import warmup_examples
+from rollouts.comparing import comparisons_of
+from rollouts.demonstrating import demonstrate
+from rollouts.exploring import explore
+from rollouts.play import Start, Wrapping, play
+from rollouts.scoring import score
+from steca.types import Trajectory
+from storage.records import Record, RolloutRecord
 
-PLACES = ("shelf", "cabinet", "drawer", "countertop", "fridge", "sinkbasin")
-NAMES = [f"{place} {number}" for place in PLACES for number in range(1, 21)]
-Act = Callable[[list[History], int], list[Generation]]
+BATCHES = (16, 32, 64, 128)
+PUBLISHED = ["rewards.mode=fixed", "rewards.rollouts=5", "rewards.candidates=1"]
+"""N rollouts after every turn, as published: the same work for both policies."""
 
 
-def observation(draw: random.Random, names: int) -> str:
-    return "You see " + ", ".join(f"a {draw.choice(NAMES)}" for _ in range(names)) + "."
-
-
-def plain_generate(model: Any, tokenizer: Any, batch: int) -> Act:
+class PlainGenerate:
     """The baseline: the whole history is fed for every turn, in left-padded batches sorted by length."""
-    tokenizer.padding_side = "left"
 
-    def act(histories: list[History], max_tokens: int) -> list[Generation]:
-        texts = [
-            tokenizer.apply_chat_template(h, tokenize=False, add_generation_prompt=True) for h in histories
-        ]
+    digest = "generate"
+
+    def __init__(self, ref: CheckpointRef, batch: int) -> None:
+        self._model, self._tokenizer = load(ref)
+        self._tokenizer.padding_side, self._batch = "left", batch
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        template: Any = self._tokenizer.apply_chat_template
+        texts = template([list(h) for h in histories], tokenize=False, add_generation_prompt=True)
         order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
         answers: dict[int, Generation] = {}
-        for start in range(0, len(order), batch):
-            part = order[start : start + batch]
-            inputs = tokenizer(
-                [texts[i] for i in part], return_tensors="pt", padding=True, add_special_tokens=False
-            )
-            out = model.generate(**inputs, do_sample=False, max_new_tokens=max_tokens)
-            new = out[:, inputs["input_ids"].shape[1] :]
-            texts_out = tokenizer.batch_decode(new, skip_special_tokens=True)
-            answers |= {i: Generation(t, max_tokens, "length") for i, t in zip(part, texts_out, strict=True)}
+        for first in range(0, len(order), self._batch):
+            part = order[first : first + self._batch]
+            answers |= zip(part, self._write([texts[i] for i in part], sampling), strict=True)
         return [answers[i] for i in range(len(histories))]
 
-    return act
+    def _write(self, texts: list[str], sampling: Sampling) -> list[Generation]:
+        inputs = self._tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        how = {"do_sample": False} if sampling.temperature == 0 else {"do_sample": True, "top_k": 0}
+        model: Any = self._model
+        out = model.generate(**inputs, **how, max_new_tokens=sampling.max_tokens)
+        turns = self._tokenizer.batch_decode(out[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return [Generation(turn, 0, "stop") for turn in turns]
 
 
-def kept(policy: TransformersPolicy) -> Act:
-    return lambda histories, max_tokens: policy.act(
-        histories, [0] * len(histories), Sampling(max_tokens=max_tokens)
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A batch of explored games, ready for the rewards stage."""
+
+    world: World
+    config: FactoryConfig
+    records: list[Record]
+
+    def rewards(self, policy: Policy) -> tuple[int, float]:
+        """The rewards stage's rollouts: turns written, and seconds."""
+        began = time.perf_counter()
+        rows = score(self.world, policy, self.records, self.config)
+        seconds = time.perf_counter() - began
+        return sum(row.n_steps for row in rows if isinstance(row, RolloutRecord)), seconds
+
+    def greedy(self, policy: Policy) -> tuple[int, float, list[Trajectory]]:
+        """One greedy episode after each of the same turns: turns, seconds and the episodes."""
+        sampling = Sampling(max_tokens=self.config.policy.max_turn_tokens)
+        began = time.perf_counter()
+        played = play(self.world, policy, self._starts(), sampling, Wrapping(self.config.environment))
+        seconds = time.perf_counter() - began
+        runs = [run.trajectory for run in played]
+        return sum(len(run.steps) - run.prefix for run in runs), seconds, runs
+
+    def _starts(self) -> list[Start]:
+        """One after each scored turn."""
+        tasks = comparisons_of(self.world.environment(), self.records, self.config, "")
+        points = [point for task in tasks for point in task.points.values()]
+        return [point.start(0) for point in points if not point.ended]
+
+
+def warmed_up(world: World, config: FactoryConfig, root: Path) -> CheckpointRef:
+    """The quick start's warm-up policy."""
+    examples = warmup_examples(
+        demonstrate(world, world.tasks("train", config.tasks.demonstrations, config.seed), config), "plain"
     )
+    texts = [message["content"] for example in examples for message in example.messages]
+    tokenizer = train_tokenizer(texts, world.vocabulary(), config.policy.small.vocabulary)
+    base = save_checkpoint(build_small_model(tokenizer, config.policy.small), tokenizer, root, {})
+    return train(base, examples, config.warmup, root, device="cpu").ref
 
 
-def run(act: Act, episodes: int, turns: int, max_tokens: int) -> tuple[float, list[list[Message]]]:
-    """Seconds for all turns, and the conversations that came out."""
-    draws = [random.Random(i) for i in range(episodes)]
-    histories: list[list[Message]] = [[{"role": "user", "content": observation(d, 40)}] for d in draws]
-    started = time.perf_counter()
-    for _ in range(turns):
-        for history, draw, turn in zip(histories, draws, act(list(histories), max_tokens), strict=True):
-            history.append({"role": "assistant", "content": turn.text})
-            history.append({"role": "user", "content": observation(draw, 3)})
-    return time.perf_counter() - started, histories
+def workload(world: World, config: FactoryConfig, ref: CheckpointRef, tasks: int) -> Workload:
+    """The games that the quick start explores after the demonstrated ones, demonstrated and explored."""
+    first = config.tasks.demonstrations
+    games = world.tasks("train", first + tasks, config.seed)[first:]
+    records = demonstrate(world, games, config)
+    records += explore(world, TransformersPolicy.from_checkpoint(ref, "cpu"), records, config)
+    return Workload(world, config, records)
 
 
-def branches(policy: TransformersPolicy, histories: list[list[Message]], max_tokens: int) -> float:
-    """Seconds for five sampled turns from every history."""
-    five = [h for h in histories for _ in range(5)]
-    started = time.perf_counter()
-    policy.act(five, range(len(five)), Sampling(1.0, 1.0, max_tokens))
-    return time.perf_counter() - started
+def best_batch(load: Workload, ref: CheckpointRef) -> int:
+    """The batch size at which plain `generate` is fastest."""
+    rates = dict.fromkeys(BATCHES, 0.0)
+    for batch in BATCHES * 2:  # the better of two, in case something else disturbed one
+        turns, seconds = load.rewards(PlainGenerate(ref, batch))
+        rates[batch] = max(rates[batch], turns / seconds)
+    print("plain generate, turns/s by batch:", ", ".join(f"{b}: {rate:.0f}" for b, rate in rates.items()))
+    return max(rates, key=rates.__getitem__)
+
+
+def sampled(load: Workload, ref: CheckpointRef, batch: int, repeats: int) -> Table:
+    """The rewards stage with both policies by turns; a fresh policy each time, so nothing is kept from before."""
+    rates: list[tuple[float, float]] = []
+    for _ in range(repeats):
+        plain, plain_seconds = load.rewards(PlainGenerate(ref, batch))
+        kept, kept_seconds = load.rewards(TransformersPolicy.from_checkpoint(ref, "cpu"))
+        rates.append((plain / plain_seconds, kept / kept_seconds))
+    table = Table("", "plain generate, turns/s", "kept KV, turns/s", "ratio", title=f"{kept} sampled turns")
+    for number, (slow, fast) in enumerate(rates):
+        table.add_row(f"repeat {number + 1}", f"{slow:.0f}", f"{fast:.0f}", f"{fast / slow:.2f}")
+    slow, fast, ratio = (statistics.median(c) for c in zip(*((s, f, f / s) for s, f in rates), strict=True))
+    table.add_row("median", f"{slow:.0f}", f"{fast:.0f}", f"{ratio:.2f}")
+    return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--episodes", type=int, default=64)
-    parser.add_argument("--turns", type=int, default=10)
-    parser.add_argument("--max-tokens", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    tokenizer = train_tokenizer([observation(random.Random(i), 10) for i in range(100)], NAMES, 4096)
-    model = build_small_model(tokenizer, SmallModelConfig()).eval()
-    policy = TransformersPolicy(model, tokenizer, "benchmark", batch=args.batch)
-    requests = args.episodes * args.turns
-    plain, expected = run(
-        plain_generate(model, tokenizer, args.batch), args.episodes, args.turns, args.max_tokens
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument(
+        "--checkpoint", type=Path, help="a policy of the quick start; without: one is trained"
     )
-    quick, histories = run(kept(policy), args.episodes, args.turns, args.max_tokens)
-    same = sum(a == b for a, b in zip(expected, histories, strict=True))
-    print(f"plain generate   {requests / plain:8.1f} turns/s")
-    print(f"kept KV          {requests / quick:8.1f} turns/s   x{plain / quick:.2f}")
-    print(f"equal episodes   {same}/{args.episodes}")
-    cold = branches(TransformersPolicy(model, tokenizer, "cold", args.batch), histories, args.max_tokens)
-    warm = branches(policy, histories, args.max_tokens)
-    print(
-        f"5 branches each  {5 * args.episodes / cold:8.1f} turns/s cold, {5 * args.episodes / warm:.1f} warm"
-    )
+    parser.add_argument("--tasks", type=int, default=50, help="explored games (the quick start's batch: 50)")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    config = load_config("configs/quickstart.yaml", PUBLISHED)
+    world = make_world(config.environment.name, config.environment.options)
+    with tempfile.TemporaryDirectory() as scratch:
+        given = options.checkpoint
+        ref = reference(given) if given else warmed_up(world, config, Path(scratch))
+        batch = best_batch(workload(world, config, ref, max(1, options.tasks // 3)), ref)
+        load, console = workload(world, config, ref, options.tasks), Console()
+        console.print(sampled(load, ref, batch, options.repeats))
+        turns, slow, expected = load.greedy(PlainGenerate(ref, batch))
+        _, fast, runs = load.greedy(TransformersPolicy.from_checkpoint(ref, "cpu"))
+        same = sum(_texts(a) == _texts(b) for a, b in zip(expected, runs, strict=True))
+        print(f"greedy: {same} of {len(runs)} episodes equal, {turns} turns, ratio {slow / fast:.2f}")
+        console.print(breakdown(TransformersPolicy.from_checkpoint(ref, "cpu"), load.rewards))
+
+
+def _texts(run: Trajectory) -> list[str]:
+    return [step.text for step in run.steps]
 
 
 if __name__ == "__main__":

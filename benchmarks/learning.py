@@ -31,7 +31,8 @@ ARMS: dict[str, dict[str, Any]] = {
     "SFT": {"datasets": NONE},
     "RFT": {"datasets": {**NONE, "explored_successes": True}},
     "SFT+": {"datasets": {**NONE, "explored_expert_runs": True}},
-    "STeCa, paper's rule": {"deviation": {"preset": "paper"}},
+    "STeCa, paper's rule": {"deviation": {"preset": "paper"}, "rewards": {"mode": "curtailed"}},
+    "STeCa, proven deviations": {"deviation": {"preset": "sequential"}},
     "STeCa": {},
 }
 MEASURES = {

@@ -20,15 +20,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from steca.evidence import gap_interval
+from steca.rewards import Tally
 from storage.records import (
     CalibrationRecord,
     DeviationRecord,
     EvaluationRecord,
     Record,
     RolloutRecord,
+    ScoredTurnRecord,
     StepRecord,
-    StepRewardRecord,
     TaskRecord,
+    TrainingExampleRecord,
     TrajectoryRecord,
 )
 from storage.runs import RunFolder, StageState
@@ -38,11 +41,18 @@ from storage.store import Store
 STEPS_EACH = 10
 STAGE_KEY = "explore-0123456789abcdef"
 QUERIES = {
-    "step_reward_gaps": "SELECT verdict, avg(gap), avg(explored_high) FROM step_reward_gaps GROUP BY ALL",
+    "step_rewards": "SELECT side, count(*), avg(reward), avg(low), sum(len(seeds)) FROM step_rewards GROUP BY ALL",
+    "step_rewards of one turn": "FROM step_rewards WHERE step_reward_id = 'expert0000000000000007'",
+    "step_reward_gaps": "SELECT verdict, avg(gap), avg(gap_high) FROM step_reward_gaps GROUP BY ALL",
     "success_by_task_type": "FROM success_by_task_type",
     "calibration_outcomes": "FROM calibration_outcomes",
     "recovery_after_invalid": "FROM recovery_after_invalid",
     "run_summary": "FROM run_summary",
+    "what_if, release": "SELECT new_verdict, new_rule, count(*), count_if(new_selected) "
+    "FROM what_if('benchmark-0', preset := 'release', delta := 0.1) GROUP BY ALL",
+    "what_if, sequential": "SELECT new_verdict, new_rule, count(*), count_if(new_selected) "
+    "FROM what_if('benchmark-0', preset := 'sequential', delta := -0.1) GROUP BY ALL",
+    "lineage of one example": "FROM lineage('s0000000000000007')",
     "of_run('steps')": "SELECT count(*), avg(tokens) FROM of_run('steps', 'benchmark-0')",
 }
 
@@ -87,22 +97,15 @@ def episode(index: int) -> Iterator[Record]:
 
 
 def evidence(name: str, index: int) -> Iterator[Record]:
-    """Two step rewards with five rollouts each."""
-    for side in ("expert", "explored"):
-        yield StepRewardRecord(
+    """Two scored turns with five rollouts each."""
+    for side, step, successes in (("expert", 1, 2), ("explored", 2, index % 6)):
+        yield ScoredTurnRecord(
             step_reward_id=f"{side}{name}",
-            task_id=f"k{name}",
             trajectory_id=f"t{name}",
-            step_index=1,
+            step_index=step,
+            task_id=f"k{name}",
             side=side,
             checkpoint="c0",
-            n=5,
-            successes=index % 6,
-            reward=index % 6 / 5,
-            progress=0.5,
-            low=0.1,
-            high=0.9,
-            terminal=False,
         )
         for sample in range(5):
             yield RolloutRecord(
@@ -113,7 +116,7 @@ def evidence(name: str, index: int) -> Iterator[Record]:
                 seed=index * 5 + sample,
                 temperature=1.0,
                 top_p=1.0,
-                outcome=float(sample < index % 6),
+                outcome=float(sample < successes),
                 n_steps=3,
                 tokens=60,
                 end_reason="step_cap",
@@ -122,26 +125,38 @@ def evidence(name: str, index: int) -> Iterator[Record]:
 
 
 def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
-    """A comparison, a repair and a test episode."""
+    """A comparison, a repair, its training example and a test episode."""
+    low, high = gap_interval(Tally(5, 2), Tally(5, index % 6), 0.05)
+    fell = index % 6 < 2
     yield DeviationRecord(
         deviation_id=f"d{name}",
         task_id=f"k{name}",
         expert_trajectory_id=f"t{name}",
         explored_trajectory_id=f"t{name}",
-        step_index=1,
+        step_index=2,
         expert_action="look",
         explored_action="go to shelf 1",
+        explored_success=False,
+        similarity=0.5,
+        continues=True,
         reference_step_reward_id=f"expert{name}",
         explored_step_reward_id=f"explored{name}",
         reference_reward=0.4,
-        explored_reward=0.2,
-        gap=-0.2,
+        expert_reward=0.4,
+        explored_reward=index % 6 / 5,
+        reference_n=5,
+        expert_n=5,
+        explored_n=5,
+        gap=index % 6 / 5 - 0.4,
+        gap_low=low,
+        gap_high=high,
+        error_rate=0.05,
         delta=0.0,
         preset="paper",
         outcome="success",
-        verdict="deviated",
-        rule="reward fell",
-        selected=True,
+        verdict="deviated" if fell else "not_deviated",
+        rule="gap < delta" if fell else "not gap < delta",
+        selected=fell,
     )
     yield CalibrationRecord(
         calibration_id=f"a{name}",
@@ -154,6 +169,16 @@ def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
         plan="expert_suffix",
         kept=won,
         rejection=None if won else "did not end in success",
+    )
+    yield TrainingExampleRecord(
+        example_id=f"s{name}",
+        dataset="calibrated",
+        task_id=f"k{name}",
+        trajectory_id=f"t{name}",
+        target_from=2,
+        weight=1.0,
+        calibration_id=f"a{name}",
+        deviation_id=f"d{name}",
     )
     yield EvaluationRecord(
         evaluation_id=f"e{name}",

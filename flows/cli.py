@@ -107,6 +107,53 @@ def sql(
         print_rows(columns, rows, format.value)
 
 
+@app.command("what-if")
+def what_if(
+    run: Annotated[str | None, typer.Option("--run", help="Id of a run; without one: the newest.")] = None,
+    preset: Annotated[
+        str | None, typer.Option("--preset", help="Another rule, e.g. paper or release.")
+    ] = None,
+    delta: Annotated[float | None, typer.Option("--delta", help="Another threshold of eq. 5.")] = None,
+    error_rate: Annotated[
+        float | None, typer.Option("--error-rate", help="Another error rate, for the rule sequential.")
+    ] = None,
+    smallest_drop: Annotated[
+        float | None, typer.Option("--smallest-drop", help="Another smallest drop, for the rule sequential.")
+    ] = None,
+    examples: Annotated[int, typer.Option(min=0, help="Show so many of what enters and of what leaves.")] = 3,
+    format: Annotated[
+        Format, typer.Option(help="table: a summary; csv, json: every comparison.")
+    ] = Format.table,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """What another deviation rule would change of a run: verdicts and training set, without a rollout."""
+    with clear_errors():
+        from flows.reconsider import Question
+        from flows.whatif import print_what_if
+        from storage.store import Store
+
+        question = Question(preset, delta, error_rate, smallest_drop)
+        print_what_if(Store(data_dir.expanduser().resolve()), run, question, examples, format.value)
+
+
+@app.command()
+def trace(
+    id: Annotated[
+        str, typer.Argument(help="A training example, calibration or deviation; its first letters do.")
+    ],
+    all: Annotated[
+        bool, typer.Option("--all", help="Show every rollout, not only the first of each turn.")
+    ] = False,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """From a training example back to its repair, verdict, step rewards, every rollout and the policies behind them."""
+    with clear_errors():
+        from flows.trace import print_trace
+        from storage.store import Store
+
+        print_trace(Store(data_dir.expanduser().resolve()), id, all)
+
+
 @app.command()
 def status(
     run: Annotated[str | None, typer.Option("--run", help="Show this run's stages.")] = None,

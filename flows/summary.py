@@ -28,6 +28,7 @@ COUNTS = (
     "rollouts",
     "deviated",
     "not_deviated",
+    "undecided",
     "filtered",
     "calibrations_kept",
     "calibrations_rejected",

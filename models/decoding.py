@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
 from models.kv import Ids, KVBatch
 from models.policy import Sampling
 
+Uniforms = npt.NDArray[np.float32]
 # Rows whose new tokens number less than half of the longest in a prefill group go into a group of their own.
 _GROUP_RATIO = 2
+# Rows prefilled together: each layer makes copies of their keys and values, which should stay small.
+_GROUP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +36,12 @@ def prefill(
     logits: dict[int, torch.Tensor] = {}
     for group in _groups(rows, [len(i) - d for i, d in zip(ids, done, strict=True)]):
         fed = max(len(ids[row]) - done[row] for row in group)
-        tokens = torch.zeros((len(group), fed), dtype=torch.long)
-        positions = torch.full((len(group), fed), -1)
+        tokens = np.zeros((len(group), fed), dtype=np.int64)
+        positions = np.full((len(group), fed), -1)
         for line, row in enumerate(group):  # padded on the left: every row's last token is in the last column
-            new = len(ids[row]) - done[row]
-            tokens[line, fed - new :] = torch.from_numpy(ids[row][done[row] :])
-            positions[line, fed - new :] = torch.arange(done[row], len(ids[row]))
+            start = fed - len(ids[row]) + done[row]
+            tokens[line, start:] = ids[row][done[row] :]
+            positions[line, start:] = np.arange(done[row], len(ids[row]))
         some = None if group == list(range(kv.store.shape[1])) else torch.tensor(group)
         logits.update(zip(group, forward(model, kv, tokens, positions, some), strict=True))
     return logits
@@ -46,7 +51,8 @@ def _groups(rows: Sequence[int], new: Sequence[int]) -> list[list[int]]:
     """Rows of similar work together, so that little of a forward pass is padding."""
     groups: list[list[int]] = []
     for row in sorted(rows, key=lambda r: -new[r]):
-        if not groups or new[groups[-1][0]] > _GROUP_RATIO * new[row]:
+        full = not groups or len(groups[-1]) == _GROUP_ROWS
+        if full or new[groups[-1][0]] > _GROUP_RATIO * new[row]:
             groups.append([])
         groups[-1].append(row)
     return [sorted(group) for group in groups]
@@ -55,22 +61,22 @@ def _groups(rows: Sequence[int], new: Sequence[int]) -> list[list[int]]:
 def forward(
     model: PreTrainedModel,
     kv: KVBatch,
-    tokens: torch.Tensor,
-    positions: torch.Tensor,
+    tokens: npt.NDArray[np.int64],
+    positions: npt.NDArray[np.int64],
     rows: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Logits [rows, vocabulary] after the last column of tokens [rows, queries]; a position of -1 is padding."""
     device, visible = kv.store.device, int(positions.max()) + 1
-    columns = torch.where(positions < 0, kv.trash, positions).to(device)
-    positions = positions.clamp(min=0).to(device)
+    columns = torch.from_numpy(np.where(positions < 0, kv.trash, positions)).to(device)
+    places = torch.from_numpy(positions.clip(min=0)).to(device)
     kv.aim(None if rows is None else rows.to(device), columns, visible)
-    hidden = torch.arange(visible, device=device) > positions[:, None, :, None]
+    hidden = torch.arange(visible, device=device) > places[:, None, :, None]
     mask = torch.where(hidden, torch.finfo(kv.store.dtype).min, 0.0).to(kv.store.dtype)
     out = model(
-        input_ids=tokens.to(device),
+        input_ids=torch.from_numpy(tokens).to(device),
         attention_mask=mask,
-        position_ids=positions,
-        past_key_values=kv,
+        position_ids=places,
+        cache=kv,
         use_cache=True,
         logits_to_keep=1,
     )
@@ -83,7 +89,7 @@ def decode(
     logits: torch.Tensor,
     lengths: Sequence[int],
     limits: Sequence[int],
-    uniforms: torch.Tensor,
+    uniforms: Uniforms,
     sampling: Sampling,
     stops: frozenset[int],
 ) -> list[Written]:
@@ -91,39 +97,42 @@ def decode(
 
     A row that has stopped idles in the padding until half of the batch has; then the others move together.
     """
-    written: list[list[int]] = [[] for _ in lengths]
-    ends: list[Written | None] = [None] * len(lengths)
-    lines = list(range(len(lengths)))  # which row each line of the batch holds
-    while True:
-        chosen = choose(logits, uniforms, len(written[_first_open(lines, ends)]), sampling, lines)
-        for line, row in enumerate(lines):
-            if ends[row] is None:
-                written[row].append(chosen[line])
-                if chosen[line] in stops or len(written[row]) == limits[row]:
-                    ends[row] = Written(written[row], kv, line)
-        running = [line for line, row in enumerate(lines) if ends[row] is None]
-        if not running:
-            return [end for end in ends if end is not None]
-        if 2 * len(running) <= len(lines):
-            kv = kv.select(torch.tensor(running, device=kv.store.device))
-            lines, chosen = [lines[line] for line in running], [chosen[line] for line in running]
-        position = [lengths[r] + len(written[r]) - 1 if ends[r] is None else -1 for r in lines]
-        logits = forward(model, kv, torch.tensor(chosen)[:, None], torch.tensor(position)[:, None])
-
-
-def _first_open(lines: Sequence[int], ends: Sequence[Written | None]) -> int:
-    return next(row for row in lines if ends[row] is None)
+    first, most, last = np.asarray(lengths), np.asarray(limits), np.asarray(list(stops))
+    tokens = np.zeros((len(first), int(most.max())), dtype=np.int64)
+    ends: dict[int, Written] = {}
+    rows = np.arange(len(first))  # which row each line of the batch holds
+    running = np.ones(len(first), dtype=bool)  # line by line
+    for step in range(1, tokens.shape[1] + 1):
+        chosen = choose(logits, uniforms, step - 1, sampling, rows)
+        tokens[rows, step - 1] = chosen
+        over = running & ((chosen[:, None] == last).any(-1) | (most[rows] == step))
+        for line in np.flatnonzero(over).tolist():
+            ends[rows[line]] = Written(tokens[rows[line], :step].tolist(), kv, line)
+        running &= ~over
+        left = np.flatnonzero(running)
+        if not len(left):
+            break
+        if 2 * len(left) <= len(rows):
+            kv = kv.select(torch.from_numpy(left).to(kv.store.device))
+            rows, chosen, running = rows[left], chosen[left], running[left]
+        position = np.where(running, first[rows] + step - 1, -1)
+        logits = forward(model, kv, chosen[:, None], position[:, None])
+    return [ends[row] for row in range(len(first))]
 
 
 def choose(
-    logits: torch.Tensor, uniforms: torch.Tensor, step: int, sampling: Sampling, lines: Sequence[int]
-) -> list[int]:
-    """One token for each line: the likeliest, or the one at which the row's uniform number falls on the
+    logits: torch.Tensor,
+    uniforms: Uniforms,
+    step: int,
+    sampling: Sampling,
+    rows: npt.NDArray[np.int64],
+) -> npt.NDArray[np.int64]:
+    """One token for each of the rows: the likeliest, or the one at which the row's uniform number falls on the
     cumulative distribution, so that a row draws the same whatever stands beside it."""
     if sampling.temperature == 0:
-        return logits.argmax(-1).tolist()
-    drawn = uniforms[lines, step].to(logits.device)
-    return inverse_cdf(logits.float() / sampling.temperature, drawn, sampling.top_p).tolist()
+        return logits.argmax(-1).numpy(force=True)
+    drawn = torch.from_numpy(uniforms[rows, step]).to(logits.device)
+    return inverse_cdf(logits.float() / sampling.temperature, drawn, sampling.top_p).numpy(force=True)
 
 
 def inverse_cdf(logits: torch.Tensor, drawn: torch.Tensor, top_p: float) -> torch.Tensor:

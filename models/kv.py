@@ -2,15 +2,18 @@
 
 `KVBatch` is one tensor in which row i's token j lies in column j, whatever the rows' lengths: padding is masked
 (a query at position p sees columns <= p), and stale columns are overwritten when their turn comes. A finished
-row stays in the cache as a view of that tensor; the next turn, or a Monte-Carlo branch, copies its columns into
-the next batch and computes only what is new.
+row is copied into the cache; the next turn, or a Monte-Carlo branch, copies it into the next batch and computes
+only what is new.
 """
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +21,8 @@ import torch
 
 Ids = npt.NDArray[np.int32]
 BLOCK = 16
+# Of the kept conversations that are alike to the same block, so many are compared to the token, the latest first.
+_COMPARED = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,29 +40,54 @@ class KVShape:
         return 2 * self.layers * self.heads * self.head_dim * self.dtype.itemsize
 
 
+class KVPool:
+    """Memory for batches, used again and again: new pages would cost a CPU more time than what is copied into them.
+
+    It is zero at first and then holds keys and values, so what is masked in a batch is a finite number always.
+    """
+
+    def __init__(self, shape: KVShape) -> None:
+        self.shape = shape
+        self._free: list[torch.Tensor] = []
+
+    def batch(self, rows: int, width: int) -> KVBatch:
+        """Room for `rows` conversations of up to `width` tokens, whatever is in it now."""
+        shape = self.shape
+        size = (2 * shape.layers, rows, shape.heads, width + 1, shape.head_dim)
+        return KVBatch(self, self._block(math.prod(size)), size)
+
+    def _block(self, numbers: int) -> torch.Tensor:
+        """The smallest free block of enough numbers, but none that would be left half empty."""
+        fitting = [i for i, block in enumerate(self._free) if numbers <= block.numel() <= 2 * numbers]
+        if fitting:
+            return self._free.pop(min(fitting, key=lambda i: self._free[i].numel()))
+        room = numbers + numbers // 4  # the next turn of these conversations is longer
+        return torch.zeros(room, dtype=self.shape.dtype, device=self.shape.device)
+
+    def give_back(self, batches: Iterable[KVBatch], most: int) -> None:
+        """Nobody looks at these batches any more. What was given back last is held, up to `most` bytes."""
+        self._free += [batch.block for batch in batches]
+        while self._free and sum(block.nbytes for block in self._free) > most:
+            self._free.pop(0)
+
+
 class KVBatch:
     """Keys and values [2 * layers, rows, heads, width + 1, head_dim]. The last column takes what padding writes.
 
-    It serves transformers as `past_key_values`: `aim` says where the next forward pass writes, `update` is what
+    It serves transformers as a `cache`: `aim` says where the next forward pass writes, `update` is what
     the attention layers call.
     """
 
-    def __init__(self, shape: KVShape, store: torch.Tensor) -> None:
-        self.shape, self.store = shape, store
-        self.trash = store.shape[3] - 1
-
-    @classmethod
-    def empty(cls, shape: KVShape, rows: int, width: int, filled: int) -> KVBatch:
-        """Room for `width` columns, of which the first `filled` will be written in every row before they are
-        seen; the others are seen masked, so they must hold finite numbers."""
-        size = (2 * shape.layers, rows, shape.heads, width + 1, shape.head_dim)
-        store = torch.empty(size, dtype=shape.dtype, device=shape.device)
-        store[:, :, :, filled:] = 0
-        return cls(shape, store)
+    def __init__(self, pool: KVPool, block: torch.Tensor, size: tuple[int, ...]) -> None:
+        self.pool, self.block = pool, block
+        self.store = block[: math.prod(size)].view(size)
+        self.trash = size[3] - 1
 
     def select(self, rows: torch.Tensor) -> KVBatch:
         """A new batch of some of the rows."""
-        return KVBatch(self.shape, self.store.index_select(1, rows))
+        chosen = self.pool.batch(len(rows), self.trash)
+        torch.index_select(self.store, 1, rows, out=chosen.store)
+        return chosen
 
     def row(self, row: int, length: int) -> torch.Tensor:
         """The first `length` columns of a row, as a view [2 * layers, heads, length, head_dim]."""
@@ -87,63 +117,68 @@ class KVBatch:
 
 @dataclass(eq=False, slots=True)
 class Entry:
-    """A conversation whose first len(ids) tokens have keys and values."""
+    """A conversation whose tokens have keys and values [2 * layers, heads, len(ids), head_dim], and its block keys."""
 
     ids: Ids
     kv: torch.Tensor
-    page: int
     keys: list[int]
 
 
 class PrefixCache:
-    """Finished rows by their token blocks, the least recently written batch leaving first.
+    """Conversations by their token blocks, the least recently written leaving first.
 
-    `budget` bounds the bytes of all batches that are kept alive. It should hold the conversations that are in
-    play: one that has left is computed again, with the same result.
+    `budget` bounds the bytes kept. It should hold the conversations that are in play: one that has left is computed
+    again, with the same result.
     """
 
     def __init__(self, budget: int) -> None:
         self.budget = budget
-        self._index: dict[int, Entry] = {}
-        self._pages: OrderedDict[int, tuple[int, set[Entry]]] = OrderedDict()
-        self._next_page = 0
+        self.bytes = 0
+        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
+        self._index: dict[int, dict[Entry, None]] = {}
 
     def find(self, ids: Ids, keys: Sequence[int]) -> tuple[Entry | None, int]:
         """A kept conversation that shares a long prefix with `ids`, and how many tokens they share."""
         for key in reversed(keys):
-            if entry := self._index.get(key):
-                return entry, shared_prefix(entry.ids, ids)
+            if entries := self._index.get(key):
+                latest = islice(reversed(entries), _COMPARED)
+                shared, entry = max(((shared_prefix(e.ids, ids), e) for e in latest), key=itemgetter(0))
+                return entry, shared
         return None, 0
 
-    def add(self, batch: KVBatch, rows: Sequence[tuple[int, Ids]]) -> None:
-        """Keep rows of a batch, given as (row, the ids whose columns are filled)."""
-        if not rows:
+    def add(self, ids: Ids, keys: list[int], kv: torch.Tensor) -> None:
+        """Keep a copy of a conversation's keys and values. Of equal ones (branches of one state that have not parted
+        yet) one is enough."""
+        name = ids.tobytes()
+        if name in self._entries:
+            self._entries.move_to_end(name)
             return
-        page, self._next_page = self._next_page, self._next_page + 1
-        entries = {Entry(ids, batch.row(row, len(ids)), page, block_keys(ids)) for row, ids in rows}
-        self._pages[page] = (batch.store.nbytes, entries)
-        self._index.update((key, entry) for entry in entries for key in entry.keys)
-        while self._pages and sum(size for size, _ in self._pages.values()) > self.budget:
-            for entry in list(next(iter(self._pages.values()))[1]):
-                self.drop(entry)
+        entry = self._entries[name] = Entry(ids, kv.clone(memory_format=torch.contiguous_format), keys)
+        self.bytes += kv.nbytes
+        for key in keys:
+            self._index.setdefault(key, {})[entry] = None
+        while self.bytes > self.budget:
+            self.drop(next(iter(self._entries.values())))
 
     def drop(self, entry: Entry) -> None:
-        """Forget a conversation; its batch is freed with its last one. Dropping twice does no harm."""
+        """Forget a conversation. Dropping twice does no harm."""
+        if self._entries.get(name := entry.ids.tobytes()) is not entry:
+            return
+        del self._entries[name]
+        self.bytes -= entry.kv.nbytes
         for key in entry.keys:
-            if self._index.get(key) is entry:
+            del self._index[key][entry]
+            if not self._index[key]:
                 del self._index[key]
-        _, entries = self._pages.get(entry.page, (0, set()))
-        entries.discard(entry)
-        if not entries:
-            self._pages.pop(entry.page, None)
 
 
-def block_keys(ids: Ids) -> list[int]:
-    """One key for each whole block of tokens, standing for everything up to its end. A collision costs time
-    only: what two conversations share is always compared token by token."""
-    keys, key = [], 0
-    for start in range(0, len(ids) - BLOCK + 1, BLOCK):
-        key = hash((key, ids[start : start + BLOCK].tobytes()))
+def block_keys(ids: Ids, known: Sequence[int] = ()) -> list[int]:
+    """One key for each whole block of tokens, standing for everything up to its end; `known` are those of a prefix.
+    A collision costs time only: what two conversations share is always compared token by token."""
+    keys, key = list(known), known[-1] if known else 0
+    whole, size = ids.tobytes(), BLOCK * ids.itemsize
+    for start in range(size * len(keys), len(whole) - size + 1, size):
+        key = hash((key, whole[start : start + size]))
         keys.append(key)
     return keys
 
@@ -151,5 +186,8 @@ def block_keys(ids: Ids) -> list[int]:
 def shared_prefix(a: Ids, b: Ids) -> int:
     """Length of the longest common prefix."""
     size = min(len(a), len(b))
-    differing = np.flatnonzero(a[:size] != b[:size])
-    return int(differing[0]) if len(differing) else size
+    if size == 0:
+        return 0
+    equal = a[:size] == b[:size]
+    first = int(equal.argmin())
+    return size if equal[first] else first

@@ -44,6 +44,10 @@ def messages(first_observation: str, steps: Sequence[Step], style: Style = "plai
     first = f"{REACT_INSTRUCTION}\n\n{first_observation}" if style == "react" else first_observation
     history: list[Message] = [{"role": "user", "content": first}]
     for step in steps:
-        history.append({"role": "assistant", "content": step.text})
-        history.append({"role": "user", "content": step.observation})
+        history += answered(step)
     return history
+
+
+def answered(step: Step) -> tuple[Message, Message]:
+    """What one more step adds to a history."""
+    return {"role": "assistant", "content": step.text}, {"role": "user", "content": step.observation}

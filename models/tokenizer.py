@@ -66,13 +66,25 @@ def train_tokenizer(
 
 
 def _pattern(vocabulary: Sequence[str]) -> str:
-    """What is cut out of a text as a pre-token of its own: vocabulary entries, longest first, and any `<word>
+    """What is cut out of a text as a pre-token of its own: vocabulary entries, the longest first, and any `<word>
     <number>`; the text between two of them is the next pre-token."""
-    entries = sorted(set(vocabulary), key=lambda entry: (-len(entry), entry))
-    if not entries:
+    if not vocabulary:
         return ENTITY
-    names = "|".join(re.escape(entry) for entry in entries)
-    return rf" ?(?<![\p{{L}}\p{{N}}])(?:{names})(?![\p{{L}}\p{{N}}]| \p{{N}})|{ENTITY}"
+    return rf" ?(?<![\p{{L}}\p{{N}}]){_any_of(vocabulary)}(?![\p{{L}}\p{{N}}]| \p{{N}})|{ENTITY}"
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """A regular expression for the longest of the words that is there, as a tree of their letters: trying hundreds of
+    words one after the other at every place would take most of the time of tokenizing."""
+    branches: dict[str, list[str]] = {}
+    for word in sorted(set(words)):
+        branches.setdefault(word[:1], []).append(word[1:])
+    ends = branches.pop("", None) is not None
+    choices = [re.escape(first) + _any_of(rest) for first, rest in branches.items()]
+    one = "|".join(choices)
+    if len(choices) > 1 or (ends and choices):
+        one = f"(?:{one})"
+    return f"{one}?" if ends and choices else one
 
 
 def _corpus(texts: Iterable[str], vocabulary: Sequence[str]) -> Iterator[str]:

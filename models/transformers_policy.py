@@ -15,8 +15,8 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.checkpoint import CheckpointRef, load
-from models.decoding import Written, decode, prefill
-from models.kv import BLOCK, Entry, Ids, KVBatch, KVShape, PrefixCache, block_keys, shared_prefix
+from models.decoding import Uniforms, Written, decode, prefill
+from models.kv import BLOCK, Entry, Ids, KVBatch, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.policy import Generation, History, PolicyFault, Sampling
 from models.rendering import HistoryEncoder
 
@@ -69,7 +69,7 @@ class TransformersPolicy:
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context = _context(model, digest)
         self._digest, self._batch = digest, batch
-        self._shape = _kv_shape(model)
+        self._pool = KVPool(_kv_shape(model))
         self._stops = _stops(model, tokenizer)
         self._cache, self._encoder = PrefixCache(cache_bytes), HistoryEncoder(tokenizer)
 
@@ -109,17 +109,17 @@ class TransformersPolicy:
         start = 0
         while start < len(requests):
             first = requests[start]
-            fitting = self._cache.budget // (2 * self._shape.token_bytes * (len(first.ids) + first.limit))
+            fitting = self._cache.budget // (
+                2 * self._pool.shape.token_bytes * (len(first.ids) + first.limit)
+            )
             stop = start + max(1, min(self._batch, fitting))
             yield requests[start:stop]
             start = stop
 
     @torch.inference_mode()
-    def _run(self, part: list[_Request], drawn: torch.Tensor, sampling: Sampling) -> list[Written]:
+    def _run(self, part: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[Written]:
         self._plan(part)
-        # every row has its first `filled` columns from somewhere else
-        width, filled = max(len(r.ids) + r.limit for r in part), min(r.done for r in part)
-        kv = KVBatch.empty(self._shape, len(part), width, filled)
+        kv = self._pool.batch(len(part), max(len(r.ids) + r.limit for r in part))
         for row, request in enumerate(part):
             if request.source is not None:
                 kv.row(row, request.done).copy_(request.source.kv[:, :, : request.done])
@@ -158,14 +158,13 @@ class TransformersPolicy:
     def _keep(self, part: list[_Request], written: list[Written]) -> None:
         """Cache what was computed (the last token's keys and values do not exist yet), and forget the earlier
         turns that are now part of longer ones."""
-        pages: dict[int, tuple[KVBatch, list[tuple[int, Ids]]]] = {}
         for request, end in zip(part, written, strict=True):
-            ids = np.concatenate([request.ids, np.asarray(end.tokens[:-1], dtype=np.int32)])
-            pages.setdefault(id(end.kv), (end.kv, []))[1].append((end.row, ids))
             if request.source is not None and request.done == len(request.source.ids):
                 self._cache.drop(request.source)
-        for batch, rows in pages.values():
-            self._cache.add(batch, rows)
+            ids = np.concatenate([request.ids, np.asarray(end.tokens[:-1], dtype=np.int32)])
+            self._cache.add(ids, block_keys(ids, request.keys), end.kv.row(end.row, len(ids)))
+        batches = {id(end.kv): end.kv for end in written}
+        self._pool.give_back(batches.values(), self._cache.budget - self._cache.bytes)
 
     def _generation(self, tokens: list[int]) -> Generation:
         stopped = tokens[-1] in self._stops
@@ -173,13 +172,11 @@ class TransformersPolicy:
         return Generation(str(text), len(tokens), "stop" if stopped else "length")
 
 
-def _uniforms(seeds: Sequence[int], sampling: Sampling) -> torch.Tensor:
+def _uniforms(seeds: Sequence[int], sampling: Sampling) -> Uniforms:
     """Uniform numbers [requests, max_tokens], row i from seed i alone; none where sampling is greedy."""
     if sampling.temperature == 0:
-        return torch.zeros((len(seeds), 0))
-    return torch.from_numpy(
-        np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
-    )
+        return np.zeros((len(seeds), 0), dtype=np.float32)
+    return np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
 
 
 def _kv_shape(model: PreTrainedModel) -> KVShape:

@@ -68,6 +68,11 @@ class Meter:
             self._paid(self.spent)
 
     @property
+    def limited(self) -> bool:
+        """Whether there is any limit."""
+        return bool(self._open)
+
+    @property
     def exhausted(self) -> bool:
         """Whether a limit of the whole budget is reached."""
         used, each = self._used(), self._each()

@@ -8,18 +8,20 @@ another round or run), and never across different histories, policies or setting
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment
+from rollouts.deciding import rule_of, suffix_rule_of
 from rollouts.exploring import prefix_starts
 from rollouts.play import Played, Start, Wrapping, execute, seed_of
-from rollouts.rows import Demonstration, Stored
-from steca.datasets import suffix_rule
+from rollouts.rows import Demonstration, Stored, demonstrations, explorations
 from steca.deviation import Candidate, Rule, candidate, prefilter, worth_scoring
 from steca.exploration import Exploration
 from storage.ids import content_id
+from storage.records import Record
 
 Side = Literal["expert", "explored"]
 
@@ -84,8 +86,10 @@ def candidates(
 class Comparer:
     """Builds the comparisons of tasks, under one configuration and one scorer (its digest)."""
 
-    def __init__(self, environment: Environment, config: FactoryConfig, rule: Rule, scorer: str) -> None:
-        self.environment, self.config, self.rule = environment, config, rule
+    def __init__(self, environment: Environment, config: FactoryConfig, scorer: str) -> None:
+        self.environment, self.config = environment, config
+        self.rule = rule_of(config.deviation)
+        self.suffix_rule = suffix_rule_of(config.deviation, config.rewards)
         self.wrapping = Wrapping(config.environment, config.policy.prompt)
         self._basis = _basis(config, scorer)
 
@@ -105,7 +109,7 @@ class Comparer:
             if self._fixed or (self.rule.needs_rewards and prefilter(seen, self.rule) is None):
                 deviations.append(Comparison(expert[seen.step - 1], explored, self.rule, rank))
             if self._fixed or self.config.datasets.expert_suffixes:
-                suffixes.append(Comparison(expert[seen.step], explored, suffix_rule(self.rule), rank))
+                suffixes.append(Comparison(expert[seen.step], explored, self.suffix_rule, rank))
         return TaskComparisons(demo.task.task_id, tuple(deviations), tuple(suffixes))
 
     @property
@@ -131,3 +135,11 @@ def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
     }
+
+
+def comparisons_of(
+    environment: Environment, records: Sequence[Record], config: FactoryConfig, scorer: str
+) -> list[TaskComparisons]:
+    """The comparisons of every demonstrated task among the records."""
+    comparer, runs = Comparer(environment, config, scorer), explorations(records)
+    return [comparer.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]

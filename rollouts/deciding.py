@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from configs.schema import DeviationConfig, RewardsConfig
@@ -114,6 +114,12 @@ def rule_of(config: DeviationConfig) -> Rule:
     return preset(config.preset, config.delta, config.error_rate, config.smallest_drop)
 
 
+def suffix_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
+    """How D_s compares: as the rule does, by proof where rollouts are sampled for one."""
+    rule = rule_of(config)
+    return suffix_rule(replace(rule, test="evidence") if rewards.mode == "sequential" else rule)
+
+
 def decide(
     records: Sequence[Record], config: DeviationConfig, rewards: RewardsConfig
 ) -> list[DeviationRecord]:
@@ -129,9 +135,7 @@ def decide(
             ended.add(seen.task_id)
         judged.append((found, seen, verdict))
     used = set(select([(seen, verdict) for _, seen, verdict in judged], rule))
-    return [
-        _row(found, seen, verdict, rule, config, rewards, seen in used) for found, seen, verdict in judged
-    ]
+    return [_row(found, seen, verdict, config, rewards, seen in used) for found, seen, verdict in judged]
 
 
 def _judge(
@@ -159,12 +163,13 @@ def _tally(scored: Scored | None) -> Tally:
 
 
 def _expert_is_better(
-    found: Compared, seen: Candidate, rule: Rule, rewards: RewardsConfig
+    found: Compared, seen: Candidate, config: DeviationConfig, rewards: RewardsConfig
 ) -> Literal["yes", "no", "undecided"] | None:
     """D_s at the same step; None where the expert's turn was not scored."""
     if found.same_step is None or not worth_scoring(seen):
         return None
-    verdict = verdict_so_far(found.same_step.tally, _tally(found.reward), suffix_rule(rule), rewards.rollouts)
+    rule = suffix_rule_of(config, rewards)
+    verdict = verdict_so_far(found.same_step.tally, _tally(found.reward), rule, rewards.rollouts)
     return _BETTER[verdict.verdict]
 
 
@@ -179,14 +184,13 @@ def _row(
     found: Compared,
     seen: Candidate,
     verdict: Verdict,
-    rule: Rule,
     config: DeviationConfig,
     rewards: RewardsConfig,
     selected: bool,
 ) -> DeviationRecord:
     reference, explored = _tally(found.reference), _tally(found.reward)
     compared = not (reference.empty and explored.empty)
-    low, high = gap_interval(reference, explored, rule.error_rate) if compared else (None, None)
+    low, high = gap_interval(reference, explored, config.error_rate) if compared else (None, None)
     fields = {
         "task_id": seen.task_id,
         "expert_trajectory_id": found.expert.id,
@@ -203,13 +207,13 @@ def _row(
         "gap": gap_of(reference, explored),
         "gap_low": low,
         "gap_high": high,
-        "error_rate": rule.error_rate if compared else None,
+        "error_rate": config.error_rate if compared else None,
         "delta": verdict.delta,
         "preset": verdict.preset,
         "outcome": config.outcome,
         "verdict": verdict.verdict,
         "rule": verdict.rule,
-        "expert_is_better": _expert_is_better(found, seen, rule, rewards),
+        "expert_is_better": _expert_is_better(found, seen, config, rewards),
         "selected": selected,
     }
     return DeviationRecord(deviation_id=content_id("deviation", fields), **fields)

@@ -13,14 +13,14 @@ from typing import Literal
 
 from configs.schema import EnvironmentConfig
 from environments.base import Environment, StepResult, Task, World
-from models.policy import Generation, Policy, Sampling
-from models.prompts import Style, messages
+from models.policy import Generation, Message, Policy, Sampling
+from models.prompts import Style, answered, messages
 from steca.types import Origin, Step, Trajectory
 from storage.ids import content_id
 
 Progress = Callable[[int, int], None]
 End = Literal["done", "step_cap", "invalid_streak", "running"]
-RUNNING_EPISODES = 256
+RUNNING_EPISODES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def play(
     while waiting or running:
         while waiting and len(running) < RUNNING_EPISODES:
             index = waiting.pop()
-            running.append(_Episode(index, starts[index], list(starts[index].steps), starts[index].snapshot))
+            running.append(_Episode.begun(index, starts[index], wrapping.style))
         _advance(environment, policy, running, sampling, wrapping)
         for episode in running:
             if episode.end != "running" or episode.turns == wrapping.turns:
@@ -132,11 +132,17 @@ class _Episode:
     index: int
     start: Start
     steps: list[Step]
+    history: list[Message]
     snapshot: object
     outcome: float = 0.0
     progress: float = 0.0
     end: End = "running"
     turns: int = field(default=0)
+
+    @classmethod
+    def begun(cls, index: int, start: Start, style: Style) -> _Episode:
+        history = messages(start.first_observation, start.steps, style)
+        return cls(index, start, list(start.steps), history, start.snapshot)
 
     def finished(self) -> Played:
         start = self.start
@@ -158,12 +164,14 @@ def _advance(
     sampling: Sampling,
     wrapping: Wrapping,
 ) -> None:
-    histories = [messages(e.start.first_observation, e.steps, wrapping.style) for e in running]
     seeds = [_turn_seed(e.start.seed, len(e.steps)) for e in running]
-    for episode, generation in zip(running, policy.act(histories, seeds, sampling), strict=True):
+    turns = policy.act([e.history for e in running], seeds, sampling)
+    for episode, generation in zip(running, turns, strict=True):
         environment.restore(episode.snapshot)
         result = environment.step(generation.text)
-        episode.steps.append(_step(generation.text, result, "policy", generation))
+        step = _step(generation.text, result, "policy", generation)
+        episode.steps.append(step)
+        episode.history += answered(step)
         episode.turns += 1
         episode.outcome = result.reward
         episode.end = end_of(episode.steps, result.done, wrapping)

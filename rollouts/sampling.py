@@ -40,18 +40,12 @@ class Sampler:
         world: World,
         policy: Policy,
         config: FactoryConfig,
-        wrapping: Wrapping,
         tasks: Sequence[TaskComparisons],
         pool: EvidencePool | None,
         meter: Meter,
     ) -> None:
-        self._world, self._policy, self._wrapping, self._pool, self._meter = (
-            world,
-            policy,
-            wrapping,
-            pool,
-            meter,
-        )
+        self._world, self._policy, self._pool, self.meter = world, policy, pool, meter
+        self._wrapping = Wrapping(config.environment, config.policy.prompt)
         self._sampling = Sampling(
             config.rewards.temperature, config.rewards.top_p, config.policy.max_turn_tokens
         )
@@ -86,12 +80,16 @@ class Sampler:
             if (wish.point.id, sample) not in self._kept
         ]
         self._asked += len(missing)
-        while missing and (room := self._meter.room(len(missing))):
+        while missing and (room := self.meter.room(len(missing))):
             self._play(missing[:room], progress)
             missing = missing[room:]
         for wish in wanted:
             self._advance(wish)
         return not missing
+
+    def restart(self) -> None:
+        """Begin anew with no outcome taken; all that were played are kept."""
+        self._taken, self._tallies = {}, {}
 
     def _advance(self, wish: Wanted) -> None:
         taken = self._taken.setdefault(wish.point.id, [])
@@ -116,7 +114,7 @@ class Sampler:
             tokens += row.tokens
         self._played += len(draws)
         now = time.monotonic()
-        self._meter.pay(len(draws), tokens, now - began)
+        self.meter.pay(len(draws), tokens, now - began)
         if now - self._filed_at > FILED_EVERY:
             self.file()
 

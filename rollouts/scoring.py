@@ -16,10 +16,9 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy
 from rollouts.budget import Meter
-from rollouts.comparing import Comparer, Comparison, TaskComparisons
+from rollouts.comparing import Comparison, TaskComparisons, comparisons_of
 from rollouts.deciding import rule_of
 from rollouts.play import Progress
-from rollouts.rows import demonstrations, explorations
 from rollouts.sampling import Sampler, Wanted
 from steca.rewards import Tally
 from steca.stopping import Curtailed, Fixed, Sequential, Stopping, verdict_so_far
@@ -41,19 +40,34 @@ def score(
     `pool` keeps the rollouts for other runs and for the next try; `meter` pays for them, and its `cut` says which
     limit ended the work early, if one did.
     """
-    rule = rule_of(config.deviation)
-    comparer = Comparer(world.environment(), config, rule, policy.digest)
-    runs = explorations(records)
-    tasks = [comparer.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]
-    sampler = Sampler(world, policy, config, comparer.wrapping, tasks, pool, meter or Meter())
-    asking = [TaskQueue(task, config, sampler) for task in tasks]
+    tasks = comparisons_of(world.environment(), records, config, policy.digest)
+    sampler = Sampler(world, policy, config, tasks, pool, meter or Meter())
     try:
-        while wanted := _merged(queue.wanted() for queue in asking):
-            if not sampler.take(wanted, progress):
-                break
+        if sampler.meter.limited and not _rounds(tasks, config, sampler, progress, choosy=True):
+            return sampler.rows()
+        sampler.restart()  # what a budget let come first must not decide what comes out where it suffices
+        _rounds(tasks, config, sampler, progress, choosy=False)
+        return sampler.rows()
     finally:
         sampler.file()
-    return sampler.rows()
+
+
+def _rounds(
+    tasks: Sequence[TaskComparisons],
+    config: FactoryConfig,
+    sampler: Sampler,
+    progress: Progress | None,
+    choosy: bool,
+) -> bool:
+    """Sample until every comparison is closed; False where the budget ended it. `choosy`: in each round only the
+    comparisons that promise at least half as much as the best."""
+    queues = [TaskQueue(task, config, sampler) for task in tasks]
+    while wanted := _merged(queue.wanted() for queue in queues):
+        if choosy:
+            wanted = [wish for wish in wanted if wish.worth >= wanted[0].worth / 2]
+        if not sampler.take(wanted, progress):
+            return False
+    return True
 
 
 def _merged(queues: Iterable[Iterable[Wanted]]) -> list[Wanted]:

@@ -169,9 +169,9 @@ def gap_of(reference: Tally, explored: Tally) -> float | None:
 def _decide_by_evidence(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
     low, high = gap_interval(reference, explored, rule.error_rate)
     gap = gap_of(reference, explored)
-    if high <= rule.delta + TIE:
+    if high <= rule.delta + TIE and high < 1.0:  # an end at 1 or -1 may be no more than where gaps end
         return Verdict("deviated", rule.name, "a drop is proven", rule.delta, gap)
-    if low >= rule.delta - rule.smallest_drop - TIE:
+    if low >= rule.delta - rule.smallest_drop - TIE and low > -1.0:
         return Verdict("not_deviated", rule.name, "no drop that matters", rule.delta, gap)
     return Verdict("undecided", rule.name, "the rollouts prove neither", rule.delta, gap)
 

@@ -54,8 +54,12 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Curtailed:
-    """First the reference's outcomes, then the explored turn's, until the verdict of N on each side is certain. In one
-    round as many as are needed at the least: no fewer rollouts one by one, only more rounds."""
+    """As many outcomes as are needed at the least, until the verdict of N on each side is certain. Asked for one by one
+    they would be the same outcomes, in more rounds.
+
+    First comes the side whose failures alone can settle it: where two sides without a success are a deviation (`<=`)
+    the explored turn, else the reference. For a policy that mostly fails the other order takes nearly twice as many.
+    """
 
     rollouts: int
     rule: Rule
@@ -64,9 +68,12 @@ class Curtailed:
     def wanted(self, reference: Tally, explored: Tally) -> Wanted:
         if settled(reference, explored, self.rule, self.rollouts) is not None:
             return reference.n, explored.n
-        if reference.known is None and reference.n < self.rollouts:
-            return self._least(reference, lambda side: self._settled(side, explored)), explored.n
-        return reference.n, self._least(explored, lambda side: self._settled(reference, side))
+        missing = [tally.known is None and tally.n < self.rollouts for tally in (reference, explored)]
+        nothing = Tally(self.rollouts)
+        explored_first = decide(nothing, nothing, self.rule).verdict == "deviated"
+        if missing[1] and (explored_first or not missing[0]):
+            return reference.n, self._least(explored, lambda side: self._settled(reference, side))
+        return self._least(reference, lambda side: self._settled(side, explored)), explored.n
 
     def worth(self, reference: Tally, explored: Tally) -> float:
         return float(reference.n + explored.n)  # finish what is begun

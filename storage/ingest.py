@@ -25,6 +25,15 @@ CREATE OR REPLACE TEMP MACRO label_of(stage_key, batch_id) AS stage_key || '/' |
 CREATE OR REPLACE TEMP MACRO set_name(labels) AS left(md5(array_to_string(list_sort(labels), ' ')), 16);
 """
 
+# Shards of a table that is no more: the table that its rows are in now, and how. Migration 0003 does the same.
+FORMER = {
+    "step_rewards": (
+        "scored_turns",
+        "step_reward_id, trajectory_id, step_index, task_id, side, checkpoint, "
+        "CASE WHEN terminal THEN reward END AS outcome, CASE WHEN terminal THEN progress END AS progress",
+    )
+}
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -85,7 +94,7 @@ def _load(
             (batch, shard)
             for batch in batches
             for shard in batch.manifest.shards
-            if shard.table == record.table
+            if shard.table == record.table or FORMER.get(shard.table, ("", ""))[0] == record.table
         ]
         if found:
             _stage(connection, shards, record, found)
@@ -114,14 +123,17 @@ def _stage(
     paths = [str(shards.shard_path(batch.manifest, shard)) for batch, shard in found]
     rows = [(path, batch.label, shard.rows) for path, (batch, shard) in zip(paths, found, strict=True)]
     insert_rows(connection, "files", rows)
-    # BY NAME, by union: a shard of an older version lacks the columns that were added since.
-    connection.execute(
-        """INSERT INTO incoming BY NAME SELECT shard.* EXCLUDE (shard_file), batch_label
-           FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
-           JOIN files USING (shard_file)""",
-        # A set, as batches of one stage with equal rows share a file; escaped, as DuckDB takes paths for patterns.
-        {"paths": sorted({glob.escape(path) for path in paths})},
-    )
+    for table in sorted({shard.table for _, shard in found}):
+        columns = FORMER[table][1] if table in FORMER else "shard.* EXCLUDE (shard_file)"
+        of_table = [path for path, (_, shard) in zip(paths, found, strict=True) if shard.table == table]
+        # BY NAME, by union: a shard of an older version lacks the columns that were added since.
+        connection.execute(
+            f"""INSERT INTO incoming BY NAME SELECT {columns}, batch_label
+                FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
+                JOIN files USING (shard_file)""",
+            # A set, as batches of one stage with equal rows share a file; escaped, as DuckDB takes paths for patterns.
+            {"paths": sorted({glob.escape(path) for path in of_table})},
+        )
     short = connection.execute(
         """SELECT shard_file FROM files
            LEFT JOIN (SELECT batch_label, count(*) AS staged FROM incoming GROUP BY ALL) USING (batch_label)

@@ -9,10 +9,12 @@ from pathlib import Path
 import duckdb
 
 from storage.faults import StorageFault
+from storage.presets import presets_sql
 
 STORAGE_VERSION = (
     "v1.2.0"  # DuckDB 2 would write files that no 1.x tool can open; every 1.x since 1.2 opens these
 )
+VIEWS = ("views.sql", "decide.sql", "lineage.sql")  # in the order in which they need each other
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -39,7 +41,9 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
         ) from error
     try:
         migrate(connection, path)
-        connection.execute(files("storage").joinpath("views.sql").read_text())
+        connection.execute(presets_sql())
+        for file in VIEWS:
+            connection.execute(files("storage").joinpath(file).read_text())
     except BaseException:
         connection.close()
         raise

@@ -41,13 +41,15 @@ COMMENT ON VIEW step_rewards IS
 CREATE OR REPLACE VIEW step_reward_gaps AS
 SELECT
     p.run_id, p.round, d.deviation_id, d.task_id, d.step_index, d.expert_action, d.explored_action,
-    d.reference_reward, d.reference_n, d.explored_reward, d.explored_n,
+    d.explored_success, d.similarity, d.continues,
+    d.reference_step_reward_id, d.reference_reward, d.reference_n, d.expert_step_reward_id, d.expert_reward, d.expert_n,
+    d.explored_step_reward_id, d.explored_reward, d.explored_n,
     d.gap, d.gap_low, d.gap_high, d.error_rate, d.delta, d.preset, d.outcome, d.verdict, d.rule, d.expert_is_better,
     d.selected
 FROM deviations d
 JOIN run_provenance p USING (provenance);
 COMMENT ON VIEW step_reward_gaps IS
-    'Every comparison of a run: both rewards with the rollouts behind them, the gap with its interval, the verdict';
+    'Every comparison of a run: the rewards with the rollouts behind them, the gap with its interval, the verdict';
 
 CREATE OR REPLACE VIEW success_by_task_type AS
 SELECT

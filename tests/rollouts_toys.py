@@ -23,7 +23,7 @@ from rollouts.demonstrating import demonstrate
 from rollouts.rows import Stored, of_type, stored
 from steca.types import Step, Trajectory
 from storage.ids import content_id
-from storage.records import Record, RolloutRecord, StepRewardRecord
+from storage.records import Record, RolloutRecord, ScoredTurnRecord
 
 OPTIONS = {"receptacles": 6, "objects": 4}
 GARBAGE = "I would rather not."
@@ -55,7 +55,7 @@ def demonstrated(count: int, split: Any = "train") -> tuple[Record, ...]:
 def of_task(records: Sequence[Record], task_id: str) -> list[Record]:
     """The rows of one task, with the steps of its trajectories and the rollouts of its step rewards."""
     mine = {run.id for run in stored(records) if run.record.task_id == task_id}
-    rewards = {r.step_reward_id for r in of_type(records, StepRewardRecord) if r.task_id == task_id}
+    rewards = {r.step_reward_id for r in of_type(records, ScoredTurnRecord) if r.task_id == task_id}
 
     def belongs(record: Record) -> bool:
         if isinstance(record, RolloutRecord):

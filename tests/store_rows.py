@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from steca.evidence import gap_interval
+from steca.rewards import Tally
 from storage.records import (
     CalibrationRecord,
     CheckpointRecord,
@@ -12,8 +15,8 @@ from storage.records import (
     EvaluationRecord,
     Record,
     RolloutRecord,
+    ScoredTurnRecord,
     StepRecord,
-    StepRewardRecord,
     TaskRecord,
     TrainingExampleRecord,
     TrajectoryRecord,
@@ -61,16 +64,24 @@ def step(trajectory_id: str, index: int) -> StepRecord:
     )
 
 
-def rollout(name: str, index: int, actions: list[str]) -> RolloutRecord:
+def rollout(
+    name: str,
+    index: int,
+    actions: list[str],
+    of: str = "r",
+    outcome: float = 0.0,
+    progress: float | None = None,
+) -> RolloutRecord:
     return RolloutRecord(
         rollout_id=name,
-        step_reward_id="r",
+        step_reward_id=of,
         sample_index=index,
         checkpoint="c0",
-        seed=2**63 - 1,
+        seed=2**63 - 1 - index,
         temperature=1.0,
         top_p=1.0,
-        outcome=0.0,
+        outcome=outcome,
+        progress=progress,
         n_steps=len(actions),
         tokens=9,
         end_reason="step_cap",
@@ -78,55 +89,77 @@ def rollout(name: str, index: int, actions: list[str]) -> RolloutRecord:
     )
 
 
-def step_reward(name: str, reward: float, low: float, high: float) -> StepRewardRecord:
-    return StepRewardRecord(
+def rollouts(of: str, outcomes: Sequence[float]) -> list[RolloutRecord]:
+    """One rollout after the turn `of` for each outcome."""
+    return [rollout(f"{of}-{n}", n, ["look", f"go {n}"], of, outcome) for n, outcome in enumerate(outcomes)]
+
+
+def scored_turn(
+    name: str, side: str, outcome: float | None = None, trajectory_id: str = "x", step_index: int = 1
+) -> ScoredTurnRecord:
+    """`outcome`: that of a turn that ended the episode; None where rollouts say."""
+    return ScoredTurnRecord(
         step_reward_id=name,
+        trajectory_id=trajectory_id,
+        step_index=step_index,
         task_id="task",
-        trajectory_id="x",
-        step_index=1,
-        side="expert",
+        side=side,
         checkpoint="c0",
-        n=5,
-        successes=round(5 * reward),
-        reward=reward,
-        progress=0.5,
-        low=low,
-        high=high,
-        terminal=False,
+        outcome=outcome,
+        progress=outcome,
     )
+
+
+Side = tuple[str, float, int]
+"""A step reward of a comparison: its id, its mean, and the rollouts behind it (0: the turn ended the episode)."""
 
 
 def deviation(
-    name: str, verdict: str, rewards: tuple[str, float, str, float] | None = None
+    name: str, verdict: str, reference: Side | None = None, explored: Side | None = None, **fields: object
 ) -> DeviationRecord:
-    """`rewards`: (reference id, its reward, explored id, its reward); None where filtered."""
-    reference, before, explored, after = rewards or (None, None, None, None)
-    return DeviationRecord(
-        deviation_id=name,
-        task_id="task",
-        expert_trajectory_id="e",
-        explored_trajectory_id="x",
-        step_index=1,
-        expert_action="look",
-        explored_action="go",
-        reference_step_reward_id=reference,
-        explored_step_reward_id=explored,
-        reference_reward=before,
-        explored_reward=after,
-        gap=None if rewards is None else rewards[3] - rewards[1],
-        delta=0.0,
-        preset="paper",
-        outcome="success",
-        verdict=verdict,
-        rule="made up",
-        selected=verdict == "deviated",
-    )
+    """Sides are None where filtered; `fields` are any others of the row."""
+    before, after = reference or (None, None, None), explored or (None, None, None)
+    gap: dict[str, object] = {}
+    if reference or explored:
+        low, high = gap_interval(tally(reference), tally(explored), 0.05)
+        gap = {"gap_low": low, "gap_high": high, "error_rate": 0.05}
+    if reference and explored:
+        gap["gap"] = explored[1] - reference[1]
+    row: dict[str, object] = {
+        "deviation_id": name,
+        "task_id": "task",
+        "expert_trajectory_id": "e",
+        "explored_trajectory_id": "x",
+        "step_index": 1,
+        "expert_action": "look",
+        "explored_action": "go",
+        "explored_success": False,
+        "similarity": 0.5,
+        "continues": True,
+        "delta": 0.0,
+        "preset": "paper",
+        "outcome": "success",
+        "verdict": verdict,
+        "rule": "made up",
+        "selected": verdict == "deviated",
+    }
+    for side, (identity, reward, n) in (("reference", before), ("explored", after)):
+        row |= {f"{side}_step_reward_id": identity, f"{side}_reward": reward, f"{side}_n": n}
+    return DeviationRecord.model_validate(row | gap | fields)
 
 
-def calibration(name: str, plan: str, rejection: str | None) -> CalibrationRecord:
+def tally(side: Side | None) -> Tally:
+    """What the rules compare of a side."""
+    if side is None:
+        return Tally()
+    _, reward, n = side
+    return Tally(n, reward * n) if n else Tally(known=reward)
+
+
+def calibration(name: str, plan: str, rejection: str | None, deviation_id: str = "d") -> CalibrationRecord:
     return CalibrationRecord(
         calibration_id=name,
-        deviation_id="d",
+        deviation_id=deviation_id,
         task_id="task",
         trajectory_id="x",
         reflector="template",
@@ -138,9 +171,22 @@ def calibration(name: str, plan: str, rejection: str | None) -> CalibrationRecor
     )
 
 
-def example(name: str, dataset: str) -> TrainingExampleRecord:
+def example(
+    name: str,
+    dataset: str,
+    calibration_id: str | None = None,
+    deviation_id: str | None = None,
+    weight: float = 1.0,
+) -> TrainingExampleRecord:
     return TrainingExampleRecord(
-        example_id=name, dataset=dataset, task_id="task", trajectory_id="x", target_from=0, weight=1.0
+        example_id=name,
+        dataset=dataset,
+        task_id="task",
+        trajectory_id="x",
+        target_from=0,
+        weight=weight,
+        calibration_id=calibration_id,
+        deviation_id=deviation_id,
     )
 
 
@@ -182,7 +228,7 @@ def one_of_each() -> list[Record]:
         trajectory("x"),
         step("x", 0),
         rollout("o", 0, ["look", ""]),
-        step_reward("r", 0.2, 0.1, 0.6),
+        scored_turn("r", "expert"),
         deviation("d", "filtered"),
         calibration("a", "planner", None),
         example("s", "calibrated"),
@@ -191,10 +237,10 @@ def one_of_each() -> list[Record]:
     ]
 
 
-def record_run(root: Path, run_id: str, *refs: BatchRef, round: int = 1) -> None:
-    """Run files of a run whose one stage in `round` gave these batches."""
+def record_run(root: Path, run_id: str, *refs: BatchRef, round: int = 1, **config: object) -> None:
+    """Run files of a run whose one stage in `round` gave these batches; `config` is more of its configuration."""
     run = RunFolder(root, run_id)
-    run.create(run_id, {"name": run_id})
+    run.create(run_id, {"name": run_id, **config})
     run.save_stage(
         StageState(
             stage="explore",

@@ -62,7 +62,7 @@ def test_help_and_sql_load_nothing_heavy() -> None:
 
 def test_help_names_every_command() -> None:
     said = steca("--help").output
-    for command in ("run", "stage", "config", "sql", "status", "serve"):
+    for command in ("run", "stage", "config", "sql", "status", "serve", "what-if", "trace"):
         assert f" {command} " in said
 
 

@@ -48,8 +48,15 @@ def test_overrides_are_yaml_and_win_over_the_file(tmp_path: Path) -> None:
         ("rewards.top_p=2", "rewards.top_p: got 2; allowed: a number > 0 and <= 1"),
         (
             "deviation.preset=papre",
-            "deviation.preset: got 'papre'; allowed: one of paper, release, first_failure, every_failure",
+            "deviation.preset: got 'papre'; allowed: one of paper, release, sequential, first_failure, every_failure",
         ),
+        ("rewards.mode=quick", "rewards.mode: got 'quick'; allowed: one of fixed, curtailed, sequential"),
+        ("rewards.worth=0", "rewards.worth: got 0; allowed: a whole number >= 1"),
+        ("rewards.max_rollouts=0", "rewards.max_rollouts: got 0; allowed: a whole number >= 1"),
+        ("deviation.error_rate=0", "deviation.error_rate: got 0; allowed: a number > 0 and < 1"),
+        ("deviation.smallest_drop=0", "deviation.smallest_drop: got 0; allowed: a number > 0 and <= 1"),
+        ("budget.rollouts=0", "budget.rollouts: got 0; allowed: a whole number >= 1 or empty"),
+        ("budget.minutes=0", "budget.minutes: got 0; allowed: a number > 0 or empty"),
         ("training.steps=x", "training.steps: got 'x'; allowed: a whole number >= 1 or empty"),
         ("datasets.calibrated=7", "datasets.calibrated: got 7; allowed: true or false"),
         ("name=Bad Name", "name: got 'Bad Name'; allowed: text matching ^[a-z0-9][a-z0-9-]{0,47}$"),
@@ -68,11 +75,52 @@ def test_an_impossible_value_names_the_field_the_value_and_the_range(override: s
     assert problems(None, override) == [f"configuration: {line}"]
 
 
+@pytest.mark.parametrize(
+    ("mode", "preset", "advice"),
+    [
+        ("sequential", "paper", "set rewards.mode to fixed or curtailed, or deviation.preset to sequential"),
+        (
+            "sequential",
+            "release",
+            "set rewards.mode to fixed or curtailed, or deviation.preset to sequential",
+        ),
+        ("curtailed", "sequential", "set rewards.mode to sequential (or fixed)"),
+    ],
+)
+def test_a_mode_that_cannot_serve_the_preset_is_refused(mode: str, preset: str, advice: str) -> None:
+    (line,) = problems(None, f"rewards.mode={mode}", f"deviation.preset={preset}")
+    assert line.startswith("configuration: ")
+    assert "deviation.preset" in line
+    assert line.endswith(advice)
+
+
+@pytest.mark.parametrize(
+    ("mode", "presets"),
+    [
+        ("fixed", ["paper", "release", "sequential", "first_failure", "every_failure"]),
+        ("curtailed", ["paper", "release", "first_failure", "every_failure"]),
+        ("sequential", ["sequential", "first_failure", "every_failure"]),
+    ],
+)
+def test_the_other_modes_and_presets_go_together(mode: str, presets: list[str]) -> None:
+    for preset in presets:
+        config = load_config(None, [f"rewards.mode={mode}", f"deviation.preset={preset}"])
+        assert (config.rewards.mode, config.deviation.preset) == (mode, preset)
+
+
+def test_dollars_need_a_price() -> None:
+    assert problems(None, "budget.usd=5") == [
+        "configuration: budget: usd is limited, but nothing has a price: set usd_per_hour or usd_per_million_tokens"
+    ]
+    for price in ("usd_per_hour", "usd_per_million_tokens"):
+        assert load_config(None, ["budget.usd=5", f"budget.{price}=2"]).budget.usd == 5
+
+
 def test_an_unknown_field_names_the_nearest_known_one() -> None:
     assert problems(None, "rewards.rollot=2") == [
         "configuration: unknown field rewards.rollot; did you mean rewards.rollouts?"
     ]
-    assert problems(None, "zzz=1")[0].startswith("configuration: unknown field zzz; known: calibration, ")
+    assert problems(None, "zzz=1")[0].startswith("configuration: unknown field zzz; known: budget, ")
 
 
 def test_every_problem_gets_a_line_that_starts_with_the_file(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tiny_factory import tiny
 
-from configs.schema import FactoryConfig
+from configs.schema import BudgetConfig, FactoryConfig
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.planning import planned
@@ -17,7 +17,7 @@ from flows.stages import STAGE_FLOWS
 from models.reference import PolicyFault
 from storage.faults import StorageFault
 from storage.records import RECORDS
-from storage.runs import RunFolder, StageState
+from storage.runs import RunFolder, Spent, StageState
 from storage.store import Store
 
 
@@ -78,23 +78,59 @@ def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
         "demonstrate": 0,
         "warmup": 0,
         "explore": 0,
-        "rewards": batches["rewards"] // 2,  # the verdicts; the scores are the other half
+        "rewards": batches["rewards"],
         "calibrate": batches["calibrate"],
         "train": batches["train"],
         "evaluate": executed(other)["evaluate"],
     }
     assert 0 < executed(other)["evaluate"] < batches["evaluate"]  # the warm-up policy is not tested again
+    assert spent(other).rollouts == 0 < spent(finished).rollouts
     _, rows = Store(other.data_dir).query("SELECT DISTINCT delta FROM deviations ORDER BY delta")
     assert rows == [(-0.5,), (0.5,)]
 
 
-def test_other_rollouts_live_beside_the_first_ones(finished: FactoryConfig) -> None:
-    other = tiny(finished.data_dir, "rewards.rollouts=1")
-    for stage in ("demonstrate", "warmup", "explore", "rewards"):
-        STAGE_FLOWS[stage](other)
-    assert executed(other) == {"demonstrate": 0, "warmup": 0, "explore": 0, "rewards": 8}
-    _, rows = Store(other.data_dir).query("SELECT DISTINCT n FROM step_rewards WHERE NOT terminal ORDER BY n")
-    assert rows == [(1,), (2,)]
+def test_another_run_takes_the_rollouts_that_are_there_and_plays_the_rest(copied: FactoryConfig) -> None:
+    before = spent(copied)
+    fewer, more = tiny(copied.data_dir, "rewards.rollouts=1"), tiny(copied.data_dir, "rewards.rollouts=3")
+    for other in (fewer, more):
+        for stage in ("demonstrate", "warmup", "explore", "rewards"):
+            STAGE_FLOWS[stage](other)
+        assert executed(other) == {"demonstrate": 0, "warmup": 0, "explore": 0, "rewards": 8}
+    assert spent(fewer).rollouts == 0
+    assert spent(more).rollouts * 2 == before.rollouts > 0
+    for config, n in ((copied, 2), (fewer, 1), (more, 3)):
+        sql = "SELECT DISTINCT explored_n FROM of_run('deviations', $run) WHERE explored_n > 0"
+        assert Store(copied.data_dir).query(sql, {"run": run_id(config)})[1] == [(n,)]
+    sql = "SELECT DISTINCT n FROM step_rewards WHERE NOT terminal"
+    assert Store(copied.data_dir).query(sql)[1] == [(3,)]  # a step reward is all that is known of it
+
+
+def test_a_budget_ends_the_stage_with_what_it_has_and_a_larger_one_goes_on(copied: FactoryConfig) -> None:
+    """The run stays the same run; what was made of less evidence is made again."""
+    other = tiny(copied.data_dir, "seed=5")
+    small = other.model_copy(update={"budget": BudgetConfig(rollouts=7)})
+    factory(small)
+    state = states(small)["rewards", 1]
+    assert (state.status, state.stopped) == ("completed", "budget.rollouts = 7 is spent")
+    assert state.spent is not None
+    assert state.spent.rollouts == 7
+    sql = "SELECT count(*) FROM of_run('deviations', $run) WHERE verdict = 'undecided'"
+    undecided = Store(other.data_dir).query(sql, {"run": run_id(small)})[1][0][0]
+    assert undecided > 0
+    factory(small)
+    assert spent(small).rollouts == 7  # the same budget buys nothing more
+    factory(other)
+    assert run_id(other) == run_id(small)
+    assert states(other)["rewards", 1].stopped is None
+    assert Store(other.data_dir).query(sql, {"run": run_id(other)})[1][0][0] < undecided
+    sql = "SELECT count(*), count(DISTINCT (step_reward_id, sample_index)) FROM of_run('rollouts', $run)"
+    [(rows, distinct)] = Store(other.data_dir).query(sql, {"run": run_id(other)})[1]
+    assert rows == distinct == spent(other).rollouts
+    assert executed(other)["evaluate"] > 0
+
+
+def spent(config: FactoryConfig) -> Spent:
+    return RunFolder(config.data_dir, run_id(config)).spent()
 
 
 def test_the_second_round_explores_with_the_trained_policy(copied: FactoryConfig) -> None:

@@ -28,6 +28,7 @@ PURE = {
     "collections",
     "dataclasses",
     "enum",
+    "bisect",
     "functools",
     "itertools",
     "math",

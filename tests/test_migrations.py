@@ -11,13 +11,13 @@ import pytest
 from pydantic import Field
 
 from storage import schema
-from storage.columns import column_type
+from storage.columns import RECORD_OF_TABLE, column_type
 from storage.faults import StorageFault
 from storage.records import RECORDS, Record, TaskRecord, TrajectoryRecord
 from storage.schema import migrations, open_database, schema_version
 from storage.shards import ShardStore
 from storage.store import Store
-from tests.store_rows import task
+from tests.store_rows import scored_turn, task
 
 PROVENANCE = {"provenance": ("VARCHAR", False)}
 
@@ -116,6 +116,78 @@ def test_an_older_database_moves_forward(tmp_path: Path) -> None:
         assert new.execute("SELECT version FROM schema_version ORDER BY 1").fetchall() == [
             (number,) for number, _ in migrations()
         ]
+
+
+OLD_VIEWS = """
+CREATE VIEW step_reward_gaps AS SELECT d.*, r.n, r.low FROM deviations d
+LEFT JOIN step_rewards r ON r.step_reward_id = d.reference_step_reward_id;
+CREATE VIEW run_summary AS SELECT (SELECT count(*) FROM step_rewards) AS step_rewards;
+"""
+OLD_ROWS = """
+INSERT INTO step_rewards VALUES ('rolled', 'task', 'e', 3, 'expert', 'c0', 5, 2, 0.4, 0.6, 0.1, 0.8, false, 'p'),
+    ('ended', 'task', 'x', 4, 'explored', 'c0', 1, 1, 1.0, 0.75, 1.0, 1.0, true, 'p');
+INSERT INTO deviations VALUES ('d', 'task', 'e', 'x', 4, 'look', 'go', 'rolled', NULL, 'ended', 0.4, 1.0, 0.6, 0.0,
+    'paper', 'success', 'not_deviated', 'not gap < delta', false, 'p');
+"""
+
+
+def test_step_rewards_of_schema_2_keep_their_scored_turns(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(path) as old:
+        for number, sql in migrations()[:2]:
+            old.execute(sql)
+            old.execute("INSERT INTO schema_version VALUES (?)", [number])
+        old.execute(OLD_VIEWS)
+        old.execute(OLD_ROWS)
+    with open_database(path) as new:
+        assert new.execute("FROM scored_turns ORDER BY 1").fetchall() == [
+            ("ended", "x", 4, "task", "explored", "c0", 1.0, 0.75, "p"),
+            ("rolled", "e", 3, "task", "expert", "c0", None, None, "p"),
+        ]
+        kept = "SELECT step_reward_id, n, reward, terminal FROM step_rewards ORDER BY 1"
+        assert new.execute(kept).fetchall() == [("ended", 0, 1.0, True), ("rolled", 0, None, False)]
+        assert new.execute("SELECT deviation_id, gap, gap_low, similarity FROM deviations").fetchall() == [
+            ("d", 0.6, None, None)
+        ]
+        for view in ("step_reward_gaps", "run_summary"):
+            assert new.execute(f"FROM {view}").fetchall() == []
+
+
+class OldStepReward(Record):
+    """The record of schema 2, as far as it matters."""
+
+    table = "step_rewards"
+    key = ("step_reward_id",)
+    step_reward_id: str
+    task_id: str = "task"
+    trajectory_id: str = "x"
+    step_index: int = 1
+    side: str = "explored"
+    checkpoint: str = "c0"
+    n: int
+    reward: float
+    progress: float
+    terminal: bool
+
+
+def test_shards_of_schema_2_are_rebuilt_with_their_scored_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = ShardStore(tmp_path)
+    with monkeypatch.context() as older:
+        older.setitem(RECORD_OF_TABLE, "step_rewards", OldStepReward)
+        rolled = OldStepReward(step_reward_id="rolled", n=5, reward=0.4, progress=0.6, terminal=False)
+        ended = OldStepReward(step_reward_id="ended", n=1, reward=1.0, progress=0.75, terminal=True)
+        shards.write_batch("rewards-1", "b0", [rolled, ended, task("a")])
+    shards.write_batch("rewards-2", "b0", [scored_turn("new", "expert")])
+    report = Store(tmp_path).ingest()
+    assert report.rows == {"tasks": 1, "scored_turns": 3}
+    sql = "SELECT step_reward_id, side, outcome, progress FROM scored_turns ORDER BY 1"
+    assert Store(tmp_path).query(sql)[1] == [
+        ("ended", "explored", 1.0, 0.75),
+        ("new", "expert", None, None),
+        ("rolled", "explored", None, None),
+    ]
 
 
 def test_a_migration_that_fails_leaves_the_database_as_it_was(

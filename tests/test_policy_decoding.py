@@ -8,7 +8,7 @@ from policy_toys import tokenizer, untrained
 
 from models.checkpoint import load
 from models.decoding import forward, prefill
-from models.kv import KVBatch, KVShape
+from models.kv import KVPool, KVShape
 
 LENGTHS = [40, 7, 23, 24, 2, 31]
 
@@ -26,13 +26,13 @@ def plain(model, ids: np.ndarray) -> torch.Tensor:
 def test_pieces_of_different_lengths_give_the_logits_of_a_whole_pass() -> None:
     model, ids, rows = load(untrained())[0], sequences(), range(len(LENGTHS))
     shape = KVShape(2, 2, 16, torch.float32, torch.device("cpu"))
-    kv = KVBatch.empty(shape, len(ids), 48, 0)
+    kv = KVPool(shape).batch(len(ids), 48)
     first = [1, 6, 20, 3, 1, 9]
     logits = prefill(model, kv, rows, [i[:f] for i, f in zip(ids, first, strict=True)], [0] * len(ids))
     for row in rows:
         assert torch.allclose(logits[row], plain(model, ids[row][: first[row]]), atol=1e-5)
-    idle = torch.tensor([-1, -1, 20, 3, -1, 9])[:, None]  # three rows write a token, three wait
-    tokens = torch.tensor([[int(i[min(f, len(i) - 1)])] for i, f in zip(ids, first, strict=True)])
+    idle = np.array([-1, -1, 20, 3, -1, 9])[:, None]  # three rows write a token, three wait
+    tokens = np.array([[int(i[min(f, len(i) - 1)])] for i, f in zip(ids, first, strict=True)])
     stepped = forward(model, kv, tokens, idle)
     for row in (2, 3, 5):
         assert torch.allclose(stepped[row], plain(model, ids[row][: first[row] + 1]), atol=1e-5)

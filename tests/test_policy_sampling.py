@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 import torch
-from policy_toys import conversation, tokenizer
+from policy_toys import conversation, said, tokenizer, turn
 
 from models.decoding import inverse_cdf
-from models.kv import KVBatch, KVShape, PrefixCache, block_keys, shared_prefix
+from models.kv import Ids, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.rendering import HistoryEncoder
+from models.tokenizer import CHAT_TEMPLATE
 
 LOGITS = torch.tensor([0.1, 0.5, 0.15, 0.25]).log()
 SHAPE = KVShape(1, 1, 2, torch.float32, torch.device("cpu"))
@@ -43,10 +46,17 @@ def test_frequencies_are_the_probabilities() -> None:
     assert counts == pytest.approx([0.1, 0.5, 0.15, 0.25], abs=0.02)
 
 
-def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once() -> None:
-    words = tokenizer()
+TRIMMED = CHAT_TEMPLATE.replace("message['content']", "message['content'] | trim")
+FORGETFUL = CHAT_TEMPLATE.replace("in messages %}", "in messages[-3:] %}")
+
+
+@pytest.mark.parametrize("template", [CHAT_TEMPLATE, TRIMMED, FORGETFUL], ids=["own", "trimmed", "forgetful"])
+def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once(template: str) -> None:
+    words = copy.deepcopy(tokenizer())
+    words.chat_template = template
     encoder, histories = HistoryEncoder(words), [conversation(i, 6) for i in range(8)]
     histories[3][2]["content"] = "odd <|end|> text <|user|> \n\n é "
+    histories[4][3]["content"] = " <s><|assistant|>< <|en"
     for upto in (1, 3, 5, 5, 9, 11):
         given = [h[:upto] for h in histories]
         plain = words.apply_chat_template(given, add_generation_prompt=True, return_dict=False)
@@ -54,9 +64,27 @@ def test_a_growing_history_has_the_ids_of_tokenizing_it_at_once() -> None:
     assert encoder.encode([]) == []
 
 
+def test_a_message_is_tokenized_once_under_the_small_policys_own_template() -> None:
+    words, fed = tokenizer(), list[str]()
+
+    class Counted(HistoryEncoder):
+        def _tokenized(self, texts: list[str]) -> list[Ids]:
+            fed.extend(texts)
+            return super()._tokenized(texts)
+
+    encoder, history = Counted(words), [*said("Visit shelf 3.", turn("shelf 3"), "Visit drawer 1.")]
+    encoder.encode([history[:1], history])
+    fed.clear()
+    encoder.encode([[*history, *said("", turn("drawer 1"))[1:], *said("Visit shelf 3.")]] * 2)
+    assert [text for text in fed if "Visit" in text or "Thought" in text] == [
+        f"<|assistant|>{turn('drawer 1')}<|end|>"
+    ]
+
+
 def kept(cache: PrefixCache, *conversations: list[int]) -> None:
-    rows = [(row, np.asarray(ids, dtype=np.int32)) for row, ids in enumerate(conversations)]
-    cache.add(KVBatch.empty(SHAPE, len(rows), 64, 0), rows)
+    for ids in conversations:
+        array = np.asarray(ids, dtype=np.int32)
+        cache.add(array, block_keys(array), torch.zeros(2, 1, len(ids), 2))
 
 
 def shared(cache: PrefixCache, ids: list[int]) -> int:
@@ -73,12 +101,39 @@ def test_the_longest_shared_prefix_is_found_to_the_token() -> None:
     assert shared(cache, [9, *range(40)]) == 0
 
 
-def test_the_oldest_batch_leaves_when_the_budget_is_full() -> None:
-    one = KVBatch.empty(SHAPE, 1, 64, 0).store.nbytes
-    cache = PrefixCache(2 * one)
+def test_the_oldest_leave_when_the_budget_is_full() -> None:
+    cache = PrefixCache(2 * 40 * SHAPE.token_bytes)
     for first in (0, 1000, 2000):
         kept(cache, list(range(first, first + 40)))
     assert [shared(cache, list(range(f, f + 40))) for f in (0, 1000, 2000)] == [0, 40, 40]
+
+
+def test_of_equal_conversations_one_is_kept_and_counts_as_new() -> None:
+    cache = PrefixCache(2 * 40 * SHAPE.token_bytes)
+    for first in (0, 1000, 0, 2000):
+        kept(cache, list(range(first, first + 40)))
+    assert [shared(cache, list(range(f, f + 40))) for f in (0, 1000, 2000)] == [40, 0, 40]
+
+
+def test_of_conversations_alike_to_the_block_the_longest_match_is_found() -> None:
+    cache = PrefixCache(2**20)
+    tails = [[7], [1, 2, 3], [1, 2, 9, 9]]
+    kept(cache, *([*range(40, 56), *tail] for tail in tails))
+    assert shared(cache, [*range(40, 56), 1, 2, 3, 4]) == 19
+    assert shared(cache, [*range(40, 56), 7, 7]) == 17
+
+
+def test_memory_is_used_again_for_batches_of_about_its_size() -> None:
+    pool = KVPool(SHAPE)
+    first = pool.batch(4, 64)
+    first.store.fill_(1.0)
+    pool.give_back([first], first.block.nbytes)
+    assert pool.batch(1, 8).block is not first.block
+    again = pool.batch(4, 70)
+    assert again.block is first.block
+    assert pool.batch(4, 70).block is not first.block
+    pool.give_back([again], again.block.nbytes - 1)
+    assert pool.batch(4, 64).block is not first.block
 
 
 def test_a_dropped_conversation_is_gone_and_its_neighbours_stay() -> None:

@@ -47,7 +47,7 @@ def test_every_command_and_target_exists() -> None:
     known = {
         command.name or command.callback.__name__ for command in app.registered_commands if command.callback
     }
-    assert set(re.findall(r"^steca ([a-z]+)", README, re.M)) <= known
+    assert set(re.findall(r"^steca ([a-z-]+)", README, re.M)) <= known
     targets = set(re.findall(r"^([a-z-]+):", Path("Makefile").read_text(), re.M))
     assert {"run", "test"} <= set(re.findall(r"(?:^|`)make ([a-z-]+)", README, re.M)) <= targets
     assert CliRunner().invoke(app, ["--help"]).exit_code == 0

@@ -38,7 +38,10 @@ from storage.records import CalibrationRecord, Record, TrainingExampleRecord
 
 LAM = 0.5
 CONFIG = config(
-    environment={"step_cap": 14}, rewards={"rollouts": 2}, deviation={"delta": 0.5}, datasets={"lam": LAM}
+    environment={"step_cap": 14},
+    rewards={"mode": "fixed", "rollouts": 2},
+    deviation={"preset": "paper", "delta": 0.5},
+    datasets={"lam": LAM},
 )
 
 
@@ -89,7 +92,7 @@ def case() -> Case:
     policy = Toy(by_task(speakers))
     records = [*rows, *explore(world(), policy, rows, CONFIG)]
     records += score(world(), policy, records, CONFIG)
-    records += decide(records, CONFIG.deviation)
+    records += decide(records, CONFIG.deviation, CONFIG.rewards)
     records += calibrate(world(), Thinker(), records, CONFIG)
     return Case(tuple(records), tuple(other), clear, once, lost, demonstrations(other)[0])
 
@@ -97,7 +100,7 @@ def case() -> Case:
 def assembled(**switches: Any) -> list[TrainingExampleRecord]:
     now = case()
     datasets = DatasetConfig(lam=LAM, **switches)
-    return assemble(now.records, now.demonstrated, datasets, CONFIG.deviation)
+    return assemble(now.records, now.demonstrated, datasets)
 
 
 def only(name: str, **more: Any) -> list[TrainingExampleRecord]:
@@ -180,7 +183,7 @@ def test_one_example_for_each_trajectory_and_first_target() -> None:
 
 def test_a_task_demonstrated_and_explored_is_learned_once() -> None:
     now = case()
-    rows = assemble(now.records, now.records, DatasetConfig(explored_expert_runs=True), CONFIG.deviation)
+    rows = assemble(now.records, now.records, DatasetConfig(explored_expert_runs=True))
     assert len({(row.trajectory_id, row.target_from) for row in rows}) == len(rows) == 8
 
 

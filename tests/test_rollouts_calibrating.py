@@ -49,7 +49,7 @@ class Thinker:
 def decided(speak: Speak, rows: Sequence[Record]) -> list[Record]:
     settings = config(deviation={"preset": "every_failure"})
     records = [*rows, *explore(world(), Toy(speak), rows, settings)]
-    return [*records, *decide(records, settings.deviation)]
+    return [*records, *decide(records, settings.deviation, settings.rewards)]
 
 
 def calibrated(
@@ -241,7 +241,7 @@ def test_a_deviation_that_ended_the_episode_leaves_nothing_to_repair() -> None:
     last = len(demo.expert.trajectory.steps) - 1
     tight = config(environment={"step_cap": last + 1}, deviation={"preset": "every_failure"})
     records = [*demonstrated(1), *explore(world(), Toy(forever(LOOK, at=last)), demonstrated(1), tight)]
-    records += decide(records, tight.deviation)
+    records += decide(records, tight.deviation, tight.rewards)
     [row] = of_type(calibrate(world(), Thinker(), records, tight), CalibrationRecord)
     assert (row.kept, row.required_action) == (False, "")
     assert row.rejection

@@ -9,19 +9,27 @@ from typing import Any
 import pytest
 from rollouts_toys import LOOK, Toy, config, demonstrated, forever, fragile, world
 
-from configs.schema import DeviationConfig
+from configs.schema import DeviationConfig, RewardsConfig
 from rollouts.deciding import comparisons, decide
 from rollouts.exploring import explore
 from rollouts.rows import demonstrations, explorations, of_type
 from rollouts.scoring import score
-from storage.records import DeviationRecord, Record, RolloutRecord, StepRewardRecord
+from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
 
 FRAGILE = fragile(0.5)
 
 
+def judged(records: Sequence[Record], rollouts: int = 4, **deviation: Any) -> list[DeviationRecord]:
+    """The verdicts of the paper's rule, or of another, on N rollouts."""
+    fixed = RewardsConfig(mode="fixed", rollouts=rollouts, candidates=deviation.pop("candidates", None))
+    return decide(records, DeviationConfig(**{"preset": "paper", **deviation}), fixed)
+
+
 @cache
 def evidence(candidates: int | None = None) -> tuple[Record, ...]:
-    settings = config(environment={"step_cap": 14}, rewards={"rollouts": 4, "candidates": candidates})
+    settings = config(
+        environment={"step_cap": 14}, rewards={"mode": "fixed", "rollouts": 4, "candidates": candidates}
+    )
     rows = demonstrated(5)
     records = [*rows, *explore(world(), Toy(FRAGILE), rows, settings)]
     return (*records, *score(world(), Toy(FRAGILE), records, settings))
@@ -30,10 +38,10 @@ def evidence(candidates: int | None = None) -> tuple[Record, ...]:
 def values(records: Sequence[Record], column: str = "outcome") -> dict[tuple[str, int], float]:
     """(trajectory, step) -> mean of a column over the stored rollouts; the true one of a terminal turn."""
     found = {}
-    for row in of_type(records, StepRewardRecord):
+    for row in of_type(records, ScoredTurnRecord):
         mine = [r for r in of_type(records, RolloutRecord) if r.step_reward_id == row.step_reward_id]
-        ended = row.reward if column == "outcome" else row.progress
-        mean = ended if row.terminal else sum(getattr(r, column) for r in mine) / len(mine)
+        ended = getattr(row, column)
+        mean = sum(getattr(r, column) for r in mine) / len(mine) if ended is None else ended
         found[row.trajectory_id, row.step_index] = mean
     return found
 
@@ -43,7 +51,7 @@ def rows_by_step(rows: Sequence[DeviationRecord]) -> dict[tuple[str, int], Devia
 
 
 def test_each_differing_explored_turn_has_exactly_one_row() -> None:
-    rows = decide(evidence(), DeviationConfig())
+    rows = judged(evidence())
     differing = [
         (demo.task.task_id, j)
         for demo in demonstrations(evidence())
@@ -59,7 +67,7 @@ def test_each_differing_explored_turn_has_exactly_one_row() -> None:
 def test_eq_5_decides_over_the_stored_outcomes(delta: float, outcome: Any) -> None:
     known = values(evidence(), "progress" if outcome == "progress" else "outcome")
     compared = 0
-    for row in decide(evidence(), DeviationConfig(delta=delta, outcome=outcome)):
+    for row in judged(evidence(), delta=delta, outcome=outcome):
         if row.verdict == "filtered":
             assert row.gap is None
             continue
@@ -74,7 +82,7 @@ def test_eq_5_decides_over_the_stored_outcomes(delta: float, outcome: Any) -> No
 
 
 def test_another_delta_gives_other_verdicts_over_the_same_evidence() -> None:
-    low, high = (decide(evidence(), DeviationConfig(delta=delta)) for delta in (-1.0, 1.0))
+    low, high = (judged(evidence(), delta=delta) for delta in (-1.0, 1.0))
     assert {row.verdict for row in low} == {"not_deviated", "filtered"}
     assert {row.verdict for row in high} >= {"deviated"}
     for a, b in zip(low, high, strict=True):
@@ -83,9 +91,7 @@ def test_another_delta_gives_other_verdicts_over_the_same_evidence() -> None:
 
 
 def test_success_and_progress_are_different_evidence() -> None:
-    by_success, by_progress = (
-        decide(evidence(), DeviationConfig(outcome=o)) for o in ("success", "progress")
-    )
+    by_success, by_progress = (judged(evidence(), outcome=o) for o in ("success", "progress"))
     assert any(a.gap != b.gap for a, b in zip(by_success, by_progress, strict=True))
 
 
@@ -100,20 +106,13 @@ def crafted(expert_before: list[float], expert_same: list[float], explored: list
     for side, holder, step, outcomes in sides:
         name = f"{side}{step}"
         records.append(
-            StepRewardRecord(
+            ScoredTurnRecord(
                 step_reward_id=name,
                 task_id=demo.task.task_id,
                 trajectory_id=holder,
                 step_index=step,
                 side=side,
                 checkpoint="toy",
-                n=len(outcomes),
-                successes=0,
-                reward=0.0,
-                progress=0.0,
-                low=0.0,
-                high=1.0,
-                terminal=False,
             )
         )
         records += [
@@ -143,7 +142,7 @@ def crafted(expert_before: list[float], expert_same: list[float], explored: list
 def test_the_reference_is_the_previous_expert_turn(
     before: list[float], same: list[float], explored: list[float], deviated: bool
 ) -> None:
-    [row] = decide(crafted(before, same, explored), DeviationConfig())
+    [row] = judged(crafted(before, same, explored), 2)
     assert (row.verdict == "deviated") is deviated
     assert row.selected is deviated
     assert row.reference_step_reward_id == "expert1"
@@ -154,7 +153,7 @@ def test_the_reference_is_the_previous_expert_turn(
 def test_a_tie_deviates_in_the_release_and_not_in_the_paper() -> None:
     records = crafted([0, 1], [1, 1], [1, 0])
     verdicts = {
-        name: rows_by_step(decide(records, DeviationConfig(preset=name)))[task_of(records), 2].verdict
+        name: rows_by_step(judged(records, 2, preset=name))[task_of(records), 2].verdict
         for name in ("paper", "release")
     }
     assert verdicts == {"paper": "not_deviated", "release": "deviated"}
@@ -163,7 +162,7 @@ def test_a_tie_deviates_in_the_release_and_not_in_the_paper() -> None:
 def test_progress_turns_the_crafted_verdict_round() -> None:
     """There progress is 1 - outcome, so whoever reads the wrong column says the opposite."""
     records = crafted([1, 1], [1, 1], [0, 1])
-    verdicts = [decide(records, DeviationConfig(outcome=o))[-1].verdict for o in ("success", "progress")]
+    verdicts = [judged(records, 2, outcome=o)[-1].verdict for o in ("success", "progress")]
     assert verdicts == ["deviated", "not_deviated"]
 
 
@@ -172,7 +171,7 @@ def task_of(records: Sequence[Record]) -> str:
 
 
 def test_what_was_filtered_says_why() -> None:
-    rows = decide(evidence(), DeviationConfig())
+    rows = judged(evidence())
     runs = explorations(evidence())
     reasons = set()
     for row in rows:
@@ -192,13 +191,13 @@ def test_what_was_filtered_says_why() -> None:
 def test_an_equal_action_with_another_thought_never_deviates() -> None:
     same = f"Thought: Just so.\nAction: {demonstrations(demonstrated(1))[0].expert.trajectory.actions[2]}"
     records = [*demonstrated(1), *explore(world(), Toy(forever(same, at=2)), demonstrated(1), config())]
-    [row] = decide(records, DeviationConfig(preset="every_failure"))
+    [row] = judged(records, preset="every_failure")
     assert (row.step_index, row.verdict, row.rule, row.selected) == (2, "filtered", "equal action", False)
 
 
 def test_what_was_not_scored_is_filtered_and_never_assumed() -> None:
-    all_scored = rows_by_step(decide(evidence(), DeviationConfig()))
-    limited = rows_by_step(decide(evidence(1), DeviationConfig()))
+    all_scored = rows_by_step(judged(evidence()))
+    limited = rows_by_step(judged(evidence(1), candidates=1))
     beyond = [key for key, row in limited.items() if row.rule == "beyond rewards.candidates"]
     assert beyond
     assert all(all_scored[key].verdict != "filtered" for key in beyond)
@@ -213,7 +212,7 @@ def test_what_was_not_scored_is_filtered_and_never_assumed() -> None:
     [("paper", True), ("release", False), ("first_failure", True), ("every_failure", False)],
 )
 def test_selected_are_the_first_deviations_or_all(preset: Any, first_only: bool) -> None:
-    rows = decide(evidence(), DeviationConfig(preset=preset, delta=0.9))
+    rows = judged(evidence(), preset=preset, delta=0.9)
     deviated: dict[str, list[int]] = {}
     for row in rows:
         if row.verdict == "deviated":
@@ -224,18 +223,18 @@ def test_selected_are_the_first_deviations_or_all(preset: Any, first_only: bool)
 
 
 def test_the_controls_need_no_rewards() -> None:
-    unscored = [r for r in evidence() if not isinstance(r, StepRewardRecord | RolloutRecord)]
-    with_rewards = decide(evidence(), DeviationConfig(preset="first_failure"))
-    without = decide(unscored, DeviationConfig(preset="first_failure"))
+    unscored = [r for r in evidence() if not isinstance(r, ScoredTurnRecord | RolloutRecord)]
+    with_rewards = judged(evidence(), preset="first_failure")
+    without = judged(unscored, preset="first_failure")
     assert [(r.task_id, r.step_index, r.verdict, r.selected) for r in without] == [
         (r.task_id, r.step_index, r.verdict, r.selected) for r in with_rewards
     ]
     assert any(row.selected for row in without)
-    assert {row.verdict for row in decide(unscored, DeviationConfig())} == {"filtered"}
+    assert {row.verdict for row in judged(unscored)} == {"filtered", "undecided"}
 
 
 def test_the_same_decision_has_the_same_rows() -> None:
-    assert decide(evidence(), DeviationConfig()) == decide(evidence(), DeviationConfig())
+    assert judged(evidence()) == judged(evidence())
     assert all(
         found.exploration.step == found.explored.record.prefix_steps
         for found in comparisons(evidence(), "success")

@@ -28,13 +28,12 @@ from rollouts.exploring import explore
 from rollouts.play import Start, Wrapping, beginning, execute, play
 from rollouts.rows import demonstrations, explorations, of_type, stored
 from rollouts.scoring import score
-from steca.rewards import wilson_interval
-from storage.records import Record, RolloutRecord, StepRewardRecord
+from storage.records import Record, RolloutRecord, ScoredTurnRecord
 
 N = 4
 COUNT = 5
 FRAGILE = fragile(0.5)
-SECTIONS: dict[str, Any] = {"environment": {"step_cap": 14}, "rewards": {"rollouts": N}}
+SECTIONS: dict[str, Any] = {"environment": {"step_cap": 14}, "rewards": {"mode": "fixed", "rollouts": N}}
 CONFIG = config(**SECTIONS)
 
 
@@ -63,7 +62,7 @@ def wanted(candidates: Sequence[tuple[str, str, int]]) -> set[tuple[str, int]]:
 
 
 def scored(rows: Sequence[Record]) -> Counter[tuple[str, int]]:
-    return Counter((row.trajectory_id, row.step_index) for row in of_type(rows, StepRewardRecord))
+    return Counter((row.trajectory_id, row.step_index) for row in of_type(rows, ScoredTurnRecord))
 
 
 def test_only_failed_runs_from_a_prefix_with_another_action_are_scored_each_turn_once() -> None:
@@ -90,7 +89,9 @@ def test_an_equal_action_with_another_thought_is_not_worth_rollouts() -> None:
 @pytest.mark.parametrize("limit", [1, 2])
 def test_candidates_limits_to_the_earliest_of_each_task(limit: int) -> None:
     records = explored(FRAGILE)
-    limited = config(environment={"step_cap": 14}, rewards={"rollouts": N, "candidates": limit})
+    limited = config(
+        environment={"step_cap": 14}, rewards={"mode": "fixed", "rollouts": N, "candidates": limit}
+    )
     rows = score(world(), Toy(FRAGILE), records, limited)
     by_task: dict[str, list[tuple[str, str, int]]] = {}
     for candidate in useful(records):
@@ -100,29 +101,23 @@ def test_candidates_limits_to_the_earliest_of_each_task(limit: int) -> None:
     assert set(scored(rows)) == wanted(earliest)
 
 
-def test_all_outcomes_are_stored_and_the_mean_and_interval_are_theirs() -> None:
+def test_all_outcomes_are_stored_once_in_the_order_of_their_streams() -> None:
     _, rows = evidence()
     rollouts: dict[str, list[RolloutRecord]] = {}
     for rollout in of_type(rows, RolloutRecord):
         rollouts.setdefault(rollout.step_reward_id, []).append(rollout)
-    means = set()
-    for reward in of_type(rows, StepRewardRecord):
-        if reward.terminal:
-            assert reward.step_reward_id not in rollouts
+    totals = set()
+    for turn in of_type(rows, ScoredTurnRecord):
+        if turn.outcome is not None:
+            assert turn.step_reward_id not in rollouts
             continue
-        mine = rollouts.pop(reward.step_reward_id)
+        mine = rollouts.pop(turn.step_reward_id)
         assert [rollout.sample_index for rollout in mine] == list(range(N))
         assert len({rollout.seed for rollout in mine}) == N
-        outcomes = [rollout.outcome for rollout in mine]
-        assert reward.n == N
-        assert reward.reward == pytest.approx(sum(outcomes) / N)
-        assert reward.successes == outcomes.count(1.0)
-        assert (reward.low, reward.high) == wilson_interval(outcomes.count(1.0), N)
-        assert reward.progress == pytest.approx(sum(rollout.progress or 0.0 for rollout in mine) / N)
         assert {(r.checkpoint, r.temperature, r.top_p) for r in mine} == {("toy", 1.0, 1.0)}
-        means.add(reward.reward)
-    assert rollouts == {}, "rollouts without a step reward"
-    assert len(means) > 2, "all values are alike: the means were not tested"
+        totals.add(sum(rollout.outcome for rollout in mine))
+    assert rollouts == {}, "rollouts without a scored turn"
+    assert len(totals) > 2, "all values are alike: nothing was tested"
 
 
 def test_a_rollout_happens_again_from_its_row_alone() -> None:
@@ -130,7 +125,7 @@ def test_a_rollout_happens_again_from_its_row_alone() -> None:
     records, rows = evidence(count=3)
     runs = {run.id: run for run in stored(records)}
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
-    rewards = {row.step_reward_id: row for row in of_type(rows, StepRewardRecord)}
+    rewards = {row.step_reward_id: row for row in of_type(rows, ScoredTurnRecord)}
     environment, wrapping = world().environment(), Wrapping(CONFIG.environment)
     for rollout in of_type(rows, RolloutRecord):
         reward = rewards[rollout.step_reward_id]
@@ -148,17 +143,14 @@ def test_a_turn_that_ends_the_episode_has_its_true_outcome_and_no_rollouts() -> 
     """The expert's last turn wins; under a cap that falls on it, the explored turn beside it is lost for sure."""
     [demo] = demonstrations(demonstrated(1))
     last = len(demo.expert.trajectory.steps) - 1
-    tight = config(environment={"step_cap": last + 1}, rewards={"rollouts": N})
+    tight = config(environment={"step_cap": last + 1}, rewards={"mode": "fixed", "rollouts": N})
     speak = forever(LOOK, at=last)
     records = [*demonstrated(1), *explore(world(), Toy(speak), demonstrated(1), tight)]
     rows = score(world(), Toy(speak), records, tight)
-    found = {(row.side, row.step_index): row for row in of_type(rows, StepRewardRecord)}
+    found = {(row.side, row.step_index): row for row in of_type(rows, ScoredTurnRecord)}
     assert set(found) == {("expert", last), ("explored", last), ("expert", last - 1)}
-    for side, value in (("expert", 1.0), ("explored", 0.0)):
-        row = found[side, last]
-        assert (row.terminal, row.n, row.successes, row.reward, row.low, row.high) == (
-            True, 0, 0, value, value, value,
-        )  # fmt: skip
+    assert (found["expert", last].outcome, found["explored", last].outcome) == (1.0, 0.0)
+    assert found["expert", last - 1].outcome is None
     assert found["expert", last].progress == 1.0
     assert {r.step_reward_id for r in of_type(rows, RolloutRecord)} == {
         found["expert", last - 1].step_reward_id
@@ -175,25 +167,49 @@ def test_scores_are_reproducible_and_do_not_depend_on_the_batch() -> None:
 
 
 def by_id(rows: Sequence[Record]) -> dict[str, Record]:
-    return {getattr(row, row.key[0]): row for row in rows}
+    return {"/".join(str(getattr(row, name)) for name in row.key): row for row in rows}
 
 
 @pytest.mark.parametrize(
-    "change", [{"seed": 1}, {"rewards": {"rollouts": N, "top_p": 0.9}}, {"rewards": {"rollouts": N + 1}}]
+    "change",
+    [
+        {"seed": 1},
+        {"rewards": {"mode": "fixed", "rollouts": N, "top_p": 0.9}},
+        {"rewards": {"mode": "fixed", "rollouts": N, "temperature": 0.5}},
+        {"environment": {"step_cap": 13}},
+        {"policy": {"max_turn_tokens": 9}},
+    ],
 )
 def test_differently_drawn_evidence_never_shares_an_id(change: dict[str, Any]) -> None:
     """Also where every outcome is the same, as of a policy that fails whatever its seed."""
     speak = forever(GARBAGE, at=2, then=LOOK)
     records = explored(speak, 2)
-    sections = {**SECTIONS, **change}
-    one = by_id(score(world(), Toy(speak), records, CONFIG))
-    other = by_id(score(world(), Toy(speak), records, config(**sections)))
-    assert {row.outcome for row in of_type([*one.values()], RolloutRecord)} & {0.0, 1.0}
-    same = one.keys() & other.keys()
-    assert all(one[key] == other[key] for key in same)
-    shared = {key for key in same if isinstance(one[key], StepRewardRecord)}
-    assert all(one[key].terminal for key in shared)  # type: ignore[attr-defined]
-    assert len(shared) < len(of_type([*one.values()], StepRewardRecord))
+    one = score(world(), Toy(speak), records, CONFIG)
+    other = score(world(), Toy(speak), records, config(**{**SECTIONS, **change}))
+    assert {row.outcome for row in of_type(one, RolloutRecord)} & {0.0, 1.0}
+    ids, others = ({row.step_reward_id for row in of_type(rows, ScoredTurnRecord)} for rows in (one, other))
+    assert ids
+    assert not ids & others
+
+
+def test_another_scorer_never_shares_an_id() -> None:
+    records = explored(FRAGILE, 2)
+    one, other = (score(world(), Toy(FRAGILE, digest), records, CONFIG) for digest in ("toy", "other"))
+    ids, others = ({row.step_reward_id for row in of_type(rows, ScoredTurnRecord)} for rows in (one, other))
+    assert ids
+    assert not ids & others
+
+
+def test_more_rollouts_extend_the_stream_of_fewer() -> None:
+    records, few = evidence()
+    many = score(
+        world(),
+        Toy(FRAGILE),
+        records,
+        config(**{**SECTIONS, "rewards": {"mode": "fixed", "rollouts": N + 2}}),
+    )
+    assert by_id(few).items() <= by_id(many).items()
+    assert len(of_type(many, RolloutRecord)) * N == len(of_type(few, RolloutRecord)) * (N + 2)
 
 
 def test_rows_that_differ_in_tokens_only_have_ids_of_their_own() -> None:
@@ -225,18 +241,11 @@ class PayingEnvironment:
         return getattr(self._inner, name)
 
 
-def test_partial_outcomes_are_means_and_lie_in_their_interval_but_are_no_successes() -> None:
-    records = explored(FRAGILE)
-    rows = score(PayingWorld(), Toy(FRAGILE), records, CONFIG)  # type: ignore[arg-type]
-    partial = 0
-    for reward in of_type(rows, StepRewardRecord):
-        mine = [r.outcome for r in of_type(rows, RolloutRecord) if r.step_reward_id == reward.step_reward_id]
-        assert reward.low - 1e-9 <= reward.reward <= reward.high + 1e-9
-        if mine:
-            assert reward.reward == pytest.approx(sum(mine) / N)
-            assert reward.successes == mine.count(1.0)
-            partial += any(0 < outcome < 1 for outcome in mine)
-    assert partial, "no rollout was paid in part: nothing was tested"
+def test_partial_outcomes_are_kept_as_they_are() -> None:
+    rows = score(PayingWorld(), Toy(FRAGILE), explored(FRAGILE), CONFIG)  # type: ignore[arg-type]
+    paid = [(row.outcome, row.progress) for row in of_type(rows, RolloutRecord)]
+    assert all(outcome == progress for outcome, progress in paid)
+    assert any(0 < outcome < 1 for outcome, _ in paid), "no rollout was paid in part: nothing was tested"
 
 
 def test_progress_is_told_of_the_rollouts() -> None:

@@ -12,6 +12,7 @@ from tiny_factory import ROOT, Served, tiny
 
 from configs.schema import FactoryConfig
 from flows.runs import STAGES, run_id
+from steca.deviation import PRESETS
 from storage.runs import RunFolder
 from storage.store import Store
 
@@ -68,7 +69,7 @@ def test_every_stage_and_the_factory_are_offered_with_a_form(api: Api, served: S
     form = offered["factory"]["parameter_openapi_schema"]
     deviation = form["definitions"]["DeviationConfig"]
     assert deviation["title"] == "Deviation"
-    assert deviation["properties"]["preset"]["enum"] == ["paper", "release", "first_failure", "every_failure"]
+    assert deviation["properties"]["preset"]["enum"] == [*PRESETS]
     assert "first only" in deviation["properties"]["preset"]["description"]
     assert deviation["properties"]["delta"]["maximum"] == 1
     assert offered["factory"]["parameters"]["config"]["data_dir"] == str(served.data_dir)

@@ -15,8 +15,10 @@ from steca.datasets import (
     expert_sample,
     expert_suffix_sample,
     explored_success_sample,
+    suffix_rule,
 )
-from steca.rewards import StepReward
+from steca.deviation import decide, preset
+from steca.rewards import Tally
 from steca.weights import Weighting, weighting
 
 SOURCES = Sources("run-1", "run-2", "deviation-3", "calibration-4")
@@ -27,8 +29,8 @@ def differ(a: str, b: str) -> float:
     return float(a != b)
 
 
-def of(successes: int, n: int = 5) -> StepReward:
-    return StepReward((1.0,) * successes + (0.0,) * (n - successes))
+def expert_is_better(expert: Tally, explored: Tally, name: str) -> bool:
+    return decide(expert, explored, suffix_rule(preset(name, delta=0.3))).verdict == "deviated"
 
 
 def test_calibrated() -> None:
@@ -83,7 +85,7 @@ def test_the_releases_filter_keeps_only_near_explored_successes() -> None:
 def test_expert_suffix() -> None:
     """At step 1 the expert goes b c, the agent x y z: three pairs at distance 1 over sqrt(4 + 9)."""
     found = exploration("abc", "axyz", at=1)
-    sample = expert_suffix_sample(found, of(3), of(2), PLAIN, SOURCES, differ)
+    sample = expert_suffix_sample(found, True, PLAIN, SOURCES, differ)
     assert sample is not None
     assert sample.dataset == "expert_suffix"
     assert sample.trajectory is found.expert
@@ -92,42 +94,38 @@ def test_expert_suffix() -> None:
     assert sample.weight == pytest.approx(1 + 0.5 * 3 / sqrt(13))
 
 
+@pytest.mark.parametrize("name", ["paper", "release"])
 @pytest.mark.parametrize(
-    ("expert_wins", "explored_wins", "kept"),
+    ("expert_wins", "explored_wins", "better"),
     [
         (52, 50, True),
         (51, 50, False),
         (50, 50, False),
         (40, 50, False),
-    ],  # of 100: the margin .01 itself is a tie
+    ],  # of 100: the margin .01 itself is a tie, and no rule takes it for better
 )
-def test_expert_suffix_margin(expert_wins: int, explored_wins: int, kept: bool) -> None:
-    found = exploration("abc", "axy", at=1)
-    sample = expert_suffix_sample(found, of(expert_wins, 100), of(explored_wins, 100), PLAIN, SOURCES)
-    assert (sample is not None) == kept
+def test_the_margin_of_expert_suffixes(name: str, expert_wins: int, explored_wins: int, better: bool) -> None:
+    assert expert_is_better(Tally(100, expert_wins), Tally(100, explored_wins), name) == better
 
 
-def test_expert_suffix_wants_a_failure() -> None:
-    assert expert_suffix_sample(exploration("abc", "axy", 1, 1.0), of(5), of(0), PLAIN, SOURCES) is None
-    assert expert_suffix_sample(exploration("abc", "axy", 1, 0.0), of(5), of(0), PLAIN, SOURCES) is not None
+def test_the_sequential_rule_wants_proof_of_expert_suffixes_too() -> None:
+    assert not expert_is_better(Tally(100, 52), Tally(100, 50), "sequential")
+    assert expert_is_better(Tally(100, 90), Tally(100, 50), "sequential")
 
 
-def test_expert_suffix_from_scratch_is_the_whole_run_and_needs_no_rewards() -> None:
-    sample = expert_suffix_sample(exploration("abc", "xyz", 0), None, None, PLAIN, SOURCES, differ)
+def test_expert_suffix_wants_a_failure_and_a_better_expert_turn() -> None:
+    failed = exploration("abc", "axy", 1, 0.0)
+    assert expert_suffix_sample(exploration("abc", "axy", 1, 1.0), True, PLAIN, SOURCES) is None
+    assert expert_suffix_sample(failed, False, PLAIN, SOURCES) is None
+    assert expert_suffix_sample(failed, True, PLAIN, SOURCES) is not None
+
+
+def test_expert_suffix_from_scratch_is_the_whole_run_and_needs_no_comparison() -> None:
+    sample = expert_suffix_sample(exploration("abc", "xyz", 0), False, PLAIN, SOURCES, differ)
     assert sample is not None
     assert sample.targets == (True, True, True)
     assert sample.contrast == ("x", "y", "z")
-    assert expert_suffix_sample(exploration("abc", "xyz", 0, 1.0), None, None, PLAIN, SOURCES) is None
-
-
-@pytest.mark.parametrize(
-    ("expert_reward", "explored_reward", "who"), [(None, of(1), "expert"), (of(1), None, "explored")]
-)
-def test_expert_suffix_never_assumes_a_missing_reward(
-    expert_reward: StepReward | None, explored_reward: StepReward | None, who: str
-) -> None:
-    with pytest.raises(ValueError, match=f"task t1, step 1: .*{who} turn"):
-        expert_suffix_sample(exploration("abc", "axy", 1), expert_reward, explored_reward, PLAIN, SOURCES)
+    assert expert_suffix_sample(exploration("abc", "xyz", 0, 1.0), False, PLAIN, SOURCES) is None
 
 
 def test_whole_expert_runs_have_weight_one() -> None:

@@ -12,16 +12,17 @@ from steca_runs import REPEATABLE, exploration
 
 from steca.deviation import Candidate, Rule, Verdict, candidate, decide, judge, prefilter, preset, select
 from steca.exploration import Exploration
-from steca.rewards import StepReward
+from steca.rewards import Tally
 
 PAPER, RELEASE, FIRST = preset("paper"), preset("release"), preset("first_failure")
+SEQUENTIAL = preset("sequential")
 GOOD = Candidate(
     "t1", 2, "open fridge 1", "go to shelf 3", explored_success=False, similarity=0.2, continues=True
 )
 
 
-def of(successes: int, n: int = 5) -> StepReward:
-    return StepReward((1.0,) * successes + (0.0,) * (n - successes))
+def of(successes: int, n: int = 5) -> Tally:
+    return Tally(n, successes)
 
 
 @pytest.mark.parametrize(
@@ -72,18 +73,19 @@ def test_published_false_alarm_rates_without_any_true_difference() -> None:
     assert flags == {"paper": 386, "release": 638}
 
 
+ALL = {"paper", "sequential", "release", "first_failure", "every_failure"}
 FILTERED = [
     (
         "run succeeded",
         replace(GOOD, explored_success=True),
-        {"paper", "release", "first_failure", "every_failure"},
+        ALL,
     ),
     (
         "equal action",
         replace(GOOD, explored_action=" open  fridge 1"),
-        {"paper", "release", "first_failure", "every_failure"},
+        ALL,
     ),
-    ("step too early", replace(GOOD, step=0), {"paper", "release", "first_failure", "every_failure"}),
+    ("step too early", replace(GOOD, step=0), ALL),
     ("step too early", replace(GOOD, step=1), {"release"}),
     ("too similar", replace(GOOD, similarity=0.95), {"release"}),
     ("no continuation", replace(GOOD, continues=False), {"release"}),
@@ -91,7 +93,7 @@ FILTERED = [
 
 
 @pytest.mark.parametrize(("reason", "found", "filtered_by"), FILTERED)
-@pytest.mark.parametrize("rule", [PAPER, RELEASE, FIRST], ids=lambda rule: rule.name)
+@pytest.mark.parametrize("rule", [PAPER, SEQUENTIAL, RELEASE, FIRST], ids=lambda rule: rule.name)
 def test_each_filter_of_each_preset(reason: str, found: Candidate, filtered_by: set[str], rule: Rule) -> None:
     assert prefilter(GOOD, rule) is None
     assert prefilter(found, rule) == (reason if rule.name in filtered_by else None)
@@ -111,11 +113,57 @@ def test_a_filtered_candidate_needs_no_rewards() -> None:
 
 
 @pytest.mark.parametrize(
+    ("reference", "explored", "verdict", "words"),
+    [
+        (of(30, 30), of(0, 30), "deviated", "a drop is proven"),
+        (of(0, 30), of(30, 30), "not_deviated", "no drop that matters"),
+        (of(200, 400), of(200, 400), "not_deviated", "no drop that matters"),
+        (
+            of(3, 5),
+            of(2, 5),
+            "undecided",
+            "the rollouts prove neither",
+        ),  # what the paper's rule calls deviated
+        (of(12, 24), of(10, 24), "undecided", "the rollouts prove neither"),
+    ],
+)
+def test_the_sequential_rule_asks_what_is_proven(
+    reference: Tally, explored: Tally, verdict: str, words: str
+) -> None:
+    decided = decide(reference, explored, SEQUENTIAL)
+    assert (decided.verdict, decided.rule) == (verdict, words)
+    assert decided.gap == pytest.approx(explored.mean - reference.mean)
+
+
+def test_the_sequential_rule_needs_no_outcome_to_be_undecided() -> None:
+    assert decide(Tally(), of(5), SEQUENTIAL) == Verdict(
+        "undecided", "sequential", "the rollouts prove neither", 0.0, None
+    )
+
+
+def test_the_thresholds_of_the_sequential_rule_move_its_verdicts() -> None:
+    def verdict(reference: Tally, explored: Tally, **thresholds: float) -> str:
+        return decide(reference, explored, preset("sequential", **thresholds)).verdict
+
+    many = of(500, 1000), of(450, 1000)
+    assert verdict(*many) == "not_deviated"  # .05 is less than the smallest drop that matters
+    assert verdict(*many, smallest_drop=0.05) == "undecided"
+    assert verdict(*many, delta=0.1) == "deviated"
+    assert verdict(of(4, 5), of(0, 5), error_rate=0.2) == "deviated"
+    assert verdict(of(4, 5), of(0, 5), error_rate=0.001) == "undecided"
+
+
+@pytest.mark.parametrize(("delta", "smallest_drop"), [(1.0, 0.2), (-0.8, 0.2)])
+def test_no_threshold_is_passed_without_evidence(delta: float, smallest_drop: float) -> None:
+    """Gaps of 1 and -1 are possible too."""
+    rule = preset("sequential", delta, smallest_drop=smallest_drop)
+    assert decide(Tally(), Tally(), rule).verdict == "undecided"
+
+
+@pytest.mark.parametrize(
     ("reference", "explored", "who"), [(None, of(1), "previous expert turn"), (of(1), None, "explored turn")]
 )
-def test_a_missing_reward_is_never_assumed(
-    reference: StepReward | None, explored: StepReward | None, who: str
-) -> None:
+def test_a_missing_reward_is_never_assumed(reference: Tally | None, explored: Tally | None, who: str) -> None:
     with pytest.raises(ValueError, match=f"task t1, step 2.*{who}"):
         judge(GOOD, PAPER, reference, explored)
 
@@ -156,7 +204,9 @@ def test_candidate_reads_the_exploration() -> None:
 
 def test_presets_are_known_by_name() -> None:
     assert preset("release", 0.05).delta == 0.05
-    with pytest.raises(ValueError, match="'strict'; known: paper, release, first_failure, every_failure"):
+    with pytest.raises(
+        ValueError, match="'strict'; known: paper, sequential, release, first_failure, every_failure"
+    ):
         preset("strict")
 
 
@@ -166,16 +216,14 @@ def test_eq_5_has_no_reference_at_the_first_turn() -> None:
     assert replace(FIRST, min_step=0).min_step == 0
 
 
-rewards = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=8).map(
-    lambda o: StepReward(tuple(o))
-)
+rewards = st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=1, max_size=8).map(Tally.of)
 deltas = st.floats(-1, 1)
 
 
 @REPEATABLE
 @given(rewards, rewards, deltas, deltas, st.booleans())
 def test_a_larger_delta_never_takes_a_deviation_back(
-    reference: StepReward, explored: StepReward, one: float, other: float, strict: bool
+    reference: Tally, explored: Tally, one: float, other: float, strict: bool
 ) -> None:
     small, large = (replace(PAPER, strict=strict, delta=delta) for delta in sorted((one, other)))
     if decide(reference, explored, small).verdict == "deviated":
@@ -184,9 +232,7 @@ def test_a_larger_delta_never_takes_a_deviation_back(
 
 @REPEATABLE
 @given(rewards, rewards, deltas)
-def test_strict_and_loose_differ_on_ties_only(
-    reference: StepReward, explored: StepReward, delta: float
-) -> None:
+def test_strict_and_loose_differ_on_ties_only(reference: Tally, explored: Tally, delta: float) -> None:
     strict = decide(reference, explored, replace(PAPER, delta=delta))
     loose = decide(reference, explored, replace(PAPER, delta=delta, strict=False))
     tie = abs((explored.mean - reference.mean) - delta) <= 1e-9

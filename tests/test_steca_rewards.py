@@ -8,25 +8,37 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from steca_runs import REPEATABLE
 
-from steca.rewards import StepReward, step_reward, wilson_interval
+from steca.rewards import Tally, wilson_interval
 
 
-def test_step_reward_is_the_mean_outcome() -> None:
-    assert step_reward([1, 0, 1, 1, 0]) == pytest.approx(0.6)
-    assert step_reward([0.25, 0.75]) == pytest.approx(0.5)
+def test_the_step_reward_is_the_mean_outcome() -> None:
+    assert Tally.of([1, 0, 1, 1, 0]).mean == pytest.approx(0.6)
+    assert Tally.of([0.25, 0.75]) == Tally(2, 1.0)
 
 
-@pytest.mark.parametrize(
-    ("outcomes", "word"), [([], "at least one"), ([0.5, 1.1], "outcome 1"), ([-0.1], "-0.1")]
-)
-def test_step_reward_refuses_missing_and_impossible_outcomes(outcomes: list[float], word: str) -> None:
+@pytest.mark.parametrize(("outcomes", "word"), [([0.5, 1.1], "outcome 1 is 1.1"), ([-0.1], "-0.1")])
+def test_impossible_outcomes_are_refused(outcomes: list[float], word: str) -> None:
     with pytest.raises(ValueError, match=word):
-        step_reward(outcomes)
+        Tally.of(outcomes)
 
 
 def test_not_a_number_is_no_outcome() -> None:
     with pytest.raises(ValueError, match="outside"):
-        StepReward((float("nan"),))
+        Tally.of([float("nan")])
+    with pytest.raises(ValueError, match="nan"):
+        Tally(1, float("nan"))
+
+
+def test_no_mean_is_ever_guessed() -> None:
+    assert Tally.of([]).empty
+    with pytest.raises(ValueError, match="at least one"):
+        _ = Tally().mean
+
+
+@pytest.mark.parametrize(("n", "total"), [(5, 5.5), (5, -0.5), (0, 1.0)])
+def test_a_total_that_no_outcomes_have_is_refused(n: int, total: float) -> None:
+    with pytest.raises(ValueError, match=f"{n} outcomes"):
+        Tally(n, total)
 
 
 def test_wilson_interval_of_three_in_five() -> None:
@@ -56,20 +68,16 @@ def test_wilson_interval_refuses_impossible_input(successes: float, n: int, leve
 @REPEATABLE
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_the_interval_holds_the_mean(outcomes: list[float]) -> None:
-    reward = StepReward(tuple(outcomes))
-    low, high = reward.interval
-    assert 0.0 <= low <= reward.mean + 1e-12
-    assert reward.mean - 1e-12 <= high <= 1.0
+    tally = Tally.of(outcomes)
+    low, high = tally.interval
+    assert 0.0 <= low <= tally.mean + 1e-12
+    assert tally.mean - 1e-12 <= high <= 1.0
     assert low < high
 
 
-def test_step_reward_keeps_its_evidence() -> None:
-    reward = StepReward((1.0, 0.0, 0.5, 1.0))
-    assert (reward.mean, reward.n, reward.successes, reward.terminal) == (0.625, 4, 2, False)
-
-
-def test_a_terminal_turn_has_its_true_outcome_and_no_rollouts() -> None:
-    reward = StepReward((1.0,), terminal=True)
-    assert (reward.mean, reward.n, reward.successes, reward.interval) == (1.0, 0, 0, (1.0, 1.0))
-    with pytest.raises(ValueError, match="one outcome; got 2"):
-        StepReward((1.0, 0.0), terminal=True)
+def test_a_known_value_needs_no_rollouts() -> None:
+    """That of a turn that ended the episode."""
+    tally = Tally(known=0.25)
+    assert (tally.mean, tally.n, tally.interval, tally.empty) == (0.25, 0, (0.25, 0.25), False)
+    with pytest.raises(ValueError, match="no rollouts; got 2"):
+        Tally(2, 1.0, known=1.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from policy_toys import VOCABULARY, conversation, said, tokenizer
 from transformers import AutoTokenizer
 
 from models.policy import PolicyFault
-from models.tokenizer import train_tokenizer
+from models.tokenizer import _any_of, train_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,18 @@ def test_names_of_several_words_are_one_token_too() -> None:
     for name in names:
         assert len(words.encode(name)) == 1
         assert len(words.encode(f"go to {name}")) == len(words.encode("go to")) + 1
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sets(st.text("ab .*1", min_size=1, max_size=5), min_size=1, max_size=12),
+    st.text("ab .*1", max_size=30),
+)
+def test_the_tree_of_letters_finds_the_longest_entry(entries: set[str], text: str) -> None:
+    longest_first = "|".join(re.escape(e) for e in sorted(entries, key=lambda e: (-len(e), e)))
+    for after in ("", "(?!a)"):
+        plain, tree = (re.compile(f"(?:{choice}){after}") for choice in (longest_first, _any_of(entries)))
+        assert tree.findall(text) == plain.findall(text)
 
 
 def test_fixed_wording_between_names_is_one_token_and_other_wording_is_spelled() -> None:

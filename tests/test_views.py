@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from scipy.stats import binomtest
 
+from steca.evidence import gap_interval
+from steca.rewards import Tally
 from storage.shards import ShardStore
 from storage.store import Store
 from tests.store_rows import (
@@ -14,7 +18,8 @@ from tests.store_rows import (
     example,
     record_run,
     rollout,
-    step_reward,
+    rollouts,
+    scored_turn,
     trajectory,
 )
 
@@ -32,10 +37,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         "b0",
         [
             trajectory("x"),
-            step_reward("before", 0.8, 0.38, 0.96),
-            step_reward("after", 0.2, 0.04, 0.62),
-            deviation("fell", "deviated", ("before", 0.8, "after", 0.2)),
-            deviation("same", "not_deviated", ("before", 0.8, "before", 0.8)),
+            scored_turn("before", "expert"),
+            scored_turn("after", "explored"),
+            deviation("fell", "deviated", ("before", 0.8, 5), ("after", 0.2, 5), expert_is_better="yes"),
+            deviation("same", "not_deviated", ("before", 0.8, 5), ("before", 0.8, 5)),
             deviation("skipped", "filtered"),
             calibration("kept", "expert_suffix", None),
             evaluation("e1", "pick", True, invalid=2),
@@ -72,16 +77,48 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 def test_step_reward_gaps(store: Store) -> None:
     rows = store.query(
-        """SELECT deviation_id, reference_reward, reference_low, reference_high, reference_n,
-                  explored_reward, explored_low, explored_high, explored_n, round(gap, 9), verdict
+        """SELECT deviation_id, reference_reward, reference_n, explored_reward, explored_n, round(gap, 9),
+                  gap_low, gap_high, error_rate, verdict, expert_is_better, selected
            FROM step_reward_gaps WHERE run_id = 'two' ORDER BY 1"""
     )[1]
+    low, high = gap_interval(Tally(5, 4.0), Tally(5, 1.0), 0.05)
+    same = gap_interval(Tally(5, 4.0), Tally(5, 4.0), 0.05)
     assert rows == [
-        ("fell", 0.8, 0.38, 0.96, 5, 0.2, 0.04, 0.62, 5, -0.6, "deviated"),
-        ("same", 0.8, 0.38, 0.96, 5, 0.8, 0.38, 0.96, 5, 0.0, "not_deviated"),
-        ("skipped", None, None, None, None, None, None, None, None, None, "filtered"),
+        ("fell", 0.8, 5, 0.2, 5, -0.6, low, high, 0.05, "deviated", "yes", True),
+        ("same", 0.8, 5, 0.8, 5, 0.0, *same, 0.05, "not_deviated", None, False),
+        ("skipped", None, None, None, None, None, None, None, None, "filtered", None, False),
     ]
     assert store.query("SELECT count(*) FROM step_reward_gaps WHERE run_id = 'one'")[1] == [(3,)]
+
+
+STEP_REWARDS = """SELECT step_reward_id, trajectory_id, n, successes, round(reward, 9), round(progress, 9),
+    round(low, 6), round(high, 6), terminal, seeds, rollout_steps, rollout_tokens FROM step_rewards ORDER BY ALL"""
+
+
+def test_step_rewards(tmp_path: Path) -> None:
+    """A turn with rollouts, two turns that share one history, one that ended its episode, one not rolled out yet."""
+    ended = scored_turn("ended", "explored", outcome=1.0)
+    parts = [rollout(f"p{n}", n, ["look"], "part", n / 4, progress=0.5) for n in (1, 0)]
+    turns = [
+        scored_turn("some", "expert"),
+        scored_turn("some", "expert", trajectory_id="y"),
+        scored_turn("part", "explored"),
+        scored_turn("none", "expert"),
+    ]
+    evidence = rollouts("some", [1.0, 0.0, 0.0, 0.0])
+    ShardStore(tmp_path).write_batch("explore-1", "b0", [*turns, ended, *evidence, *parts])
+    store = Store(tmp_path)
+    store.ingest()
+    low, high = (round(end, 6) for end in Tally(4, 1.0).interval)
+    few = [round(end, 6) for end in Tally(2, 0.25).interval]
+    seeds = [2**63 - 1 - n for n in range(4)]
+    assert store.query(STEP_REWARDS)[1] == [
+        ("ended", "x", 0, 0, 1.0, 1.0, 1.0, 1.0, True, [], 0, 0),
+        ("none", "x", 0, 0, None, None, None, None, False, [], 0, 0),
+        ("part", "x", 2, 0, 0.125, 0.5, *few, False, seeds[:2], 2, 18),
+        ("some", "x", 4, 1, 0.25, 0.25, low, high, False, seeds, 8, 36),
+        ("some", "y", 4, 1, 0.25, 0.25, low, high, False, seeds, 8, 36),
+    ]
 
 
 def test_success_by_task_type(store: Store) -> None:

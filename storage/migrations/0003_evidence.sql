@@ -17,9 +17,9 @@ COMMENT ON COLUMN scored_turns.step_reward_id IS 'Content id of the history up t
 COMMENT ON COLUMN scored_turns.trajectory_id IS 'Trajectory that holds the scored turn';
 COMMENT ON COLUMN scored_turns.step_index IS 'The scored turn, 0-based';
 COMMENT ON COLUMN scored_turns.task_id IS 'Task of the scored turn';
-COMMENT ON COLUMN scored_turns.side IS 'expert or explored: whose turn it is';
+COMMENT ON COLUMN scored_turns.side IS 'Whose turn it is';
 COMMENT ON COLUMN scored_turns.checkpoint IS 'Digest of the scorer policy';
-COMMENT ON COLUMN scored_turns.outcome IS 'True outcome of a turn that ended the episode; NULL where rollouts estimate it';
+COMMENT ON COLUMN scored_turns.outcome IS 'True outcome of a turn that ended the episode, else NULL';
 COMMENT ON COLUMN scored_turns.progress IS 'Progress at the end of an episode that the turn ended';
 COMMENT ON COLUMN scored_turns.provenance IS 'Which batches produced the row: join provenance_batches, or run_provenance for its runs';
 
@@ -54,7 +54,7 @@ COMMENT ON COLUMN deviations.expert_n IS 'Rollouts behind expert_reward: the fir
 COMMENT ON COLUMN deviations.explored_n IS 'Rollouts behind explored_reward: the first so many';
 COMMENT ON COLUMN deviations.gap_low IS 'The true gap is above this, but for error_rate, whenever sampling stopped';
 COMMENT ON COLUMN deviations.gap_high IS 'The true gap is below this, but for error_rate, whenever sampling stopped';
-COMMENT ON COLUMN deviations.error_rate IS 'Error rate of each end of the interval of the gap';
+COMMENT ON COLUMN deviations.error_rate IS 'Error rate of each end of the gap''s interval';
 COMMENT ON COLUMN deviations.expert_is_better IS 'D_s: whether the expert turn beats the explored one; NULL where nothing was compared';
 COMMENT ON COLUMN deviations.verdict IS 'deviated, not_deviated, undecided or filtered';
 

@@ -1,0 +1,265 @@
+"""A stored run under another deviation rule, asked of the published store: no policy, no world, no rollout."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+from configs.load import ConfigFault
+from flows.faults import StageFault
+from steca.datasets import suffix_rule
+from steca.deviation import PRESETS, Rule, preset
+from steca.evidence import gap_interval
+from steca.rewards import Tally
+from steca.stopping import verdict_so_far
+from storage.store import Store
+
+CHANGE = """CASE WHEN new_selected AND NOT selected THEN 'enters' WHEN selected AND NOT new_selected THEN 'leaves'
+    WHEN selected THEN 'stays' END"""
+MATRIX = """
+SELECT CASE WHEN verdict = 'undecided' AND reference_reward IS NULL AND explored_reward IS NULL THEN 'no rollouts'
+        ELSE verdict END AS now,
+    CASE WHEN new_rule = 'no rollouts' THEN new_rule ELSE new_verdict END AS "then", count(*) AS n
+FROM considered GROUP BY ALL
+"""
+CALIBRATED = """
+SELECT c.change, count(*), sum(e.weight)
+FROM of_run('training_examples', $run) e
+JOIN calibrations k USING (calibration_id)
+JOIN considered c ON c.deviation_id = k.deviation_id
+WHERE e.dataset = 'calibrated' GROUP BY ALL
+"""
+SUFFIXES = """
+, first AS (
+    SELECT step_reward_id, sum(outcome) AS success, sum(coalesce(progress, outcome)) AS progress
+    FROM rollouts WHERE sample_index < $wanted GROUP BY ALL
+)
+SELECT DISTINCT c.deviation_id, c.expert_is_better = 'yes', e.example_id, c.error_rate,
+    c.expert_reward, c.expert_n, CASE WHEN c.outcome = 'progress' THEN x.progress ELSE x.success END,
+    c.explored_reward, c.explored_n, CASE WHEN c.outcome = 'progress' THEN y.progress ELSE y.success END
+FROM considered c
+LEFT JOIN (FROM of_run('training_examples', $run) WHERE dataset = 'expert_suffix') e USING (deviation_id)
+LEFT JOIN first x ON x.step_reward_id = c.expert_step_reward_id
+LEFT JOIN first y ON y.step_reward_id = c.explored_step_reward_id
+WHERE c.step_index > 0 AND NOT c.explored_success AND words(c.explored_action) <> words(c.expert_action)
+    AND c.expert_reward IS NOT NULL
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """What enters and leaves one part of the training set."""
+
+    stay: int = 0
+    leave: int = 0
+    enter: int = 0
+
+    @property
+    def now(self) -> int:
+        return self.stay + self.leave
+
+    @property
+    def then(self) -> int:
+        return self.stay + self.enter
+
+
+@dataclass(frozen=True)
+class Question:
+    """The other rule; what is None stays as the run had it. Raises ConfigFault where it is no rule."""
+
+    preset: str | None = None
+    delta: float | None = None
+    error_rate: float | None = None
+    smallest_drop: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.preset is not None and self.preset not in PRESETS:
+            near = difflib.get_close_matches(self.preset, PRESETS, n=1)
+            hint = f"did you mean {near[0]}? " if near else ""
+            raise ConfigFault(
+                f"no deviation preset is called {self.preset!r}: {hint}known: {', '.join(PRESETS)}"
+            )
+        if self.delta is not None and not -1.0 <= self.delta <= 1.0:
+            raise ConfigFault(f"--delta is {self.delta}: rewards lie in [0, 1], so give -1 to 1, e.g. 0.1")
+        if self.error_rate is not None and not 0.0 < self.error_rate < 1.0:
+            raise ConfigFault(f"--error-rate is {self.error_rate}: give a share between 0 and 1, e.g. 0.05")
+        if self.smallest_drop is not None and not 0.0 < self.smallest_drop <= 1.0:
+            raise ConfigFault(f"--smallest-drop is {self.smallest_drop}: give more than 0, at most 1")
+
+
+def find_run(store: Store, run: str | None) -> tuple[str, int]:
+    """(id of the run asked for, or of the newest; how many there are). Raises StageFault where there is none."""
+    known = [row[0] for row in store.query("SELECT run_id FROM runs ORDER BY created_at DESC, run_id")[1]]
+    if not known:
+        raise StageFault(f"the store {store.published} holds no run: start one with `steca run`")
+    if run is None:
+        return known[0], len(known)
+    if run not in known:
+        near = difflib.get_close_matches(run, known, n=3, cutoff=0.4) or known[:3]
+        raise StageFault(f"no run {run} in {store.published}; there are {len(known)}, e.g. {', '.join(near)}")
+    return run, len(known)
+
+
+class Reconsidered:
+    """One run of the store under another rule."""
+
+    def __init__(self, store: Store, run: str, question: Question) -> None:
+        """Raises StageFault where the run holds no comparisons, or those of a version that kept too little."""
+        self.run, self.question, self._store = run, question, store
+        self._params: dict[str, object] = {
+            "run": run,
+            "preset": question.preset,
+            "delta": question.delta,
+            "rate": question.error_rate,
+            "drop": question.smallest_drop,
+        }
+        self._check()
+        self._comparisons = "" if question.error_rate is None else self._with_intervals(question.error_rate)
+
+    def ask(self, query: str, **params: object) -> tuple[list[str], list[tuple[Any, ...]]]:
+        """(columns, rows) of a query over `considered`: the rows of the macro what_if, and each one's `change`."""
+        relation = "regapped" if self._comparisons else "step_reward_gaps"
+        source = f"""what_if($run, preset := $preset, delta := $delta, smallest_drop := $drop,
+            error_rate := $rate, comparisons := '{relation}')"""
+        with_all = (
+            f"WITH {self._comparisons} considered AS (SELECT *, {CHANGE} AS change FROM {source}) {query}"
+        )
+        used = set(re.findall(r"\$(\w+)", with_all))
+        known = self._params | params
+        return self._store.query(with_all, {name: known[name] for name in used})
+
+    def rules(self) -> tuple[list[Rule], Rule | None]:
+        """(the rules that the stored verdicts were made by, the one asked for where it is one)."""
+        sql = (
+            "SELECT DISTINCT preset, delta, coalesce(error_rate, 0.05), new_preset, new_delta FROM considered"
+        )
+        rows = self.ask(f"{sql} ORDER BY ALL")[1]
+        now = list(dict.fromkeys(preset(name, delta) for name, delta, *_ in rows))
+        then = list(dict.fromkeys(preset(name, delta) for *_, name, delta in rows))
+        return now, then[0] if len(then) == 1 else None
+
+    def config(self) -> dict[str, Any]:
+        """The configuration of the run."""
+        ((config,),) = self._store.query("SELECT config FROM runs WHERE run_id = $run", {"run": self.run})[1]
+        return dict(json.loads(config))
+
+    def matrix(self) -> dict[tuple[str, str], int]:
+        """Comparisons by (verdict now, verdict then); those without evidence are "no rollouts"."""
+        return {(now, then): n for now, then, n in self.ask(MATRIX)[1]}
+
+    def deviations(self) -> Change:
+        """The deviations that go on to calibration."""
+        counts = dict(self.ask("SELECT change, count(*) FROM considered GROUP BY ALL")[1])
+        return Change(counts.get("stays", 0), counts.get("leaves", 0), counts.get("enters", 0))
+
+    def calibrated(self) -> tuple[Change, float, float]:
+        """(the D_c examples that there are, their weight now, the weight of those that leave)."""
+        rows = {change: (n, weight) for change, n, weight in self.ask(CALIBRATED)[1]}
+        (stay, kept), (leave, lost) = rows.get("stays", (0, 0.0)), rows.get("leaves", (0, 0.0))
+        return Change(stay, leave), kept + lost, lost
+
+    def suffixes(self) -> Change:
+        """The D_s examples that were compared (step 1 and up; at step 0 the failure alone decides)."""
+        stay = leave = enter = 0
+        rule, wanted = self._suffix_rule(), self.rollouts()
+        shown = self.config().get("datasets", {}).get("expert_suffixes", True)
+        rows = self.ask(SUFFIXES, wanted=wanted if rule and rule.test == "means" else 0)[1]
+        for (
+            _,
+            better,
+            example,
+            rate,
+            expert,
+            expert_n,
+            expert_first,
+            explored,
+            explored_n,
+            explored_first,
+        ) in rows:
+            still = bool(better)
+            if rule is not None:
+                asked = replace(rule, error_rate=self.question.error_rate or rate or rule.error_rate)
+                reference = _first(expert, expert_n, expert_first, rule, wanted)
+                still = _better(
+                    reference, _first(explored, explored_n, explored_first, rule, wanted), asked, wanted
+                )
+            if example is not None:
+                stay, leave = stay + still, leave + (not still)
+            else:
+                enter += shown and still and not better
+        return Change(stay, leave, enter)
+
+    def mode(self) -> str:
+        """The mode of the stage rewards that the other rule needs: that of the run, where it accepts it."""
+        mode = str(self.config().get("rewards", {}).get("mode", "fixed"))
+        _, then = self.rules()
+        if then and then.needs_rewards and then.test == "means" and mode == "sequential":
+            return "curtailed"
+        return "sequential" if then and then.test == "evidence" and mode == "curtailed" else mode
+
+    def rollouts(self) -> int:
+        """How many rollouts of each side the means are taken of."""
+        return int(self.config().get("rewards", {}).get("rollouts", 5))
+
+    def _suffix_rule(self) -> Rule | None:
+        """How D_s would compare; None where the other rule is not one."""
+        _, then = self.rules()
+        if then is None:
+            return None
+        return suffix_rule(replace(then, test="evidence") if self.mode() == "sequential" else then)
+
+    def _check(self) -> None:
+        sql = """SELECT count(*), count_if(explored_success IS NULL OR similarity IS NULL OR continues IS NULL)
+                 FROM step_reward_gaps WHERE run_id = $run"""
+        ((stored, old),) = self._store.query(sql, {"run": self.run})[1]
+        again = f"`steca stage rewards --run {self.run}`"
+        if not stored:
+            raise StageFault(f"run {self.run} holds no comparisons yet; first run: {again}")
+        if old:
+            raise StageFault(
+                f"{old} of {stored} comparisons of run {self.run} were stored by an older version, which did not keep "
+                f"what the rules look at; make them anew with {again}"
+            )
+
+    def _with_intervals(self, error_rate: float) -> str:
+        """The comparisons with the gap's interval at another error rate, from the counts behind it."""
+        sides = "reference_reward, reference_n, explored_reward, explored_n"
+        sql = f"SELECT DISTINCT {sides} FROM step_reward_gaps WHERE run_id = $run AND gap_low IS NOT NULL"
+        rows = self._store.query(sql, {"run": self.run})[1]
+        ends = [gap_interval(_tally(*row[:2]), _tally(*row[2:]), error_rate) for row in rows]
+        for name, values in zip("abcd", zip(*rows, strict=True), strict=False):
+            self._params[name] = list(values)
+        self._params |= {"low": [low for low, _ in ends], "high": [high for _, high in ends]}
+        if not rows:
+            return ""
+        return """made AS (
+            SELECT unnest($a) AS a, unnest($b) AS b, unnest($c) AS c, unnest($d) AS d,
+                unnest($low) AS low, unnest($high) AS high
+        ), regapped AS (
+            SELECT g.* REPLACE (made.low AS gap_low, made.high AS gap_high, $rate AS error_rate)
+            FROM step_reward_gaps g LEFT JOIN made
+            ON (g.reference_reward, g.reference_n, g.explored_reward, g.explored_n) IS NOT DISTINCT FROM (a, b, c, d)
+        ),"""
+
+
+@lru_cache(maxsize=1 << 14)
+def _better(expert: Tally, explored: Tally, rule: Rule, wanted: int) -> bool:
+    return verdict_so_far(expert, explored, rule, wanted).verdict == "deviated"
+
+
+def _first(reward: float | None, n: int | None, first: float | None, rule: Rule, wanted: int) -> Tally:
+    """What a rule looks at of a side: all outcomes, or for means the first `wanted`, which sum up to `first`."""
+    if rule.test == "means" and n is not None and n > wanted:
+        return Tally(wanted, first or 0.0)
+    return _tally(reward, n)
+
+
+def _tally(reward: float | None, n: int | None) -> Tally:
+    """What the rules compare; without rollouts the reward is that of a turn that ended the episode."""
+    if n:
+        return Tally(n, (reward or 0.0) * n)
+    return Tally(known=reward)

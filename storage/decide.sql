@@ -1,0 +1,178 @@
+-- Verdicts under another rule, from the stored evidence alone: what steca.deviation does, in SQL.
+-- Its presets are the view deviation_presets, made from the Python ones (storage.presets); wording and order of the
+-- filters are those of `prefilter`, `decide` and `judge`, which tests/test_decide.py holds them to.
+
+-- An action without what Python's str.split() takes for white space at its ends and more than once inside.
+CREATE OR REPLACE MACRO words(action) AS trim(regexp_replace(
+    action, '[\t-\r\x1c-\x20\x{85}\x{a0}\x{1680}\x{2000}-\x{200a}\x{2028}\x{2029}\x{202f}\x{205f}\x{3000}]+', ' ', 'g'
+));
+
+-- Eq. 5 on the means: `gap` is explored_reward - reference_reward.
+CREATE OR REPLACE MACRO verdict_by_means(gap, delta, strict) AS
+    CASE
+        WHEN gap IS NULL THEN NULL
+        WHEN strict AND gap < delta::DOUBLE - tie() OR NOT strict AND gap <= delta::DOUBLE + tie() THEN 'deviated'
+        ELSE 'not_deviated'
+    END;
+
+-- What the rollouts prove: gap_low and gap_high are the ends of the interval of the gap. An end at 1 or -1 may be no
+-- more than where gaps end.
+CREATE OR REPLACE MACRO verdict_by_evidence(gap_low, gap_high, delta, smallest_drop) AS
+    CASE
+        WHEN gap_high <= delta::DOUBLE + tie() AND gap_high < 1 THEN 'deviated'
+        WHEN gap_low >= delta::DOUBLE - smallest_drop::DOUBLE - tie() AND gap_low > -1 THEN 'not_deviated'
+        ELSE 'undecided'
+    END;
+
+-- The least and the most that the mean of `wanted` outcomes can come to, `n` of which are there and sum up to `total`;
+-- where n is 0 `reward` is known. The verdict of the means is certain where both ends of the gap give the same one.
+CREATE OR REPLACE MACRO least_mean(reward, n, total, wanted) AS
+    CASE WHEN n = 0 THEN reward ELSE coalesce(total, 0) / wanted END;
+CREATE OR REPLACE MACRO most_mean(reward, n, total, wanted) AS
+    CASE WHEN n = 0 THEN reward ELSE (coalesce(total, 0) + wanted - least(coalesce(n, 0), wanted)) / wanted END;
+
+-- Why a comparison can never be used under a preset, whatever its rewards; NULL where it can. `c` is a row of
+-- step_reward_gaps, `r` one of deviation_presets.
+CREATE OR REPLACE MACRO filter_reason(c, r) AS
+    CASE
+        WHEN r.require_failure AND c.explored_success THEN 'run succeeded'
+        WHEN c.step_index < r.min_step THEN 'step too early'
+        WHEN c.explored_action = c.expert_action OR words(c.explored_action) = words(c.expert_action)
+            THEN 'equal action'
+        WHEN c.similarity >= r.max_similarity THEN 'too similar'
+        WHEN r.require_continuation AND NOT c.continues THEN 'no continuation'
+    END;
+
+-- FROM what_if('RUN', preset := 'release', delta := 0.1): every comparison of a run as step_reward_gaps has it, and
+-- under the other rule new_preset, new_delta, new_verdict, new_rule, new_selected: what the stage rewards would say.
+-- What is not given stays as the run had it. `comparisons` may name any relation with the columns of step_reward_gaps.
+-- Rules that compare means take the first `rollouts` outcomes of each side: those that mode fixed would have made.
+--   new_rule 'no rollouts'         nothing is known of either turn: new rollouts would have to say
+--   new_rule 'too few rollouts'    those that are there leave the verdict of the means open
+--   new_rule 'another error rate'  the stored interval was made at another one; `steca what-if` makes it anew
+--   new_verdict NULL               stored by an older version, which did not keep what the filters look at
+CREATE OR REPLACE MACRO what_if(
+    run, preset := NULL, delta := NULL, smallest_drop := NULL, error_rate := NULL, rollouts := NULL,
+    comparisons := 'step_reward_gaps'
+) AS TABLE
+WITH settings AS (
+    SELECT
+        json_extract_string(n.config, '$.deviation.smallest_drop')::DOUBLE AS smallest_drop,
+        coalesce(rollouts, json_extract_string(n.config, '$.rewards.rollouts')::BIGINT) AS rollouts,
+        json_extract_string(n.config, '$.rewards.candidates')::BIGINT AS candidates,
+        json_extract_string(n.config, '$.rewards.mode') <> 'fixed' AS in_order
+    FROM runs n WHERE n.run_id = run
+), asked AS (
+    SELECT
+        c, r, s, coalesce(preset, c.preset) AS new_preset, coalesce(delta, c.delta)::DOUBLE AS new_delta,
+        coalesce(smallest_drop, s.smallest_drop, r.smallest_drop)::DOUBLE AS new_drop,
+        error_rate::DOUBLE <> c.error_rate AS other_rate,
+        coalesce(s.rollouts, greatest(c.reference_n, c.explored_n)) AS wanted,
+        row_number() OVER (
+            PARTITION BY c.round, c.task_id, filter_reason(c, p) IS NULL ORDER BY c.step_index, c.deviation_id
+        ) AS rank  -- among the candidates of its task, as no filters are weaker than the paper's
+    FROM query_table(comparisons) c
+    LEFT JOIN settings s ON true
+    LEFT JOIN deviation_presets p ON p.preset = 'paper'
+    LEFT JOIN deviation_presets r ON r.preset = coalesce(preset, c.preset)
+    WHERE c.run_id = run
+), early AS (  -- the first outcomes of turns that have more than the means are taken of
+    SELECT o.step_reward_id, sum(o.outcome) AS success, sum(coalesce(o.progress, o.outcome)) AS progress
+    FROM rollouts o
+    SEMI JOIN (
+        SELECT a.c.reference_step_reward_id AS step_reward_id FROM asked a WHERE a.c.reference_n > a.wanted
+        UNION SELECT a.c.explored_step_reward_id FROM asked a WHERE a.c.explored_n > a.wanted
+    ) USING (step_reward_id)
+    WHERE o.sample_index < (SELECT s.rollouts FROM settings s)
+    GROUP BY ALL
+), summed AS (
+    SELECT
+        a.*,
+        CASE
+            WHEN a.c.reference_n <= a.wanted THEN a.c.reference_reward * a.c.reference_n
+            WHEN a.c.outcome = 'progress' THEN b.progress ELSE b.success
+        END AS before,
+        CASE
+            WHEN a.c.explored_n <= a.wanted THEN a.c.explored_reward * a.c.explored_n
+            WHEN a.c.outcome = 'progress' THEN e.progress ELSE e.success
+        END AS after
+    FROM asked a
+    LEFT JOIN early b ON b.step_reward_id = a.c.reference_step_reward_id
+    LEFT JOIN early e ON e.step_reward_id = a.c.explored_step_reward_id
+), decided AS (
+    SELECT
+        a.*,
+        CASE
+            WHEN a.r.preset IS NULL THEN error(
+                'no deviation preset is called ' || a.new_preset || '; known: '
+                || (SELECT string_agg(known.preset, ', ') FROM deviation_presets known)
+            )
+            WHEN a.c.explored_success IS NULL OR a.c.similarity IS NULL OR a.c.continues IS NULL
+                THEN 'stored by an older version'
+            ELSE coalesce(
+                filter_reason(a.c, a.r),
+                CASE WHEN a.r.needs_rewards AND a.rank > a.s.candidates THEN 'beyond rewards.candidates' END
+            )
+        END AS reason,
+        CASE
+            WHEN NOT a.r.needs_rewards THEN 'deviated'
+            WHEN a.r.test = 'evidence' THEN CASE
+                WHEN a.other_rate THEN 'undecided'
+                ELSE verdict_by_evidence(a.c.gap_low, a.c.gap_high, a.new_delta, a.new_drop)
+            END
+            WHEN verdict_by_means(
+                most_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted)
+                - least_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted), a.new_delta, a.r.strict
+            ) = verdict_by_means(
+                least_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted)
+                - most_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted), a.new_delta, a.r.strict
+            ) THEN verdict_by_means(
+                least_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted)
+                - least_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted), a.new_delta, a.r.strict
+            )
+            ELSE 'undecided'
+        END AS outcome
+    FROM summed a
+), ordered AS (
+    SELECT
+        d.*,
+        coalesce(d.reason, CASE
+            WHEN d.s.in_order AND d.r.first_only AND d.r.needs_rewards AND d.c.step_index > min(d.c.step_index)
+                FILTER (d.reason IS NULL AND d.outcome = 'deviated') OVER (PARTITION BY d.c.round, d.c.task_id)
+                THEN 'after the first deviation'
+        END) AS filtered
+    FROM decided d
+), judged AS (
+    SELECT
+        f.*,
+        CASE
+            WHEN f.filtered = 'stored by an older version' THEN NULL
+            WHEN f.filtered IS NOT NULL THEN 'filtered'
+            ELSE f.outcome
+        END AS new_verdict,
+        CASE
+            WHEN f.filtered IS NOT NULL THEN f.filtered
+            WHEN NOT f.r.needs_rewards THEN 'differs in a failed run'
+            WHEN f.outcome = 'undecided' AND f.c.reference_reward IS NULL AND f.c.explored_reward IS NULL
+                THEN 'no rollouts'
+            WHEN f.r.test = 'means' THEN CASE
+                WHEN f.outcome = 'undecided' THEN 'too few rollouts'
+                ELSE CASE WHEN f.outcome = 'deviated' THEN '' ELSE 'not ' END
+                    || CASE WHEN f.r.strict THEN 'gap < delta' ELSE 'gap <= delta' END
+            END
+            WHEN f.other_rate THEN 'another error rate'
+            WHEN f.outcome = 'deviated' THEN 'a drop is proven'
+            WHEN f.outcome = 'not_deviated' THEN 'no drop that matters'
+            ELSE 'the rollouts prove neither'
+        END AS new_rule
+    FROM ordered f
+)
+SELECT
+    unnest(j.c), j.new_preset, j.new_delta, j.new_verdict, j.new_rule,
+    j.new_verdict = 'deviated' AND (
+        NOT j.r.first_only
+        OR row_number() OVER (
+            PARTITION BY j.c.round, j.c.task_id, j.new_verdict ORDER BY j.c.step_index, j.c.deviation_id
+        ) = 1
+    ) AS new_selected
+FROM judged j;
