@@ -45,6 +45,7 @@ learning: $(STAMP)  ## The learning benchmark: STeCa beside its controls, severa
 benchmarks: $(STAMP)  ## The speed benchmarks
 	$(BIN)/python -m benchmarks.environment
 	$(BIN)/python -m benchmarks.generation
+	$(BIN)/python -m benchmarks.rollouts
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the environment; data/ is left alone

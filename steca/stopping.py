@@ -10,6 +10,7 @@ they have, the comparison is closed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -53,7 +54,8 @@ class Fixed:
 
 @dataclass(frozen=True, slots=True)
 class Curtailed:
-    """One outcome at a time until the verdict of N on each side is certain.
+    """As many outcomes as are needed at the least, until the verdict of N on each side is certain. Asked for one by one
+    they would be the same outcomes, in more rounds.
 
     First comes the side whose failures alone can settle it: where two sides without a success are a deviation (`<=`)
     the explored turn, else the reference. For a policy that mostly fails the other order takes nearly twice as many.
@@ -70,11 +72,22 @@ class Curtailed:
         nothing = Tally(self.rollouts)
         explored_first = decide(nothing, nothing, self.rule).verdict == "deviated"
         if missing[1] and (explored_first or not missing[0]):
-            return reference.n, explored.n + 1
-        return reference.n + 1, explored.n
+            return reference.n, self._least(explored, lambda side: self._settled(reference, side))
+        return self._least(reference, lambda side: self._settled(side, explored)), explored.n
 
     def worth(self, reference: Tally, explored: Tally) -> float:
         return float(reference.n + explored.n)  # finish what is begun
+
+    def _settled(self, reference: Tally, explored: Tally) -> bool:
+        return settled(reference, explored, self.rule, self.rollouts) is not None
+
+    def _least(self, side: Tally, certain: Callable[[Tally], bool]) -> int:
+        """How many outcomes a side has when the verdict can be certain at the earliest: all failures or all successes
+        settle most."""
+        for more in range(1, self.rollouts - side.n):
+            if any(certain(Tally(side.n + more, side.total + won)) for won in (0, more)):
+                return side.n + more
+        return self.rollouts
 
 
 def settled(reference: Tally, explored: Tally, rule: Rule, rollouts: int) -> Decision | None:

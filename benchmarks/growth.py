@@ -1,0 +1,173 @@
+"""How the factory's stages grow with the number of tasks: time for each, and the process's peak memory.
+
+    python -m benchmarks.growth --tasks 100 [--checkpoint FOLDER]
+
+One process plays one size and prints a line of JSON; `benchmarks.rollouts` starts one for each size, and shows them as
+a table. As in the flows, tasks are worked off in batches: each stage reads its batch from shards, and writes one.
+Without a checkpoint a scripted policy plays, so that what is measured is the pipeline around the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from configs.load import load_config
+from configs.schema import FactoryConfig
+from environments.base import Task
+from environments.registry import make_world
+from flows.planning import cut
+from models.policy import Generation, History, Policy, Sampling
+from rollouts.deciding import decide
+from rollouts.demonstrating import demonstrate
+from rollouts.exploring import explore
+from rollouts.rows import demonstrations
+from rollouts.scoring import score
+from storage.evidence import EvidencePool
+from storage.records import Record, RolloutRecord
+from storage.shards import BatchRef, ShardStore
+
+QUICKSTART = Path("configs/quickstart.yaml")
+SEQUENTIAL = ("rewards.candidates=null", "rewards.mode=sequential", "deviation.preset=sequential")
+LOST = "I do not know.\nAction: nothing"
+
+
+class Scripted:
+    """Says the expert's turns one after the other, with chance detours; now and then it is lost for good. It knows the
+    tasks of one batch, so it holds no more for a thousand of them."""
+
+    digest = "0" * 64
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._scripts = {
+            demo.expert.trajectory.first_observation: [step.text for step in demo.expert.trajectory.steps]
+            for demo in demonstrations(records)
+        }
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        return [
+            Generation(self._say(history, seed if sampling.temperature else 0), 20, "stop")
+            for history, seed in zip(histories, seeds, strict=True)
+        ]
+
+    def _say(self, history: History, seed: int) -> str:
+        script, said = self._scripts[history[0]["content"]], [m["content"] for m in history[1::2]]
+        if LOST in said:
+            return LOST
+        at = sum(text in script for text in said)
+        chance = random.Random(f"{len(said)} {at} {seed} {said[-1:]}").random()
+        if chance < 0.05 or at >= len(script):
+            return LOST
+        return "Thought: Where am I?\nAction: look" if chance < 0.15 else script[at]
+
+
+class Batches:
+    """The stages of one batch after another, through shards, with the CPU seconds of each stage."""
+
+    def __init__(self, root: Path, config: FactoryConfig, policy: Policy | None) -> None:
+        self.config, self.policy = config, policy
+        self.world = make_world(config.environment.name, config.environment.options)
+        self.shards, self.root = ShardStore(root), root
+        self.seconds = dict.fromkeys(("demonstrate", "explore", "score", "decide"), 0.0)
+        self.rollouts = 0
+
+    def run(self, tasks: Sequence[Task], number: int) -> None:
+        config, world = self.config, self.world
+        played = self._stage("demonstrate", number, [], lambda _: demonstrate(world, tasks, config))
+        policy = self.policy or Scripted(self.shards.read_batch(played))
+        explored = self._stage("explore", number, [played], lambda rows: explore(world, policy, rows, config))
+        pool = EvidencePool(self.root, policy.digest)
+        scored = self._stage(
+            "score",
+            number,
+            [played, explored],
+            lambda rows: score(world, policy, rows, config, pool=pool),
+        )
+        self.rollouts += scored.rows.get(RolloutRecord.table, 0)
+        self._stage(
+            "decide",
+            number,
+            [played, explored, scored],
+            lambda rows: decide(rows, config.deviation, config.rewards),
+        )
+
+    def _stage(
+        self,
+        name: str,
+        number: int,
+        upstream: Sequence[BatchRef],
+        work: Callable[[list[Record]], Sequence[Record]],
+    ) -> BatchRef:
+        began = time.process_time()
+        records = [record for ref in upstream for record in self.shards.read_batch(ref)]
+        ref = self.shards.write_batch(f"{name}-growth", f"{name}-{number}", work(records))
+        self.seconds[name] += time.process_time() - began
+        return ref
+
+
+def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str, Any]:
+    """Play one size here: seconds in all, CPU seconds by stage, rollouts, and this process's peak memory."""
+    policy: Policy | None = None
+    if checkpoint:
+        import torch
+
+        from models.reference import reference
+        from models.transformers_policy import TransformersPolicy
+
+        torch.set_num_threads(1)
+        policy = TransformersPolicy.from_checkpoint(reference(checkpoint), "cpu")
+    with tempfile.TemporaryDirectory() as folder:
+        batches = Batches(Path(folder), config, policy)
+        first = config.tasks.demonstrations
+        tasks = batches.world.tasks("train", first + count, config.seed)[first:]
+        before, began = peak_megabytes(), time.perf_counter()
+        for number, part in enumerate(cut(tasks, config.execution.batch_tasks)):
+            batches.run(part, number)
+        return {
+            "tasks": count,
+            "seconds": time.perf_counter() - began,
+            "cpu": batches.seconds,
+            "rollouts": batches.rollouts,
+            "before": before,
+            "peak": peak_megabytes(),
+        }
+
+
+def peak_megabytes() -> float:
+    """The most memory that this process has held, in MB."""
+    status = Path(
+        "/proc/self/status"
+    )  # Linux's ru_maxrss also counts what the parent held before it started us
+    if status.exists():
+        return next(int(x.split()[1]) for x in status.read_text().splitlines() if x[:6] == "VmHWM:") / 2**10
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def in_own_process(count: int, checkpoint: Path | None) -> dict[str, Any]:
+    """`grow` in a fresh process."""
+    command = [sys.executable, "-m", "benchmarks.growth", "--tasks", str(count)]
+    command += ["--checkpoint", str(checkpoint)] if checkpoint else []
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--tasks", type=int, default=100)
+    parser.add_argument("--checkpoint", type=Path, help="a policy's folder; without one a scripted policy")
+    options = parser.parse_args()
+    print(json.dumps(grow(load_config(QUICKSTART, list(SEQUENTIAL)), options.tasks, options.checkpoint)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""What the rollout benchmarks share: a policy to measure with, clocks inside the world and the model, the machine."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from configs.schema import FactoryConfig
+from environments.base import Environment, World
+from models.checkpoint import CheckpointRef, reference, save_checkpoint
+from models.small import build_small_model
+from models.tokenizer import train_tokenizer
+from models.training import train
+from rollouts.assembling import warmup_examples
+from rollouts.demonstrating import demonstrate
+
+R = TypeVar("R")
+ASKED = ("reset", "step", "snapshot", "restore", "progress")
+"""What the stages ask an environment for while they roll out."""
+
+
+class Clock:
+    """CPU seconds by part. On a shared machine they say more than a clock on the wall."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def timed(self, part: str, work: Callable[..., R]) -> Callable[..., R]:
+        """The same function, on the clock."""
+
+        def run(*args: Any, **kwargs: Any) -> R:
+            began = time.process_time()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                self.seconds[part] += time.process_time() - began
+
+        return run
+
+    def watch(self, model: Any) -> None:
+        """Put the forward passes of a torch module on the clock, as "forward"."""
+        began: list[float] = []
+        model.register_forward_pre_hook(lambda *_: began.append(time.process_time()))
+
+        def ended(*_: Any) -> None:
+            self.seconds["forward"] += time.process_time() - began.pop()
+
+        model.register_forward_hook(ended)
+
+
+class TimedWorld:
+    """A world whose environments are on the clock, as "environment"."""
+
+    def __init__(self, world: World, clock: Clock) -> None:
+        self._world, self._clock = world, clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world, name)
+
+    def environment(self) -> Any:
+        return _TimedEnvironment(self._world.environment(), self._clock)
+
+
+class _TimedEnvironment:
+    def __init__(self, environment: Environment, clock: Clock) -> None:
+        self._environment = environment
+        for name in ASKED:
+            setattr(self, name, clock.timed("environment", getattr(environment, name)))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._environment, name)
+
+
+def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
+    """The warm-up policy of a configuration (about a minute), kept under `data` for the next time."""
+    kept = data / f"warm-up-{config.tasks.demonstrations}-{config.warmup.steps}.txt"
+    if kept.is_file():
+        return reference(data / "checkpoints" / kept.read_text())
+    records = demonstrate(world, world.tasks("train", config.tasks.demonstrations, config.seed), config)
+    examples = warmup_examples(records, config.policy.prompt)
+    texts = [message["content"] for example in examples for message in example.messages]
+    tokenizer = train_tokenizer(texts, world.vocabulary(), config.policy.small.vocabulary)
+    model = build_small_model(tokenizer, config.policy.small, config.seed)
+    base = save_checkpoint(model, tokenizer, data / "checkpoints", {"base": None, "seed": config.seed})
+    trained = train(base, examples, config.warmup, data / "checkpoints", seed=config.seed, device="cpu")
+    kept.write_text(trained.ref.path.name)
+    return trained.ref
+
+
+def machine() -> str:
+    """The processor, its cores and how busy it is."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        model = "unknown processor"
+    return f"{model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"

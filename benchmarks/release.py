@@ -1,0 +1,101 @@
+"""Step rewards as the code that was released with the paper makes them: the baseline of `benchmarks.rollouts`.
+
+One episode after another. For every step of every task the expert's turn and the explored turn get N rollouts each;
+the filters look at them afterwards. Every rollout resets the environment and replays the whole prefix, and every turn
+is written by plain `generate` at batch 1, fed the whole history again (its own cache helps within one turn only).
+
+Two things are left out in its favour: explored turns at step 0 (eq. 5 has no reference there), and turns that ended
+the episode (their value is known).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from configs.schema import FactoryConfig
+from environments.base import Task, World
+from models.policy import Sampling
+from models.prompts import messages
+from rollouts.play import Wrapping, end_of, seed_of
+from rollouts.rows import demonstrations, explorations
+from steca.types import Step
+from storage.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """One rollout to make: the turns to replay, the last of which is scored, and its random stream."""
+
+    task: Task
+    texts: tuple[str, ...]
+    seed: int
+
+
+def draws(records: Sequence[Record], rollouts: int) -> list[Draw]:
+    """Every rollout that the released way makes for these demonstrations and explorations."""
+    found, runs = [], explorations(records)
+    for demo in demonstrations(records):
+        expert = tuple(step.text for step in demo.expert.trajectory.steps)
+        scored = [expert[: step + 1] for step in range(len(expert) - 1)]
+        for step in range(1, len(expert)):
+            run = runs.get(demo.task.task_id, {}).get(step)
+            if run is None and step + 1 < len(
+                expert
+            ):  # the policy wrote the expert's turn: scored all the same
+                scored.append(expert[: step + 1])
+            elif run is not None and step + 1 < len(run.trajectory.steps):
+                scored.append((*expert[:step], run.trajectory.steps[step].text))
+        found += [
+            Draw(demo.task, texts, seed_of("release", demo.task.task_id, number, sample))
+            for number, texts in enumerate(scored)
+            for sample in range(rollouts)
+        ]
+    return found
+
+
+class Release:
+    """Makes one rollout after another."""
+
+    def __init__(self, world: World, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
+        self._environment, self._model, self._tokenizer = world.environment(), model, tokenizer
+        self._wrapping = Wrapping(config.environment, config.policy.prompt)
+        rewards = config.rewards
+        self._sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
+
+    def rollout(self, draw: Draw) -> list[Step]:
+        """The steps of the whole episode; the rollout's own come after the replayed ones."""
+        torch.manual_seed(draw.seed)
+        first = self._environment.reset(draw.task)
+        steps: list[Step] = []
+        for text in draw.texts:
+            end = self._step(steps, text)
+        while end == "running":
+            end = self._step(steps, self._turn(first, steps))
+        return steps
+
+    def _step(self, steps: list[Step], text: str) -> str:
+        result = self._environment.step(text)
+        steps.append(Step(text, result.thought, result.action, result.observation, result.valid, "policy"))
+        return end_of(steps, result.done, self._wrapping)
+
+    @torch.inference_mode()
+    def _turn(self, first: str, steps: Sequence[Step]) -> str:
+        text = self._tokenizer.apply_chat_template(
+            messages(first, steps, self._wrapping.style), tokenize=False, add_generation_prompt=True
+        )
+        inputs = self._tokenizer(text, return_tensors="pt", add_special_tokens=False)
+        sampled = self._sampling.temperature > 0
+        chance = {"temperature": self._sampling.temperature, "top_p": self._sampling.top_p, "top_k": 0}
+        out = self._model.generate(
+            **inputs,
+            do_sample=sampled,
+            max_new_tokens=self._sampling.max_tokens,
+            pad_token_id=self._tokenizer.pad_token_id,
+            **(chance if sampled else {}),
+        )
+        new = out[0, inputs["input_ids"].shape[1] :]
+        return str(self._tokenizer.decode(new, skip_special_tokens=True))
