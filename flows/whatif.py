@@ -22,7 +22,7 @@ FROM considered WHERE change = $change ORDER BY gap NULLS LAST, task_id, step_in
 MORE = "SELECT count(*) FROM considered WHERE greatest(reference_n, explored_n) > $wanted AND gap IS NOT NULL"
 OPEN = """
 SELECT count_if(new_rule IN ('no rollouts', 'too few rollouts')), count_if(new_rule = 'no rollouts'),
-    count_if(new_rule = 'beyond rewards.candidates')
+    count_if(new_rule = 'beyond rewards.candidates'), count_if(new_rule = 'the rollouts prove neither')
 FROM considered
 """
 EARLIER = """
@@ -126,7 +126,7 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
 
 def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> None:
     """What the tables do not say of themselves."""
-    ((undecided, none, beyond),) = considered.ask(OPEN)[1]
+    ((undecided, none, beyond, unproven),) = considered.ask(OPEN)[1]
     if beyond:
         say(
             f"{beyond:,} comparisons lie beyond rewards.candidates of the run: they have no rollouts of their own."
@@ -135,6 +135,10 @@ def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> No
         of_them = f" ({none:,} have none)" if none else ""
         say(
             f"{undecided:,} comparisons have too few rollouts{of_them}: this rule cannot decide them without new ones."
+        )
+    if unproven:
+        say(
+            f"{unproven:,} comparisons are undecided by the rollouts that there are; with more, some would be decided."
         )
     if undecided and then and then.first_only:
         ((earlier,),) = considered.ask(EARLIER)[1]

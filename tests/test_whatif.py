@@ -132,6 +132,8 @@ def test_the_summary_counts_what_the_macro_says(store: Store) -> None:
     assert figures(said, "deviations to repair") == [str(n) for n in (now, stay, leave, enter, stay + enter)]
     assert figures(said, "deviated")[3] == str(crossed)
     assert f"comparisons have too few rollouts ({unscored} have none)" in said
+    assert "with more, some would be decided" not in said
+    assert "with more, some would be decided" in what_if(store, "--delta", -0.2).stdout
     assert f"{enter} deviations enter without a repair" in said
     assert said.count("  deviation ") == min(3, leave) + min(3, enter)
     assert what_if(store, "--delta", -0.2, "--examples", 0).stdout.count("  deviation ") == 0
