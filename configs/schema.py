@@ -116,6 +116,10 @@ class RewardsConfig(Section):
     rollouts: Positive = Field(5, description="N of fixed and curtailed: rollouts for each step reward.")
     max_rollouts: Positive = Field(24, description="sequential: at most so many for each step reward.")
     worth: Positive = Field(70, description="sequential: how many rollouts a proven deviation is worth.")
+    evidence: Literal["needed", "always"] = Field(
+        "needed",
+        description="always: compare by eq. 5 also where the rule asks for no rewards, for `steca what-if` to decide on.",
+    )
     candidates: Positive | None = Field(
         None, description="Score at most this many explored turns of a task, the earliest; empty: all."
     )

@@ -41,7 +41,7 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
     sides = 3 if config.datasets.expert_suffixes or rewards.mode == "fixed" else 2
     if rewards.mode == "fixed":
         return sides * rewards.rollouts, sides * rewards.rollouts
-    if not rule.needs_rewards:
+    if not rule.needs_rewards and rewards.evidence == "needed":
         sides = 2 if config.datasets.expert_suffixes else 0
     if rewards.mode == "curtailed":
         return 0.6 * sides * rewards.rollouts, sides * rewards.rollouts

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment
-from rollouts.deciding import rule_of, suffix_rule_of
+from rollouts.deciding import sampling_rule_of, suffix_rule_of
 from rollouts.exploring import prefix_starts
 from rollouts.play import Played, Start, Wrapping, execute, seed_of
 from rollouts.rows import Demonstration, Stored, demonstrations, explorations
@@ -88,7 +88,7 @@ class Comparer:
 
     def __init__(self, environment: Environment, config: FactoryConfig, scorer: str) -> None:
         self.environment, self.config = environment, config
-        self.rule = rule_of(config.deviation)
+        self.rule = sampling_rule_of(config.deviation, config.rewards)
         self.suffix_rule = suffix_rule_of(config.deviation, config.rewards)
         self.wrapping = Wrapping(config.environment, config.policy.prompt)
         self._basis = _basis(config, scorer)
@@ -106,11 +106,16 @@ class Comparer:
         deviations, suffixes = [], []
         for rank, (run, seen) in enumerate(found):
             explored = self._point("explored", run, seen.step, starts[seen.step])
-            if self._fixed or (self.rule.needs_rewards and prefilter(seen, self.rule) is None):
+            if self._fixed or (self._asked_for and prefilter(seen, self.rule) is None):
                 deviations.append(Comparison(expert[seen.step - 1], explored, self.rule, rank))
             if self._fixed or self.config.datasets.expert_suffixes:
                 suffixes.append(Comparison(expert[seen.step], explored, self.suffix_rule, rank))
         return TaskComparisons(demo.task.task_id, tuple(deviations), tuple(suffixes))
+
+    @property
+    def _asked_for(self) -> bool:
+        """Whether eq. 5 is to be decided, by the rule or for what may be asked later."""
+        return self.rule.needs_rewards or self.config.rewards.evidence == "always"
 
     @property
     def _fixed(self) -> bool:

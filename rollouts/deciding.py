@@ -114,10 +114,15 @@ def rule_of(config: DeviationConfig) -> Rule:
     return preset(config.preset, config.delta, config.error_rate, config.smallest_drop)
 
 
-def suffix_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
-    """How D_s compares: as the rule does, by proof where rollouts are sampled for one."""
+def sampling_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
+    """The rule that rollouts are sampled for: a proof in mode sequential, also where the rule itself asks for none."""
     rule = rule_of(config)
-    return suffix_rule(replace(rule, test="evidence") if rewards.mode == "sequential" else rule)
+    return replace(rule, test="evidence") if rewards.mode == "sequential" else rule
+
+
+def suffix_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
+    """How D_s compares."""
+    return suffix_rule(sampling_rule_of(config, rewards))
 
 
 def decide(

@@ -98,6 +98,15 @@ def test_a_rule_without_rewards_is_given_rollouts_for_the_expert_suffixes_only()
     assert {row.expert_is_better for row in rows} > {None}
 
 
+def test_evidence_can_be_asked_for_where_the_rule_needs_none() -> None:
+    chosen = settings("sequential", "every_failure", False, evidence="always")
+    rows = score(world(), Toy(fragile(0.5)), explored(), chosen)
+    verdicts = decide([*explored(), *rows], chosen.deviation, chosen.rewards)
+    assert {row.verdict for row in verdicts} == {"deviated", "filtered"}
+    assert any(row.gap_high is not None and row.gap_high < 0 for row in verdicts)
+    assert all(row.reference_n for row in verdicts if row.verdict == "deviated")
+
+
 def test_sequential_verdicts_are_those_of_the_stored_evidence_and_stop_at_the_limit() -> None:
     rollouts, rows = ran("sequential", "sequential")
     rule = PRESETS["sequential"]
