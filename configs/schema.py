@@ -118,7 +118,7 @@ class RewardsConfig(Section):
     worth: Positive = Field(70, description="sequential: how many rollouts a proven deviation is worth.")
     evidence: Literal["needed", "always"] = Field(
         "needed",
-        description="always: compare by eq. 5 also where the rule asks for no rewards, for `steca what-if` to decide on.",
+        description="always: compare by eq. 5 also where the rule asks for no rewards; `steca what-if` uses it.",
     )
     candidates: Positive | None = Field(
         None, description="Score at most this many explored turns of a task, the earliest; empty: all."

@@ -124,7 +124,7 @@ def test_a_budget_is_never_passed_and_a_larger_one_goes_on(mode: str, tmp_path: 
     kept = sum(len(pool.load(demo.task.task_id)) for demo in demonstrations(records))
     assert kept == 20 + more.spent.rollouts, "a rollout was paid for twice"
     # Where a budget sets the order, a plan may look at a side that it would have left alone otherwise.
-    assert 0 <= kept - free.spent.rollouts <= (10 if mode == "sequential" else 0)
+    assert 0 <= kept - free.spent.rollouts <= (free.spent.rollouts // 3 if mode == "sequential" else 0)
 
 
 def test_what_is_cut_in_a_comparison_of_means_is_undecided_and_never_used() -> None:
@@ -154,7 +154,13 @@ def test_the_most_promising_comparisons_are_paid_first() -> None:
     assert len(lost) > 5
     new = [row for row in of_type(more, RolloutRecord) if row not in looked]
     assert len(new) == 3
-    assert {row.step_reward_id for row in new} <= won
+    promising = {
+        name
+        for row in decide([*records, *more], chosen.deviation, chosen.rewards)
+        if row.reference_step_reward_id in won
+        for name in (row.reference_step_reward_id, row.explored_step_reward_id)
+    }
+    assert {row.step_reward_id for row in new} <= promising
 
 
 def has_second(rows: list[Record]) -> bool:
