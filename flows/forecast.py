@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from configs.schema import FactoryConfig
+from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage import StageRun
 from rollouts.budget import in_words
 from rollouts.deciding import rule_of
@@ -23,10 +23,14 @@ def forecast(here: StageRun, explorations: Sequence[BatchRef]) -> str:
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
     likely, most = (round(each * candidates) for each in per_candidate(here.config))
-    cost = in_words(_cost(here, likely, runs, explorations[0]), here.config.budget)
+    cost = in_words(_cost(here, likely, runs, explorations[0]), _prices(here.config))
     about = f"forecast: at most {candidates:,} candidates, about {cost}; at most {most:,} rollouts"
-    before = here.meter.spent
-    return f"{about}; spent before: {in_words(before, here.config.budget)}" if before.rollouts else about
+    return f"{about}; spent so far: {in_words(here.meter.spent, here.config.budget)}"
+
+
+def _prices(config: FactoryConfig) -> BudgetConfig:
+    """The budget without its limits: a forecast is what the work asks for."""
+    return config.budget.model_copy(update=dict.fromkeys(("rollouts", "tokens", "minutes", "usd")))
 
 
 def _candidates(runs: Sequence[TrajectoryRecord], limit: int | None) -> int:

@@ -31,4 +31,8 @@ def score_all(here: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]
         elif here.meter.exhausted or here.meter.spent.rollouts == before:
             break
         todo = cut
+    if here.stopped:
+        here.reporter.says(
+            f"{here.stopped}: ends with what it has; the same run goes on under a larger budget"
+        )
     return [scores[index] for index in range(len(pairs))]

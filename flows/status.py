@@ -30,15 +30,25 @@ def print_run(root: Path, run: str) -> None:
     """One line a stage. Raises StorageFault for an unknown run."""
     folder = RunFolder(root, run)
     info = folder.load()
-    table = Table("stage", "round", "status", "batches", "cached", "seconds", "error", title=info.run_id)
+    table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
     for state in folder.stages():
         seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
         batches, cached = str(len(state.batches)), str(state.cached_batches)
         status = status_of(root, run, state)
         table.add_row(
-            state.stage, str(state.round or ""), status, batches, cached, seconds, state.error or ""
+            state.stage,
+            str(state.round or ""),
+            status,
+            batches,
+            cached,
+            seconds,
+            state.error or _stopped(state),
         )
     console().print(table)
+
+
+def _stopped(state: StageState) -> str:
+    return f"ended early: {state.stopped}; a larger budget goes on" if state.stopped else ""
 
 
 def status_of(root: Path, run: str, state: StageState) -> str:

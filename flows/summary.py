@@ -20,7 +20,7 @@ SELECT role, round, split, start, n, won, wilson_low(won, n), wilson_high(won, n
 FROM results ORDER BY split, start <> 'task', start, role <> 'warmup', round
 """
 STAGES = """
-SELECT stage, round, status, batches, cached_batches, seconds
+SELECT stage, round, status, batches, cached_batches, seconds, stopped
 FROM run_stages WHERE run_id = $run ORDER BY started_at
 """
 COUNTS = (
@@ -87,7 +87,8 @@ def stages_table(store: Store, run: str) -> Table:
     for heading in ("batches", "cached", "seconds"):
         table.add_column(heading, justify="right")
     _, rows = store.query(STAGES, {"run": run})
-    for stage, round, status, batches, cached, seconds in rows:
+    for stage, round, status, batches, cached, seconds, stopped in rows:
         time = "" if seconds is None else f"{seconds:.1f}"
-        table.add_row(stage, str(round or ""), status, str(batches), str(cached), time)
+        how = f"{status}, {stopped}" if stopped else status
+        table.add_row(stage, str(round or ""), how, str(batches), str(cached), time)
     return table

@@ -60,22 +60,25 @@ class TransformersPolicy:
         tokenizer: PreTrainedTokenizerBase,
         digest: str,
         batch: int = 256,
-        cache_bytes: int = 2**30,
+        cache_bytes: int | None = None,
     ) -> None:
-        """`batch` rows run together; `cache_bytes` should hold the keys and values of all episodes in play.
+        """`batch` rows run together; `cache_bytes` should hold the keys and values of all episodes in play
+        (None: room for 512 episodes of 512 tokens, at most 1 GiB).
         Raises PolicyFault for a model that this engine cannot run."""
         if tokenizer.chat_template is None:
             raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
         self.model, self.tokenizer = model.eval(), tokenizer
         self.context = _context(model, digest)
         self._digest, self._batch = digest, batch
-        self._pool = KVPool(_kv_shape(model))
+        shape = _kv_shape(model)
+        self._pool = KVPool(shape)
         self._stops = _stops(model, tokenizer)
-        self._cache, self._encoder = PrefixCache(cache_bytes), HistoryEncoder(tokenizer)
+        budget = min(2**30, 512 * 512 * shape.token_bytes) if cache_bytes is None else cache_bytes
+        self._cache, self._encoder = PrefixCache(budget), HistoryEncoder(tokenizer)
 
     @classmethod
     def from_checkpoint(
-        cls, ref: CheckpointRef, device: Device = "auto", batch: int = 256, cache_bytes: int = 2**30
+        cls, ref: CheckpointRef, device: Device = "auto", batch: int = 256, cache_bytes: int | None = None
     ) -> TransformersPolicy:
         """Verify, load and serve a checkpoint. Raises PolicyFault."""
         model, tokenizer = load(ref, pick_device(device))
