@@ -108,7 +108,9 @@ def recovered(episodes: Episodes) -> list[bool]:
 
 
 def report(console: Console, seeds: dict[int, dict[str, Episodes]]) -> None:
-    """Success of each arm, and the difference of STeCa to each of the others."""
+    """Success of each arm that every seed has, and the difference of STeCa to each of the others."""
+    common = set.intersection(*(set(found) for found in seeds.values()))
+    seeds = {seed: {arm: e for arm, e in found.items() if arm in common} for seed, found in seeds.items()}
     console.print(rates_table(seeds))
     console.print(differences_table(seeds))
 
