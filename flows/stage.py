@@ -31,7 +31,7 @@ class StageRun:
         self.stage, self.config, self.round, self.force = stage, config, round, force
         self.folder: RunFolder = folder_of(config)
         self.reporter: Reporter = current()
-        self.meter = Meter(config.budget, self.folder.spent(), self._paid)
+        self.meter = Meter(config.budget, self.folder.spent(), self._paid, self.folder.save_spent)
         self.work = Workplace(config, self.reporter.within, self.meter)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
@@ -69,7 +69,6 @@ class StageRun:
         self.batches[self.batches.index(old)] = new
 
     def _paid(self, spent: Spent) -> None:
-        self.folder.save_spent(spent)
         self.reporter.burns(in_words(spent, self.config.budget))
 
     def trained(self, ref: BatchRef) -> None:

@@ -10,9 +10,13 @@ from storage.runs import Spent
 
 Kind = Literal["rollouts", "tokens", "minutes", "usd"]
 CHUNK = 512
-"""Rollouts that are played, filed and paid for together."""
+"""Rollouts that are played and paid for together, at most."""
+CHUNK_SECONDS = 60.0
+"""About how long they may take: what is played but not filed is lost when the run is killed."""
 LIMITED_CHUNK = 64
-"""The same where a limit other than their number could be passed meanwhile."""
+"""The most where a limit other than their number could be passed meanwhile, and the least that a chunk is cut to."""
+FIRST_CHUNK = 8
+"""The same while nothing is known of the price of one."""
 
 
 class Meter:
@@ -27,10 +31,13 @@ class Meter:
         budget: BudgetConfig | None = None,
         spent: Spent | None = None,
         paid: Callable[[Spent], None] | None = None,
+        kept: Callable[[Spent], None] | None = None,
     ) -> None:
+        """`paid` hears of every payment; `kept` of those whose rollouts are on disk, so that what a killed run lost is
+        not charged to the next one."""
         self.budget, self.spent = budget or BudgetConfig(), spent or Spent()
         self.cut: str | None = None
-        self._paid, self._open = paid, self._limits()
+        self._paid, self._kept, self._open = paid, kept, self._limits()
 
     def share(self, part: float) -> None:
         """Open `part` (0 to 1) of what is left of every limit, and forget what cut the work before."""
@@ -42,13 +49,13 @@ class Meter:
 
     def room(self, wanted: int) -> int:
         """How many of `wanted` rollouts may be made now: at most a chunk. Notes what cut them where it is none."""
-        if not self._open:
-            return min(wanted, CHUNK)
         used, each = self._used(), self._each()
-        room = min(wanted, CHUNK if set(self._open) == {"rollouts"} else LIMITED_CHUNK)
+        room = min(wanted, CHUNK if set(self._open) <= {"rollouts"} else LIMITED_CHUNK)
+        if each["minutes"]:
+            room = min(room, max(LIMITED_CHUNK, int(CHUNK_SECONDS / 60 / each["minutes"])))
         for kind, end in self._open.items():
             left = end - used[kind]
-            fits = int(left / each[kind] + 1e-9) if each[kind] else room * (left > 0)  # no price is known yet
+            fits = int(left / each[kind] + 1e-9) if each[kind] else FIRST_CHUNK * (left > 0)
             if fits < 1:
                 self.cut = f"budget.{kind} = {self._limits()[kind]:,g}"
             room = min(room, max(0, fits))
@@ -66,6 +73,11 @@ class Meter:
         )
         if self._paid:
             self._paid(self.spent)
+
+    def keep(self) -> None:
+        """All that was paid for is on disk."""
+        if self._kept:
+            self._kept(self.spent)
 
     @property
     def limited(self) -> bool:
@@ -105,11 +117,12 @@ class Meter:
 
 def in_words(spent: Spent, budget: BudgetConfig) -> str:
     """What was spent, each part beside its limit where it has one."""
-    parts = [
+    parts: list[tuple[str, float | None, str]] = [
         (f"{spent.rollouts:,}", budget.rollouts, " rollouts"),
         (f"{spent.tokens:,}", budget.tokens, " tokens"),
-        (f"{spent.seconds / 60:.1f}", budget.minutes, " min"),
     ]
+    if spent.seconds or budget.minutes:  # a forecast may not know the time
+        parts.append((f"{spent.seconds / 60:.1f}", budget.minutes, " min"))
     if budget.usd_per_hour or budget.usd_per_million_tokens:
-        parts.append((f"${spent.usd:.2f}", budget.usd, ""))
+        parts.append((f"${spent.usd:.2f}" if spent.usd >= 1 else f"${spent.usd:.4f}", budget.usd, ""))
     return ", ".join(f"{used}{f' of {limit:,g}' if limit else ''}{unit}" for used, limit, unit in parts)

@@ -119,10 +119,11 @@ class Sampler:
             self.file()
 
     def file(self) -> None:
-        """Keep the new rollouts in the pool."""
+        """Keep the new rollouts in the pool, and with them what they cost."""
         if self._pool:
             for task_id, rows in self._unfiled.items():
                 self._pool.add(task_id, rows)
+        self.meter.keep()
         self._unfiled, self._filed_at = {}, time.monotonic()
 
     def rows(self) -> list[Record]:

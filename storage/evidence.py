@@ -2,8 +2,9 @@
 
     evidence/<scorer>/<task>/<digest>.parquet     rows of `rollouts`; files are named by content and never changed
 
-A rollout is a fact: the history, the scorer, the sampling and the position in its random stream decide it. So a rollout
-that was made once is taken from here, by another run, after a crash, or under a larger budget. The folder only saves
+The history, the scorer, the sampling and the position in its random stream decide a rollout (but for tokens that are
+equally likely up to float rounding). So one that was made and filed is taken from here, by another run, after a crash,
+or under a larger budget. The folder only saves
 work: shards hold every row that a stage used, and it may be deleted at any time.
 """
 

@@ -53,7 +53,7 @@ def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(
     forecast, ended = heard.lines
     found = re.fullmatch(
         r"forecast: at most (\d+) candidates, about (\d+) rollouts, ([\d,]+) tokens, [\d.]+ min, \$[\d.]+; "
-        r"at most (\d+) rollouts; spent so far: 0 of 7 rollouts, 0 tokens, 0.0 min, \$0.00",
+        r"at most (\d+) rollouts; spent so far: 0 of 7 rollouts, 0 tokens, \$0.0000",
         forecast,
     )
     assert found, forecast

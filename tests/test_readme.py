@@ -53,6 +53,15 @@ def test_every_command_and_target_exists() -> None:
     assert CliRunner().invoke(app, ["--help"]).exit_code == 0
 
 
+@pytest.mark.parametrize("line", re.findall(r"^steca run (--config .*)$", README, re.M))
+def test_every_run_that_is_shown_has_settings_that_are_accepted(line: str) -> None:
+    words = line.split("#")[0].split()
+    given = dict.fromkeys(("--config", "--set"), ())
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        given[option] = (*given[option], value)
+    load_config(*given["--config"], given["--set"])
+
+
 @pytest.mark.parametrize("file", sorted(Path("configs").glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_configuration_that_is_shipped_is_valid(file: Path) -> None:
     assert file.name in README

@@ -9,7 +9,7 @@ import pytest
 from rollouts_toys import Toy, config, demonstrated, fragile, world
 
 from configs.schema import BudgetConfig, FactoryConfig
-from rollouts.budget import CHUNK, LIMITED_CHUNK, Meter, in_words
+from rollouts.budget import CHUNK, FIRST_CHUNK, Meter, in_words
 from rollouts.deciding import decide
 from rollouts.exploring import explore
 from rollouts.rows import demonstrations, of_type
@@ -183,6 +183,41 @@ def test_every_kind_of_limit_ends_the_work(budget: dict[str, Any], cut: str) -> 
     assert meter.spent.rollouts < len(of_type(scored(explored(), settings("sequential"))[0], RolloutRecord))
 
 
+def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
+    """A kill leaves neither the rollouts nor their price; what is filed is there with what it cost."""
+    records, pool, kept = explored(), EvidencePool(tmp_path, "toy"), []
+
+    class Killed(Exception): ...
+
+    class Dies(Toy):
+        def act(self, *args: Any) -> Any:
+            if len(self.sizes) > 60:
+                raise Killed
+            return super().act(*args)
+
+    class Unfiled(EvidencePool):
+        def add(self, *_: Any) -> None:
+            raise Killed  # as if the process had ended before anything was filed
+
+    meter = Meter(kept=kept.append)
+    with pytest.raises(Killed):
+        score(world(), Dies(SPEAK), records, settings("sequential"), None, Unfiled(tmp_path, "toy"), meter)
+    assert meter.spent.rollouts > 0
+    assert kept == []
+    scored(records, settings("sequential"), pool)
+    meter = Meter(kept=kept.append)
+    score(world(), Toy(SPEAK), records, settings("fixed"), None, pool, meter)
+    assert kept[-1] == meter.spent
+
+
+def test_chunks_are_as_long_as_one_may_lose() -> None:
+    meter = Meter()
+    meter.pay(100, 1000, 100 * 0.5)
+    assert meter.room(10**6) == 120  # a minute of rollouts of half a second
+    slow = Meter(BudgetConfig(minutes=60))
+    assert slow.room(10**6) == FIRST_CHUNK
+
+
 def test_a_share_opens_a_part_of_what_is_left() -> None:
     meter = Meter(BudgetConfig(rollouts=100), Spent(rollouts=40))
     meter.share(0.5)
@@ -198,11 +233,10 @@ def test_a_share_opens_a_part_of_what_is_left() -> None:
 def test_without_a_limit_work_is_only_cut_into_chunks() -> None:
     meter = Meter()
     assert (meter.room(3), meter.room(10**6), meter.exhausted, meter.cut) == (3, CHUNK, False, None)
-    assert Meter(BudgetConfig(tokens=10**9)).room(10**6) == LIMITED_CHUNK
 
 
 def test_what_was_spent_is_told_beside_its_limits() -> None:
     budget = BudgetConfig(rollouts=1000, usd=2, usd_per_hour=3.6)
     meter = Meter(budget)
     meter.pay(20, 4000, 90.0)
-    assert in_words(meter.spent, budget) == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.09 of 2"
+    assert in_words(meter.spent, budget) == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"

@@ -59,12 +59,12 @@ COMMENT ON COLUMN deviations.expert_is_better IS 'D_s: whether the expert turn b
 COMMENT ON COLUMN deviations.verdict IS 'deviated, not_deviated, undecided or filtered';
 
 ALTER TABLE run_stages ADD COLUMN stopped VARCHAR;
-ALTER TABLE run_stages ADD COLUMN rollouts BIGINT;
+ALTER TABLE run_stages ADD COLUMN rollouts_paid BIGINT;
 ALTER TABLE run_stages ADD COLUMN rollout_tokens BIGINT;
 ALTER TABLE run_stages ADD COLUMN rollout_seconds DOUBLE;
 ALTER TABLE run_stages ADD COLUMN rollout_usd DOUBLE;
 COMMENT ON COLUMN run_stages.stopped IS 'Which budget ended the stage early; NULL where it did all its work';
-COMMENT ON COLUMN run_stages.rollouts IS 'Rollouts that the run has paid for so far; reused ones cost nothing';
+COMMENT ON COLUMN run_stages.rollouts_paid IS 'Rollouts that the run has paid for so far; reused ones cost nothing';
 COMMENT ON COLUMN run_stages.rollout_tokens IS 'Tokens that these rollouts generated';
 COMMENT ON COLUMN run_stages.rollout_seconds IS 'Wall-clock time of these rollouts';
 COMMENT ON COLUMN run_stages.rollout_usd IS 'Their price, by budget.usd_per_hour and budget.usd_per_million_tokens';
