@@ -51,9 +51,14 @@ def console() -> Console:
     return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
-def in_folder(root: Path) -> str:
+def in_folder(root: Path, option: str = "--data-dir ") -> str:
     """What a hint's `steca` command needs to find the data folder: nothing where it is the default one."""
-    return "" if root == Path("data").resolve() else f" --data-dir {shlex.quote(str(root))}"
+    return "" if root.resolve() == Path("data").resolve() else f" {option}{shlex.quote(str(root))}"
+
+
+def to_start(root: Path) -> str:
+    """The command that starts a run in a data folder: there the folder is a setting."""
+    return f"`steca run{in_folder(root, '--set data_dir=')}`"
 
 
 def counted(n: int, what: str) -> str:

@@ -74,7 +74,7 @@ class RunFolder:
 
     def __init__(self, root: Path, run_id: str) -> None:
         self.run_id = check_name("run id", run_id)
-        self.folder = root / "runs" / run_id
+        self.root, self.folder = root, root / "runs" / run_id
 
     def create(self, name: str, config: dict[str, Any]) -> RunInfo:
         """Write run.json, or return the one that is there for the same configuration.

@@ -153,7 +153,7 @@ def test_a_stage_alone_says_what_is_missing(copied: FactoryConfig, tmp_path: Pat
     (copied.data_dir / "runs" / run_id(copied) / "stages" / "1-explore.json").unlink()
     said = f"steca stage explore --run {run_id(copied)}"
     assert_one_line(steca("stage", "rewards", *base), 1, "has not run", said)
-    assert_one_line(steca("stage", "rewards", "--round", "2", *base), 1, "1 rounds")
+    assert_one_line(steca("stage", "rewards", "--round", "2", *base), 1, "has 1 round,")
     assert_one_line(steca("stage", "rewards", "--set", "seed=3", *base), 2, "execution")
     assert_one_line(steca("stage", "rewards", "--run", "nope", "--data-dir", tmp_path), 1, "nope")
 
