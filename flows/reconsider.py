@@ -17,6 +17,7 @@ from steca.deviation import PRESETS, Rule, preset
 from steca.evidence import gap_interval
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
+from storage.runs import known_runs
 from storage.store import Store
 
 CHANGE = """CASE WHEN new_selected AND NOT selected THEN 'enters' WHEN selected AND NOT new_selected THEN 'leaves'
@@ -100,13 +101,7 @@ def find_run(store: Store, run: str | None) -> tuple[str, int]:
     if run is None:
         return known[0], len(known)
     if run not in known:
-        near = difflib.get_close_matches(run, known, n=3, cutoff=0.4) or known[:3]
-        others = (
-            f"the only one is {known[0]}"
-            if len(known) == 1
-            else f"there are {len(known)}, e.g. {', '.join(near)}"
-        )
-        raise StageFault(f"no run {run} in {store.published}; {others}")
+        raise StageFault(f"no run {run} in {store.published}; {known_runs(run, known)}")
     return run, len(known)
 
 

@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from flows.liveness import is_alive
 from flows.output import console, to_start
+from flows.runs import STAGES
 from storage.runs import RunFolder, StageState, list_runs
 
 
@@ -29,11 +30,11 @@ def print_runs(root: Path) -> None:
 
 
 def print_run(root: Path, run: str) -> None:
-    """One line a stage. Raises StorageFault for an unknown run."""
+    """One line a stage, in the order of the chain: redone stages too. Raises StorageFault for an unknown run."""
     folder = RunFolder(root, run)
     info = folder.load()
     table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
-    for state in folder.stages():
+    for state in sorted(folder.stages(), key=lambda state: (state.round, STAGES.index(state.stage))):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
         batches, cached = str(len(state.batches)), str(state.cached_batches)
         status = status_of(root, run, state)
