@@ -37,6 +37,13 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", help="One setting, e.g. --set rewards.rollouts=8; may be repeated."),
 ]
+HowOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        help="How the work is done: execution.* or budget.*, e.g. --set budget.rollouts=2000; repeatable.",
+    ),
+]
 DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder that holds the runs and the store.")]
 DebugOption = Annotated[
     bool, typer.Option("--debug", help="Show Prefect's log, and the traceback of an error.")
@@ -75,7 +82,7 @@ def stage(
     round: Annotated[int, typer.Option(min=1, help="Round, for runs of several rounds.")] = 1,
     force: Annotated[bool, typer.Option("--force", help="Do every batch again, cached or not.")] = False,
     data_dir: DataOption = Path("data"),
-    set_: SetOption = None,
+    set_: HowOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run one stage of a known run alone. --set may change settings under `execution` and `budget` only."""
@@ -113,7 +120,10 @@ def what_if(
     preset: Annotated[
         str | None, typer.Option("--preset", help="Another rule, e.g. paper or release.")
     ] = None,
-    delta: Annotated[float | None, typer.Option("--delta", help="Another threshold of eq. 5.")] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option("--delta", help="Another threshold of eq. 5: a larger one calls more turns deviated."),
+    ] = None,
     error_rate: Annotated[
         float | None, typer.Option("--error-rate", help="Another error rate, for the rule sequential.")
     ] = None,

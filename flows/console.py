@@ -118,13 +118,17 @@ class PlainReporter(Reporter):
         self._spent = spent
 
     def ends(self, failed: bool) -> None:
+        if not self._title:  # it failed before it began: the error says why
+            return
         seconds = time.monotonic() - self._began
         how = "failed" if failed else "done"
         self._say(f"{how} after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
+        self._title = ""
 
     def _say(self, line: str) -> None:
         self._said = time.monotonic()
-        self._console.print(f"{self._title}: {line}", highlight=False, soft_wrap=True)
+        title = f"{self._title}: " if self._title else ""
+        self._console.print(f"{title}{line}", highlight=False, soft_wrap=True)
 
 
 def _title(stage: str, round: int) -> str:

@@ -14,6 +14,7 @@ from environments.registry import make_world
 from flows import local
 from flows.faults import StageFault
 from flows.interrupt import leave_on_interrupt
+from flows.output import counted
 from storage.files import write_atomic
 
 
@@ -47,7 +48,7 @@ def run_stage(
 
     config = config_of_run(data_dir, run, how)
     if round > config.rounds:
-        raise StageFault(f"run {run} has {config.rounds} rounds, so there is no round {round}")
+        raise StageFault(f"run {run} has {counted(config.rounds, 'round')}, so there is no round {round}")
     with surroundings(data_dir, Console(), debug):
         from flows.stages import STAGE_FLOWS
 

@@ -11,11 +11,13 @@ from typing import Any
 
 from configs.load import ConfigFault
 from flows.faults import StageFault
+from flows.output import in_folder, to_start
 from steca.datasets import suffix_rule
 from steca.deviation import PRESETS, Rule, preset
 from steca.evidence import gap_interval
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
+from storage.runs import known_runs
 from storage.store import Store
 
 CHANGE = """CASE WHEN new_selected AND NOT selected THEN 'enters' WHEN selected AND NOT new_selected THEN 'leaves'
@@ -95,12 +97,11 @@ def find_run(store: Store, run: str | None) -> tuple[str, int]:
     """(id of the run asked for, or of the newest; how many there are). Raises StageFault where there is none."""
     known = [row[0] for row in store.query("SELECT run_id FROM runs ORDER BY created_at DESC, run_id")[1]]
     if not known:
-        raise StageFault(f"the store {store.published} holds no run: start one with `steca run`")
+        raise StageFault(f"the store {store.published} holds no run: start one with {to_start(store.root)}")
     if run is None:
         return known[0], len(known)
     if run not in known:
-        near = difflib.get_close_matches(run, known, n=3, cutoff=0.4) or known[:3]
-        raise StageFault(f"no run {run} in {store.published}; there are {len(known)}, e.g. {', '.join(near)}")
+        raise StageFault(f"no run {run} in {store.published}; {known_runs(run, known)}")
     return run, len(known)
 
 
@@ -109,7 +110,7 @@ class Reconsidered:
 
     def __init__(self, store: Store, run: str, question: Question) -> None:
         """Raises StageFault where the run holds no comparisons, or those of a version that kept too little."""
-        self.run, self.question, self._store = run, question, store
+        self.run, self.question, self.root, self._store = run, question, store.root, store
         self._params: dict[str, object] = {
             "run": run,
             "preset": question.preset,
@@ -216,7 +217,7 @@ class Reconsidered:
         sql = """SELECT count(*), count_if(explored_success IS NULL OR similarity IS NULL OR continues IS NULL)
                  FROM step_reward_gaps WHERE run_id = $run"""
         ((stored, old),) = self._store.query(sql, {"run": self.run})[1]
-        again = f"`steca stage rewards --run {self.run}`"
+        again = f"`steca stage rewards --run {self.run}{in_folder(self.root)}`"
         if not stored:
             raise StageFault(f"run {self.run} holds no comparisons yet; first run: {again}")
         if old:

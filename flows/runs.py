@@ -8,6 +8,7 @@ from pathlib import Path
 from configs.load import check
 from configs.schema import FactoryConfig
 from flows.faults import StageFault
+from flows.output import in_folder
 from storage.ids import content_id
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
@@ -49,7 +50,7 @@ def completed(folder: RunFolder, stage: str, round: int) -> StageState:
         return state
     what = "has not run" if state is None else f"is not complete ({state.status})"
     option = f" --round {at}" if at > 1 else ""
-    command = f"steca stage {stage} --run {folder.run_id}{option}"
+    command = f"steca stage {stage} --run {folder.run_id}{option}{in_folder(folder.root)}"
     raise StageFault(f"stage {stage} of run {folder.run_id} {what}; first run: {command}")
 
 

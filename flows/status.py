@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from flows.liveness import is_alive
-from flows.output import console
+from flows.output import console, to_start
+from flows.runs import STAGES
 from storage.runs import RunFolder, StageState, list_runs
 
 
@@ -15,7 +16,9 @@ def print_runs(root: Path) -> None:
     """One line a run: when it began, and its last stage."""
     runs = list_runs(root)
     if not runs:
-        console().print(f"no runs in {root} yet: start one with `steca run`", highlight=False, soft_wrap=True)
+        console().print(
+            f"no runs in {root} yet: start one with {to_start(root)}", highlight=False, soft_wrap=True
+        )
         return
     table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
     for info in runs:
@@ -27,11 +30,11 @@ def print_runs(root: Path) -> None:
 
 
 def print_run(root: Path, run: str) -> None:
-    """One line a stage. Raises StorageFault for an unknown run."""
+    """One line a stage, in the order of the chain: redone stages too. Raises StorageFault for an unknown run."""
     folder = RunFolder(root, run)
     info = folder.load()
     table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
-    for state in folder.stages():
+    for state in sorted(folder.stages(), key=lambda state: (state.round, STAGES.index(state.stage))):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
         batches, cached = str(len(state.batches)), str(state.cached_batches)
         status = status_of(root, run, state)

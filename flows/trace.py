@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
 from flows.faults import StageFault
-from flows.output import console
+from flows.output import between, console, in_folder
 from steca.rewards import Tally
 from storage.store import Store
 
@@ -21,6 +22,21 @@ SELECT 'example' AS kind, example_id AS id, dataset AS what FROM training_exampl
 UNION ALL SELECT 'calibration', calibration_id, plan FROM calibrations WHERE starts_with(calibration_id, $id)
 UNION ALL SELECT 'deviation', deviation_id, verdict FROM deviations WHERE starts_with(deviation_id, $id)
 ORDER BY id
+"""
+BEHIND = """
+WITH things AS (
+    SELECT 'a step reward' AS kind, step_reward_id AS id FROM scored_turns
+    UNION SELECT 'a trajectory', trajectory_id FROM trajectories
+), uses AS (
+    SELECT trajectory_id AS id, example_id AS above, 1 AS rank FROM training_examples
+    UNION ALL SELECT trajectory_id, calibration_id, 2 FROM calibrations
+    UNION ALL SELECT unnest([
+        expert_trajectory_id, explored_trajectory_id, reference_step_reward_id, expert_step_reward_id,
+        explored_step_reward_id
+    ]), deviation_id, 3 FROM deviations
+)
+SELECT t.kind, t.id, first(u.above ORDER BY u.rank, u.above) FROM things t LEFT JOIN uses u USING (id)
+WHERE starts_with(t.id, $id) GROUP BY ALL ORDER BY t.id LIMIT 2
 """
 SETS = {"calibrated": "D_c", "explored_success": "D_e", "expert_suffix": "D_s", "expert": "expert run"}
 SIDES = {
@@ -34,19 +50,25 @@ NAMED = 8
 """Ids that an ambiguous prefix is answered with."""
 
 
-def print_trace(store: Store, prefix: str, everything: bool) -> None:
+def print_trace(store: Store, prefix: str, everything: bool, out: Console | None = None) -> None:
     """The tree of what is behind a training example, a calibration or a deviation.
 
     Raises StageFault where no id begins so, or more than one.
     """
     kind, identity = find(store, prefix)
     columns, rows = store.query("FROM lineage($id)", {"id": identity})
-    console().print(tree(kind, [dict(zip(columns, row, strict=True)) for row in rows], everything))
+    found = tree(kind, [dict(zip(columns, row, strict=True)) for row in rows], everything)
+    if everything:
+        _unfold(found)
+    (out or console()).print(found)
 
 
 def find(store: Store, prefix: str) -> tuple[str, str]:
     """(kind, id) of the one thing whose id is, or begins with, `prefix`. Raises StageFault."""
-    found = store.query(FIND, {"id": prefix})[1] if prefix else []
+    listing = f'list some with `steca sql "SELECT example_id FROM training_examples LIMIT 5"{in_folder(store.root)}`'
+    if not prefix:
+        raise StageFault(f"the id is empty: give one, or its first letters; {listing}")
+    found = store.query(FIND, {"id": prefix})[1]
     exact = [row for row in found if row[1] == prefix]
     if len(exact or found) == 1:
         kind, identity, _ = (exact or found)[0]
@@ -54,11 +76,21 @@ def find(store: Store, prefix: str) -> tuple[str, str]:
     if not found:
         raise StageFault(
             f"no training example, calibration or deviation has an id that begins with {prefix!r} in "
-            f'{store.published}; list some with `steca sql "SELECT example_id FROM training_examples LIMIT 5"`'
+            f"{store.published}; {_what_it_is(store, prefix) or listing}"
         )
     named = ", ".join(f"{identity} ({kind}, {what})" for kind, identity, what in found[:NAMED])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     raise StageFault(f"{len(found)} ids begin with {prefix!r}: {named}{more}; give more letters")
+
+
+def _what_it_is(store: Store, prefix: str) -> str | None:
+    """Of an id that a tree shows, but does not begin at: what it is of, and what to ask for instead."""
+    found = store.query(BEHIND, {"id": prefix})[1]
+    if len(found) != 1:
+        return None
+    ((kind, identity, above),) = found
+    instead = f"ask for what rests on it: `steca trace {above}{in_folder(store.root)}`"
+    return f"{identity} is {kind}; {instead if above else 'nothing rests on it'}"
 
 
 def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
@@ -66,10 +98,12 @@ def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
     top = rows[0]
     root = Tree(_line(_heading(kind, top)))
     task = f'{top["task_type"]}, {top["split"]}: "{top["instruction"]}"' if top["task_type"] else "not stored"
-    root.add(_line(f"task {top['task_id']}  {task}"))
+    root.add(Text(" ".join(f"task {top['task_id']}  {task}".split("\n"))))  # wrapped: all else is about it
     for run in top["runs"] or ():
         config = f"configuration {short(run['config_digest'])}"
         root.add(_line(f"run {run['run_id']}  round {run['round']}, {config}"))
+    if not top["runs"]:
+        root.add(_line("of no run any more: its stage was redone with another result, or its run is deleted"))
     played = _policy(top["trajectory_checkpoint"], None, None)
     root.add(
         _line(f"trajectory {short(top['trajectory_id'])}  {top['trajectory_kind']}, checkpoint {played}")
@@ -80,8 +114,13 @@ def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
         _add_verdict(root, top)
     if top["explored_trajectory_id"]:
         _add_exploration(root, top)
-    for _, group in groupby((row for row in rows if row["side"]), key=lambda row: row["side"]):
-        _add_turn(root, list(group), everything)
+    turns = {side: list(group) for side, group in groupby(rows, key=lambda row: row["side"])}
+    for side in SIDES:
+        if side in turns:
+            _add_turn(root, turns[side], everything)
+        elif top["deviation_id"] and (side != "reference" or top["step_index"] > 0):
+            at = top["step_index"] - (side == "reference")
+            root.add(_line(f"{SIDES[side]}, step {at}: no rollouts"))
     return root
 
 
@@ -117,7 +156,7 @@ def _add_verdict(root: Tree, top: Row) -> None:
     if top["gap"] is not None:
         interval = ""
         if top["gap_low"] is not None:
-            ends = f"between {top['gap_low']:+.2f} and {top['gap_high']:+.2f}"
+            ends = between(top["gap_low"], top["gap_high"])
             interval = f", by the rollouts {ends} (error rate {top['error_rate']:g} at each end)"
         branch.add(_line(f"gap {top['gap']:+.2f}{interval}"))
     if top["expert_is_better"] is not None:
@@ -201,3 +240,11 @@ def _policy(digest: str | None, role: str | None, round: int | None) -> str:
 def _line(text: str) -> Text:
     """One line of the terminal: cut where it is too long, never wrapped, brackets as they are."""
     return Text(" ".join(text.split("\n")), no_wrap=True, overflow="ellipsis")
+
+
+def _unfold(branch: Tree) -> None:
+    """Wrap lines that would be cut: who asks for everything wants to read it."""
+    if isinstance(branch.label, Text):
+        branch.label.no_wrap, branch.label.overflow = False, "fold"
+    for child in branch.children:
+        _unfold(child)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from flows.output import console, print_rows
+from flows.output import between, console, counted, in_folder, print_rows
 from flows.reconsider import Change, Question, Reconsidered, find_run
 from steca.deviation import Rule
 from steca.rewards import Tally
@@ -47,10 +48,14 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
     say = _Lines(out)
     newest = f" (the newest of {runs})" if run is None and runs > 1 else ""
     matrix = considered.matrix()
-    say(f"run   {name}{newest}: {sum(matrix.values()):,} comparisons, decided again without a rollout")
+    say(
+        f"run   {name}{newest}: {counted(sum(matrix.values()), 'comparison')}, decided again without a rollout"
+    )
     now, then = considered.rules()
     say(f"now   {'; '.join(_rule(rule, considered) for rule in now)}")
-    say(f"then  {_rule(then, considered, question) if then else 'each with its own preset'}\n")
+    say(f"then  {_rule(then, considered, question) if then else 'each with its own preset'}")
+    _print_idle(say, then, question)
+    say("")
     out.print(_matrix(matrix))
     deviations, (calibrated, weight, lost) = considered.deviations(), considered.calibrated()
     out.print(_changes(deviations, calibrated, considered.suffixes()))
@@ -79,6 +84,20 @@ class _Lines:
         self._out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
+def _print_idle(say: _Lines, then: Rule | None, question: Question) -> None:
+    """Which options were given that the rule does not look at."""
+    if then is None:
+        return
+    by_evidence = then.needs_rewards and then.test == "evidence"
+    for name, matters in (
+        ("delta", then.needs_rewards),
+        ("error_rate", by_evidence),
+        ("smallest_drop", by_evidence),
+    ):
+        if getattr(question, name) is not None and not matters:
+            say(f"      --{name.replace('_', '-')} has no effect on the verdicts of the rule {then.name}")
+
+
 def _rule(rule: Rule, considered: Reconsidered, question: Question | None = None) -> str:
     words = f"{rule.name}, delta {rule.delta:g}"
     if rule.test == "evidence":
@@ -88,7 +107,7 @@ def _rule(rule: Rule, considered: Reconsidered, question: Question | None = None
             value = stored.get(name, getattr(rule, name)) if asked is None else asked
             words += f", {name.replace('_', ' ')} {value:g}"
     elif rule.needs_rewards:
-        words += f", means of {considered.rollouts()} rollouts"
+        words += f", means of {counted(considered.rollouts(), 'rollout')}"
     return words
 
 
@@ -136,6 +155,8 @@ def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> No
         say(
             f"{undecided:,} comparisons have too few rollouts{of_them}: this rule cannot decide them without new ones."
         )
+        if considered.config().get("rewards", {}).get("mode") != "fixed":
+            say("A run with rewards.mode=fixed stores the rollouts that every rule needs.")
     if unproven:
         say(
             f"{unproven:,} comparisons are undecided by the rollouts that there are; with more, some would be decided."
@@ -143,9 +164,8 @@ def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> No
     if undecided and then and then.first_only:
         ((earlier,),) = considered.ask(EARLIER)[1]
         if earlier:
-            say(
-                f"In {earlier:,} tasks one of them comes before the deviation to repair, and might take its place."
-            )
+            tasks = counted(earlier, "task")
+            say(f"In {tasks} one of them comes before the deviation to repair, and might take its place.")
     if then and then.needs_rewards and then.test == "means":
         wanted = considered.rollouts()
         ((more,),) = considered.ask(MORE, wanted=wanted)[1]
@@ -162,7 +182,10 @@ def _command(considered: Reconsidered) -> str:
     mode = considered.mode()
     if mode != considered.config().get("rewards", {}).get("mode", mode):
         sets["rewards.mode"] = mode
-    return "steca run --config CONFIG" + "".join(f" --set {name}={value}" for name, value in sets.items())
+    if in_folder(considered.root):  # `steca run` takes the folder from its configuration
+        sets["data_dir"] = considered.root
+    given = (shlex.quote(f"{name}={value}") for name, value in sets.items())
+    return "steca run --config CONFIG" + "".join(f" --set {setting}" for setting in given)
 
 
 def _print_examples(
@@ -170,12 +193,13 @@ def _print_examples(
 ) -> None:
     rows = considered.ask(EXAMPLES, change=change, limit=limit)[1] if limit else []
     if rows:
-        say(f"\n{change.capitalize()}, the largest drops first (`steca trace DEVIATION` shows the rollouts):")
+        trace = f"steca trace DEVIATION{in_folder(considered.root)}"
+        say(f"\n{change.capitalize()}, the largest drops first (`{trace}` shows the rollouts):")
     for row in rows:
         round, task, step, deviation, expert, explored, *evidence, verdict, rule, new_verdict, new_rule = row
         before, before_n, after, after_n, gap, low, high = evidence
         at = f"  round {round}" if round > 1 else ""
-        interval = "" if low is None else f", by the rollouts between {low:+.2f} and {high:+.2f}"
+        interval = "" if low is None else f", by the rollouts {between(low, high)}"
         say(f"  deviation {deviation[:10]}  task {task}  step {step}{at}")
         say(f"    expert   {expert}")
         say(f"    agent    {explored}")
@@ -207,4 +231,4 @@ def _reward(reward: float | None, n: int | None) -> str:
     if not n:
         return f"{reward:.2f} (it ended the episode)"
     low, high = Tally(n, reward * n).interval
-    return f"{reward:.2f} ({n} rollouts, {low:.2f}-{high:.2f})"
+    return f"{reward:.2f} ({counted(n, 'rollout')}, {low:.2f}-{high:.2f})"

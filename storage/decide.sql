@@ -49,8 +49,12 @@ CREATE OR REPLACE MACRO filter_reason(c, r) AS
 -- Rules that compare means take the first `rollouts` outcomes of each side: those that mode fixed would have made.
 --   new_rule 'no rollouts'         nothing is known of either turn: new rollouts would have to say
 --   new_rule 'too few rollouts'    those that are there leave the verdict of the means open
---   new_rule 'another error rate'  the stored interval was made at another one; `steca what-if` makes it anew
 --   new_verdict NULL               stored by an older version, which did not keep what the filters look at
+-- The stored interval was made at one error rate. At a looser one (larger) all that it proves stays proven, and is
+-- kept: 'a drop is proven' is final, 'no drop that matters' stays true, though the same turn's small drop might be
+-- proven as well. What it leaves open there, and everything at a stricter one, is undecided:
+--   new_rule 'another error rate'  the interval would have to be made anew, which `steca what-if` does
+-- So at a looser rate there may be more deviations than are found here, and a task's first one may be an earlier turn.
 CREATE OR REPLACE MACRO what_if(
     run, preset := NULL, delta := NULL, smallest_drop := NULL, error_rate := NULL, rollouts := NULL,
     comparisons := 'step_reward_gaps'
@@ -66,7 +70,7 @@ WITH settings AS (
     SELECT
         c, r, s, coalesce(preset, c.preset) AS new_preset, coalesce(delta, c.delta)::DOUBLE AS new_delta,
         coalesce(smallest_drop, s.smallest_drop, r.smallest_drop)::DOUBLE AS new_drop,
-        error_rate::DOUBLE <> c.error_rate AS other_rate,
+        error_rate::DOUBLE <> c.error_rate AS other_rate, error_rate::DOUBLE < c.error_rate AS stricter_rate,
         coalesce(s.rollouts, greatest(c.reference_n, c.explored_n)) AS wanted
     FROM query_table(comparisons) c
     LEFT JOIN settings s ON true
@@ -122,7 +126,7 @@ WITH settings AS (
         CASE
             WHEN NOT a.r.needs_rewards THEN 'deviated'
             WHEN a.r.test = 'evidence' THEN CASE
-                WHEN a.other_rate THEN 'undecided'
+                WHEN a.stricter_rate THEN 'undecided'
                 ELSE verdict_by_evidence(a.c.gap_low, a.c.gap_high, a.new_delta, a.new_drop)
             END
             WHEN verdict_by_means(
@@ -170,9 +174,9 @@ WITH settings AS (
                 ELSE CASE WHEN f.outcome = 'deviated' THEN '' ELSE 'not ' END
                     || CASE WHEN f.r.strict THEN 'gap < delta' ELSE 'gap <= delta' END
             END
-            WHEN f.other_rate THEN 'another error rate'
             WHEN f.outcome = 'deviated' THEN 'a drop is proven'
             WHEN f.outcome = 'not_deviated' THEN 'no drop that matters'
+            WHEN f.other_rate THEN 'another error rate'
             ELSE 'the rollouts prove neither'
         END AS new_rule
     FROM ordered f

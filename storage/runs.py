@@ -9,6 +9,8 @@ They are small, written whole, and the only thing in the data folder that change
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -74,7 +76,7 @@ class RunFolder:
 
     def __init__(self, root: Path, run_id: str) -> None:
         self.run_id = check_name("run id", run_id)
-        self.folder = root / "runs" / run_id
+        self.root, self.folder = root, root / "runs" / run_id
 
     def create(self, name: str, config: dict[str, Any]) -> RunInfo:
         """Write run.json, or return the one that is there for the same configuration.
@@ -102,7 +104,11 @@ class RunFolder:
 
     def load(self) -> RunInfo:
         """Raises StorageFault where the run does not exist or its file is damaged."""
-        return _read(self.folder / "run.json", RunInfo)
+        path = self.folder / "run.json"
+        if not path.exists():
+            known = sorted(file.parent.name for file in (self.root / "runs").glob("*/run.json"))
+            raise StorageFault(f"no run {self.run_id} in {self.root}; {known_runs(self.run_id, known)}")
+        return _read(path, RunInfo)
 
     def save_stage(self, state: StageState) -> None:
         """Write, or replace, the file of one stage of one round."""
@@ -137,6 +143,14 @@ def list_runs(root: Path) -> list[RunInfo]:
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
 
 
+def known_runs(wrong: str, known: Sequence[str]) -> str:
+    """What a wrong id may have meant: the runs that are most like it, or the first of them."""
+    if len(known) < 2:
+        return f"the only one is {known[0]}" if known else "there are no runs yet"
+    near = difflib.get_close_matches(wrong, known, n=3, cutoff=0.4) or known[:3]
+    return f"there are {len(known)}, e.g. {', '.join(near)}"
+
+
 def package_version() -> str:
     """The installed version; "source" where the project runs from a checkout that was never installed."""
     try:
@@ -153,8 +167,6 @@ def _read(path: Path, kind: type[M]) -> M:
     try:
         return kind.model_validate_json(path.read_bytes())
     except OSError as error:
-        raise StorageFault(
-            f"run file {path} cannot be read: {error.strerror}; is the run's name right?"
-        ) from error
+        raise StorageFault(f"run file {path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         raise StorageFault(f"run file {path} is damaged; delete it and run its run again") from error

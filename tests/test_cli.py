@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 from tiny_factory import ROOT, STECA, TINY
 from typer.testing import CliRunner, Result
 
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from flows.cli import app
+from flows.console import PlainReporter
 from flows.runs import STAGES, run_id
 from storage.runs import RunFolder
 from storage.store import Store
@@ -132,7 +134,36 @@ def test_status_lists_runs_and_stages(finished: FactoryConfig, tmp_path: Path) -
     stages = steca("status", "--run", run_id(finished), *data).stdout
     assert all(stage in stages for stage in STAGES)
     assert "no runs" in steca("status", "--data-dir", tmp_path).stdout
-    assert_one_line(steca("status", "--run", "nope", *data), 1, "nope")
+    said = "no run nope", f"the only one is {run_id(finished)}"
+    assert_one_line(steca("status", "--run", "nope", *data), 1, *said)
+    assert_one_line(steca("stage", "rewards", "--run", "nope", *data), 1, *said)
+    assert_one_line(steca("status", "--run", "nope", "--data-dir", tmp_path), 1, "there are no runs yet")
+
+
+def test_stages_are_listed_in_the_order_of_the_chain(copied: FactoryConfig) -> None:
+    """Also where one of them was redone, so that it began last."""
+    base = ("--run", run_id(copied), "--data-dir", copied.data_dir)
+    assert steca("stage", "explore", *base).exit_code == 0
+    rows = [line.split("│")[1].strip() for line in steca("status", *base).stdout.splitlines() if "│" in line]
+    assert rows == list(STAGES)
+
+
+def test_a_stage_offers_only_settings_that_it_takes() -> None:
+    said = " ".join(steca("stage", "--help").stdout.replace("│", " ").split())
+    assert "budget.rollouts=2000" in said
+    assert "rewards.rollouts" not in said
+
+
+def test_a_stage_that_fails_before_it_begins_has_no_end() -> None:
+    out = io.StringIO()
+    reporter = PlainReporter(Console(file=out, width=100))
+    reporter.ends(failed=True)
+    assert out.getvalue() == ""
+    reporter.begins("explore", 1, 2)
+    reporter.ends(failed=False)
+    reporter.ends(failed=True)  # of the next one
+    assert out.getvalue().count("done after") == 1
+    assert "failed" not in out.getvalue()
 
 
 def test_one_stage_runs_alone_and_force_redoes_it(copied: FactoryConfig) -> None:
@@ -153,7 +184,7 @@ def test_a_stage_alone_says_what_is_missing(copied: FactoryConfig, tmp_path: Pat
     (copied.data_dir / "runs" / run_id(copied) / "stages" / "1-explore.json").unlink()
     said = f"steca stage explore --run {run_id(copied)}"
     assert_one_line(steca("stage", "rewards", *base), 1, "has not run", said)
-    assert_one_line(steca("stage", "rewards", "--round", "2", *base), 1, "1 rounds")
+    assert_one_line(steca("stage", "rewards", "--round", "2", *base), 1, "has 1 round,")
     assert_one_line(steca("stage", "rewards", "--set", "seed=3", *base), 2, "execution")
     assert_one_line(steca("stage", "rewards", "--run", "nope", "--data-dir", tmp_path), 1, "nope")
 

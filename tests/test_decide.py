@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from flows.reconsider import Question, Reconsidered
 from steca.deviation import PRESETS, Candidate, Rule, Verdict, judge, prefilter, preset, select, worth_scoring
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
@@ -216,7 +217,7 @@ def test_the_first_of_a_task_is_the_first_of_its_round(store: Store) -> None:
     assert rows[0][1] == rows[1][1] > 0
 
 
-def test_another_error_rate_decides_nothing(store: Store) -> None:
+def test_a_stricter_error_rate_decides_nothing(store: Store) -> None:
     """The stored interval was made at .05; it says nothing at .01."""
     sql = "SELECT DISTINCT new_verdict, new_rule FROM what_if('few', preset := 'sequential', error_rate := 0.01)"
     rules = store.query(sql)[1]
@@ -224,6 +225,33 @@ def test_another_error_rate_decides_nothing(store: Store) -> None:
     assert not {verdict for verdict, _ in rules} & {"deviated", "not_deviated"}
     same = sql.replace("0.01", "0.05")
     assert ("undecided", "another error rate") not in store.query(same)[1]
+
+
+@pytest.mark.parametrize("delta", DELTAS)
+def test_a_looser_error_rate_keeps_what_is_proven_and_decides_no_more(store: Store, delta: float) -> None:
+    """Against the stored verdicts, and against the method at the looser rate: no proof is lost and none made up."""
+    sql = (
+        "SELECT deviation_id, new_verdict, new_rule FROM what_if('few', preset := 'sequential', delta := ?{})"
+    )
+    stored = {row[0]: row[1:] for row in store.query(sql.format(""), [delta])[1]}
+    loose = {row[0]: row[1:] for row in store.query(sql.format(", error_rate := 0.2"), [delta])[1]}
+    rule = replace(preset("sequential", delta), error_rate=0.2)
+    made = {row[0]: row[1] for row in expected(ROWS, rule, SETTINGS["few"])}
+    for identity, verdict in stored.items():
+        open_now = verdict == ("undecided", "the rollouts prove neither")
+        assert loose[identity] == (("undecided", "another error rate") if open_now else verdict)
+    for identity, (verdict, _) in loose.items():
+        proven_at_both = {"not_deviated": {"not_deviated", "deviated"}}.get(verdict, {verdict})
+        assert verdict == "undecided" or made[identity] in proven_at_both
+    assert {"deviated", "not_deviated"} <= {verdict for verdict, _ in loose.values()}
+    assert any(verdict == "undecided" != made[identity] for identity, (verdict, _) in loose.items())
+
+
+@pytest.mark.parametrize("error_rate", [0.01, 0.05, 0.2])
+def test_the_command_decides_at_any_error_rate_as_the_method_does(store: Store, error_rate: float) -> None:
+    rule = replace(preset("sequential", 0.1), error_rate=error_rate)
+    found = Reconsidered(store, "few", Question("sequential", 0.1, error_rate))
+    assert set(found.ask(f"SELECT {NEW} FROM considered")[1]) == expected(ROWS, rule, SETTINGS["few"])
 
 
 def test_any_relation_of_comparisons_may_be_asked(store: Store) -> None:

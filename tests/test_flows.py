@@ -174,7 +174,8 @@ def test_a_stage_without_what_it_needs_names_the_command(prefect_api: str, tmp_p
         STAGE_FLOWS["warmup"](config)
     run = run_id(config)
     assert str(caught.value) == (
-        f"stage demonstrate of run {run} has not run; first run: steca stage demonstrate --run {run}"
+        f"stage demonstrate of run {run} has not run; first run: steca stage demonstrate --run {run} "
+        f"--data-dir {config.data_dir}"
     )
 
 

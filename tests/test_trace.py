@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.trace import print_trace
 from steca.deviation import preset
 from storage.shards import ShardStore
 from storage.store import Store
@@ -50,6 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         ),
         deviation("moved", "deviated", ("before", 0.0, 5), ("part", 0.25, 3), outcome="progress"),
         scored_turn("part", "explored"),
+        scored_turn("unused", "explored"),
         *parts,
         deviation("skipped", "filtered"),
         calibration("cal", "planner", None, deviation_id="dev"),
@@ -193,7 +197,73 @@ def test_an_id_that_is_not_one_is_one_line(store: Store) -> None:
     assert "3 ids begin with 's'" in said
     for named in ("skipped (deviation, filtered)", "success (example, explored_success)", "suffix (example"):
         assert named in said
-    for wrong in ("nothing", "", "%"):
+    for wrong in ("nothing", "%"):
         said = trace(store, wrong, code=1)
         assert "no training example, calibration or deviation" in said
+        assert f'LIMIT 5" --data-dir {store.root}`' in said
         assert len(said.strip().splitlines()) == 1
+    assert "the id is empty" in trace(store, "", code=1)
+
+
+@pytest.mark.parametrize(
+    ("identity", "what"),
+    [
+        ("before", "a step reward; ask for what rests on it: `steca trace dev "),
+        ("x", "a trajectory; ask for what rests on it: `steca trace by-calibration "),
+        ("part", "a step reward; ask for what rests on it: `steca trace moved "),
+        ("unused", "a step reward; nothing rests on it"),
+    ],
+)
+def test_an_id_inside_a_tree_says_what_to_ask_instead(store: Store, identity: str, what: str) -> None:
+    (line,) = trace(store, identity, code=1).splitlines()
+    assert f"{identity} is {what}" in line
+
+
+def test_a_side_that_was_never_sampled_is_named(store: Store) -> None:
+    said = trace(store, "moved")
+    assert "the expert's turn at this step (for D_s), step 1: no rollouts" in said
+    assert said.count("no rollouts") == 1
+    assert trace(store, "skipped").count("no rollouts") == 3
+    assert "no rollouts" not in trace(store, "expert-run")
+
+
+def on_a_terminal(store: Store, everything: bool) -> str:
+    out = io.StringIO()
+    print_trace(store, "dev", everything, Console(file=out, width=60))
+    return out.getvalue()
+
+
+def test_all_cuts_nothing_and_the_instruction_is_always_whole(tmp_path: Path) -> None:
+    instruction = " ".join(f"word{n}" for n in range(30))
+    acted = [f"action-{n}" for n in range(30)]
+    records = [
+        task("task", instruction),
+        *(trajectory(name) for name in "ex"),
+        *(scored_turn(name, side) for name, side in (("before", "expert"), ("after", "explored"))),
+        rollout("b0", 0, acted, "before"), rollout("a0", 0, acted, "after"),
+        deviation("dev", "deviated", ("before", 0.0, 1), ("after", 0.0, 1)),
+    ]  # fmt: skip
+    record_run(tmp_path, "one", ShardStore(tmp_path).write_batch("train-1", "b0", records))
+    store = Store(tmp_path)
+    store.ingest()
+    cut, whole = on_a_terminal(store, everything=False), on_a_terminal(store, everything=True)
+    assert "…" in cut
+    assert "…" not in whole
+    assert max(map(len, whole.splitlines())) <= 60
+    assert all(word in cut for word in instruction.split())
+    assert "action-29" not in cut
+    assert whole.count("action-29") == 2
+
+
+def test_what_belongs_to_no_run_any_more_says_so(tmp_path: Path) -> None:
+    shards = ShardStore(tmp_path)
+    first = shards.write_batch("train-1", "b0", [task("task"), trajectory("e"), example("old", "expert")])
+    second = shards.write_batch("train-2", "b0", [task("task"), trajectory("e"), example("new", "expert")])
+    record_run(tmp_path, "one", first)
+    Store(tmp_path).ingest()
+    gone = "of no run any more: its stage was redone with another result"
+    assert gone not in trace(Store(tmp_path), "old")
+    record_run(tmp_path, "one", second)
+    Store(tmp_path).ingest()
+    assert gone in trace(Store(tmp_path), "old")
+    assert "run one" in trace(Store(tmp_path), "new")

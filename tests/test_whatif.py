@@ -186,8 +186,42 @@ def test_what_would_have_to_run_is_a_command_that_is_accepted(store: Store, tmp_
     said = what_if(store, "--run", "sequential", "--preset", "release", "--delta", 0.1).stdout
     (command,) = re.findall(r"steca run --config CONFIG (.*)", said)
     assert load_config(None, re.findall(r"--set (\S+)", command)).rewards.mode == "curtailed"
+    assert f"data_dir={store.root}" in command
+    assert f"steca trace DEVIATION --data-dir {store.root}" in said
     with pytest.raises(ConfigFault, match=r"rewards\.mode"):
         load_config(None, ["deviation.preset=release"])
+
+
+@pytest.mark.parametrize(
+    ("name", "idle"),
+    [
+        ("sequential", set()),
+        ("paper", {"error-rate", "smallest-drop"}),
+        ("every_failure", {"delta", "error-rate", "smallest-drop"}),
+    ],
+)
+def test_an_option_without_effect_is_named(store: Store, name: str, idle: set[str]) -> None:
+    options = {"delta": 0.1, "error-rate": 0.1, "smallest-drop": 0.3}
+    given = [f"--{option}={value}" for option, value in options.items()]
+    said = what_if(store, "--preset", name, *given).stdout
+    assert set(re.findall(rf"--(\S+) has no effect on the verdicts of the rule {name}", said)) == idle
+    assert "no effect" not in what_if(store, "--preset", name).stdout
+
+
+def test_what_would_store_enough_is_said_where_it_was_not(store: Store) -> None:
+    hint = "rewards.mode=fixed stores the rollouts that every rule needs"
+    assert hint in what_if(store, "--run", "sequential", "--preset", "release").stdout
+    assert hint not in what_if(store, "--run", "fixed", "--preset", "paper").stdout
+
+
+def test_a_proof_next_to_zero_is_seen(tmp_path: Path) -> None:
+    row = deviation("d", "deviated", ("before", 1.0, 1), ("after", 0.0, 9), gap_low=-1.0, gap_high=-0.0025)
+    record_run(tmp_path, "one", ShardStore(tmp_path).write_batch("rewards-1", "b0", [row]))
+    store = Store(tmp_path)
+    store.ingest()
+    said = what_if(store, "--preset", "sequential", "--delta", -0.5).stdout
+    assert "between -1.000 and -0.003" in said
+    assert "(1 rollout, " in said
 
 
 def test_without_a_run_it_is_the_newest_and_says_so(store: Store) -> None:
@@ -213,14 +247,19 @@ def test_a_question_that_makes_no_sense_is_one_line(store: Store) -> None:
 
 def test_a_run_that_cannot_be_asked_is_one_line(store: Store, tmp_path: Path) -> None:
     assert "no run sequentail" in refused(store, 1, "--run", "sequentail")
-    assert "sequential" in refused(store, 1, "--run", "sequentail")
+    assert "there are 5, e.g. sequential" in refused(store, 1, "--run", "sequentail")
     assert "nothing is published" in refused(Store(tmp_path), 1)
     Store(tmp_path).ingest()
     assert "holds no run" in refused(Store(tmp_path), 1)
     RunFolder(tmp_path, "bare").create("bare", {})
     Store(tmp_path).ingest()
+    assert "no run bear" in (said := refused(Store(tmp_path), 1, "--run", "bear"))
+    assert said.endswith("the only one is bare")
     said = refused(Store(tmp_path), 1)
-    assert "run bare holds no comparisons yet; first run: `steca stage rewards --run bare`" in said
+    assert (
+        f"run bare holds no comparisons yet; first run: `steca stage rewards --run bare --data-dir {tmp_path}`"
+        in said
+    )
 
 
 def test_a_run_of_an_older_version_says_what_to_run(tmp_path: Path) -> None:
