@@ -205,7 +205,7 @@ def test_a_run_is_its_configuration(tmp_path: Path) -> None:
         run.create("toy", {"seed": 2})
     assert list_runs(tmp_path) == [first]
     assert run.stage(1, "explore") is None
-    with pytest.raises(StorageFault, match="cannot be read"):
+    with pytest.raises(StorageFault, match=r"no run toy-2 .* the only one is toy-1"):
         RunFolder(tmp_path, "toy-2").load()
 
 
