@@ -25,17 +25,14 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.breakdown import breakdown
+from benchmarks.measuring import warmed_up
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from environments.base import World
 from environments.registry import make_world
-from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
+from models.checkpoint import CheckpointRef, load, reference
 from models.policy import Generation, History, Policy, Sampling
-from models.small import build_small_model
-from models.tokenizer import train_tokenizer
-from models.training import train
 from models.transformers_policy import TransformersPolicy
-from rollouts.assembling import warmup_examples
 from rollouts.comparing import comparisons_of
 from rollouts.demonstrating import demonstrate
 from rollouts.exploring import explore
@@ -106,17 +103,6 @@ class Workload:
         tasks = comparisons_of(self.world.environment(), self.records, self.config, "")
         points = [point for task in tasks for point in task.points.values()]
         return [point.start(0) for point in points if not point.ended]
-
-
-def warmed_up(world: World, config: FactoryConfig, root: Path) -> CheckpointRef:
-    """The quick start's warm-up policy."""
-    examples = warmup_examples(
-        demonstrate(world, world.tasks("train", config.tasks.demonstrations, config.seed), config), "plain"
-    )
-    texts = [message["content"] for example in examples for message in example.messages]
-    tokenizer = train_tokenizer(texts, world.vocabulary(), config.policy.small.vocabulary)
-    base = save_checkpoint(build_small_model(tokenizer, config.policy.small), tokenizer, root, {})
-    return train(base, examples, config.warmup, root, device="cpu").ref
 
 
 def workload(world: World, config: FactoryConfig, ref: CheckpointRef, tasks: int) -> Workload:

@@ -125,10 +125,16 @@ def evidence(name: str, index: int) -> Iterator[Record]:
 
 
 def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
-    """A comparison, a repair, its training example and a test episode."""
+    """A comparison, and what follows from it."""
+    yield comparison(name, index)
+    yield from consequences(name, index, won)
+
+
+def comparison(name: str, index: int) -> DeviationRecord:
+    """An explored turn beside the expert's, with the evidence that decided."""
     low, high = gap_interval(Tally(5, 2), Tally(5, index % 6), 0.05)
     fell = index % 6 < 2
-    yield DeviationRecord(
+    return DeviationRecord(
         deviation_id=f"d{name}",
         task_id=f"k{name}",
         expert_trajectory_id=f"t{name}",
@@ -158,6 +164,10 @@ def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
         rule="gap < delta" if fell else "not gap < delta",
         selected=fell,
     )
+
+
+def consequences(name: str, index: int, won: bool) -> Iterator[Record]:
+    """A repair, its training example and a test episode."""
     yield CalibrationRecord(
         calibration_id=f"a{name}",
         deviation_id=f"d{name}",

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage import StageRun
-from rollouts.budget import in_words
+from rollouts.budget import cost, in_words
 from rollouts.deciding import rule_of
 from steca.allocation import plan
 from storage.records import StepRecord, TrajectoryRecord
@@ -23,8 +23,8 @@ def forecast(here: StageRun, explorations: Sequence[BatchRef]) -> str:
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
     likely, most = (round(each * candidates) for each in per_candidate(here.config))
-    cost = in_words(_cost(here, likely, runs, explorations[0]), _prices(here.config))
-    about = f"forecast: at most {candidates:,} candidates, about {cost}; at most {most:,} rollouts"
+    price = in_words(_cost(here, likely, runs, explorations[0]), _prices(here.config))
+    about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
     return f"{about}; spent so far: {in_words(here.meter.spent, here.config.budget)}"
 
 
@@ -59,9 +59,7 @@ def _cost(here: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sampl
     written = [step.tokens for step in steps if step.tokens]
     turns = sum(run.n_steps - run.prefix_steps for run in runs) / len(runs)
     tokens = round(rollouts * turns * sum(written) / max(len(written), 1))
-    budget, seconds = here.config.budget, rollouts * _seconds_each(here, len(runs))
-    usd = seconds / 3600 * budget.usd_per_hour + tokens / 1e6 * budget.usd_per_million_tokens
-    return Spent(rollouts=rollouts, tokens=tokens, seconds=seconds, usd=usd)
+    return cost(rollouts, tokens, rollouts * _seconds_each(here, len(runs)), here.config.budget)
 
 
 def _seconds_each(here: StageRun, explored: int) -> float:

@@ -63,13 +63,12 @@ class Meter:
 
     def pay(self, rollouts: int, tokens: int, seconds: float) -> None:
         """Count rollouts that were made."""
-        budget, spent = self.budget, self.spent
-        usd = seconds / 3600 * budget.usd_per_hour + tokens / 1e6 * budget.usd_per_million_tokens
+        more, spent = cost(rollouts, tokens, seconds, self.budget), self.spent
         self.spent = Spent(
-            rollouts=spent.rollouts + rollouts,
-            tokens=spent.tokens + tokens,
-            seconds=spent.seconds + seconds,
-            usd=spent.usd + usd,
+            rollouts=spent.rollouts + more.rollouts,
+            tokens=spent.tokens + more.tokens,
+            seconds=spent.seconds + more.seconds,
+            usd=spent.usd + more.usd,
         )
         if self._paid:
             self._paid(self.spent)
@@ -113,6 +112,12 @@ class Meter:
         """What one rollout has cost on average."""
         made = max(self.spent.rollouts, 1)
         return {kind: (1.0 if kind == "rollouts" else used / made) for kind, used in self._used().items()}
+
+
+def cost(rollouts: int, tokens: int, seconds: float, budget: BudgetConfig) -> Spent:
+    """What rollouts cost at the prices of a budget."""
+    usd = seconds / 3600 * budget.usd_per_hour + tokens / 1e6 * budget.usd_per_million_tokens
+    return Spent(rollouts=rollouts, tokens=tokens, seconds=seconds, usd=usd)
 
 
 def in_words(spent: Spent, budget: BudgetConfig) -> str:

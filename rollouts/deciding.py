@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from configs.schema import DeviationConfig, RewardsConfig
-from rollouts.rows import Demonstration, Stored, demonstrations, explorations, of_type
+from rollouts.rows import Demonstration, Stored, counted, demonstrations, explorations, of_type
 from steca.datasets import suffix_rule
 from steca.deviation import (
     Candidate,
@@ -64,21 +64,20 @@ class Evidence:
     """The step rewards of a batch by (trajectory id, step index), over the outcomes that the rule looks at."""
 
     def __init__(self, records: Sequence[Record], outcome: str) -> None:
-        self._progress = outcome == "progress"
+        self._which = outcome
         self._outcomes: dict[str, list[float]] = {}
         for rollout in of_type(records, RolloutRecord):
-            self._outcomes.setdefault(rollout.step_reward_id, []).append(self._seen(rollout))
+            seen = counted(rollout.outcome, rollout.progress, outcome)
+            self._outcomes.setdefault(rollout.step_reward_id, []).append(seen)
         self._turns = {(r.trajectory_id, r.step_index): r for r in of_type(records, ScoredTurnRecord)}
-
-    def _seen(self, rollout: RolloutRecord) -> float:
-        return rollout.progress if self._progress and rollout.progress is not None else rollout.outcome
 
     def at(self, holder: Stored, index: int) -> Scored | None:
         turn = self._turns.get((holder.id, index))
         if turn is None:
             return None
         if turn.outcome is not None:
-            return Scored(turn.step_reward_id, Tally(known=turn.progress if self._progress else turn.outcome))
+            known = counted(turn.outcome, turn.progress, self._which)
+            return Scored(turn.step_reward_id, Tally(known=known))
         outcomes = self._outcomes.get(turn.step_reward_id)
         if not outcomes:
             raise StorageFault(

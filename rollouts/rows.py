@@ -122,3 +122,8 @@ def explorations(records: Sequence[Record]) -> dict[str, dict[int, Stored]]:
         if run.record.kind == "explored":
             runs.setdefault(run.record.task_id, {})[run.record.prefix_steps] = run
     return runs
+
+
+def counted(outcome: float, progress: float | None, which: str) -> float:
+    """What a rule compares of an episode: its outcome, or (`which` = "progress") the share of the goal reached."""
+    return progress if which == "progress" and progress is not None else outcome

@@ -13,6 +13,7 @@ from models.policy import Policy, Sampling
 from rollouts.budget import Meter
 from rollouts.comparing import Point, TaskComparisons
 from rollouts.play import Played, Progress, Start, Wrapping, play
+from rollouts.rows import counted
 from steca.rewards import Tally
 from storage.evidence import EvidencePool
 from storage.ids import content_id
@@ -49,7 +50,7 @@ class Sampler:
         self._sampling = Sampling(
             config.rewards.temperature, config.rewards.top_p, config.policy.max_turn_tokens
         )
-        self._progress_counts = config.deviation.outcome == "progress"
+        self._which = config.deviation.outcome
         self._tasks = tasks
         self._kept = {
             key: row for task in tasks if pool and task.points for key, row in pool.load(task.task_id).items()
@@ -63,13 +64,8 @@ class Sampler:
     def tally(self, point: Point) -> Tally:
         """The outcomes of a point that were taken so far, as the rule looks at them."""
         if point.ended:
-            return Tally(
-                known=point.after.progress if self._progress_counts else point.after.trajectory.outcome
-            )
+            return Tally(known=counted(point.after.trajectory.outcome, point.after.progress, self._which))
         return self._tallies.get(point.id, Tally())
-
-    def _seen(self, row: RolloutRecord) -> float:
-        return row.progress if self._progress_counts and row.progress is not None else row.outcome
 
     def take(self, wanted: Sequence[Wanted], progress: Progress | None) -> bool:
         """Take the outcomes of a round. False where the budget ended it."""
@@ -95,7 +91,8 @@ class Sampler:
         taken = self._taken.setdefault(wish.point.id, [])
         while len(taken) < wish.n and (row := self._kept.get((wish.point.id, len(taken)))):
             taken.append(row)
-        self._tallies[wish.point.id] = Tally.of([self._seen(row) for row in taken])
+        outcomes = [counted(row.outcome, row.progress, self._which) for row in taken]
+        self._tallies[wish.point.id] = Tally.of(outcomes)
 
     def _play(self, draws: Sequence[tuple[Point, int]], progress: Progress | None) -> None:
         began, before = time.monotonic(), self._played

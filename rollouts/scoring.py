@@ -17,7 +17,6 @@ from environments.base import World
 from models.policy import Policy
 from rollouts.budget import Meter
 from rollouts.comparing import Comparison, TaskComparisons, comparisons_of
-from rollouts.deciding import rule_of
 from rollouts.play import Progress
 from rollouts.sampling import Sampler, Wanted
 from steca.rewards import Tally
@@ -87,6 +86,9 @@ class TaskQueue:
     def __init__(self, task: TaskComparisons, config: FactoryConfig, sampler: Sampler) -> None:
         self._sampler, self._config = sampler, config
         self._suffixes, self._deviations = list(task.suffixes), list(task.deviations)
+        self._in_order = any(
+            pair.rule.first_only and stopping(config, pair).in_order for pair in task.deviations
+        )
 
     def wanted(self) -> Iterator[Wanted]:
         """What the open comparisons want next. Those that are done are forgotten."""
@@ -113,10 +115,6 @@ class TaskQueue:
             if verdict_so_far(*self._tallies(pair), pair.rule, rollouts).verdict == "deviated":
                 return []
         return []
-
-    @property
-    def _in_order(self) -> bool:
-        return self._config.rewards.mode != "fixed" and rule_of(self._config.deviation).first_only
 
     def _open(self, pair: Comparison) -> bool:
         reference, explored = self._tallies(pair)

@@ -13,10 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from storage.columns import to_arrow
+from storage.columns import from_parquet, to_parquet
 from storage.faults import StorageFault
 from storage.files import write_atomic
 from storage.ids import ID_LENGTH, content_id, digest_bytes
@@ -41,9 +38,7 @@ class EvidencePool:
         known, files = self._read(task_id)
         merged = known | {(row.step_reward_id, row.sample_index): row for row in rows}
         ordered = [merged[key] for key in sorted(merged)]
-        sink = pa.BufferOutputStream()
-        pq.write_table(to_arrow(RolloutRecord, ordered), sink, compression="zstd", write_statistics=False)
-        data = sink.getvalue().to_pybytes()
+        data = to_parquet(RolloutRecord, ordered)
         path = self._folder_of(task_id) / f"{digest_bytes(data)[:ID_LENGTH]}.parquet"
         write_atomic(path, data)
         for file in files:  # their rows are in the new file
@@ -57,15 +52,14 @@ class EvidencePool:
         while True:
             files = sorted(self._folder_of(task_id).glob("*.parquet"))
             try:
-                tables = [_table(file) for file in files]
+                rows = [row for file in files for row in _rows(file)]
             except FileNotFoundError:  # another process has just merged it into a new one
                 continue
-            rows = [RolloutRecord.model_validate(row) for table in tables for row in table.to_pylist()]
             return {(row.step_reward_id, row.sample_index): row for row in rows}, files
 
 
-def _table(file: Path) -> pa.Table:
+def _rows(file: Path) -> list[RolloutRecord]:
     data = file.read_bytes()
     if digest_bytes(data)[:ID_LENGTH] != file.stem:
         raise StorageFault(f"evidence file {file} is corrupt; delete it: its rollouts are then played again")
-    return pq.read_table(pa.BufferReader(data))
+    return from_parquet(RolloutRecord, data)

@@ -11,12 +11,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storage.columns import RECORD_OF_TABLE, to_arrow
+from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
 from storage.faults import StorageFault
 from storage.files import check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
@@ -142,9 +140,7 @@ class ShardStore:
             raise StorageFault(
                 f"batch {manifest.batch_id} holds the table {shard.table} of an older version; run its stage again"
             )
-        table = pq.read_table(pa.BufferReader(self.verified(manifest, shard)))
-        record = RECORD_OF_TABLE[shard.table]
-        return [record.model_validate(row) for row in table.to_pylist()]
+        return from_parquet(RECORD_OF_TABLE[shard.table], self.verified(manifest, shard))
 
     def _manifest_of(self, ref: BatchRef) -> Manifest:
         """The manifest that `ref` was given for: the current one, or one that was superseded since."""
@@ -189,9 +185,7 @@ def _by_table(records: Sequence[Record]) -> dict[str, list[Record]]:
 
 
 def _write_shard(folder: Path, record: type[Record], rows: Sequence[Record]) -> Shard:
-    sink = pa.BufferOutputStream()
-    pq.write_table(to_arrow(record, rows), sink, compression="zstd", write_statistics=False)
-    data = sink.getvalue().to_pybytes()
+    data = to_parquet(record, rows)
     digest = digest_bytes(data)
     file = f"{record.table}-{digest[:ID_LENGTH]}.parquet"
     # Written even where it exists: a forced redo of the same rows mends a corrupt file.
