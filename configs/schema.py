@@ -10,15 +10,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Rate = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from configs.section import Count, Positive, Section
+from configs.serving import PriceConfig, ReflectorEndpoint, ServerConfig
+from configs.training import TrainingConfig
 
 
 class EnvironmentConfig(Section):
@@ -75,32 +71,26 @@ class PolicyConfig(Section):
         description="Folder of a Hugging Face causal LM to start from; empty: a small model from scratch.",
     )
     small: SmallModelConfig = Field(default_factory=SmallModelConfig)
-    prompt: Literal["plain", "react"] = Field("plain", description="react: instruction text for chat models.")
-    max_turn_tokens: Positive = Field(48, description="Longest turn, in tokens.")
-
-
-class TrainingConfig(Section):
-    """One training run: `steps` where given, else `epochs`."""
-
-    model_config = ConfigDict(title="Training")
-    epochs: Annotated[float, Field(gt=0)] = 3.0
-    steps: Positive | None = Field(None, description="Optimizer steps; overrides epochs.")
-    batch_size: Positive = Field(8, description="Trajectories per optimizer step.")
-    gradient_accumulation: Positive = Field(1, description="Parts in which a batch is worked off.")
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    schedule: Literal["cosine", "constant_with_warmup", "linear"] = "cosine"
-    warmup_ratio: Rate = 0.03
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    loss: Literal["sum", "mean"] = Field(
-        "sum", description="Over a trajectory's target tokens (method: sum)."
+    prompt: Literal["plain", "react", "one_shot"] = Field(
+        "plain",
+        description="For chat models, react: the world's instruction comes first; one_shot: and a worked example.",
     )
-    max_tokens: Positive = Field(2048, description="Longest example; a longer one is an error.")
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    max_turn_tokens: Positive = Field(48, description="Longest turn, in tokens.")
+    engine: Literal["transformers", "openai"] = Field(
+        "transformers",
+        description="Who generates: transformers, in this process; openai: servers (vLLM) under execution.server.",
+    )
+    stop: tuple[str, ...] = Field(
+        (), description="engine openai: texts that end a turn, e.g. an observation's start."
+    )
+    constrain: Literal["none", "admissible"] = Field(
+        "none", description="engine openai: admissible lets only actions through that the world would accept."
+    )
 
     @model_validator(mode="after")
-    def _parts_divide(self) -> TrainingConfig:
-        if self.batch_size % self.gradient_accumulation:
-            raise ValueError("batch_size must be a multiple of gradient_accumulation")
+    def _engine_can(self) -> PolicyConfig:
+        if self.engine == "transformers" and (self.stop or self.constrain != "none"):
+            raise ValueError("stop and constrain need engine: openai")
         return self
 
 
@@ -153,8 +143,23 @@ class CalibrationConfig(Section):
     """Reflection and the execution check."""
 
     model_config = ConfigDict(title="Calibration")
-    reflector: Literal["template"] = Field("template", description="Who writes the reflective thought.")
+    reflector: Literal["template", "llm"] = Field(
+        "template",
+        description="Who writes the reflective thought: the world's template, or a language model.",
+    )
+    model: str = Field("", description="reflector llm: the model's name at execution.reflector, e.g. gpt-4o.")
+    temperature: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="reflector llm: empty leaves it to the server (some models take none)."
+    )
+    max_tokens: Positive = Field(1024, description="reflector llm: longest reply.")
+    attempts: Positive = Field(3, description="reflector llm: replies asked for until one is valid.")
     replan: bool = Field(True, description="Ask the expert for a new plan where its own turns no longer fit.")
+
+    @model_validator(mode="after")
+    def _model_named(self) -> CalibrationConfig:
+        if self.reflector == "llm" and not self.model:
+            raise ValueError("reflector is llm: name its model, e.g. model: gpt-4o")
+        return self
 
 
 class DatasetConfig(Section):
@@ -193,6 +198,9 @@ class BudgetConfig(Section):
     usd_per_million_tokens: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Price of generated tokens."
     )
+    prices: dict[str, PriceConfig] = Field(
+        default_factory=dict, description="What each model behind an API costs, by its name; for llm_calls."
+    )
 
     @model_validator(mode="after")
     def _priced(self) -> BudgetConfig:
@@ -210,6 +218,19 @@ class ExecutionConfig(Section):
     batch_tasks: Positive = Field(64, description="Tasks in one cached batch; changing it runs them anew.")
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive | None = Field(None, description="Torch threads; empty: torch's own choice.")
+    save_steps: Positive = Field(
+        200, description="Training state is kept every so many steps; a killed training goes on from there."
+    )
+    processes: Positive = Field(
+        1, description="Training processes, started by `accelerate launch`; one a GPU."
+    )
+    accelerate: Path | None = Field(
+        None, description="Config file for `accelerate launch`, e.g. configs/accelerate/fsdp.yaml."
+    )
+    server: ServerConfig = Field(default_factory=ServerConfig, description="Where the policy is served.")
+    reflector: ReflectorEndpoint = Field(
+        default_factory=ReflectorEndpoint, description="Where the reflector's model answers."
+    )
 
 
 class FactoryConfig(Section):

@@ -23,11 +23,13 @@ History = Sequence[Message]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a turn is drawn. temperature 0 is greedy (seeds then do not matter); max_tokens counts one turn."""
+    """How a turn is drawn. temperature 0 is greedy (seeds then do not matter); max_tokens counts one turn; `stop` are
+    texts that end it and are not part of it (for policies behind a server)."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 48
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Literal
 from models.policy import Message
 from steca.types import Step
 
-Style = Literal["plain", "react"]
+Style = Literal["plain", "react", "one_shot"]
 
 REACT_INSTRUCTION = """\
 You are an agent in a household. You are given a task and act one turn at a time until it is done. After each of \
@@ -41,7 +41,7 @@ def messages(first_observation: str, steps: Sequence[Step], style: Style = "plai
     every chat template has a system role). Roles alternate strictly, one assistant message a step. Append-only:
     more steps only add messages.
     """
-    first = f"{REACT_INSTRUCTION}\n\n{first_observation}" if style == "react" else first_observation
+    first = f"{REACT_INSTRUCTION}\n\n{first_observation}" if style != "plain" else first_observation
     history: list[Message] = [{"role": "user", "content": first}]
     for step in steps:
         history += answered(step)

@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load, save_checkpoint
 from models.encoding import IGNORED, Collator, Encoded, Example, encode
 from models.policy import PolicyFault

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
 from models.encoding import Example
 from models.small import build_small_model

@@ -9,7 +9,8 @@ from tempfile import mkdtemp
 
 from transformers import PreTrainedTokenizerFast
 
-from configs.schema import SmallModelConfig, TrainingConfig
+from configs.schema import SmallModelConfig
+from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, save_checkpoint
 from models.encoding import Example
 from models.policy import Message

@@ -10,7 +10,7 @@ import torch
 from policy_toys import SIZES, conversation, examples, said, tokenizer, trained, turn, untrained
 from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig, PreTrainedConfig
 
-from configs.schema import TrainingConfig
+from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.encoding import IGNORED, Collator, Example, encode
 from models.policy import PolicyFault, Sampling

@@ -1,0 +1,50 @@
+"""How a model is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, model_validator
+
+from configs.section import Positive, Rate, Section
+
+
+class LoraConfig(Section):
+    """Low-rank adapters (peft); what comes out is the merged model."""
+
+    model_config = ConfigDict(title="LoRA")
+    rank: Positive = 16
+    alpha: Positive = 32
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: tuple[str, ...] | Literal["all-linear"] = Field(
+        "all-linear", description="Names of the modules that get adapters."
+    )
+
+
+class TrainingConfig(Section):
+    """One training run: `steps` where given, else `epochs`."""
+
+    model_config = ConfigDict(title="Training")
+    epochs: Annotated[float, Field(gt=0)] = 3.0
+    steps: Positive | None = Field(None, description="Optimizer steps; overrides epochs.")
+    batch_size: Positive = Field(8, description="Trajectories per optimizer step.")
+    gradient_accumulation: Positive = Field(1, description="Parts in which a batch is worked off.")
+    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
+    schedule: Literal["cosine", "constant_with_warmup", "linear"] = "cosine"
+    warmup_ratio: Rate = 0.03
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    loss: Literal["sum", "mean"] = Field(
+        "sum", description="Over a trajectory's target tokens (method: sum)."
+    )
+    max_tokens: Positive = Field(2048, description="Longest example; a longer one is an error.")
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = Field(False, description="Less memory for a third more time.")
+    lora: LoraConfig | None = Field(
+        None, description="Low-rank adapters, merged at the end; empty: all weights."
+    )
+
+    @model_validator(mode="after")
+    def _parts_divide(self) -> TrainingConfig:
+        if self.batch_size % self.gradient_accumulation:
+            raise ValueError("batch_size must be a multiple of gradient_accumulation")
+        return self
