@@ -90,7 +90,7 @@ class Comparer:
         self.environment, self.config = environment, config
         self.rule = sampling_rule_of(config.deviation, config.rewards)
         self.suffix_rule = suffix_rule_of(config.deviation, config.rewards)
-        self.wrapping = Wrapping(config.environment, config.policy.prompt)
+        self.wrapping = Wrapping.of(config)
         self._basis = _basis(config, scorer)
 
     def of_task(self, demo: Demonstration, runs: dict[int, Stored]) -> TaskComparisons:
@@ -131,6 +131,8 @@ class Comparer:
 
 def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
     """What decides a rollout beside the history that it continues."""
+    policy = config.policy
+    served = {"engine": policy.engine, "stop": list(policy.stop), "constrain": policy.constrain}
     return {
         "scorer": scorer,
         "seed": config.seed,
@@ -139,6 +141,7 @@ def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
         "max_turn_tokens": config.policy.max_turn_tokens,
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
+        **(served if policy.engine != "transformers" else {}),
     }
 
 

@@ -13,9 +13,20 @@ from typing import Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, Task, World
-from models.policy import Policy, Sampling
+from models.policy import Policy
 from rollouts.exploring import prefix_starts
-from rollouts.play import Played, Progress, Start, Wrapping, as_origin, beginning, execute, play, seed_of
+from rollouts.play import (
+    Played,
+    Progress,
+    Start,
+    Wrapping,
+    as_origin,
+    beginning,
+    execute,
+    play,
+    sampling_of,
+    seed_of,
+)
 from rollouts.rows import Demonstration, Stored, demonstrations, of_type, stored, task_of, trajectory_records
 from storage.ids import content_id
 from storage.records import EvaluationRecord, Record, TaskRecord
@@ -40,7 +51,7 @@ def force_deviations(
 ) -> list[Record]:
     """Trajectories that end in a deviated turn: at one drawn prefix of each demonstrated task, the warm-up policy's
     first sampled turn whose action is not the expert's. `prefix_steps` is the number of expert turns before it."""
-    wrapping = Wrapping(config.environment, config.policy.prompt, turns=1)
+    wrapping = Wrapping.of(config, turns=1)
     environment = world.environment()
     points = [_point(environment, demo, config.seed, wrapping) for demo in demonstrations(records)]
     starts = [
@@ -50,7 +61,7 @@ def force_deviations(
         for p, _ in points
         for i in range(ATTEMPTS)
     ]
-    sampling = Sampling(temperature=1.0, max_tokens=config.policy.max_turn_tokens)
+    sampling = sampling_of(config, temperature=1.0)
     played = play(world, policy, starts, sampling, wrapping)
     out: list[Record] = []
     for number, (_, expert_action) in enumerate(points):
@@ -84,7 +95,7 @@ def evaluate(
     """Rows of every test episode of the batch's tasks: from scratch, and from the forced deviations among the records
     with and without the deviated turn."""
     environment = world.environment()
-    wrapping = Wrapping(config.environment, config.policy.prompt)
+    wrapping = Wrapping.of(config)
     forced = {run.record.task_id: run for run in stored(records) if run.record.kind == "forced_deviation"}
     lengths = {d.task.task_id: len(d.expert.trajectory.steps) for d in demonstrations(records)}
     episodes: list[Episode] = []
@@ -94,8 +105,8 @@ def evaluate(
         if row.task_id in forced:
             starts += _forced(environment, task, forced[row.task_id], wrapping)
         episodes += [Episode(row, kind, start, lengths.get(row.task_id)) for kind, start in starts]
-    greedy = Sampling(temperature=0.0, max_tokens=config.policy.max_turn_tokens)
-    played = play(world, policy, [episode.start for episode in episodes], greedy, wrapping, progress)
+    begun = [episode.start for episode in episodes]
+    played = play(world, policy, begun, sampling_of(config), wrapping, progress)
     return [
         record
         for episode, run in zip(episodes, played, strict=True)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.policy import Policy, Sampling
-from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute, play
+from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute, play, sampling_of
 from rollouts.rows import Demonstration, demonstrations, trajectory_records
 from storage.records import Record
 
@@ -34,7 +34,7 @@ def explore(
     """Rows of the run from scratch of every demonstrated task, and of each run from prefix j >= 1 whose first turn
     differs from the expert's. `prefix_steps` of a run is its j."""
     demos = demonstrations(records)
-    wrapping = Wrapping(config.environment, config.policy.prompt)
+    wrapping = Wrapping.of(config)
     environment = world.environment()
     starts = [start for demo in demos for start in prefix_starts(environment, demo, wrapping)]
     expert_text = {
@@ -42,8 +42,8 @@ def explore(
         for demo in demos
         for j, step in enumerate(demo.expert.trajectory.steps)
     }
-    greedy = Sampling(temperature=0.0, max_tokens=config.policy.max_turn_tokens)
-    probes = play(world, policy, starts, greedy, Wrapping(config.environment, wrapping.style, turns=1))
+    greedy = sampling_of(config)
+    probes = play(world, policy, starts, greedy, Wrapping.of(config, turns=1))
     wanted = [
         (start, probe)
         for start, probe in zip(starts, probes, strict=True)

@@ -1,8 +1,8 @@
 """The seam between worlds and policies: "play these episodes from these starts".
 
-All episodes advance in lockstep: one call of the policy writes a turn for every running episode, the world
-answers each, finished episodes make room for waiting ones. Rollouts start from an environment snapshot, never
-from a replay. The result of an episode depends on its start and its seed alone.
+Running episodes ask the policy's desk for their turns, the world answers each, finished episodes make room for waiting
+ones (models.desk: in lockstep, or each as soon as it can). Rollouts start from an environment snapshot, never from a
+replay. The result of an episode depends on its start and its seed alone.
 """
 
 from __future__ import annotations
@@ -11,14 +11,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from configs.schema import EnvironmentConfig
+from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import Environment, StepResult, Task, World
+from models.desk import Desk, desk_of
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import Style, answered, messages
 from steca.types import Origin, Step, Trajectory
 from storage.ids import content_id
 
 Progress = Callable[[int, int], None]
+Finished = Callable[[int, "Played"], None]
+"""Hears of each episode the moment it ends, with its place among the starts."""
 End = Literal["done", "step_cap", "invalid_streak", "running"]
 RUNNING_EPISODES = 512
 
@@ -36,11 +39,13 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A trajectory with the world's state at its end, and the share of the goal reached there."""
+    """A trajectory with the world's state at its end, the share of the goal reached there, and whether its policy might
+    write admissible actions only."""
 
     trajectory: Trajectory
     progress: float
     snapshot: object
+    constrained: bool = False
 
     def resume(self, task: Task, seed: int = 0) -> Start:
         """This trajectory's end as a start to play on from."""
@@ -53,11 +58,24 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class Wrapping:
-    """How an episode is wrapped: the caps, the prompt style, and (for one-turn probes) how many turns to play."""
+    """How an episode is wrapped: the caps, the prompt style, (for one-turn probes) how many turns to play, and whether
+    the policy may write admissible actions only."""
 
     environment: EnvironmentConfig
     style: Style = "plain"
     turns: int | None = None
+    constrained: bool = False
+
+    @classmethod
+    def of(cls, config: FactoryConfig, turns: int | None = None) -> Wrapping:
+        """As a configuration wraps the policy's episodes."""
+        policy = config.policy
+        return cls(config.environment, policy.prompt, turns, policy.constrain == "admissible")
+
+
+def sampling_of(config: FactoryConfig, temperature: float = 0.0, top_p: float = 1.0) -> Sampling:
+    """How a configuration's policy draws its turns."""
+    return Sampling(temperature, top_p, config.policy.max_turn_tokens, config.policy.stop)
 
 
 def seed_of(*parts: object) -> int:
@@ -107,23 +125,33 @@ def play(
     sampling: Sampling,
     wrapping: Wrapping,
     progress: Progress | None = None,
+    finished: Finished | None = None,
 ) -> list[Played]:
-    """Let the policy play every start to its end. Turn t of an episode is sampled with seed_of(start.seed, t)."""
-    environment = world.environment()
+    """Let the policy play every start to its end. Turn t of an episode is sampled with seed_of(start.seed, t). Where
+    the policy fails, `finished` has heard of every episode that ended before."""
+    environment, desk = world.environment(), desk_of(policy, sampling)
     waiting = list(range(len(starts)))[::-1]
-    running: list[_Episode] = []
+    running: dict[int, _Episode] = {}
     results: dict[int, Played] = {}
-    while waiting or running:
-        while waiting and len(running) < RUNNING_EPISODES:
-            index = waiting.pop()
-            running.append(_Episode.begun(index, starts[index], wrapping.style))
-        _advance(environment, policy, running, sampling, wrapping)
-        for episode in running:
-            if episode.end != "running" or episode.turns == wrapping.turns:
-                results[episode.index] = episode.finished()
-        running = [episode for episode in running if episode.index not in results]
-        if progress:
-            progress(len(results), len(starts))
+    try:
+        while waiting or running:
+            while waiting and len(running) < RUNNING_EPISODES:
+                index = waiting.pop()
+                running[index] = _Episode.begun(index, starts[index], wrapping.style)
+                _ask(desk, environment, running[index], wrapping)
+            for index, turn in desk.answers():
+                episode = running[index]
+                _advance(environment, episode, turn, wrapping)
+                if episode.end == "running" and episode.turns != wrapping.turns:
+                    _ask(desk, environment, episode, wrapping)
+                    continue
+                results[index] = running.pop(index).finished(wrapping.constrained)
+                if finished:
+                    finished(index, results[index])
+            if progress:
+                progress(len(results), len(starts))
+    finally:
+        desk.leave()
     return [results[index] for index in range(len(starts))]
 
 
@@ -144,7 +172,7 @@ class _Episode:
         history = messages(start.first_observation, start.steps, style)
         return cls(index, start, list(start.steps), history, start.snapshot)
 
-    def finished(self) -> Played:
+    def finished(self, constrained: bool) -> Played:
         start = self.start
         trajectory = Trajectory(
             start.task.task_id,
@@ -154,30 +182,29 @@ class _Episode:
             self.end,
             len(start.steps),
         )
-        return Played(trajectory, self.progress, self.snapshot)
+        return Played(trajectory, self.progress, self.snapshot, constrained)
 
 
-def _advance(
-    environment: Environment,
-    policy: Policy,
-    running: Sequence[_Episode],
-    sampling: Sampling,
-    wrapping: Wrapping,
-) -> None:
-    seeds = [_turn_seed(e.start.seed, len(e.steps)) for e in running]
-    turns = policy.act([e.history for e in running], seeds, sampling)
-    for episode, generation in zip(running, turns, strict=True):
+def _ask(desk: Desk, environment: Environment, episode: _Episode, wrapping: Wrapping) -> None:
+    choices = None
+    if wrapping.constrained:
         environment.restore(episode.snapshot)
-        result = environment.step(generation.text)
-        step = _step(generation.text, result, "policy", generation)
-        episode.steps.append(step)
-        episode.history += answered(step)
-        episode.turns += 1
-        episode.outcome = result.reward
-        episode.end = end_of(episode.steps, result.done, wrapping)
-        episode.snapshot = environment.snapshot()
-        if episode.end != "running" or episode.turns == wrapping.turns:
-            episode.progress = environment.progress()
+        choices = environment.admissible_actions()
+    desk.ask(episode.index, episode.history, _turn_seed(episode.start.seed, len(episode.steps)), choices)
+
+
+def _advance(environment: Environment, episode: _Episode, turn: Generation, wrapping: Wrapping) -> None:
+    environment.restore(episode.snapshot)
+    result = environment.step(turn.text)
+    step = _step(turn.text, result, "policy", turn)
+    episode.steps.append(step)
+    episode.history += answered(step)
+    episode.turns += 1
+    episode.outcome = result.reward
+    episode.end = end_of(episode.steps, result.done, wrapping)
+    episode.snapshot = environment.snapshot()
+    if episode.end != "running" or episode.turns == wrapping.turns:
+        episode.progress = environment.progress()
 
 
 def _turn_seed(seed: int, turn: int) -> int:

@@ -38,7 +38,8 @@ class Demonstration:
 
 def trajectory_id(played: Played, kind: Kind, checkpoint: str | None) -> str:
     """Content address over every field of the trajectory's rows: the same run by the same policy is the same row."""
-    return content_id("trajectory", asdict(played.trajectory), played.progress, kind, checkpoint)
+    how = ["constrained"] if played.constrained else []
+    return content_id("trajectory", asdict(played.trajectory), played.progress, kind, checkpoint, *how)
 
 
 def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tuple[str, list[Record]]:
@@ -58,6 +59,7 @@ def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tu
         end_reason=trajectory.end,
         invalid_actions=sum(not step.valid for step in trajectory.steps),
         progress=played.progress,
+        constrained=played.constrained or None,
     )
     return identity, [head, *(_step_record(identity, i, s) for i, s in enumerate(trajectory.steps))]
 

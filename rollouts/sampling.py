@@ -12,7 +12,7 @@ from environments.base import World
 from models.policy import Policy, Sampling
 from rollouts.budget import Meter
 from rollouts.comparing import Point, TaskComparisons
-from rollouts.play import Played, Progress, Start, Wrapping, play
+from rollouts.play import Played, Progress, Start, Wrapping, play, sampling_of
 from rollouts.rows import counted
 from steca.rewards import Tally
 from storage.evidence import EvidencePool
@@ -46,10 +46,8 @@ class Sampler:
         meter: Meter,
     ) -> None:
         self._world, self._policy, self._pool, self.meter = world, policy, pool, meter
-        self._wrapping = Wrapping(config.environment, config.policy.prompt)
-        self._sampling = Sampling(
-            config.rewards.temperature, config.rewards.top_p, config.policy.max_turn_tokens
-        )
+        self._wrapping = Wrapping.of(config)
+        self._sampling = sampling_of(config, config.rewards.temperature, config.rewards.top_p)
         self._which = config.deviation.outcome
         self._tasks = tasks
         self._kept = {
@@ -102,16 +100,21 @@ class Sampler:
             if progress:
                 progress(before + done, self._asked)
 
-        played = play(self._world, self._policy, starts, self._sampling, self._wrapping, within)
-        tokens = 0
-        for (point, sample), start, run in zip(draws, starts, played, strict=True):
+        made: list[RolloutRecord] = []
+
+        def finished(index: int, run: Played) -> None:
+            (point, sample), start = draws[index], starts[index]
             row = _rollout(point, sample, self._policy.digest, self._sampling, start, run)
             self._kept[point.id, sample] = row
             self._unfiled.setdefault(start.task.task_id, []).append(row)
-            tokens += row.tokens
-        self._played += len(draws)
-        now = time.monotonic()
-        self.meter.pay(len(draws), tokens, now - began)
+            made.append(row)
+
+        try:
+            play(self._world, self._policy, starts, self._sampling, self._wrapping, within, finished)
+        finally:  # what was played before the policy failed is there, and paid for
+            self._played += len(made)
+            now = time.monotonic()
+            self.meter.pay(len(made), sum(row.tokens for row in made), now - began)
         if now - self._filed_at > FILED_EVERY:
             self.file()
 
@@ -161,6 +164,7 @@ def _rollout(
         "tokens": sum(step.tokens for step in own),
         "end_reason": run.trajectory.end,
         "actions": [step.action for step in own],
+        **({"constrained": True} if run.constrained else {}),
     }
     return RolloutRecord(
         rollout_id=content_id("rollout", point.id, sample, fields),

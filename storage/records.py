@@ -11,6 +11,8 @@ from typing import ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+CONSTRAINED = "TRUE where the policy could write admissible actions only; NULL where it wrote freely"
+
 
 class Record(BaseModel):
     """A row. `table` is its table, `key` its primary key; field descriptions become column comments."""
@@ -56,6 +58,7 @@ class TrajectoryRecord(Record):
     )
     invalid_actions: int = Field(description="Steps whose action the environment refused")
     progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
+    constrained: bool | None = Field(None, description=CONSTRAINED)
 
 
 class StepRecord(Record):
@@ -92,6 +95,7 @@ class RolloutRecord(Record):
     tokens: int = Field(description="Tokens generated")
     end_reason: str
     actions: list[str] = Field(description="The actions played after the scored turn")
+    constrained: bool | None = Field(None, description=CONSTRAINED)
 
 
 class ScoredTurnRecord(Record):
@@ -177,6 +181,9 @@ class CalibrationRecord(Record):
     )
     kept: bool
     rejection: str | None = Field(None, description="Why it was not kept; NULL where it was")
+    attempts: int | None = Field(
+        None, description="Replies that a language model was asked for; NULL where none was"
+    )
 
 
 class TrainingExampleRecord(Record):
@@ -235,6 +242,31 @@ class EvaluationRecord(Record):
     expert_steps: int | None = None
 
 
+class LlmCallRecord(Record):
+    """One answered or given-up request to a language model behind an API. A reply that is used again is not asked for
+    again: its call is a row once, and belongs to every run that used it."""
+
+    table: ClassVar[str] = "llm_calls"
+    key: ClassVar[tuple[str, ...]] = ("call_id",)
+    call_id: str
+    purpose: Literal["policy", "reflection"] = Field(description="What the reply was for")
+    request_id: str = Field(description="Content id of model and request: equal requests share it")
+    model: str = Field(description="What was asked for: a checkpoint's digest, or a provider's model")
+    served_model: str = Field(description="What the server called itself")
+    server: str = Field(description="Host and port that answered last")
+    started_at: str = Field(description="When the first try began, UTC")
+    latency: float = Field(description="Seconds from sending to the answer, of the last try")
+    waited: float = Field(description="Seconds from the first try to the answer, pauses included")
+    retries: int = Field(description="Tries that failed before")
+    faults: list[str] = Field(description="What each failed try met, in order")
+    prompt_tokens: int = Field(description="Input tokens, as the server counted them")
+    cached_tokens: int = Field(description="Of these, tokens that the server had cached")
+    completion_tokens: int = Field(description="Generated tokens")
+    finish: str = Field(description="stop or length; empty where there was no answer")
+    ok: bool = Field(description="FALSE where the request was given up")
+    usd: float | None = Field(None, description="Price by budget.prices; NULL where the model has none")
+
+
 RECORDS: tuple[type[Record], ...] = (
     TaskRecord,
     TrajectoryRecord,
@@ -246,4 +278,5 @@ RECORDS: tuple[type[Record], ...] = (
     TrainingExampleRecord,
     CheckpointRecord,
     EvaluationRecord,
+    LlmCallRecord,
 )

@@ -1,0 +1,305 @@
+"""Chat completions from one or more servers that speak the OpenAI API, with many requests on their way at once.
+
+What passes (rate limits, overload, time-outs, dropped connections, unreadable answers) is tried again after a growing
+pause, or the one that the server asks for, until it has gone on for `patience_seconds`; meanwhile fewer requests go
+out. What does not pass is raised at once. Every answer is handed to the `Book` in the moment it comes, and what the
+book knows is not asked again: nothing is paid for twice, whatever happens to the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+
+import openai
+from openai.types.chat import ChatCompletion
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
+
+from configs.serving import EndpointConfig
+from models.calls import Call, Purpose
+from models.lanes import Lane, choose
+from models.policy import Message
+from models.trouble import ROOM, Trouble, understood
+
+PAUSES = wait_random_exponential(multiplier=0.5, max=30)
+"""Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
+MALFORMED = 4
+"""Tries after which a server that answers nonsense is given up: each may cost money."""
+
+
+class EndpointFault(Exception):
+    """A request that cannot be answered. The message names server and model, and says what to do."""
+
+    def __init__(self, message: str, kind: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One completion to ask for. `extra` goes into the body as it is (a server's own fields, response_format)."""
+
+    messages: Sequence[Message]
+    max_tokens: int
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def fields(self) -> dict[str, Any]:
+        """The request's body, without the model."""
+        optional = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": list(self.stop) or None,
+        }
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"messages": list(self.messages), "max_tokens": self.max_tokens, **given, **self.extra}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model wrote. `finish` is "length" where max_tokens or the context ended it."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+class Book(Protocol):
+    """Keeps replies by the content of their request, and every call. Called from one thread at a time."""
+
+    def find(self, key: str) -> Reply | None: ...
+
+    def keep(self, key: str, reply: Reply, call: Call) -> None: ...
+
+    def failed(self, call: Call) -> None: ...
+
+
+Verify = Callable[[str], str]
+"""From a server's base URL to the name that it serves the wanted model under. Raises Trouble, or EndpointFault where
+it serves another one. May take its time."""
+
+
+class Endpoint:
+    """One model behind one or more servers. For the event loop in which it is first used."""
+
+    def __init__(
+        self,
+        config: EndpointConfig,
+        key: str | None,
+        purpose: Purpose,
+        model: str,
+        book: Book,
+        verify: Verify,
+    ) -> None:
+        """`model` is what the book files replies under: a checkpoint's digest, or a provider's name for a model."""
+        self._config, self._key, self._purpose, self._model = config, key, purpose, model
+        self._book, self._verify = book, verify
+        self.lanes = [Lane(url, config.in_flight) for url in config.base_urls]
+        self._clients: dict[str, openai.AsyncOpenAI] = {}
+        self._sending: set[asyncio.Task[Reply]] = set()
+
+    async def chat(self, request: ChatRequest, affinity: str = "") -> Reply:
+        """One reply; requests with the same `affinity` prefer the same server. Raises EndpointFault."""
+        key = self.key(request)
+        known = self._book.find(key)
+        if known is not None:
+            return known
+        call = _Tries(self._config.patience_seconds)
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_passes), wait=_pause, stop=call.is_enough, reraise=True
+            ):
+                with attempt:
+                    return await self._try(request, key, affinity, call)
+        except Trouble as trouble:
+            self._book.failed(self._call(call, ok=False))
+            raise self._fault(trouble, call) from trouble
+        raise AssertionError("a try either returns or raises")
+
+    def key(self, request: ChatRequest) -> str:
+        """Content address of a request to this model."""
+        text = json.dumps([self._model, request.fields()], sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+    async def settle(self) -> None:
+        """Wait for what is on its way: it will be paid for, so it is kept, although nobody waits for it any more."""
+        await asyncio.gather(*self._sending, return_exceptions=True)
+
+    async def close(self) -> None:
+        for client in self._clients.values():
+            await client.close()
+
+    async def _try(self, request: ChatRequest, key: str, affinity: str, call: _Tries) -> Reply:
+        lane = choose(self.lanes, affinity)
+        async with lane.turn():
+            call.begins(lane)
+            try:
+                model = lane.model or await self._checked(lane)
+                task = asyncio.create_task(self._send(lane, model, request, key, call))
+                self._sending.add(task)
+                task.add_done_callback(self._sending.discard)
+                return await asyncio.shield(task)
+            except Exception as error:
+                trouble = understood(error, self._key)
+                call.met(trouble)
+                self._tell(lane, trouble, call.sent_at)
+                raise trouble from None
+
+    async def _checked(self, lane: Lane) -> str:
+        """What the lane's server serves our model under, asked once for all requests that wait."""
+        async with lane.checking:
+            if lane.model is None:
+                lane.model = await asyncio.to_thread(self._verify, lane.base_url)
+            return lane.model
+
+    async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: _Tries) -> Reply:
+        call.sent_at = time.monotonic()
+        completion = await self._client(lane).chat.completions.create(model=model, **_split(request.fields()))
+        reply = _read(completion, model, strict=self._purpose == "policy")
+        lane.succeeded()
+        self._book.keep(key, reply, self._call(call, True, completion, reply))
+        return reply
+
+    def _client(self, lane: Lane) -> openai.AsyncOpenAI:
+        if lane.base_url not in self._clients:
+            self._clients[lane.base_url] = openai.AsyncOpenAI(
+                base_url=lane.base_url,
+                api_key=self._key or "none",  # the client insists on one
+                timeout=self._config.timeout_seconds,
+                max_retries=0,
+            )
+        return self._clients[lane.base_url]
+
+    @staticmethod
+    def _tell(lane: Lane, trouble: Trouble, sent_at: float) -> None:
+        if trouble.kind in ROOM:
+            lane.overloaded(sent_at, trouble.retry_after or 0.0)
+        elif trouble.kind == "connection":
+            lane.unreachable(1.0)
+        elif trouble.kind == "stale":
+            lane.model = None
+
+    def _call(
+        self,
+        tries: _Tries,
+        ok: bool,
+        completion: ChatCompletion | None = None,
+        reply: Reply | None = None,
+    ) -> Call:
+        usage = completion.usage if completion else None
+        details = usage.prompt_tokens_details if usage else None
+        now = time.monotonic()
+        return Call(
+            purpose=self._purpose,
+            model=self._model,
+            served_model=completion.model if completion else "",
+            server=urlsplit(tries.lane.base_url).netloc if tries.lane else "",
+            started_at=tries.started_at,
+            latency=now - tries.sent_at,
+            waited=now - tries.began,
+            retries=len(tries.faults) - (not ok),
+            faults=tuple(tries.faults),
+            prompt_tokens=usage.prompt_tokens if usage else 0,
+            cached_tokens=(details.cached_tokens or 0) if details else 0,
+            completion_tokens=usage.completion_tokens if usage else 0,
+            finish=reply.finish if reply else "",
+            ok=ok,
+        )
+
+    def _fault(self, trouble: Trouble, tries: _Tries) -> EndpointFault:
+        where = tries.lane.base_url if tries.lane else "no server"
+        tried = f" after {len(tries.faults)} tries" if len(tries.faults) > 1 else ""
+        return EndpointFault(
+            f"{where} did not answer for {self._model}{tried}: {trouble.detail}; {_advice(trouble, self._config)}",
+            trouble.kind,
+        )
+
+
+class _Tries:
+    """The tries of one request so far."""
+
+    def __init__(self, patience: float) -> None:
+        self.began = self.sent_at = time.monotonic()
+        self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.faults: list[str] = []
+        self.lane: Lane | None = None
+        self._patience, self._failing_since = patience, 0.0
+
+    def begins(self, lane: Lane) -> None:
+        self.lane, self.sent_at = lane, time.monotonic()
+
+    def met(self, trouble: Trouble) -> None:
+        if not self.faults:
+            self._failing_since = time.monotonic()
+        self.faults.append(trouble.kind)
+
+    def is_enough(self, _: RetryCallState) -> bool:
+        """Whether it has failed for too long, or too often in a way that costs."""
+        if self.faults.count("malformed") >= MALFORMED:
+            return True
+        return time.monotonic() - self._failing_since >= self._patience
+
+
+def _passes(error: BaseException) -> bool:
+    return isinstance(error, Trouble) and error.passes
+
+
+def _pause(state: RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    asked = error.retry_after if isinstance(error, Trouble) else None
+    return PAUSES(state) if asked is None else asked
+
+
+def _split(fields: dict[str, Any]) -> dict[str, Any]:
+    """The request's fields as the client takes them: those that OpenAI does not know go into extra_body."""
+    known = {"messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop"}
+    known |= {"response_format"}
+    own = {name: value for name, value in fields.items() if name in known}
+    return {**own, "extra_body": {name: value for name, value in fields.items() if name not in known}}
+
+
+def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
+    """The reply in a completion; text that is missing is empty text. `strict`: the named model must have answered.
+    Raises Trouble."""
+    try:
+        choice = completion.choices[0]
+        text, finish = choice.message.content or "", choice.finish_reason
+    except (AttributeError, IndexError, TypeError) as error:
+        raise Trouble("malformed", "the answer holds no choice") from error
+    if strict and completion.model != model:
+        raise Trouble("stale", f"{completion.model} answered instead of {model}")
+    usage = completion.usage
+    return Reply(text, usage.completion_tokens if usage else 0, "length" if finish == "length" else "stop")
+
+
+def _advice(trouble: Trouble, config: EndpointConfig) -> str:
+    if trouble.kind == "key":
+        named = " or ".join(
+            part
+            for part in (
+                f"the variable {config.key_env}" if config.key_env else "",
+                f"the Prefect secret {config.key_secret}" if config.key_secret else "",
+            )
+            if part
+        )
+        return f"check {named}" if named else "name the variable that holds the key in key_env"
+    if trouble.kind == "model":
+        return "check the model's name"
+    if trouble.kind == "quota":
+        return "the account has no credit left: what was answered is kept, the same run goes on from there"
+    if trouble.kind == "connection":
+        return "check base_urls and that the server runs; what was answered is kept, the same run goes on from there"
+    if trouble.passes:
+        return "what was answered is kept, the same run goes on from there"
+    return "mend the request or the server's settings; what was answered is kept"

@@ -1,0 +1,104 @@
+"""Which server a request goes to, and how many may be on their way there at once.
+
+Requests of one episode share a growing prefix that a server keeps computed, so each goes to the server that its
+episode chose (a hash of `affinity`) unless that one is down or has much more to do than the others. A server that
+says it has too much gets half as many requests at once, and more again, little by little, while it answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import zlib
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+GROWTH = 0.25
+"""How much a success raises the limit."""
+CROWDED = 1.25
+"""A server with so many times the mean load does not get further requests of its own episodes."""
+
+
+class Lane:
+    """One server: its address, and the requests on their way to it. For one event loop."""
+
+    def __init__(self, base_url: str, most: int) -> None:
+        self.base_url, self._most = base_url, most
+        self.limit = float(most)
+        self.in_flight = 0
+        self.model: str | None = None
+        """What to ask for there; None until it is known that the server serves it."""
+        self.checking = asyncio.Lock()
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._closed_until = self._lowered_at = 0.0
+        self._opening = False
+        self.down_until = 0.0
+
+    @property
+    def load(self) -> int:
+        return self.in_flight + len(self._queue)
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """A place among the requests on their way; waits until there is one."""
+        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(place)
+        self._admit()
+        try:
+            await place
+            yield
+        finally:
+            if place in self._queue:
+                self._queue.remove(place)
+            else:
+                self.in_flight -= 1
+            self._admit()
+
+    def succeeded(self) -> None:
+        """The server answered."""
+        self.down_until = 0.0
+        self.limit = min(float(self._most), self.limit + GROWTH)
+        self._admit()
+
+    def overloaded(self, sent_at: float, pause: float) -> None:
+        """The server refused a request for lack of room, or did not answer in time: halve the limit (once for all
+        requests that were on their way together), and send none for `pause` seconds."""
+        if sent_at > self._lowered_at:
+            self.limit, self._lowered_at = max(1.0, self.limit / 2), time.monotonic()
+        self._closed_until = max(self._closed_until, time.monotonic() + pause)
+
+    def unreachable(self, pause: float) -> None:
+        """Nobody is there: it is avoided for `pause` seconds, and asked again what it serves."""
+        self.down_until = time.monotonic() + pause
+        self.model = None
+
+    def _open(self) -> int:
+        return int(self.limit) if time.monotonic() >= self._closed_until else 0
+
+    def _admit(self) -> None:
+        """Let waiting requests go as far as there is room; where the lane is closed, come back when it opens."""
+        while self._queue and self.in_flight < self._open():
+            place = self._queue.popleft()
+            self.in_flight += 1  # given up again by `turn`, also where its request was cancelled meanwhile
+            if not place.done():
+                place.set_result(None)
+        closed = self._closed_until - time.monotonic()
+        if self._queue and closed > 0 and not self._opening:
+            self._opening = True
+            asyncio.get_running_loop().call_later(closed + 0.001, self._opened)
+
+    def _opened(self) -> None:
+        self._opening = False
+        self._admit()
+
+
+def choose(lanes: Sequence[Lane], affinity: str) -> Lane:
+    """The lane for a request of the episode `affinity`."""
+    now = time.monotonic()
+    up = [lane for lane in lanes if lane.down_until <= now] or [min(lanes, key=lambda lane: lane.down_until)]
+    own = lanes[zlib.crc32(affinity.encode()) % len(lanes)]
+    mean = sum(lane.load for lane in up) / len(up)
+    if own in up and own.load <= CROWDED * mean + 1:
+        return own
+    return min(up, key=lambda lane: lane.load / lane.limit)

@@ -1,0 +1,122 @@
+"""A checkpoint behind servers that speak the OpenAI API (vLLM) as a policy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+from models.background import Background
+from models.desk import Choices
+from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
+from models.policy import Generation, History, PolicyFault, Sampling
+
+
+class OpenAIPolicy:
+    """See models.policy.Policy. Each request carries its own seed, so a result does not depend on what else the server
+    does, up to the float ties that other batch shapes bring.
+
+    A history that leaves no room in the context is answered by an empty turn with finish "length".
+    """
+
+    def __init__(self, endpoint: Endpoint, digest: str, stopped: Callable[[], None] = lambda: None) -> None:
+        """`stopped` is called at the end, when nothing is on its way any more."""
+        self._endpoint, self._digest, self._stopped = endpoint, digest, stopped
+        self._background = Background()
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        if len(histories) != len(seeds):
+            raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
+        desk, turns = self.desk(sampling), dict[int, Generation]()
+        for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):
+            desk.ask(ticket, history, seed)
+        while len(turns) < len(histories):
+            turns |= dict(desk.answers())
+        return [turns[ticket] for ticket in range(len(histories))]
+
+    def desk(self, sampling: Sampling) -> InFlight:
+        return InFlight(self, sampling)
+
+    def submit(
+        self, history: History, seed: int, sampling: Sampling, choices: Choices = None
+    ) -> Future[Generation]:
+        """Start one turn."""
+        return self._background.submit(self._turn(history, seed, sampling, choices))
+
+    def settle(self) -> None:
+        """Wait for what is on its way, so that it is kept."""
+        self._background.submit(self._endpoint.settle()).result()
+
+    def close(self) -> None:
+        """Let go of the connections, and of the server where it was started for this policy."""
+        try:
+            self._background.submit(self._endpoint.close()).result()
+            self._background.close()
+        finally:
+            self._stopped()
+
+    async def _turn(self, history: History, seed: int, sampling: Sampling, choices: Choices) -> Generation:
+        try:
+            # the first message tells the task: its rollouts share a prefix, which one server keeps computed
+            reply = await self._endpoint.chat(
+                _request(history, seed, sampling, choices), history[0]["content"]
+            )
+        except EndpointFault as fault:
+            if fault.kind == "context":
+                return Generation("", 0, "length")
+            raise PolicyFault(str(fault)) from fault
+        return _generation(reply)
+
+
+class InFlight:
+    """Every question is on its way at once. See models.desk.Desk."""
+
+    def __init__(self, policy: OpenAIPolicy, sampling: Sampling) -> None:
+        self._policy, self._sampling = policy, sampling
+        self._asked: dict[Future[Generation], int] = {}
+        self._done: SimpleQueue[Future[Generation]] = SimpleQueue()
+
+    def ask(self, ticket: int, history: History, seed: int, choices: Choices = None) -> None:
+        future = self._policy.submit(list(history), seed, self._sampling, choices)
+        self._asked[future] = ticket
+        future.add_done_callback(self._done.put)
+
+    def answers(self) -> list[tuple[int, Generation]]:
+        done = [self._done.get()]
+        while not self._done.empty():
+            done.append(self._done.get())
+        return [(self._asked.pop(future), future.result()) for future in done]
+
+    def leave(self) -> None:
+        for future in self._asked:
+            future.cancel()
+        self._asked.clear()
+        self._policy.settle()
+
+
+def _request(history: History, seed: int, sampling: Sampling, choices: Choices) -> ChatRequest:
+    greedy = sampling.temperature == 0
+    return ChatRequest(
+        messages=history,
+        max_tokens=sampling.max_tokens,
+        temperature=sampling.temperature,
+        top_p=None if greedy else sampling.top_p,
+        seed=None if greedy else seed,
+        stop=sampling.stop,
+        extra={} if choices is None else {"structured_outputs": {"regex": turn_pattern(choices)}},
+    )
+
+
+def turn_pattern(choices: Sequence[str]) -> str:
+    """A turn with a free thought and one of the actions, as a regular expression."""
+    actions = "|".join(re.escape(action) for action in choices)
+    return rf"Thought: [^\n]+\nAction: ({actions})"
+
+
+def _generation(reply: Reply) -> Generation:
+    return Generation(reply.text, reply.tokens, reply.finish)
