@@ -32,7 +32,7 @@ class StageRun:
         self.folder: RunFolder = folder_of(config)
         self.reporter: Reporter = current()
         self.meter = Meter(config.budget, self.folder.spent(), self._paid, self.folder.save_spent)
-        self.work = Workplace(config, self.reporter.within, self.meter)
+        self.work = Workplace(config, self.reporter.within, self.meter, self.reporter.says)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
@@ -113,6 +113,8 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
             here.reporter.ends(failed=True)
             _save_failure(here, error)
             raise
+        finally:
+            here.work.close()
         if before is not None and before.batches != tuple(here.batches):
             outdate(here.folder, stage, round)
         here.save("completed")

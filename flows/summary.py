@@ -23,6 +23,17 @@ STAGES = """
 SELECT stage, round, status, batches, cached_batches, seconds, stopped
 FROM run_stages WHERE run_id = $run ORDER BY started_at
 """
+COSTS = """
+SELECT purpose, model, sum(calls)::BIGINT, sum(retries)::BIGINT, sum(given_up)::BIGINT,
+    sum(prompt_tokens)::BIGINT, sum(cached_tokens)::BIGINT, sum(completion_tokens)::BIGINT,
+    sum(usd), sum(unpriced)::BIGINT
+FROM llm_costs WHERE run_id = $run GROUP BY ALL ORDER BY purpose, model
+"""
+EACH = """
+SELECT sum(kept)::BIGINT, sum(calls) / nullif(sum(kept), 0), sum(tokens) / nullif(sum(kept), 0),
+    sum(usd) / nullif(sum(kept), 0)
+FROM calibration_costs WHERE run_id = $run HAVING count(*) > 0
+"""
 COUNTS = (
     "trajectories",
     "rollouts",
@@ -50,6 +61,7 @@ def print_summary(console: Console, data_dir: Path, run: str) -> None:
     console.print(success_table(store, run))
     console.print(counts_table(store, run))
     console.print(stages_table(store, run))
+    print_costs(console, store, run)
     console.print(f"run    {run}", highlight=False, soft_wrap=True)
     console.print(f"store  {store.published}", highlight=False, soft_wrap=True)
     console.print("\nAsk it, for example:")
@@ -79,6 +91,31 @@ def counts_table(store: Store, run: str) -> Table:
     for name, value in zip(COUNTS, rows[0], strict=True):
         table.add_row(name.replace("_", " "), f"{value:,}")
     return table
+
+
+def print_costs(console: Console, store: Store, run: str) -> None:
+    """What language models behind an API cost, and what a kept calibration did; nothing where none was asked."""
+    _, rows = store.query(COSTS, {"run": run})
+    if not rows:
+        return
+    table = Table("for", "model", title="Language-model calls", title_justify="left")
+    for heading in ("calls", "retries", "given up", "tokens in", "of these cached", "tokens out", "dollars"):
+        table.add_column(heading, justify="right")
+    for purpose, model, *counts, usd, unpriced in rows:
+        price = "no price set" if usd is None else f"{usd:.4f}" + (" and more" if unpriced else "")
+        table.add_row(purpose, model[:24], *(f"{count:,}" for count in counts), price)
+    console.print(table)
+    _, each = store.query(EACH, {"run": run})
+    for kept, calls, tokens, usd in each:
+        if not kept:
+            console.print("no calibration was kept", highlight=False)
+            continue
+        price = f"${usd:.4f}" if usd is not None else "no price set (budget.prices)"
+        console.print(
+            f"each of {kept:,} kept calibrations: {calls:.2f} calls, {tokens:,.0f} tokens, {price}",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def stages_table(store: Store, run: str) -> Table:

@@ -1,9 +1,9 @@
-"""What one call of a language model took: the record that cost, speed and faults are read from."""
+"""Calls of language models: what was answered, what it took, and the book that both are written in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 Purpose = Literal["policy", "reflection"]
 
@@ -31,3 +31,22 @@ class Call:
     completion_tokens: int
     finish: str
     ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a model wrote. `finish` is "length" where max_tokens or the context ended it."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+
+
+class Book(Protocol):
+    """Keeps replies by the content of their request, and every call. Called from one thread at a time."""
+
+    def find(self, key: str) -> Reply | None: ...
+
+    def keep(self, key: str, reply: Reply, call: Call) -> None: ...
+
+    def failed(self, key: str, call: Call) -> None: ...

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import openai
@@ -23,7 +23,7 @@ from openai.types.chat import ChatCompletion
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from configs.serving import EndpointConfig
-from models.calls import Call, Purpose
+from models.calls import Book, Call, Purpose, Reply
 from models.lanes import Lane, choose
 from models.policy import Message
 from models.trouble import ROOM, Trouble, understood
@@ -44,10 +44,12 @@ class EndpointFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One completion to ask for. `extra` goes into the body as it is (a server's own fields, response_format)."""
+    """One completion to ask for. `limit` is the field that says max_tokens; `extra` goes into the body as it is (a
+    server's own fields, response_format)."""
 
     messages: Sequence[Message]
     max_tokens: int
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None
@@ -63,26 +65,7 @@ class ChatRequest:
             "stop": list(self.stop) or None,
         }
         given = {name: value for name, value in optional.items() if value is not None}
-        return {"messages": list(self.messages), "max_tokens": self.max_tokens, **given, **self.extra}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """What a model wrote. `finish` is "length" where max_tokens or the context ended it."""
-
-    text: str
-    tokens: int
-    finish: Literal["stop", "length"]
-
-
-class Book(Protocol):
-    """Keeps replies by the content of their request, and every call. Called from one thread at a time."""
-
-    def find(self, key: str) -> Reply | None: ...
-
-    def keep(self, key: str, reply: Reply, call: Call) -> None: ...
-
-    def failed(self, call: Call) -> None: ...
+        return {"messages": list(self.messages), self.limit: self.max_tokens, **given, **self.extra}
 
 
 Verify = Callable[[str], str]
@@ -123,7 +106,7 @@ class Endpoint:
                 with attempt:
                     return await self._try(request, key, affinity, call)
         except Trouble as trouble:
-            self._book.failed(self._call(call, ok=False))
+            self._book.failed(key, self._call(call, ok=False))
             raise self._fault(trouble, call) from trouble
         raise AssertionError("a try either returns or raises")
 

@@ -25,10 +25,23 @@ class ReflectionRequest:
 
 @dataclass(frozen=True, slots=True)
 class Reflection:
-    """A thought that notices the mistake and leads to the required action; `source` is the reflector's label."""
+    """A thought that notices the mistake and leads to the required action; `source` is the reflector's label.
+    `attempts`: replies that a language model was asked for, None where none was."""
 
     thought: str
     source: str
+    attempts: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """No usable thought came of it: why the last of `attempts` replies could not be used."""
+
+    reason: str
+    attempts: int
+
+
+Progress = Callable[[int, int], None]
 
 
 class ReflectionFault(Exception):
@@ -41,8 +54,10 @@ class Reflector(Protocol):
         """How reflections of this reflector are marked in the store, e.g. "template" or a model's name."""
         ...
 
-    def reflect(self, request: ReflectionRequest) -> Reflection:
-        """Raises ReflectionFault."""
+    def reflect(
+        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
+    ) -> Sequence[Reflection | Refused]:
+        """One outcome for each request, in their order. Raises ReflectionFault where none can be had."""
         ...
 
 
@@ -58,7 +73,17 @@ class TemplateReflector:
     def __init__(self, compose: Compose) -> None:
         self._compose = compose
 
-    def reflect(self, request: ReflectionRequest) -> Reflection:
+    def reflect(
+        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
+    ) -> list[Reflection]:
+        thoughts = []
+        for request in requests:
+            thoughts.append(self._reflect(request))
+            if progress:
+                progress(len(thoughts), len(requests))
+        return thoughts
+
+    def _reflect(self, request: ReflectionRequest) -> Reflection:
         if not request.steps or not request.required_action.strip():
             raise ReflectionFault(
                 "a reflection needs the deviated step and the required action; "

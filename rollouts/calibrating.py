@@ -12,7 +12,7 @@ from typing import Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
-from models.reflector import ReflectionRequest, Reflector
+from models.reflector import Reflection, ReflectionRequest, Reflector, Refused
 from rollouts.demonstrating import continue_expert
 from rollouts.play import Played, Progress, Start, Wrapping, as_origin, beginning, execute
 from rollouts.rows import Demonstration, demonstrations, of_type, stored, trajectory_records
@@ -45,18 +45,53 @@ def calibrate(
     wrapping = Wrapping(config.environment)
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
     runs = {run.id: run.trajectory for run in stored(records)}
-    chosen = [row for row in of_type(records, DeviationRecord) if row.selected]
-    out: list[Record] = []
-    for number, deviation in enumerate(chosen):
-        demo = demos[deviation.task_id]
-        exploration = Exploration(
-            demo.expert.trajectory, runs[deviation.explored_trajectory_id], deviation.step_index
+    repairs = []
+    for deviation in of_type(records, DeviationRecord):
+        if deviation.selected:
+            demo, explored = demos[deviation.task_id], runs[deviation.explored_trajectory_id]
+            exploration = Exploration(demo.expert.trajectory, explored, deviation.step_index)
+            attempt = best_attempt(environment, demo, exploration, wrapping, config.calibration.replan)
+            repairs.append(Repair(deviation, demo, exploration, attempt))
+    executed = [repair for repair in repairs if repair.attempt.refused is None]
+    thoughts = reflector.reflect([repair.request() for repair in executed], progress)
+    outcome = {
+        repair.deviation.deviation_id: thought for repair, thought in zip(executed, thoughts, strict=True)
+    }
+    return [
+        row
+        for repair in repairs
+        for row in _rows(repair, outcome.get(repair.deviation.deviation_id), reflector.label)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """A deviation with the best attempt at its repair."""
+
+    deviation: DeviationRecord
+    demo: Demonstration
+    exploration: Exploration
+    attempt: Attempt
+
+    @property
+    def played(self) -> Played:
+        """The attempt with its true authors."""
+        return _labelled(self.attempt.played, self.exploration.step)
+
+    @property
+    def required_action(self) -> str:
+        """The repair's first action; "" where nothing was executed."""
+        repair = self.attempt.played.trajectory.steps[self.exploration.step + 1 :]
+        return repair[0].action if repair else ""
+
+    def request(self) -> ReflectionRequest:
+        """What the reflector is shown: all up to the deviated turn and what it led to, and what has to come next."""
+        return ReflectionRequest(
+            instruction=self.demo.task.instruction,
+            first_observation=self.demo.expert.trajectory.first_observation,
+            steps=self.played.trajectory.steps[: self.exploration.step + 1],
+            required_action=self.required_action,
         )
-        attempt = best_attempt(environment, demo, exploration, wrapping, config.calibration.replan)
-        out += _rows(deviation, demo, exploration, attempt, reflector)
-        if progress:
-            progress(number + 1, len(chosen))
-    return out
 
 
 def best_attempt(
@@ -98,46 +133,39 @@ def _plans(
         yield "planner", planned
 
 
-def _rows(
-    deviation: DeviationRecord,
-    demo: Demonstration,
-    exploration: Exploration,
-    attempt: Attempt,
-    reflector: Reflector,
-) -> list[Record]:
-    reflection, label, required = "", reflector.label, ""
-    played = _labelled(attempt.played, exploration.step)
-    repair = played.trajectory.steps[exploration.step + 1 :]
-    if repair:
-        required = repair[0].action
-    if attempt.refused is None:
-        request = ReflectionRequest(
-            instruction=demo.task.instruction,
-            first_observation=demo.expert.trajectory.first_observation,
-            steps=played.trajectory.steps[: exploration.step + 1],
-            required_action=required,
-        )
-        calibrated = assemble(exploration, played.trajectory, reflector.reflect(request).thought)
+def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> list[Record]:
+    """The rows of a calibration and of the trajectory that it executed; `thought` is None where that failed."""
+    played, reflection, deviation = repair.played, "", repair.deviation
+    if isinstance(thought, Reflection):
+        calibrated = assemble(repair.exploration, played.trajectory, thought.thought)
         reflection = calibrated.reflection  # as it stands in the trajectory: on one line
         played = replace(played, trajectory=calibrated.trajectory)
-    kept = attempt.refused is None
+    refused = _why_refused(repair.attempt, thought)
+    kept = refused is None
     trajectory_id, rows = trajectory_records(played, "calibrated" if kept else "rejected_repair", None)
-    refused = f"{attempt.refused.reason}: {attempt.refused.detail}" if attempt.refused else None
+    plan, asked = repair.attempt.plan, [thought.attempts] if thought and thought.attempts else []
     head = CalibrationRecord(
         calibration_id=content_id(
-            "calibration", deviation.deviation_id, trajectory_id, label, reflection, attempt.plan, refused
+            "calibration", deviation.deviation_id, trajectory_id, label, reflection, plan, refused, *asked
         ),
         deviation_id=deviation.deviation_id,
         task_id=deviation.task_id,
         trajectory_id=trajectory_id,
         reflector=label,
         reflection=reflection,
-        required_action=required,
-        plan=attempt.plan,
+        required_action=repair.required_action,
+        plan=plan,
         kept=kept,
         rejection=refused,
+        attempts=asked[0] if asked else None,
     )
     return [head, *rows]
+
+
+def _why_refused(attempt: Attempt, thought: Reflection | Refused | None) -> str | None:
+    if attempt.refused:
+        return f"{attempt.refused.reason}: {attempt.refused.detail}"
+    return f"no_reflection: {thought.reason}" if isinstance(thought, Refused) else None
 
 
 def _labelled(played: Played, step: int) -> Played:

@@ -70,6 +70,33 @@ GROUP BY ALL;
 COMMENT ON VIEW calibration_outcomes IS
     'Repairs kept and rejected, by where their turns came from; `rejections` counts each reason';
 
+CREATE OR REPLACE VIEW llm_costs AS
+SELECT
+    run_id, round, purpose, model, count(*) AS calls, count_if(NOT ok) AS given_up, sum(retries)::BIGINT AS retries,
+    sum(prompt_tokens)::BIGINT AS prompt_tokens, sum(cached_tokens)::BIGINT AS cached_tokens,
+    sum(completion_tokens)::BIGINT AS completion_tokens, sum(usd) AS usd, count_if(ok AND usd IS NULL) AS unpriced,
+    median(latency) FILTER (ok) AS latency_median, quantile_cont(latency, 0.99) FILTER (ok) AS latency_p99
+FROM llm_calls JOIN run_provenance USING (provenance)
+GROUP BY ALL;
+COMMENT ON VIEW llm_costs IS
+    'The language-model calls behind a run by purpose and model: tokens, dollars, retries, seconds. A call that several '
+    'runs used is counted in each: the sum over the table llm_calls is what was paid';
+
+CREATE OR REPLACE VIEW calibration_costs AS
+WITH paid AS (
+    SELECT run_id, round, sum(calls)::BIGINT AS calls, sum(prompt_tokens + completion_tokens)::BIGINT AS tokens, sum(usd) AS usd
+    FROM llm_costs WHERE purpose = 'reflection' GROUP BY ALL
+), made AS (
+    SELECT run_id, round, count_if(kept) AS kept, count(*) - kept AS rejected, count_if(rejection LIKE 'no_reflection%') AS unusable
+    FROM calibrations JOIN run_provenance USING (provenance) GROUP BY ALL
+)
+SELECT
+    run_id, round, kept, rejected, unusable, calls, tokens, usd,
+    calls / nullif(kept, 0) AS calls_per_kept, tokens / nullif(kept, 0) AS tokens_per_kept, usd / nullif(kept, 0) AS usd_per_kept
+FROM made JOIN paid USING (run_id, round);
+COMMENT ON VIEW calibration_costs IS
+    'What the language model''s reflections cost for each calibration that was kept; `unusable` had no valid reflection';
+
 CREATE OR REPLACE VIEW recovery_after_invalid AS
 SELECT
     run_id, round, checkpoint, role, split, start, count(*) AS episodes,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,16 +11,19 @@ from typing import Any
 
 from prefect import Task as PrefectTask
 
-from configs.schema import FactoryConfig
+from configs.schema import CalibrationConfig, FactoryConfig
 from environments.base import Task, World
 from environments.registry import make_world
+from models.desk import Desk, desk_of
 from models.policy import Generation, History, Policy, Sampling
 from models.reference import CheckpointRef
+from models.reflector import Reflector
 from rollouts.budget import Meter
 from storage.ids import content_id
-from storage.records import Record
+from storage.records import LlmCallRecord, Record
 from storage.shards import BatchRef, ShardStore
 from tasks.caching import Inputs, cached, forget, placed
+from tasks.ledger import Lasting, Ledger
 from tasks.views import settings, view
 
 Progress = Callable[[int, int], None]
@@ -30,14 +34,22 @@ class Workplace:
     """Where and how the work of one run is done. Not a dataclass: Prefect would walk through its fields."""
 
     def __init__(
-        self, config: FactoryConfig, progress: Progress | None = None, meter: Meter | None = None
+        self,
+        config: FactoryConfig,
+        progress: Progress | None = None,
+        meter: Meter | None = None,
+        says: Callable[[str], None] | None = None,
     ) -> None:
+        """`says` hears what is worth a line, such as a server that is being started."""
         self.config = config
         self.meter = meter or Meter(config.budget)
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
-        self.progress = progress
-        self._policies: dict[str, Policy] = {}
+        self.ledger = Ledger(self.root, config.budget.prices)
+        self.progress, self.says = progress, says or (lambda line: None)
+        self._policy: Policy | None = None
+        self._reflector: Reflector | None = None
+        self._policy_open, self._reflector_open = ExitStack(), ExitStack()
 
     @cached_property
     def world(self) -> World:
@@ -56,13 +68,43 @@ class Workplace:
 
     def _load(self, digest: str) -> Policy:
         """The last one is kept loaded."""
+        if self._policy is None or self._policy.digest != digest:
+            self._policy = None  # two models at once may not fit
+            self._policy_open.close()
+            self._policy = self._opened(self.checkpoint(digest))
+        return self._policy
+
+    def _opened(self, ref: CheckpointRef) -> Policy:
+        if self.config.policy.engine == "openai":
+            from tasks.serving import served_policy
+
+            server = self.config.execution.server
+            served = served_policy(ref, server, self.ledger, self.root / "logs", self.says)
+            self._policy_open.callback(served.close)
+            return served
         from models.transformers_policy import TransformersPolicy
 
-        if digest not in self._policies:
-            self.use_threads()
-            loaded = TransformersPolicy.from_checkpoint(self.checkpoint(digest), self.config.execution.device)
-            self._policies = {digest: loaded}
-        return self._policies[digest]
+        self.use_threads()
+        return TransformersPolicy.from_checkpoint(ref, self.config.execution.device)
+
+    def reflector(self, config: CalibrationConfig, world: World) -> Reflector:
+        """Who writes the reflections."""
+        from tasks import reflecting
+
+        if config.reflector == "template":
+            return reflecting.template_reflector(world)
+        if self._reflector is None:
+            book, where = Lasting(self.ledger, self.root), self.config.execution.reflector
+            model = reflecting.llm_reflector(config, where, world, book)
+            self._reflector_open.callback(model.close)
+            self._reflector = model
+        return self._reflector
+
+    def close(self) -> None:
+        """Let go of models, connections and servers."""
+        self._policy = self._reflector = None
+        self._policy_open.close()
+        self._reflector_open.close()
 
     def use_threads(self) -> None:
         """Give torch the configured number of threads."""
@@ -81,6 +123,9 @@ class LazyPolicy:
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
         return self.load(self.digest).act(histories, seeds, sampling)
+
+    def desk(self, sampling: Sampling) -> Desk:
+        return desk_of(self.load(self.digest), sampling)
 
 
 @dataclass(frozen=True)
@@ -162,10 +207,15 @@ class BatchTask:
         return ref, from_cache
 
     def _write(self, inputs: Inputs, work: Workplace) -> dict[str, Any]:
-        records = self.body(Batch(inputs, work, view(work.config, self.reads)))
         stage_key = content_id(self.name, self.version, inputs["settings"], inputs["checkpoint"])
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
-        return work.shards.write_batch(stage_key, batch_id, records).model_dump(mode="json")
+        work.ledger.begin(batch_id)
+        records = self.body(Batch(inputs, work, view(work.config, self.reads)))
+        before = work.shards.rows_before(stage_key, batch_id, LlmCallRecord)  # a redo was paid for as well
+        calls = {call.call_id: call for call in (*before, *work.ledger.rows())}
+        ref = work.shards.write_batch(stage_key, batch_id, [*records, *calls.values()])
+        work.ledger.end()
+        return ref.model_dump(mode="json")
 
 
 def batch_task(

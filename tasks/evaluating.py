@@ -5,18 +5,19 @@ from __future__ import annotations
 from rollouts.evaluating import evaluate, force_deviations
 from storage.records import Record
 from tasks.batch import Batch, batch_task
+from tasks.views import PLAYED
 
 
 @batch_task(
     "force",
     version="1",
-    reads=("seed", "environment", "policy.prompt", "policy.max_turn_tokens"),
+    reads=("seed", "environment", *PLAYED),
 )
 def force_batch(batch: Batch) -> list[Record]:
     return force_deviations(batch.world, batch.policy, batch.records(), batch.config)
 
 
-@batch_task("evaluate", version="1", reads=("environment", "policy.prompt", "policy.max_turn_tokens"))
+@batch_task("evaluate", version="1", reads=("environment", *PLAYED))
 def evaluate_batch(batch: Batch) -> list[Record]:
     role = batch.inputs["role"]
     return evaluate(batch.world, batch.policy, batch.records(), batch.config, role, batch.progress)

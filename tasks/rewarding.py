@@ -10,6 +10,7 @@ from rollouts.scoring import score
 from storage.evidence import EvidencePool
 from storage.records import Record
 from tasks.batch import Batch, batch_task
+from tasks.views import PLAYED
 
 
 @batch_task(
@@ -21,8 +22,7 @@ from tasks.batch import Batch, batch_task
         "rewards",
         "deviation",
         "datasets.expert_suffixes",
-        "policy.prompt",
-        "policy.max_turn_tokens",
+        *PLAYED,
     ),
 )
 def score_batch(batch: Batch) -> list[Record]:

@@ -11,6 +11,8 @@ from configs.schema import FactoryConfig
 
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
+PLAYED = ("policy.prompt", "policy.max_turn_tokens", "policy.engine", "policy.stop", "policy.constrain")
+"""The settings that decide what a policy writes, beside its checkpoint."""
 
 
 def view(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:

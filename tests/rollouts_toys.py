@@ -15,12 +15,12 @@ from typing import Any
 from configs.load import check
 from configs.schema import FactoryConfig
 from environments.alfworld.expert import expert_turn
-from environments.alfworld.react import parse_turn
 from environments.base import Task, World
 from environments.registry import make_world
 from models.policy import Generation, History, Sampling
 from rollouts.demonstrating import demonstrate
 from rollouts.rows import Stored, of_type, stored
+from steca.turns import parse_turn
 from steca.types import Step, Trajectory
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord

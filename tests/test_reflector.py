@@ -19,7 +19,7 @@ def test_the_composing_function_sees_the_whole_request_and_its_thought_is_one_li
         last = seen.steps[-1]
         return f"{last.action} led to: {last.observation}\n So I {seen.required_action}. "
 
-    reflection = TemplateReflector(compose).reflect(request())
+    (reflection,) = TemplateReflector(compose).reflect([request()])
     assert reflection.thought == "open box 1 led to: Nothing happens. So I go to shelf 3."
     assert reflection.source == TemplateReflector(compose).label == "template"
 
@@ -27,9 +27,9 @@ def test_the_composing_function_sees_the_whole_request_and_its_thought_is_one_li
 @pytest.mark.parametrize("bad", [request(required=" "), request(steps=())])
 def test_a_request_without_deviation_or_action_is_refused(bad: ReflectionRequest) -> None:
     with pytest.raises(ReflectionFault, match="needs the deviated step and the required action"):
-        TemplateReflector(lambda _: "something").reflect(bad)
+        TemplateReflector(lambda _: "something").reflect([bad])
 
 
 def test_an_empty_thought_is_refused_and_named() -> None:
     with pytest.raises(ReflectionFault, match="'open box 1' before 'go to shelf 3'"):
-        TemplateReflector(lambda _: "\n").reflect(request())
+        TemplateReflector(lambda _: "\n").reflect([request()])

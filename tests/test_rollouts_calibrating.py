@@ -23,7 +23,7 @@ from rollouts_toys import (
 )
 
 from environments.base import Environment, World
-from models.reflector import Reflection, ReflectionRequest
+from models.reflector import Progress, Reflection, ReflectionRequest, Refused
 from rollouts.calibrating import calibrate
 from rollouts.deciding import decide
 from rollouts.exploring import explore
@@ -41,9 +41,26 @@ class Thinker:
     def __init__(self) -> None:
         self.requests: list[ReflectionRequest] = []
 
-    def reflect(self, request: ReflectionRequest) -> Reflection:
-        self.requests.append(request)
+    def reflect(
+        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
+    ) -> list[Reflection | Refused]:
+        outcomes: list[Reflection | Refused] = []
+        for request in requests:
+            self.requests.append(request)
+            outcomes.append(self.think(request))
+            if progress:
+                progress(len(outcomes), len(requests))
+        return outcomes
+
+    def think(self, request: ReflectionRequest) -> Reflection | Refused:
         return Reflection(THOUGHT, self.label)
+
+
+class Hesitant(Thinker):
+    """Has nothing usable to say about every other deviation."""
+
+    def think(self, request: ReflectionRequest) -> Reflection | Refused:
+        return Refused("it mentions vase 9", 3) if len(self.requests) % 2 else Reflection(THOUGHT, "m", 2)
 
 
 def decided(speak: Speak, rows: Sequence[Record]) -> list[Record]:
@@ -265,10 +282,27 @@ def test_a_prefix_that_does_not_happen_again_is_refused() -> None:
     assert row.rejection.startswith("replay_diverged: ")
 
 
+def test_a_repair_without_a_usable_reflection_is_rejected_and_stored_with_the_reason() -> None:
+    records, rows = many()
+    executed = [row for row in of_type(rows, CalibrationRecord) if row.kept]
+    again = calibrated(records, thinker=Hesitant())
+    by_deviation = {row.deviation_id: row for row in of_type(again, CalibrationRecord)}
+    refused = [by_deviation[row.deviation_id] for row in executed[::2]]
+    assert {(row.kept, row.rejection, row.reflection, row.attempts) for row in refused} == {
+        (False, "no_reflection: it mentions vase 9", "", 3)
+    }
+    runs = {run.id: run for run in stored(again)}
+    assert {runs[row.trajectory_id].record.kind for row in refused} == {"rejected_repair"}
+    assert {runs[row.trajectory_id].trajectory.success for row in refused} == {True}
+    thought_of = [by_deviation[row.deviation_id] for row in executed[1::2]]
+    assert thought_of
+    assert all(row.kept and row.attempts == 2 for row in thought_of)
+
+
 def test_calibrating_again_gives_the_same_rows_and_tells_its_progress() -> None:
     records, rows = many()
     heard: list[tuple[int, int]] = []
     again = calibrate(world(), Thinker(), records, config(), lambda done, of: heard.append((done, of)))
     assert tuple(again) == rows
-    total = len(of_type(rows, CalibrationRecord))
+    total = sum(row.kept for row in of_type(rows, CalibrationRecord))
     assert heard == [(i, total) for i in range(1, total + 1)]

@@ -1,0 +1,38 @@
+"""The reflector that a configuration names, put together from the world's part and the model's."""
+
+from __future__ import annotations
+
+from configs.schema import CalibrationConfig
+from configs.serving import EndpointConfig
+from environments.base import World
+from models.calls import Book
+from models.endpoint import Endpoint
+from models.llm_reflector import LLMReflector
+from models.reflector import ReflectionRequest, TemplateReflector
+from tasks.keys import key_of
+
+
+def template_reflector(world: World) -> TemplateReflector:
+    """The offline reflector: the world composes the thought from what was really observed."""
+
+    def compose(request: ReflectionRequest) -> str:
+        return world.reflect(
+            request.instruction, request.first_observation, request.steps, request.required_action
+        )
+
+    return TemplateReflector(compose)
+
+
+def llm_reflector(config: CalibrationConfig, where: EndpointConfig, world: World, book: Book) -> LLMReflector:
+    """A language model behind an API; the world says which names a thought may mention. Raises PolicyFault where its
+    key is missing."""
+
+    def ungrounded(request: ReflectionRequest, thought: str) -> list[str]:
+        return world.ungrounded(
+            request.first_observation, request.instruction, request.steps, request.required_action, thought
+        )
+
+    key = key_of(where, "execution.reflector")
+    # a provider's model has no digest to verify: its name is all that there is
+    endpoint = Endpoint(where, key, "reflection", config.model, book, lambda _: config.model)
+    return LLMReflector(endpoint, config, ungrounded)
