@@ -87,7 +87,7 @@ WITH paid AS (
     SELECT run_id, round, sum(calls)::BIGINT AS calls, sum(prompt_tokens + completion_tokens)::BIGINT AS tokens, sum(usd) AS usd
     FROM llm_costs WHERE purpose = 'reflection' GROUP BY ALL
 ), made AS (
-    SELECT run_id, round, count_if(kept) AS kept, count(*) - kept AS rejected, count_if(rejection LIKE 'no_reflection%') AS unusable
+    SELECT run_id, round, count_if(kept) AS kept, count_if(NOT kept) AS rejected, count_if(rejection LIKE 'no_reflection%') AS unusable
     FROM calibrations JOIN run_provenance USING (provenance) GROUP BY ALL
 )
 SELECT

@@ -13,6 +13,7 @@ from storage.records import (
     CheckpointRecord,
     DeviationRecord,
     EvaluationRecord,
+    LlmCallRecord,
     Record,
     RolloutRecord,
     ScoredTurnRecord,
@@ -221,6 +222,33 @@ def evaluation(name: str, task_type: str, success: bool, invalid: int = 0) -> Ev
     )
 
 
+def llm_call(
+    name: str, usd: float | None = 0.25, purpose: str = "reflection", **fields: object
+) -> LlmCallRecord:
+    return LlmCallRecord.model_validate(
+        {
+            "call_id": name,
+            "purpose": purpose,
+            "request_id": f"request-{name}",
+            "model": "gpt-4o",
+            "served_model": "gpt-4o-2024-11-20",
+            "server": "api.example.org",
+            "started_at": "2026-11-25T00:00:00.000+00:00",
+            "latency": 1.5,
+            "waited": 4.0,
+            "retries": 1,
+            "faults": ["rate_limit"],
+            "prompt_tokens": 900,
+            "cached_tokens": 100,
+            "completion_tokens": 50,
+            "finish": "stop",
+            "ok": True,
+            "usd": usd,
+            **fields,
+        }
+    )
+
+
 def one_of_each() -> list[Record]:
     """A row of every table."""
     return [
@@ -234,6 +262,7 @@ def one_of_each() -> list[Record]:
         example("s", "calibrated"),
         checkpoint("c0"),
         evaluation("v", "pick", True),
+        llm_call("l"),
     ]
 
 

@@ -1,0 +1,67 @@
+"""Replies by content: journals of batches in work, and replies for every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from storage.faults import StorageFault
+from storage.replies import BookedCall, Journal, ReplyFiles
+from tests.store_rows import llm_call
+
+
+def booked(name: str, text: str | None = "Thought: ä\nAction: look") -> BookedCall:
+    return BookedCall(text=text, call=llm_call(name))
+
+
+def test_a_journal_gives_back_what_was_added_in_order(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "b0")
+    assert journal.load() == []
+    written = [booked("a"), booked("b", None), booked("c", "")]
+    for one in written:
+        journal.add(one)
+    assert Journal(tmp_path, "b0").load() == written
+    assert Journal(tmp_path, "b1").load() == []
+
+
+def test_a_line_that_was_cut_short_is_dropped_and_the_next_one_starts_anew(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "b0")
+    journal.add(booked("a"))
+    whole = journal.path.read_bytes()
+    journal.path.write_bytes(whole + whole[: len(whole) // 2])
+    assert journal.load() == [booked("a")]
+    journal.add(booked("b"))
+    assert journal.load() == [booked("a"), booked("b")]
+
+
+def test_a_damaged_line_before_the_last_is_a_fault_that_names_the_file(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "b0")
+    journal.add(booked("a"))
+    journal.path.write_bytes(b'{"text": 3}\n' + journal.path.read_bytes())
+    with pytest.raises(StorageFault, match=r"b0\.jsonl is damaged; delete it"):
+        journal.load()
+
+
+def test_a_closed_journal_is_gone(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, "b0")
+    journal.add(booked("a"))
+    journal.close()
+    journal.close()
+    assert not journal.path.exists()
+
+
+def test_replies_are_found_by_their_request_alone(tmp_path: Path) -> None:
+    files = ReplyFiles(tmp_path)
+    files.add(booked("a"))
+    assert ReplyFiles(tmp_path).find("request-a") == booked("a")
+    assert files.find("request-b") is None
+
+
+def test_a_damaged_reply_is_a_fault_that_names_the_file(tmp_path: Path) -> None:
+    files = ReplyFiles(tmp_path)
+    files.add(booked("a"))
+    (path,) = files.folder.rglob("*.json")
+    path.write_bytes(path.read_bytes()[:20])
+    with pytest.raises(StorageFault, match=r"request-a\.json is damaged; delete it"):
+        files.find("request-a")
