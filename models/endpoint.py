@@ -30,6 +30,7 @@ from models.trouble import ROOM, Trouble, understood
 
 PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 """Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MALFORMED = 4
 """Tries after which a server that answers nonsense is given up: each may cost money."""
 
@@ -148,7 +149,10 @@ class Endpoint:
 
     async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: _Tries) -> Reply:
         call.sent_at = time.monotonic()
-        completion = await self._client(lane).chat.completions.create(model=model, **_split(request.fields()))
+        async with asyncio.timeout(self._config.timeout_seconds):  # the client's own is for each read
+            completion = await self._client(lane).chat.completions.create(
+                model=model, **_split(request.fields())
+            )
         reply = _read(completion, model, strict=self._purpose == "policy")
         lane.succeeded()
         self._book.keep(key, reply, self._call(call, True, completion, reply))
@@ -156,11 +160,15 @@ class Endpoint:
 
     def _client(self, lane: Lane) -> openai.AsyncOpenAI:
         if lane.base_url not in self._clients:
+            here = (
+                urlsplit(lane.base_url).hostname in _LOOPBACK
+            )  # no proxy leads there, whatever the environment says
             self._clients[lane.base_url] = openai.AsyncOpenAI(
                 base_url=lane.base_url,
                 api_key=self._key or "none",  # the client insists on one
                 timeout=self._config.timeout_seconds,
                 max_retries=0,
+                http_client=openai.DefaultAsyncHttpxClient(trust_env=not here),
             )
         return self._clients[lane.base_url]
 

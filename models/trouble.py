@@ -29,7 +29,7 @@ PASSING: frozenset[Kind] = frozenset(
 )
 ROOM: frozenset[Kind] = frozenset(("rate_limit", "overloaded", "timeout"))
 """A sign that fewer requests at once would do better."""
-_OVERFLOW = ("maximum context length", "context_length_exceeded", "max_model_len", "context length")
+_OVERFLOW = ("maximum context length", "context_length_exceeded", "context length")
 _QUOTED = 300
 
 
@@ -51,10 +51,10 @@ def understood(error: Exception, secret: str | None = None) -> Trouble:
     said. Others are raised again."""
     if isinstance(error, Trouble):
         return error
-    if isinstance(error, openai.APITimeoutError):
+    if isinstance(error, (openai.APITimeoutError, TimeoutError)):
         return Trouble("timeout", "no answer in time")
     if isinstance(error, openai.APIConnectionError):
-        return Trouble("connection", _cause(error))
+        return Trouble("connection", _cause(error, secret))
     if isinstance(error, openai.APIStatusError):
         return _of_status(error, secret)
     if isinstance(error, (openai.APIResponseValidationError, json.JSONDecodeError, UnicodeDecodeError)):
@@ -91,9 +91,10 @@ def _said(error: openai.APIStatusError, secret: str | None) -> str:
     return text if len(text) <= _QUOTED else f"{text[:_QUOTED]} ..."
 
 
-def _cause(error: Exception) -> str:
+def _cause(error: Exception, secret: str | None) -> str:
     cause = error.__cause__
-    return f"{type(cause).__name__}: {cause}" if cause and str(cause) else "the connection failed"
+    text = f"{type(cause).__name__}: {cause}" if cause and str(cause) else "the connection failed"
+    return text.replace(secret, "[key]") if secret else text
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
