@@ -33,7 +33,7 @@ from tests.fake_openai_replies import (
     fits,
     json_reply,
     output_limit,
-    overflow_reply,
+    overflow,
     prompt_tokens,
 )
 from tests.fake_openai_rules import Refused, check
@@ -44,17 +44,18 @@ __all__ = ["FakeOpenAI", "Fault", "Record"]
 
 class FakeOpenAI:
     """`plan` says what fails, `answer` what the model writes, `latency` how long that takes (seconds; errors come at
-    once); all may be changed while it runs. `key`: the only one let in; `shows_key`: a wrong one is shown whole in the error, not masked.
-    `n_ctx`: tokens of prompt and answer together. `unsupported`: fields that this model does not take."""
+    once); all may be changed while it runs. `key`: the only one let in; `shows_key`: a wrong one is shown whole in the
+    error, not masked. `n_ctx`: tokens of prompt and answer together. `unsupported`: fields that this model does not
+    take. `root`: the folder that a vLLM says it serves, the model's name unless given."""
 
     def __init__(
         self, model: str = "small", *, dialect: Dialect = "openai", answer: Answer = default_answer,
         key: str | None = None, shows_key: bool = False, n_ctx: int | None = None, latency: float = 0.0,
-        unsupported: frozenset[str] = frozenset(),
+        unsupported: frozenset[str] = frozenset(), root: str | None = None,
     ) -> None:  # fmt: skip
         self.model, self.dialect, self.answer = model, dialect, answer
         self.key, self.shows_key, self.n_ctx = key, shows_key, n_ctx
-        self.latency, self.unsupported = latency, unsupported
+        self.latency, self.unsupported, self.root = latency, unsupported, root
         self.plan = Plan()
         self.requests: list[Record] = []
         self.errors: list[BaseException] = []
@@ -176,7 +177,7 @@ class FakeOpenAI:
         if (method, path) == ("GET", "/v1/models"):
             listed = {"id": self.model, "object": "model", "created": 1_700_000_000, "owned_by": "fake"}
             if self.dialect == "vllm":
-                listed |= {"root": self.model, "parent": None, "max_model_len": self.n_ctx}
+                listed |= {"root": self.root or self.model, "parent": None, "max_model_len": self.n_ctx}
             return self._wrong_key(headers) or json_reply(200, {"object": "list", "data": [listed]})
         return error_reply(self.dialect, 404, f"Invalid URL ({method} {path})")
 
@@ -223,7 +224,10 @@ class FakeOpenAI:
         except Refused as fault:
             record.refused = str(fault)
             return error_reply(self.dialect, 400, record.refused, param=fault.param, code=fault.code)
-        wrong = self._wrong_model(request) or self._overflow(request)
+        wrong = self._wrong_model(request)
+        if wrong is None and self.n_ctx is not None:
+            prompt = prompt_tokens(request["messages"])
+            wrong = overflow(self.dialect, self.n_ctx, prompt, output_limit(request))
         if wrong:
             return wrong
         injected = self.plan.choose(record)
@@ -246,15 +250,8 @@ class FakeOpenAI:
             return error_reply(self.dialect, 400, text, param=name, code="unsupported_parameter")
         if request["model"] == self.model:
             return None
-        text = f"The model `{request['model']}` does not exist."
+        text = f"The model `{request['model']}` does not exist. Valid aliases: {self.model}."
         return error_reply(self.dialect, 404, text, param="model", code="model_not_found")
-
-    def _overflow(self, request: Request) -> Reply | None:
-        prompt, output = prompt_tokens(request["messages"]), output_limit(request)
-        wanted = int(output) if math.isfinite(output) else 1
-        if self.n_ctx is None or prompt + wanted <= self.n_ctx:
-            return None
-        return overflow_reply(self.dialect, self.n_ctx, prompt, wanted)
 
     def _honest(self, record: Record) -> Reply:
         request = record.body
@@ -262,8 +259,9 @@ class FakeOpenAI:
         record.fitting = fits(request, text)
         cached = self._cached(request)
         honest = completion(
-            request, text, dialect=self.dialect, model=self.model, number=record.number, cached=cached
-        )
+            request, text, dialect=self.dialect, model=self.model, number=record.number, cached=cached,
+            n_ctx=math.inf if self.n_ctx is None else self.n_ctx,
+        )  # fmt: skip
         return replace(honest, delay=self.latency)
 
     def _cached(self, request: Request) -> int:

@@ -207,6 +207,11 @@ class Fault:
         return _edit("no_usage", lambda data: data.pop("usage"))
 
     @staticmethod
+    def no_cache_details() -> Fault:
+        """As a vLLM without --enable-prompt-tokens-details."""
+        return _edit("no_cache_details", lambda data: data["usage"].update(prompt_tokens_details=None))
+
+    @staticmethod
     def stale_model(model: str = "yesterday") -> Fault:
         """An answer by another model than the one asked for."""
         return _edit("stale_model", lambda data: data.update(model=model))

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import jsonschema
@@ -40,16 +41,26 @@ def error_reply(
     return json_reply(status, {"error": error})
 
 
-def overflow_reply(dialect: Dialect, limit: int, prompt: int, output: int) -> Reply:
-    """`prompt` and `output` are the tokens of the messages and those asked for."""
+def overflow(dialect: Dialect, limit: int, prompt: int, output: float) -> Reply | None:
+    """The error where a context of `limit` tokens is too small for `prompt` and `output` tokens; None where it is not.
+
+    OpenAI wants room for both. vLLM cuts the output to what is left and complains only where nothing is.
+    """
+    most = f"This model's maximum context length is {limit} tokens. However, "
     if dialect == "openai":
-        text = f"This model's maximum context length is {limit} tokens. However, you requested {prompt + output} "
-        text += f"tokens ({prompt} in the messages, {output} in the completion). Please reduce the messages."
-        return error_reply(dialect, 400, text, param="messages", code="context_length_exceeded")
-    text = f"This model's maximum context length is {limit} tokens. However, you requested {output} output tokens and "
-    text += f"your prompt contains {prompt} input tokens, for a total of {prompt + output} tokens. "
-    text += "Please reduce the length of the input prompt or the number of requested output tokens."
-    return error_reply(dialect, 400, text, param="input_tokens")
+        wanted = prompt + (int(output) if math.isfinite(output) else 1)
+        text = most + f"you requested {wanted} tokens ({prompt} in the messages). Please reduce the length."
+        error = error_reply(dialect, 400, text, param="messages", code="context_length_exceeded")
+        return error if wanted > limit else None
+    if prompt > limit:
+        text = most + f"your prompt contains at least {limit + 1} input tokens. Please reduce the length."
+        return error_reply(dialect, 400, text, param="input_tokens")
+    if prompt == limit:
+        return error_reply(dialect, 400, "max_tokens must be at least 1, got 0.", param="max_tokens")
+    if math.isfinite(output) and output > limit:
+        text = f"max_tokens={output} cannot be greater than max_model_len={limit}."
+        return error_reply(dialect, 400, text, param="max_tokens")
+    return None
 
 
 def words(text: str) -> list[str]:
@@ -122,34 +133,45 @@ def fits(request: Request, text: str) -> bool:
     return True
 
 
-def cut(request: Request, text: str) -> tuple[str, str, str | None]:
-    """The text up to the token limit or the first stop string; the finish reason; the stop string that was met."""
-    tokens = words(text)
-    limit = output_limit(request)
-    within = text if len(tokens) <= limit else "".join(tokens[: int(limit)])
-    stop = request.get("stop") or []
-    met = [(within.find(one), one) for one in ([stop] if isinstance(stop, str) else stop) if one in within]
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """What the model wrote until a limit or a stop string ended it, with the stop string where one did."""
+
+    text: str
+    tokens: int
+    finish: Literal["stop", "length"]
+    met: str | None = None
+
+
+def cut(text: str, limit: float, stop: list[str], *, end_counts: bool) -> Cut:
+    """`end_counts`: the end of the turn is a token of its own, as on vLLM, and must fit as well."""
+    tokens = words(text) + [""] * end_counts
+    written = tokens if len(tokens) <= limit else tokens[: int(limit)]
+    within = "".join(written)
+    met = [(within.find(one), one) for one in stop if one in within]
     if met:
         place, one = min(met)
-        return within[:place], "stop", one
-    return within, "stop" if len(tokens) <= limit else "length", None
+        return Cut(within[:place], len(words(within[: place + len(one)])), "stop", one)
+    return Cut(within, len(written), "stop" if len(written) == len(tokens) else "length")
 
 
 def completion(
-    request: Request, text: str, *, dialect: Dialect, model: str, number: int, cached: int
+    request: Request, text: str, *, dialect: Dialect, model: str, number: int, cached: int, n_ctx: float
 ) -> Reply:
     """The honest answer that gives `text`, cut as the request says; `cached` of its prompt's tokens were known."""
-    content, finish, met = cut(request, text)
-    prompt, output = prompt_tokens(request["messages"]), len(words(content))
+    prompt, stop = prompt_tokens(request["messages"]), request.get("stop") or []
+    limit = min(output_limit(request), n_ctx - prompt)
+    done = cut(text, limit, [stop] if isinstance(stop, str) else stop, end_counts=dialect == "vllm")
     choice = {
         "index": 0,
-        "message": {"role": "assistant", "content": content, "refusal": None},
+        "message": {"role": "assistant", "content": done.text, "refusal": None},
         "logprobs": None,
-        "finish_reason": finish,
+        "finish_reason": done.finish,
     }
     if dialect == "vllm":
-        choice["stop_reason"] = met
-    usage = {"prompt_tokens": prompt, "completion_tokens": output, "total_tokens": prompt + output}
+        choice["stop_reason"] = done.met
+    total = prompt + done.tokens
+    usage = {"prompt_tokens": prompt, "completion_tokens": done.tokens, "total_tokens": total}
     return json_reply(
         200,
         {
