@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from environments.alfworld.react import parse_turn
+from steca.turns import parse_turn
 from environments.base import Split, StepResult, Task
 from environments.registry import register
 from models.policy import Generation, History, Sampling

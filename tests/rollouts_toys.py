@@ -15,7 +15,7 @@ from typing import Any
 from configs.load import check
 from configs.schema import FactoryConfig
 from environments.alfworld.expert import expert_turn
-from environments.alfworld.react import parse_turn
+from steca.turns import parse_turn
 from environments.base import Task, World
 from environments.registry import make_world
 from models.policy import Generation, History, Sampling

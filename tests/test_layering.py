@@ -33,6 +33,7 @@ PURE = {
     "itertools",
     "math",
     "numpy",
+    "re",
     "scipy",
     "statistics",
     "steca",

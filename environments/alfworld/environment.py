@@ -16,7 +16,7 @@ from environments.alfworld.expert import expert_turn
 from environments.alfworld.game import Game, GameError, State, compile_game
 from environments.alfworld.planner import plan_repair
 from environments.alfworld.problem import game_texts
-from environments.alfworld.react import parse_turn
+from steca.turns import parse_turn
 from environments.alfworld.reader import data_folder, read_game
 from environments.base import EnvironmentFault, StepResult, Task
 from steca.types import Step, Turn
@@ -84,7 +84,7 @@ class AlfworldEnvironment:
         return now.game.progress(now.state)
 
     def expert_turn(self, first_observation: str, steps: Sequence[Step]) -> Turn | None:
-        return expert_turn(first_observation, steps)
+        return expert_turn(first_observation, steps, self._now().game.dialect)
 
     def plan_repair(self) -> list[Turn] | None:
         now = self._now()

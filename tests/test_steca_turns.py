@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from environments.alfworld.react import parse_turn
+from steca.turns import parse_turn
 from steca.types import Turn
 
 
