@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from steca.turns import parse_turn
 from environments.base import Split, StepResult, Task
 from environments.registry import register
 from models.policy import Generation, History, Sampling
+from steca.turns import parse_turn
 from steca.types import Step, Turn
 
 CELLAR = -1

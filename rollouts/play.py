@@ -14,7 +14,8 @@ from typing import Literal
 from configs.schema import EnvironmentConfig
 from environments.base import Environment, StepResult, Task, World
 from models.policy import Generation, Message, Policy, Sampling
-from models.prompts import Style, answered, messages
+from models.prompts import answered, messages
+from rollouts.prompting import Style, briefing_of
 from steca.types import Origin, Step, Trajectory
 from storage.ids import content_id
 
@@ -116,7 +117,7 @@ def play(
     while waiting or running:
         while waiting and len(running) < RUNNING_EPISODES:
             index = waiting.pop()
-            running.append(_Episode.begun(index, starts[index], wrapping.style))
+            running.append(_Episode.begun(index, starts[index], world, wrapping.style))
         _advance(environment, policy, running, sampling, wrapping)
         for episode in running:
             if episode.end != "running" or episode.turns == wrapping.turns:
@@ -140,8 +141,9 @@ class _Episode:
     turns: int = field(default=0)
 
     @classmethod
-    def begun(cls, index: int, start: Start, style: Style) -> _Episode:
-        history = messages(start.first_observation, start.steps, style)
+    def begun(cls, index: int, start: Start, world: World, style: Style) -> _Episode:
+        briefing = briefing_of(world, start.task, style)
+        history = messages(start.first_observation, start.steps, briefing)
         return cls(index, start, list(start.steps), history, start.snapshot)
 
     def finished(self) -> Played:

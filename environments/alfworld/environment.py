@@ -16,9 +16,9 @@ from environments.alfworld.expert import expert_turn
 from environments.alfworld.game import Game, GameError, State, compile_game
 from environments.alfworld.planner import plan_repair
 from environments.alfworld.problem import game_texts
-from steca.turns import parse_turn
 from environments.alfworld.reader import data_folder, read_game
 from environments.base import EnvironmentFault, StepResult, Task
+from steca.turns import parse_turn
 from steca.types import Step, Turn
 
 NOTHING = "Nothing happens."
