@@ -100,7 +100,7 @@ class Workload:
 
     def _starts(self) -> list[Start]:
         """One after each scored turn."""
-        tasks = comparisons_of(self.world.environment(), self.records, self.config, "")
+        tasks = comparisons_of(self.world, self.records, self.config, "")
         points = [point for task in tasks for point in task.points.values()]
         return [point.start(0) for point in points if not point.ended]
 

@@ -81,7 +81,7 @@ def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
     if kept.is_file():
         return reference(data / "checkpoints" / kept.read_text())
     records = demonstrate(world, world.tasks("train", config.tasks.demonstrations, config.seed), config)
-    examples = warmup_examples(records, config.policy.prompt)
+    examples = warmup_examples(world, records, config.policy.prompt)
     texts = [message["content"] for example in examples for message in example.messages]
     tokenizer = train_tokenizer(texts, world.vocabulary(), config.policy.small.vocabulary)
     model = build_small_model(tokenizer, config.policy.small, config.seed)

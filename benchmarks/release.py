@@ -18,9 +18,10 @@ import torch
 
 from configs.schema import FactoryConfig
 from environments.base import Task, World
-from models.policy import Sampling
+from models.policy import History, Sampling
 from models.prompts import messages
 from rollouts.play import Wrapping, end_of, seed_of
+from rollouts.prompting import briefing_of
 from rollouts.rows import demonstrations, explorations
 from steca.types import Step
 from storage.records import Record
@@ -61,7 +62,8 @@ class Release:
     """Makes one rollout after another."""
 
     def __init__(self, world: World, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
-        self._environment, self._model, self._tokenizer = world.environment(), model, tokenizer
+        self._world, self._environment = world, world.environment()
+        self._model, self._tokenizer = model, tokenizer
         self._wrapping = Wrapping(config.environment, config.policy.prompt)
         rewards = config.rewards
         self._sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
@@ -70,11 +72,12 @@ class Release:
         """The steps of the whole episode; the rollout's own come after the replayed ones."""
         torch.manual_seed(draw.seed)
         first = self._environment.reset(draw.task)
+        briefing = briefing_of(self._world, draw.task, self._wrapping.style)
         steps: list[Step] = []
         for text in draw.texts:
             end = self._step(steps, text)
         while end == "running":
-            end = self._step(steps, self._turn(first, steps))
+            end = self._step(steps, self._turn(messages(first, steps, briefing)))
         return steps
 
     def _step(self, steps: list[Step], text: str) -> str:
@@ -83,10 +86,8 @@ class Release:
         return end_of(steps, result.done, self._wrapping)
 
     @torch.inference_mode()
-    def _turn(self, first: str, steps: Sequence[Step]) -> str:
-        text = self._tokenizer.apply_chat_template(
-            messages(first, steps, self._wrapping.style), tokenize=False, add_generation_prompt=True
-        )
+    def _turn(self, history: History) -> str:
+        text = self._tokenizer.apply_chat_template(history, tokenize=False, add_generation_prompt=True)
         inputs = self._tokenizer(text, return_tensors="pt", add_special_tokens=False)
         sampled = self._sampling.temperature > 0
         chance = {"temperature": self._sampling.temperature, "top_p": self._sampling.top_p, "top_k": 0}

@@ -101,6 +101,12 @@ class World(Protocol):
         demonstration is what `Environment.expert_turn` plays."""
         ...
 
+    def briefing(self, task: Task, example: bool) -> str:
+        """What a chat model is told before the task's first observation: how to act, in the words that the task's game
+        understands, and with `example` also one worked episode, really executed, of a task of no split. Cheap: equal
+        tasks get the very same text. Raises EnvironmentFault where the task cannot be loaded."""
+        ...
+
     def reflect(
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
     ) -> str:

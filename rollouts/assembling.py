@@ -6,9 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from configs.schema import DatasetConfig
-from models.prompts import Style, messages
+from environments.base import World
+from models.prompts import messages
 from models.training import Example
-from rollouts.rows import Stored, demonstrations, explorations, of_type, stored
+from rollouts.prompting import Style, briefing_of
+from rollouts.rows import Stored, demonstrations, explorations, of_type, stored, task_of
 from steca.calibration import Calibrated
 from steca.datasets import (
     Sources,
@@ -21,7 +23,7 @@ from steca.datasets import (
 from steca.exploration import Exploration
 from steca.weights import Weighting, weighting
 from storage.ids import content_id
-from storage.records import CalibrationRecord, DeviationRecord, Record, TrainingExampleRecord
+from storage.records import CalibrationRecord, DeviationRecord, Record, TaskRecord, TrainingExampleRecord
 
 
 def assemble(
@@ -117,22 +119,28 @@ def _row(sample: TrainingSample) -> TrainingExampleRecord:
     )
 
 
-def warmup_examples(records: Sequence[Record], style: Style) -> list[Example]:
+def warmup_examples(world: World, records: Sequence[Record], style: Style) -> list[Example]:
     """The warm-up's examples: whole expert runs at weight 1."""
-    return [_example(demo.expert, 0, 1.0, style) for demo in demonstrations(records)]
+    return [
+        _example(demo.expert, 0, 1.0, briefing_of(world, demo.task, style))
+        for demo in demonstrations(records)
+    ]
 
 
 def training_inputs(
-    rows: Sequence[TrainingExampleRecord], records: Sequence[Record], style: Style
+    world: World, rows: Sequence[TrainingExampleRecord], records: Sequence[Record], style: Style
 ) -> list[Example]:
-    """The trainer's examples for rows of `training_examples`; `records` hold their trajectories."""
+    """The trainer's examples for rows of `training_examples`; `records` hold their trajectories and tasks."""
     runs = {run.id: run for run in stored(records)}
-    return [_example(runs[row.trajectory_id], row.target_from, row.weight, style) for row in rows]
+    briefings = {row.task_id: briefing_of(world, task_of(row), style) for row in of_type(records, TaskRecord)}
+    return [
+        _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id]) for row in rows
+    ]
 
 
-def _example(run: Stored, target_from: int, weight: float, style: Style) -> Example:
+def _example(run: Stored, target_from: int, weight: float, briefing: str) -> Example:
     trajectory = run.trajectory
-    said = messages(trajectory.first_observation, trajectory.steps, style)
+    said = messages(trajectory.first_observation, trajectory.steps, briefing)
     return Example(
         name=run.id,
         messages=said,

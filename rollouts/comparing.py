@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from configs.schema import FactoryConfig
-from environments.base import Environment
+from environments.base import World
 from rollouts.deciding import sampling_rule_of, suffix_rule_of
 from rollouts.exploring import prefix_starts
 from rollouts.play import Played, Start, Wrapping, execute, seed_of
+from rollouts.prompting import briefing_of
 from rollouts.rows import Demonstration, Stored, demonstrations, explorations
 from steca.deviation import Candidate, Rule, candidate, prefilter, worth_scoring
 from steca.exploration import Exploration
@@ -86,8 +87,8 @@ def candidates(
 class Comparer:
     """Builds the comparisons of tasks, under one configuration and one scorer (its digest)."""
 
-    def __init__(self, environment: Environment, config: FactoryConfig, scorer: str) -> None:
-        self.environment, self.config = environment, config
+    def __init__(self, world: World, config: FactoryConfig, scorer: str) -> None:
+        self.world, self.environment, self.config = world, world.environment(), config
         self.rule = sampling_rule_of(config.deviation, config.rewards)
         self.suffix_rule = suffix_rule_of(config.deviation, config.rewards)
         self.wrapping = Wrapping.of(config)
@@ -125,8 +126,14 @@ class Comparer:
         text = holder.trajectory.steps[index].text
         after = execute(self.environment, start, [text], "policy", self.wrapping)[0]
         told = [[step.text, step.observation] for step in after.trajectory.steps]
-        identity = content_id("point", self._basis, start.task.task_id, start.first_observation, told)
+        basis = self._basis | self._told(start)
+        identity = content_id("point", basis, start.task.task_id, start.first_observation, told)
         return Point(identity, side, holder, index, after, start)
+
+    def _told(self, start: Start) -> dict[str, str]:
+        """The text of the prompt, by its digest: other words, other rollouts."""
+        briefing = briefing_of(self.world, start.task, self.wrapping.style)
+        return {"briefing": content_id(briefing)} if briefing else {}
 
 
 def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
@@ -146,8 +153,8 @@ def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
 
 
 def comparisons_of(
-    environment: Environment, records: Sequence[Record], config: FactoryConfig, scorer: str
+    world: World, records: Sequence[Record], config: FactoryConfig, scorer: str
 ) -> list[TaskComparisons]:
     """The comparisons of every demonstrated task among the records."""
-    comparer, runs = Comparer(environment, config, scorer), explorations(records)
+    comparer, runs = Comparer(world, config, scorer), explorations(records)
     return [comparer.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]

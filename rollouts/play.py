@@ -15,7 +15,8 @@ from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import Environment, StepResult, Task, World
 from models.desk import Desk, desk_of
 from models.policy import Generation, Message, Policy, Sampling
-from models.prompts import Style, answered, messages
+from models.prompts import answered, messages
+from rollouts.prompting import Style, briefing_of
 from steca.types import Origin, Step, Trajectory
 from storage.ids import content_id
 
@@ -137,7 +138,7 @@ def play(
         while waiting or running:
             while waiting and len(running) < RUNNING_EPISODES:
                 index = waiting.pop()
-                running[index] = _Episode.begun(index, starts[index], wrapping.style)
+                running[index] = _Episode.begun(index, starts[index], world, wrapping.style)
                 _ask(desk, environment, running[index], wrapping)
             for index, turn in desk.answers():
                 episode = running[index]
@@ -168,8 +169,9 @@ class _Episode:
     turns: int = field(default=0)
 
     @classmethod
-    def begun(cls, index: int, start: Start, style: Style) -> _Episode:
-        history = messages(start.first_observation, start.steps, style)
+    def begun(cls, index: int, start: Start, world: World, style: Style) -> _Episode:
+        briefing = briefing_of(world, start.task, style)
+        history = messages(start.first_observation, start.steps, briefing)
         return cls(index, start, list(start.steps), history, start.snapshot)
 
     def finished(self, constrained: bool) -> Played:

@@ -39,7 +39,7 @@ def score(
     `pool` keeps the rollouts for other runs and for the next try; `meter` pays for them, and its `cut` says which
     limit ended the work early, if one did.
     """
-    tasks = comparisons_of(world.environment(), records, config, policy.digest)
+    tasks = comparisons_of(world, records, config, policy.digest)
     sampler = Sampler(world, policy, config, tasks, pool, meter or Meter())
     try:
         if sampler.meter.limited and not _rounds(tasks, config, sampler, progress, choosy=True):

@@ -19,8 +19,10 @@ from models.policy import Generation, History, Policy, Sampling
 from models.reference import CheckpointRef
 from models.reflector import Reflector
 from rollouts.budget import Meter
+from rollouts.prompting import briefing_of
+from rollouts.rows import task_of
 from storage.ids import content_id
-from storage.records import LlmCallRecord, Record
+from storage.records import LlmCallRecord, Record, TaskRecord
 from storage.shards import BatchRef, ShardStore
 from tasks.caching import Inputs, cached, forget, placed
 from tasks.ledger import Lasting, Ledger
@@ -197,7 +199,8 @@ class BatchTask:
         """Run the batch, or take it from the cache; the verified reference, and whether it was cached. Raises what
         the body raises, and StorageFault where a cached batch is missing or damaged."""
         work.meter.cut = None
-        state: Any = placed(self.task, work.root, force)(inputs, work, return_state=True)
+        told = with_briefings(inputs, work)
+        state: Any = placed(self.task, work.root, force)(told, work, return_state=True)
         ref = BatchRef.model_validate(state.result())
         from_cache = state.name == "Cached"
         if from_cache:
@@ -207,7 +210,8 @@ class BatchTask:
         return ref, from_cache
 
     def _write(self, inputs: Inputs, work: Workplace) -> dict[str, Any]:
-        stage_key = content_id(self.name, self.version, inputs["settings"], inputs["checkpoint"])
+        said = [inputs["briefings"]] if "briefings" in inputs else []
+        stage_key = content_id(self.name, self.version, inputs["settings"], inputs["checkpoint"], *said)
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
         work.ledger.begin(batch_id)
         records = self.body(Batch(inputs, work, view(work.config, self.reads)))
@@ -216,6 +220,18 @@ class BatchTask:
         ref = work.shards.write_batch(stage_key, batch_id, [*records, *calls.values()])
         work.ledger.end()
         return ref.model_dump(mode="json")
+
+
+def with_briefings(inputs: Inputs, work: Workplace) -> Inputs:
+    """The inputs, and by content what a policy is told before the episodes of the batch's tasks. A stage that reads the
+    setting `policy.prompt` depends on the text that it stands for; plain stands for none."""
+    prompt = inputs["settings"].get("policy", {}).get("prompt", "plain")
+    if prompt == "plain":
+        return inputs
+    refs = [BatchRef.model_validate(ref) for group in inputs["upstream"].values() for ref in group]
+    rows = [row for ref in refs for row in work.shards.read(ref, TaskRecord)]
+    texts = {briefing_of(work.world, task_of(row), prompt) for row in rows}
+    return inputs | {"briefings": content_id(sorted(texts))}
 
 
 def batch_task(

@@ -182,3 +182,28 @@ def executed(task: Task, texts: Sequence[str]) -> tuple[list[str], float, bool]:
 
 def runs_of(records: Sequence[Record], kind: str) -> list[Stored]:
     return [run for run in stored(records) if run.record.kind == kind]
+
+
+class Wordy:
+    """The small world with briefings of its own."""
+
+    def __init__(self, said: str) -> None:
+        self.said = said
+
+    def briefing(self, task: Task, example: bool) -> str:
+        return f"{self.said} of {task.task_type}{', with an example' if example else ''}."
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(world(), name)
+
+
+def unbriefed(speak: Speak, briefing_of: Callable[[Task], str], chosen: Sequence[Task]) -> Speak:
+    """The same policy behind a prompt: it insists on its task's briefing before the first observation."""
+    prompts = {world().environment().reset(task): briefing_of(task) for task in chosen}
+
+    def behind(now: Seen) -> str:
+        first = next(first for first in prompts if now.first_observation.endswith(f"\n\n{first}"))
+        assert now.first_observation == f"{prompts[first]}\n\n{first}"
+        return speak(Seen(first, now.steps, now.seed))
+
+    return behind

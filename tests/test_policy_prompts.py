@@ -13,7 +13,7 @@ STEPS = [
 ]
 
 
-def test_plain_is_observation_and_turn_by_turn() -> None:
+def test_without_a_briefing_it_is_observation_and_turn_by_turn() -> None:
     assert messages("A room.", STEPS[:1]) == [
         {"role": "user", "content": "A room."},
         {"role": "assistant", "content": "Thought: t0\nAction: open box 0"},
@@ -21,24 +21,17 @@ def test_plain_is_observation_and_turn_by_turn() -> None:
     ]
 
 
-def test_react_explains_actions_and_form_before_the_first_observation() -> None:
-    first = messages("A room.", STEPS, "react")[0]["content"]
-    assert first.endswith("\n\nA room.")
-    for part in (
-        "Thought:",
-        "Action:",
-        "put {object} in/on {receptacle}",
-        "move {object} to {receptacle}",
-        "look",
-    ):
-        assert part in first
+def test_a_briefing_comes_first_in_the_same_message_and_changes_nothing_else() -> None:
+    plain, briefed = messages("A room.", STEPS), messages("A room.", STEPS, "Open all boxes.")
+    assert briefed[0] == {"role": "user", "content": "Open all boxes.\n\nA room."}
+    assert briefed[1:] == plain[1:]
 
 
-@pytest.mark.parametrize("style", ["plain", "react"])
-def test_one_assistant_message_a_step_and_more_steps_only_add_messages(style) -> None:
-    whole = messages("A room.", STEPS, style)
+@pytest.mark.parametrize("briefing", ["", "Open all boxes."])
+def test_one_assistant_message_a_step_and_more_steps_only_add_messages(briefing: str) -> None:
+    whole = messages("A room.", STEPS, briefing)
     assert [m["role"] for m in whole] == ["user", *["assistant", "user"] * 3]
-    assert messages("A room.", STEPS[:2], style) == whole[:5]
+    assert messages("A room.", STEPS[:2], briefing) == whole[:5]
 
 
 def test_an_unparsable_turn_stands_as_it_was_written() -> None:

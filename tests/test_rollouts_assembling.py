@@ -248,7 +248,7 @@ def test_training_inputs_train_on_the_targets_only() -> None:
     rows = assembled(explored_expert_runs=True)
     records = [*now.records, *now.demonstrated]
     runs = {run.id: run.trajectory for kind in KINDS for run in runs_of_case(kind)}
-    for row, example in zip(rows, training_inputs(rows, records, "plain"), strict=True):
+    for row, example in zip(rows, training_inputs(world(), rows, records, "plain"), strict=True):
         steps = runs[row.trajectory_id].steps
         assert example.weight == row.weight
         assert example.targets == [False] * row.target_from + [True] * (len(steps) - row.target_from)
@@ -269,7 +269,7 @@ def runs_of_case(kind: str) -> list[Stored]:
 
 def test_the_warm_up_learns_whole_expert_runs() -> None:
     now = case()
-    examples = warmup_examples(now.records, "plain")
+    examples = warmup_examples(world(), now.records, "plain")
     assert [example.name for example in examples] == [d.expert.id for d in (now.clear, now.once, now.lost)]
     assert {example.weight for example in examples} == {1.0}
     assert all(all(example.targets) for example in examples)

@@ -84,7 +84,7 @@ class AlfworldEnvironment:
         return now.game.progress(now.state)
 
     def expert_turn(self, first_observation: str, steps: Sequence[Step]) -> Turn | None:
-        return expert_turn(first_observation, steps)
+        return expert_turn(first_observation, steps, self._now().game.dialect)
 
     def plan_repair(self) -> list[Turn] | None:
         now = self._now()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from environments.alfworld.aims import Aim, kind_of, read_aim
 from environments.alfworld.catalog import fits, likely, openable
+from environments.alfworld.dialect import COMMAND, Dialect
 from environments.alfworld.memory import Memory, remember
 from environments.alfworld.narration import home_of_two, narrate
 from steca.types import Step, Turn
@@ -19,14 +20,15 @@ PLAN_LENGTH = 8
 """How many places a search plan names at most."""
 
 
-def expert_turn(first_observation: str, steps: Sequence[Step]) -> Turn | None:
+def expert_turn(first_observation: str, steps: Sequence[Step], dialect: Dialect = "put") -> Turn | None:
     """The expert's next turn, or None where it knows no way on (an instruction of unknown form, or everything was
-    searched in vain). It does not know when the task is done: ask only while it is not."""
+    searched in vain). It does not know when the task is done: ask only while it is not.
+    `dialect`: which word the game has for putting things down."""
     aim = read_aim(first_observation)
     if aim is None or aim.sliced:
         return None
     memory = remember(first_observation, ((step.action, step.observation) for step in steps))
-    for action, plan in _ways(aim, memory):
+    for action, plan in _ways(aim, memory, dialect):
         if memory.allowed(action):
             return Turn(narrate(aim, memory, action, plan), action)
     return None
@@ -36,19 +38,19 @@ Way = tuple[str, Sequence[str]]
 """An action to try, and the places it plans to search, if it searches."""
 
 
-def _ways(aim: Aim, memory: Memory) -> Iterator[Way]:
+def _ways(aim: Aim, memory: Memory, dialect: Dialect) -> Iterator[Way]:
     """What to do next, best first: the first that has not failed here already is taken."""
     held = memory.held
     if held is None:
         yield from _fetch(aim, memory)
     elif kind_of(held) != aim.thing:
-        yield from _get_rid(memory, held)
+        yield from _get_rid(memory, held, dialect)
     elif aim.kind == "light":
         yield from _light(aim, memory)
     elif not memory.is_(held, aim.condition):
         yield from _treat(aim, memory, held)
     else:
-        yield from _deliver(aim, memory, held)
+        yield from _deliver(aim, memory, held, dialect)
 
 
 def _fetch(aim: Aim, memory: Memory) -> Iterator[Way]:
@@ -74,18 +76,18 @@ def _treat(aim: Aim, memory: Memory, held: str) -> Iterator[Way]:
             yield from _reach(memory, place)
 
 
-def _deliver(aim: Aim, memory: Memory, held: str) -> Iterator[Way]:
+def _deliver(aim: Aim, memory: Memory, held: str, dialect: Dialect) -> Iterator[Way]:
     targets = [place for place in memory.places if kind_of(place) == aim.target]
     started = home_of_two(aim, memory) if aim.kind == "two" else None
     for place in [started] if started else _near_first(memory, targets):
-        yield from _at(memory, place, f"put {held} in/on {place}")
+        yield from _at(memory, place, COMMAND[dialect].format(o=held, r=place))
 
 
-def _get_rid(memory: Memory, held: str) -> Iterator[Way]:
+def _get_rid(memory: Memory, held: str, dialect: Dialect) -> Iterator[Way]:
     """Put a thing that is not needed down at the nearest place that takes it."""
     for place in _near_first(memory, sorted(memory.places, key=openable)):
         if fits(held, place):
-            yield from _at(memory, place, f"put {held} in/on {place}")
+            yield from _at(memory, place, COMMAND[dialect].format(o=held, r=place))
 
 
 def _search(memory: Memory, kind: str) -> Iterator[Way]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 from environments.alfworld.command import Command, by_first_word, compile_command
+from environments.alfworld.dialect import Dialect, dialect_of
 from environments.alfworld.facts import Entities, Row, Schema, State
 from environments.alfworld.formulas import predicates_of
 from environments.alfworld.goal import Goal, compile_goal
@@ -60,6 +61,10 @@ class Game:
     @cached_property
     def instruction(self) -> str:
         return self.intro().rpartition(TASK_MARK)[2].strip().rstrip(".")
+
+    @cached_property
+    def dialect(self) -> Dialect:
+        return dialect_of(self.rules.commands)
 
     def commands(self, state: State) -> list[str]:
         """Every admissible command, sorted."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from typing import Any
 
+from environments.alfworld.briefing import briefing
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, most_of_a_kind, split_of
 from environments.alfworld.environment import AlfworldEnvironment
@@ -51,6 +52,9 @@ class GeneratedAlfworld:
     def demonstration(self, task: Task) -> list[Turn] | None:
         """None: the demonstration of a generated game is what the exploring expert plays."""
         return None
+
+    def briefing(self, task: Task, example: bool) -> str:
+        return briefing("put", example)
 
     def reflect(
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str

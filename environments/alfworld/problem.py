@@ -24,6 +24,7 @@ from environments.alfworld.catalog import (
     OPENABLE,
     SLICEABLE,
 )
+from environments.alfworld.dialect import Dialect, in_dialect
 from environments.alfworld.drawing import Household
 from environments.base import EnvironmentFault, Task
 
@@ -57,10 +58,11 @@ def rules() -> tuple[str, str]:
     return (RULES / "domain.pddl").read_text(), (RULES / "grammar.twl2").read_text()
 
 
-def game_texts(payload: str) -> tuple[str, str, str]:
+def game_texts(payload: str, dialect: Dialect = "put") -> tuple[str, str, str]:
     """(domain, problem, grammar) of a generated game, ready for an engine."""
     domain, grammar = rules()
-    return domain, problem_pddl(payload), grammar.replace("@TASK@", read_payload(payload)["task"])
+    told = grammar.replace("@TASK@", read_payload(payload)["task"])
+    return domain, problem_pddl(payload), in_dialect(told, dialect)
 
 
 def make_payload(household: Household, rng: random.Random) -> str:
@@ -117,9 +119,9 @@ def problem_pddl(payload: str) -> str:
     return "\n".join(["(define (problem household)", "(:domain alfred)", *chain.from_iterable(sections)])
 
 
-def export_game(task: Task, folder: Path) -> Path:
+def export_game(task: Task, folder: Path, dialect: Dialect = "put") -> Path:
     """Write the task as an official game folder; returns the path of its game.tw-pddl. Raises EnvironmentFault."""
-    domain, problem, grammar = game_texts(task.payload)
+    domain, problem, grammar = game_texts(task.payload, dialect)
     game = read_payload(task.payload)
     thing, target = game["goal"]
     lit = game["type"] == "look_at_obj_in_light"

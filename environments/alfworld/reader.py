@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from environments.alfworld.dialect import Dialect, dialect_of
 from environments.alfworld.game import Game, GameError, compile_game
+from environments.alfworld.grammar import parse_grammar
 from environments.base import EnvironmentFault
 
 LAYOUT = "json_2.1.1"
@@ -37,6 +39,14 @@ class GameFile:
             return compile_game(self.domain, self.problem, self.grammar)
         except GameError as error:
             raise EnvironmentFault(f"{self.path}: {error}; {GET_AGAIN}") from error
+
+    def dialect(self) -> Dialect:
+        """Raises EnvironmentFault where the grammar is broken."""
+        try:
+            actions = parse_grammar(self.grammar).actions
+        except GameError as error:
+            raise EnvironmentFault(f"{self.path}: {error}; {GET_AGAIN}") from error
+        return dialect_of({text.template.partition(" ")[0] for text in actions.values()})
 
 
 def data_folder(folder: Path | None = None) -> Path:

@@ -15,6 +15,8 @@ from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from environments.alfworld.briefing import briefing
+from environments.alfworld.dialect import Dialect
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
 from environments.alfworld.phrases import STATES
@@ -23,6 +25,7 @@ from environments.alfworld.reader import (
     GET_DATA,
     LAYOUT,
     data_folder,
+    read_game,
     read_if_solvable,
     read_recording,
 )
@@ -78,6 +81,9 @@ class RealAlfworld:
         first, pairs = read_recording(file)
         return compose_thoughts(first, pairs)
 
+    def briefing(self, task: Task, example: bool) -> str:
+        return briefing(_dialect(self._data, task.payload), example)
+
     def reflect(
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
     ) -> str:
@@ -99,6 +105,11 @@ class RealAlfworld:
                 f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
             )
         return Task(f"{NAME}/{path}", NAME, split, _task_type(path), instruction[1].strip(), path)
+
+
+@lru_cache(maxsize=1 << 16)
+def _dialect(data: Path, path: str) -> Dialect:
+    return read_game(data / path).dialect()
 
 
 def _task_type(path: str) -> str:
