@@ -29,7 +29,7 @@ PASSING: frozenset[Kind] = frozenset(
 )
 ROOM: frozenset[Kind] = frozenset(("rate_limit", "overloaded", "timeout"))
 """A sign that fewer requests at once would do better."""
-_OVERFLOW = ("maximum context length", "context_length_exceeded", "context length")
+_OVERFLOW = ("maximum context length", "max_tokens must be at least 1, got 0")
 _QUOTED = 300
 
 
