@@ -15,6 +15,7 @@ from tests.fake_openai_asking import (
     MESSAGES,
     ask,
     client_of,
+    gather,
     parse,
     text_of,
 )
