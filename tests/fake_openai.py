@@ -51,7 +51,7 @@ class FakeOpenAI:
     def __init__(
         self, model: str = "small", *, dialect: Dialect = "openai", answer: Answer = default_answer,
         key: str | None = None, shows_key: bool = False, n_ctx: int | None = None, latency: float = 0.0,
-        unsupported: frozenset[str] = frozenset(), root: str | None = None,
+        unsupported: frozenset[str] = frozenset(), port: int = 0, root: str | None = None,
     ) -> None:  # fmt: skip
         self.model, self.dialect, self.answer = model, dialect, answer
         self.key, self.shows_key, self.n_ctx = key, shows_key, n_ctx
@@ -63,7 +63,7 @@ class FakeOpenAI:
         self._busy = 0
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self._socket = bound(0)
+        self._socket = bound(port)
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
