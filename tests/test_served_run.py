@@ -1,4 +1,4 @@
-"""Whole runs with a served policy and a reflector behind an API: the same rows, the calls on record, no key anywhere."""
+"""Whole runs with a served policy and a reflector behind an API: the same rows, calls on record, no key anywhere."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ def ran(prefect_api: str, keys: None, reflector: FakeOpenAI, tmp_path_factory: p
 EPISODES = """
 SELECT t.task_id, kind, prefix_steps, list(s.text ORDER BY step_index)
 FROM trajectories t JOIN steps s USING (trajectory_id)
-WHERE kind IN ('explored', 'evaluation', 'forced_deviation') AND t.checkpoint IN (SELECT digest FROM checkpoints WHERE role = 'warmup')
+WHERE kind IN ('explored', 'evaluation', 'forced_deviation')
+    AND t.checkpoint IN (SELECT digest FROM checkpoints WHERE role = 'warmup')
 GROUP BY t.trajectory_id, ALL ORDER BY ALL
 """
 
@@ -160,7 +161,6 @@ def test_a_lasting_fault_fails_the_stage_and_the_next_run_asks_only_for_the_rest
     from flows.stages import calibrate
 
     with FakeOpenAI(MODEL, answer=thinks, key=KEY) as server:
-        # rewards on: all from the local engine's cache would need its own data folder, so the verdicts are every failure
         config = served_config(
             tmp_path,
             server,
