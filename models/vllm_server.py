@@ -1,0 +1,188 @@
+"""A vLLM server of our own for one checkpoint: started, watched, and ended with everything that it started.
+
+vLLM runs in an environment of its own (its requirements and Prefect's exclude each other), on the loopback interface,
+under a guard process (models/guard.py) that ends it also when this process is killed. It serves the checkpoint under
+the start of its digest, in the dtype that it was saved in: vLLM's own choice would round float32 weights to 16 bits,
+and the turns would be another policy's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from types import TracebackType
+from typing import Self
+
+from configs.serving import ServerConfig
+from models import guard
+from models.policy import PolicyFault
+from models.reference import CheckpointRef, verify_checkpoint
+from models.serving import is_healthy, served_models, served_name
+
+CHECKOUT = Path(__file__).parent.parent
+RESTARTS = 3
+# Seconds for a server to end by itself; vLLM takes about two.
+GRACE = 15.0
+_TAIL = 12
+_ERROR = re.compile(r"\b\w*(?:Error|Exception): .+")
+# Of our own interpreter: they would lead vLLM's to our packages.
+_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VLLM_API_KEY")
+_QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
+
+
+class VllmServer:
+    """Use as a context manager, or call `start` and `close`. `base_url`, `model` (the name to ask for) and `log` are
+    known before the start and stay through restarts. `restart` may be called by several threads at once."""
+
+    def __init__(self, ref: CheckpointRef, config: ServerConfig, logs: Path, key: str = "") -> None:
+        """`logs` is the folder for the server's log; `key` is what clients will have to send, if any."""
+        self._ref, self._config, self._key = ref, config, key
+        self.model = served_name(ref)
+        self._port = _free_port()
+        self.base_url = f"http://127.0.0.1:{self._port}/v1"
+        self.log = logs / f"vllm-{self.model}-{datetime.now():%Y%m%dT%H%M%S}-{self._port}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock, self._restarts, self._log_start = Lock(), 0, 0
+
+    def start(self) -> Self:
+        """Start, and wait until the checkpoint is served. Raises PolicyFault where the checkpoint is not sound, vLLM
+        is not installed, or it ends or is not ready in time."""
+        verify_checkpoint(self._ref)
+        command = [*_command(self._config), *self._arguments()]
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            self._log_start = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *command],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                env=_environment(command[0], self._key),
+                start_new_session=True,  # Ctrl-C in our terminal is for us to answer
+            )
+        try:
+            self._wait_until_ready(self._process)
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    def restart(self) -> None:
+        """Start a server that has died again, on the same port; nothing where it lives. Raises PolicyFault where it
+        cannot be started, or has died too often."""
+        with self._lock:
+            if self.alive():
+                return
+            if self._restarts == RESTARTS:
+                raise PolicyFault(self._fault(f"died again after {RESTARTS} restarts"))
+            self._restarts += 1
+            self.close()
+            self.start()
+
+    def close(self) -> None:
+        """End the server and everything that it started."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if process.stdin:
+            process.stdin.close()
+        process.wait()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _arguments(self) -> list[str]:
+        """vLLM's arguments; the configured ones come last and prevail."""
+        return [
+            *("--model", str(self._ref.path.absolute()), "--served-model-name", self.model),
+            *("--host", "127.0.0.1", "--port", str(self._port), "--dtype", _dtype(self._ref)),
+            *(
+                "--generation-config",
+                "vllm",
+            ),  # a request's sampling is all there is: no defaults of the model's
+            *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
+            *self._config.arguments,
+        ]
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + self._config.ready_seconds
+        while not is_healthy(self.base_url):
+            if process.poll() is not None:
+                raise PolicyFault(self._fault(f"ended with status {process.returncode} before it was ready"))
+            if time.monotonic() > deadline:
+                raise PolicyFault(
+                    self._fault(
+                        f"was not ready after {self._config.ready_seconds:g} s (execution.server.ready_seconds)"
+                    )
+                )
+            time.sleep(0.2)
+        served = [model.id for model in served_models(self.base_url, self._key)]
+        if served != [self.model]:
+            raise PolicyFault(self._fault(f"serves {', '.join(served) or 'nothing'}, not {self.model}"))
+
+    def _fault(self, what: str) -> str:
+        lines = self._log_lines()
+        cause = next((found[0] for line in lines if (found := _ERROR.search(line))), "")
+        tail = "\n".join(lines[-_TAIL:]) or "(nothing)"
+        return (
+            f"the vLLM server for checkpoint {self._ref.path} {what}{f': {cause}' if cause else ''}\n"
+            f"the whole log is {self.log}; it ends with:\n{tail}"
+        )
+
+    def _log_lines(self) -> list[str]:
+        """What has been logged since the last start."""
+        with self.log.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace").splitlines()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _command(config: ServerConfig) -> list[str]:
+    """The command with the path of its program, which may be relative to the current folder or to the checkout.
+    Symbolic links are kept: an interpreter finds its environment by them."""
+    program, *rest = config.command or ("",)
+    places = [Path.cwd() / program, CHECKOUT / program] if "/" in program else []
+    found = next((str(p) for p in places if p.is_file()), None) or (
+        shutil.which(program) if program else None
+    )
+    if found is None:
+        raise PolicyFault(
+            f"vLLM is not installed: there is no {program!r} (execution.server.command). Make its environment with "
+            "`make vllm` (NVIDIA GPU) or `make vllm-cpu`, or name running servers in execution.server.base_urls"
+        )
+    return [found, *rest]
+
+
+def _dtype(ref: CheckpointRef) -> str:
+    settings = json.loads((ref.path / "config.json").read_text())
+    return str(settings.get("dtype") or settings.get("torch_dtype") or "auto")
+
+
+def _environment(program: str, key: str) -> dict[str, str]:
+    """Our environment less what is our interpreter's, with the tools beside vLLM's program (ninja) in front."""
+    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
+    path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
+    return environment | _QUIET | {"PATH": path} | ({"VLLM_API_KEY": key} if key else {})
