@@ -13,6 +13,10 @@ from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
 from models.policy import Generation, History, PolicyFault, Sampling
 
 
+LARGEST_SEED = 2**63 - 1
+"""Servers take no larger one."""
+
+
 class OpenAIPolicy:
     """See models.policy.Policy. Each request carries its own seed, so a result does not depend on what else the server
     does, up to the float ties that other batch shapes bring.
@@ -106,7 +110,7 @@ def _request(history: History, seed: int, sampling: Sampling, choices: Choices) 
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=None if greedy else sampling.top_p,
-        seed=None if greedy else seed,
+        seed=None if greedy else seed & LARGEST_SEED,
         stop=sampling.stop,
         extra={} if choices is None else {"structured_outputs": {"regex": turn_pattern(choices)}},
     )

@@ -27,6 +27,10 @@ class ServedModel:
     root: str
 
 
+class Unreachable(PolicyFault):
+    """A server that cannot be asked now; it may be on its way up."""
+
+
 def served_name(ref: CheckpointRef) -> str:
     """The name under which a checkpoint is served: so that its server says which weights it holds."""
     return ref.digest[:16]
@@ -62,10 +66,11 @@ def served_models(base_url: str, key: str = "", timeout: float = 30.0) -> list[S
             found = json.loads(answer.read(_LONGEST))["data"]
         return [ServedModel(str(m["id"]), str(m.get("root") or "")) for m in found]
     except HTTPError as error:
-        raise PolicyFault(_refused(base_url, error.code, bool(key))) from None
+        fault = Unreachable if error.code >= 500 else PolicyFault
+        raise fault(_refused(base_url, error.code, bool(key))) from None
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise PolicyFault(
+        raise Unreachable(
             f"{base_url} cannot be reached ({reason}): start the server, or mend execution.server.base_urls"
         ) from None
     except (HTTPException, ValueError, TypeError, KeyError, AttributeError):

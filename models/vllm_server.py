@@ -57,7 +57,7 @@ class VllmServer:
         """Start, and wait until the checkpoint is served. Raises PolicyFault where the checkpoint is not sound, vLLM
         is not installed, or it ends or is not ready in time."""
         verify_checkpoint(self._ref)
-        command = [*_command(self._config), *self._arguments()]
+        command = [*command_of(self._config), *self._arguments()]
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
@@ -160,8 +160,8 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _command(config: ServerConfig) -> list[str]:
-    """The command with the path of its program, which may be relative to the current folder or to the checkout.
+def command_of(config: ServerConfig) -> list[str]:
+    """What starts vLLM, with the path of its program, which may be relative to the current folder or to the checkout.
     Symbolic links are kept: an interpreter finds its environment by them."""
     program, *rest = config.command or ("",)
     places = [Path.cwd() / program, CHECKOUT / program] if "/" in program else []

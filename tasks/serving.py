@@ -10,7 +10,8 @@ from models.calls import Book
 from models.endpoint import Endpoint
 from models.openai_policy import OpenAIPolicy
 from models.reference import CheckpointRef
-from models.serving import verify_served
+from models.serving import Unreachable, verify_served
+from models.trouble import Trouble
 from models.vllm_server import VllmServer
 from tasks.keys import key_of
 
@@ -23,11 +24,11 @@ def served_policy(
     key = key_of(config, "execution.server")
     if config.base_urls:
         return OpenAIPolicy(_endpoint(ref, config, key, book), ref.digest)
-    server = VllmServer(ref, config, logs, key)
+    server = VllmServer(ref, config, logs, key or "")
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     server.start()
     own = config.model_copy(update={"base_urls": (server.base_url,)})
-    return OpenAIPolicy(_endpoint(ref, own, key, book, server.revive), ref.digest, server.close)
+    return OpenAIPolicy(_endpoint(ref, own, key, book, server.restart), ref.digest, server.close)
 
 
 def _endpoint(
@@ -39,6 +40,9 @@ def _endpoint(
 ) -> Endpoint:
     def verify(base_url: str) -> str:
         revive()
-        return verify_served(base_url, ref, key, config.timeout_seconds)
+        try:
+            return verify_served(base_url, ref, key or "", config.timeout_seconds)
+        except Unreachable as fault:  # it may be on its way up: the request is tried again
+            raise Trouble("connection", str(fault)) from None
 
     return Endpoint(config, key, "policy", ref.digest, book, verify)

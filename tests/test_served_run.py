@@ -84,13 +84,13 @@ def ran(prefect_api: str, keys: None, reflector: FakeOpenAI, tmp_path_factory: p
 EPISODES = """
 SELECT t.task_id, kind, prefix_steps, list(s.text ORDER BY step_index)
 FROM trajectories t JOIN steps s USING (trajectory_id)
-WHERE kind IN ('explored', 'evaluation', 'forced_deviation')
+WHERE (kind = 'explored' OR (kind = 'evaluation' AND prefix_steps = 0))
     AND t.checkpoint IN (SELECT digest FROM checkpoints WHERE role = 'warmup')
 GROUP BY t.trajectory_id, ALL ORDER BY ALL
 """
 
 
-def test_a_served_policy_plays_the_very_episodes_that_it_plays_in_process(
+def test_a_served_policy_plays_the_very_greedy_episodes_that_it_plays_in_process(
     ran: Ran, finished: FactoryConfig
 ) -> None:
     served, local = ran.rows(EPISODES), ran.rows(EPISODES, finished)
