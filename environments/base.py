@@ -116,8 +116,8 @@ class World(Protocol):
 
     def ungrounded(
         self,
-        instruction: str,
         first_observation: str,
+        instruction: str,
         steps: Sequence[Step],
         required_action: str,
         thought: str,

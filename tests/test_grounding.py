@@ -44,7 +44,7 @@ REQUIRED = "take mug 7 from cabinet 5"
 
 
 def strange(thought: str) -> list[str]:
-    return ungrounded(INSTRUCTION, FIRST, STEPS, REQUIRED, thought)
+    return ungrounded(FIRST, INSTRUCTION, STEPS, REQUIRED, thought)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_name_counts_wherever_the_agent_met_it(part: str) -> None:
         "Thought: a vase 9\nAction: look", "a vase 9", met["action"], met["observation"], True, "policy"
     )
     for thought in ("I see vase 9.", "The vase is here."):
-        assert ungrounded(met["instruction"], met["first"], [step], met["required"], thought) == []
+        assert ungrounded(met["first"], met["instruction"], [step], met["required"], thought) == []
         assert ungrounded("", "", [Step(step.text, step.thought, "look", "", True, "policy")], "", thought)
 
 
@@ -126,7 +126,7 @@ class Deviation(NamedTuple):
     thought: str
 
     def strange(self, thought: str) -> list[str]:
-        return ungrounded(self.instruction, self.first, self.steps, self.required, thought)
+        return ungrounded(self.first, self.instruction, self.steps, self.required, thought)
 
     @property
     def transcript(self) -> str:
@@ -207,7 +207,7 @@ def test_so_they_do_in_real_games_and_every_recorded_run_passes_too() -> None:
         environment, instruction, first = start(number)
         steps: list[Step] = []
         for turn in world.demonstration(task) or ():
-            assert world.ungrounded(instruction, first, steps, turn.action, turn.thought) == []
+            assert world.ungrounded(first, instruction, steps, turn.action, turn.thought) == []
             result = environment.step(turn.text)
             steps.append(
                 Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
@@ -216,6 +216,6 @@ def test_so_they_do_in_real_games_and_every_recorded_run_passes_too() -> None:
 
 def test_the_worlds_ask_the_same_question() -> None:
     world = GeneratedAlfworld({})
-    assert world.ungrounded(INSTRUCTION, FIRST, STEPS, REQUIRED, "I go to shelf 3.") == ["shelf 3"]
-    assert world.ungrounded(INSTRUCTION, FIRST, STEPS, REQUIRED, "I go to shelf 2.") == []
+    assert world.ungrounded(FIRST, INSTRUCTION, STEPS, REQUIRED, "I go to shelf 3.") == ["shelf 3"]
+    assert world.ungrounded(FIRST, INSTRUCTION, STEPS, REQUIRED, "I go to shelf 2.") == []
     assert expert_turn(FIRST, STEPS) is not None

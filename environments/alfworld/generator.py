@@ -64,13 +64,13 @@ class GeneratedAlfworld:
 
     def ungrounded(
         self,
-        instruction: str,
         first_observation: str,
+        instruction: str,
         steps: Sequence[Step],
         required_action: str,
         thought: str,
     ) -> list[str]:
-        return ungrounded(instruction, first_observation, steps, required_action, thought)
+        return ungrounded(first_observation, instruction, steps, required_action, thought)
 
     def vocabulary(self) -> list[str]:
         """Every entity name that these games can show, the types by themselves, and the words for states."""

@@ -55,9 +55,9 @@ _NO_NAME = _words(
 
 
 def ungrounded(
-    instruction: str, first_observation: str, steps: Sequence[Step], required_action: str, thought: str
+    first_observation: str, instruction: str, steps: Sequence[Step], required_action: str, thought: str
 ) -> list[str]:
-    """The names in a thought that occur neither in the instruction, the first observation, the observations and the
+    """The names in a thought that occur neither in the first observation, the instruction, the observations and the
     agent's own actions nor in the required action; each once, in the spelling of the games ("diningtable 1")."""
     told = [instruction, first_observation, required_action]
     told += [text for step in steps for text in (step.action, step.observation)]

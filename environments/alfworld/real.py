@@ -92,13 +92,13 @@ class RealAlfworld:
 
     def ungrounded(
         self,
-        instruction: str,
         first_observation: str,
+        instruction: str,
         steps: Sequence[Step],
         required_action: str,
         thought: str,
     ) -> list[str]:
-        return ungrounded(instruction, first_observation, steps, required_action, thought)
+        return ungrounded(first_observation, instruction, steps, required_action, thought)
 
     def vocabulary(self) -> list[str]:
         """Entity names in the recordings of the train games (validation's not among them), their types by
