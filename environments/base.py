@@ -114,6 +114,18 @@ class World(Protocol):
         leading to `required_action`."""
         ...
 
+    def ungrounded(
+        self,
+        first_observation: str,
+        instruction: str,
+        steps: Sequence[Step],
+        required_action: str,
+        thought: str,
+    ) -> list[str]:
+        """The names in a thought, whoever wrote it, that stand for nothing in the transcript (the instruction, the
+        observations, the agent's own actions) or in the required action. Empty where the thought is grounded."""
+        ...
+
     def vocabulary(self) -> list[str]:
         """Names that a small policy's tokenizer holds as single tokens: entities ("shelf 3"), types ("shelf"), and the
         words for states ("hot"). The wording around them is learned from the training texts."""

@@ -16,6 +16,7 @@ from environments.alfworld.briefing import briefing
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, most_of_a_kind, split_of
 from environments.alfworld.environment import AlfworldEnvironment
+from environments.alfworld.grounding import ungrounded
 from environments.alfworld.phrases import STATES
 from environments.alfworld.problem import make_payload, read_payload
 from environments.alfworld.thoughts import reflect
@@ -60,6 +61,16 @@ class GeneratedAlfworld:
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
     ) -> str:
         return reflect(instruction, first_observation, steps, required_action)
+
+    def ungrounded(
+        self,
+        first_observation: str,
+        instruction: str,
+        steps: Sequence[Step],
+        required_action: str,
+        thought: str,
+    ) -> list[str]:
+        return ungrounded(first_observation, instruction, steps, required_action, thought)
 
     def vocabulary(self) -> list[str]:
         """Every entity name that these games can show, the types by themselves, and the words for states."""

@@ -19,6 +19,7 @@ from environments.alfworld.briefing import briefing
 from environments.alfworld.dialect import Dialect
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
+from environments.alfworld.grounding import ungrounded
 from environments.alfworld.phrases import STATES
 from environments.alfworld.reader import (
     GET_AGAIN,
@@ -88,6 +89,16 @@ class RealAlfworld:
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
     ) -> str:
         return reflect(instruction, first_observation, steps, required_action)
+
+    def ungrounded(
+        self,
+        first_observation: str,
+        instruction: str,
+        steps: Sequence[Step],
+        required_action: str,
+        thought: str,
+    ) -> list[str]:
+        return ungrounded(first_observation, instruction, steps, required_action, thought)
 
     def vocabulary(self) -> list[str]:
         """Entity names in the recordings of the train games (validation's not among them), their types by
