@@ -44,8 +44,9 @@ class LLMReflector:
                 if progress:
                     progress(done, len(requests))
         except EndpointFault as fault:
-            self._give_up(futures)
             raise ReflectionFault(str(fault)) from fault
+        finally:
+            self._give_up(futures)
         return [future.result() for future in futures]
 
     def close(self) -> None:
@@ -53,6 +54,7 @@ class LLMReflector:
         self._background.close()
 
     def _give_up(self, futures: Sequence[Future[Outcome]]) -> None:
+        """Stop what is not done; what is on its way is paid for, so it is waited for and kept."""
         for future in futures:
             future.cancel()
         self._background.submit(self._endpoint.settle()).result()

@@ -12,7 +12,6 @@ from models.desk import Choices
 from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
 from models.policy import Generation, History, PolicyFault, Sampling
 
-
 LARGEST_SEED = 2**63 - 1
 """Servers take no larger one."""
 

@@ -86,7 +86,7 @@ SELECT t.task_id, kind, prefix_steps, list(s.text ORDER BY step_index)
 FROM trajectories t JOIN steps s USING (trajectory_id)
 WHERE (kind = 'explored' OR (kind = 'evaluation' AND prefix_steps = 0))
     AND t.checkpoint IN (SELECT digest FROM checkpoints WHERE role = 'warmup')
-GROUP BY t.trajectory_id, ALL ORDER BY ALL
+GROUP BY t.trajectory_id, t.task_id, kind, prefix_steps ORDER BY ALL
 """
 
 
