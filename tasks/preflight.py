@@ -11,8 +11,8 @@ def preflight(config: FactoryConfig) -> None:
     if config.calibration.reflector == "llm":
         key_of(config.execution.reflector, "execution.reflector")
     if config.policy.engine == "openai":
-        from models.vllm_server import command_of
+        from models.vllm_command import program_of
 
         key_of(config.execution.server, "execution.server")
         if not config.execution.server.base_urls:
-            command_of(config.execution.server)
+            program_of(config.execution.server)

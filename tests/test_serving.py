@@ -52,7 +52,7 @@ def server() -> Iterator[Answering]:
 
     listening = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     answering.url = f"http://127.0.0.1:{listening.server_port}/v1"
-    threading.Thread(target=listening.serve_forever, daemon=True).start()
+    threading.Thread(target=listening.serve_forever, args=(0.02,), daemon=True).start()
     yield answering
     listening.shutdown()
     listening.server_close()
