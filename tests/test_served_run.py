@@ -95,7 +95,7 @@ def test_a_served_policy_plays_the_very_greedy_episodes_that_it_plays_in_process
 ) -> None:
     served, local = ran.rows(EPISODES), ran.rows(EPISODES, finished)
     assert len(served) > 20
-    assert served == local
+    assert [one for one, other in zip(served, local, strict=True) if one != other] == []
 
 
 def test_every_turn_is_a_call_on_record_by_the_checkpoint_that_wrote_it(ran: Ran) -> None:

@@ -8,15 +8,42 @@ One seed gives the very turn that models.transformers_policy gives for it, so wh
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import threading
 from pathlib import Path
 
+import torch
+
 from models.policy import Sampling
 from models.reference import reference
 from models.transformers_policy import TransformersPolicy
-from tests.fake_openai import FakeOpenAI
-from tests.fake_openai_replies import Request
+from tests.fake_openai import FakeOpenAI, Record
+from tests.fake_openai_replies import completion, json_reply
+from tests.fake_openai_wire import Reply
+
+
+class Serving(FakeOpenAI):
+    """The strict server, but the model's own tokens are counted and not words."""
+
+    def __init__(self, policy: TransformersPolicy, name: str, port: int) -> None:
+        super().__init__(name, dialect="vllm", key=os.environ.get("VLLM_API_KEY"), port=port)
+        self._policy = policy
+
+    def _honest(self, record: Record) -> Reply:
+        request = record.body
+        sampling = Sampling(
+            request.get("temperature", 1.0), request.get("top_p", 1.0), request.get("max_tokens", 64)
+        )
+        turn = self._policy.act([request["messages"]], [request.get("seed", 0)], sampling)[0]
+        unlimited = {**request, "max_tokens": None}
+        reply = completion(
+            unlimited, turn.text, dialect="vllm", model=self.model, number=record.number, cached=0
+        )
+        data = json.loads(reply.body)
+        data["usage"]["completion_tokens"] = turn.tokens
+        data["choices"][0]["finish_reason"] = turn.finish
+        return json_reply(200, data)
 
 
 def main() -> None:
@@ -25,19 +52,9 @@ def main() -> None:
         parser.add_argument(name, required=True)
     parser.add_argument("--port", required=True, type=int)
     given, _ = parser.parse_known_args()
-    import torch
-
     torch.set_num_threads(1)
     policy = TransformersPolicy.from_checkpoint(reference(Path(given.model)), "cpu")
-
-    def answer(request: Request, _: int) -> str:
-        sampling = Sampling(
-            request.get("temperature", 1.0), request.get("top_p", 1.0), request.get("max_tokens", 64)
-        )
-        return policy.act([request["messages"]], [request.get("seed", 0)], sampling)[0].text
-
-    key = os.environ.get("VLLM_API_KEY")
-    with FakeOpenAI(given.served_model_name, dialect="vllm", answer=answer, key=key, port=given.port):
+    with Serving(policy, given.served_model_name, given.port):
         print(f"serving {given.served_model_name}", flush=True)
         threading.Event().wait()
 
