@@ -30,7 +30,7 @@ RESTARTS = 3
 # Seconds for a server to end by itself; vLLM takes about two.
 GRACE = 15.0
 _TAIL = 12
-_ERROR = re.compile(r"\b\w*(?:Error|Exception): .+")
+_ERROR = re.compile(r"\b\w*(?:[Ee]rror|Exception): .+")
 
 
 class VllmServer:

