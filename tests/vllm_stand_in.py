@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import threading
 from pathlib import Path
@@ -38,8 +39,8 @@ class Serving(FakeOpenAI):
         turn = self._policy.act([request["messages"]], [request.get("seed", 0)], sampling)[0]
         unlimited = {**request, "max_tokens": None}
         reply = completion(
-            unlimited, turn.text, dialect="vllm", model=self.model, number=record.number, cached=0
-        )
+            unlimited, turn.text, dialect="vllm", model=self.model, number=record.number, cached=0, n_ctx=math.inf
+        )  # fmt: skip
         data = json.loads(reply.body)
         data["usage"]["completion_tokens"] = turn.tokens
         data["choices"][0]["finish_reason"] = turn.finish
