@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -70,7 +71,9 @@ def train_launched(
     }
     job.write_text(json.dumps(given))
     code = _run(_command(launch, config, device, job), log, progress)
-    return _result(result, log, code, launch.processes)
+    trained = _result(result, log, code, launch.processes)
+    shutil.rmtree(folder)
+    return trained
 
 
 def _command(launch: Launch, config: TrainingConfig, device: Device, job: Path) -> list[str]:

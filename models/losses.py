@@ -34,7 +34,7 @@ def trajectory_losses(
     return total if reduction == "sum" else total / target.sum(1)
 
 
-def give_losses(model: torch.nn.Module, reduction: str) -> None:
+def give_losses(model: Any, reduction: str) -> None:
     """Make `model(labels=..., **inputs)` give trajectory losses, [batch] in fp32, until `give_logits`. What wraps the
     model (autocast, DDP, FSDP) then sees no logits: accelerate would copy them to fp32, all at once."""
     forward = model.forward
@@ -42,7 +42,7 @@ def give_losses(model: torch.nn.Module, reduction: str) -> None:
     def losses(labels: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
         return trajectory_losses(model, inputs, labels, reduction, forward)
 
-    model.forward = losses  # type: ignore[assignment]
+    model.forward = losses
 
 
 def give_logits(model: torch.nn.Module) -> None:

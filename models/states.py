@@ -38,11 +38,13 @@ def newest_sound(root: Path) -> Path | None:
     return None
 
 
-def forget_unsound(root: Path, sound: Path | None) -> None:
-    """Delete all states but the sound one, so that none is in the way of those to come."""
+def forget(root: Path, but: Path | None = None) -> None:
+    """Delete all states but one, and the folder itself where nothing is left in it."""
     for state in _states(root):
-        if state != sound:
+        if state != but:
             shutil.rmtree(state)
+    if not any(root.iterdir()):
+        root.rmdir()
 
 
 def _states(root: Path) -> list[Path]:

@@ -79,4 +79,4 @@ class WeightedTrainer(Trainer):
         super()._save_checkpoint(model, trial)
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            keep_only(Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}")
+            keep_only(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -33,7 +32,7 @@ from models.checkpoint import CheckpointRef, load, save_checkpoint
 from models.encoding import IGNORED, Collator, Encoded, Example, encode
 from models.losses import give_logits, give_losses
 from models.policy import PolicyFault
-from models.states import forget_unsound, newest_sound
+from models.states import forget, newest_sound
 from models.trainer import Examples, PartCollator, WeightedTrainer
 from models.transformers_policy import Device, pick_device
 
@@ -106,6 +105,8 @@ def train(
     if not args.should_save:
         return TrainResult(base, (), len(examples), 0)
     ref = save_checkpoint(trained.to(getattr(torch, config.dtype)), tokenizer, out_root, manifest)
+    if saving:
+        forget(saving.folder)
     targets = sum(label != IGNORED for item in encoded for label in item["labels"])
     return TrainResult(ref, _curve(trainer), len(examples), targets)
 
@@ -159,7 +160,9 @@ def _arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=device != "cpu",
     )
-    args._n_gpu = min(args.n_gpu, 1)  # one device a process: the Trainer would spread a batch over all it sees
+    args._n_gpu = min(
+        args.n_gpu, 1
+    )  # one device a process: the Trainer would spread a batch over all it sees
     return args
 
 
@@ -198,7 +201,7 @@ def _state(folder: Path, trainer: WeightedTrainer) -> str | None:
     found = newest_sound(folder)
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
-        forget_unsound(folder, found)
+        forget(folder, but=found)
     trainer.accelerator.wait_for_everyone()
     return str(found) if found else None
 
@@ -221,7 +224,7 @@ def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:
     """Every step, those before a resumption too: the Trainer's history is part of its state."""
     logs = [log for log in trainer.state.log_history if "loss" in log]
     return tuple(
-        CurvePoint(log["step"], log["loss"], log["learning_rate"], log["grad_norm"]) for log in logs
+        CurvePoint(int(log["step"]), log["loss"], log["learning_rate"], log["grad_norm"]) for log in logs
     )
 
 

@@ -13,9 +13,9 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig, PreT
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.encoding import IGNORED, Collator, Example, encode
-from models.policy import PolicyFault, Sampling
 from models.losses import trajectory_losses
 from models.ordering import FILLER, TrainingOrder
+from models.policy import PolicyFault, Sampling
 from models.training import TrainResult, train
 from models.transformers_policy import TransformersPolicy
 
