@@ -43,7 +43,7 @@ def forget(root: Path, but: Path | None = None) -> None:
     for state in _states(root):
         if state != but:
             shutil.rmtree(state)
-    if not any(root.iterdir()):
+    if root.is_dir() and not any(root.iterdir()):
         root.rmdir()
 
 
