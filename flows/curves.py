@@ -75,15 +75,18 @@ def smoothed(values: Sequence[float]) -> list[float]:
 
 
 def _noisy(axes: Any, values: Sequence[float] | None, name: str) -> None:
-    """Every step, faint, and the smoothed course; logarithmic, since a loss falls over orders of magnitude."""
+    """Every step, faint, and the smoothed course; logarithmic where it falls far."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
     _line(axes, values, name, alpha=0.3, label="each step")
     if values:
         axes.plot(range(1, len(values) + 1), smoothed(values), color="C0", linewidth=1.8, label="smoothed")
         axes.legend(fontsize=8)
-        if min(values) > 0:
+        if 0 < 3 * min(values) < max(values):
             axes.set_yscale("log")
-            for ticks in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-                ticks("{x:g}")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_minor_locator(NullLocator())
+            axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _line(axes: Any, values: Sequence[float] | None, name: str, **style: Any) -> None:

@@ -12,7 +12,10 @@ from configs.schema import FactoryConfig
 from flows.cli import app
 from flows.curves import curve_file, draw, smoothed, trainings_of
 from flows.runs import folder_of
-from storage.records import CheckpointRecord
+from storage.columns import RECORD_OF_TABLE
+from storage.records import CheckpointRecord, Record
+from storage.shards import ShardStore
+from storage.store import Store
 from tests.store_rows import checkpoint
 
 
@@ -63,3 +66,36 @@ def test_smoothing_is_the_mean_of_the_last_steps() -> None:
     assert smoothed([1.0, 3.0]) == [1.0, 2.0]
     assert smoothed([float(i) for i in range(1, 8)])[-1] == pytest.approx(5.0)
     assert len(smoothed([0.0] * 300)) == 300
+
+
+class OldCheckpoint(Record):
+    """The record before schema 4."""
+
+    table = "checkpoints"
+    key = ("digest",)
+    digest: str = "c1"
+    path: str = "checkpoints/c1"
+    parent: str | None = None
+    role: str = "warmup"
+    round: int = 0
+    examples: int = 1
+    steps: int = 1
+    target_tokens: int = 1
+    final_loss: float = 1.0
+    losses: list[float] = [1.0]  # noqa: RUF012
+    parameters: int = 1
+
+
+def test_shards_of_an_older_version_are_read_and_ingested_without_their_rates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shards = ShardStore(tmp_path)
+    with monkeypatch.context() as older:
+        older.setitem(RECORD_OF_TABLE, "checkpoints", OldCheckpoint)
+        old = shards.write_batch("warmup-1", "b0", [OldCheckpoint()])
+    shards.write_batch("warmup-2", "b0", [curve()])
+    (read,) = shards.read(old, CheckpointRecord)
+    assert (read.losses, read.learning_rates, read.gradient_norms) == ([1.0], None, None)
+    Store(tmp_path).ingest()
+    rows = Store(tmp_path).query("SELECT digest, learning_rates FROM checkpoints ORDER BY 1")[1]
+    assert rows == [("c0", [0.0, 1.0, 0.5]), ("c1", None)]

@@ -66,6 +66,41 @@ def _naively_weighted() -> list[Example]:
     ]
 
 
+def shard_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = launching._command
+    monkeypatch.setattr(
+        launching,
+        "_command",
+        lambda *given: [part.replace("models.train_job", "tests.fsdp_on_cpu") for part in plain(*given)],
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_launched_training_goes_on_from_its_last_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool
+) -> None:
+    if sharded:
+        shard_on_cpu(monkeypatch)
+    launch, done = Launch(2, FSDP if sharded else None, threads=1), []
+
+    def stop(step: int, of: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    saving = Saving(tmp_path / "state", 4)
+    with pytest.raises(KeyboardInterrupt):
+        train_launched(untrained(), UNEQUAL, CONFIG, tmp_path, launch, saving, 3, "cpu", stop)
+    state = tmp_path / "state" / "checkpoint-4"
+    assert (state / "pytorch_model_fsdp_0").is_dir() == sharded
+    assert (state / "model.safetensors").is_file() == (not sharded)
+    two = launched(tmp_path, CONFIG, launch, done)
+    assert done == [5, 6]
+    one = train(untrained(), UNEQUAL, CONFIG, tmp_path / "one", 3, "cpu")
+    assert [p.loss for p in two.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-5)
+    assert torch.allclose(weights_of(one.ref), weights_of(two.ref), atol=1e-6)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
@@ -76,12 +111,7 @@ def test_a_sharded_model_gives_what_one_process_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
 ) -> None:
     """The shipped FSDP file. Under bfloat16 FSDP casts what autocast leaves in fp32: the same only roughly."""
-    plain = launching._command
-    monkeypatch.setattr(
-        launching,
-        "_command",
-        lambda *given: [part.replace("models.train_job", "tests.fsdp_on_cpu") for part in plain(*given)],
-    )
+    shard_on_cpu(monkeypatch)
     config = CONFIG.model_copy(update=changes)
     exact = config.dtype == "float32"
     one = train(untrained(), UNEQUAL, config, tmp_path / "one", 3, "cpu")
