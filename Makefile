@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve vllm vllm-cpu parity parity-official benchmarks learning clean help
+.PHONY: run test lint serve vllm vllm-cpu test-vllm parity parity-official training benchmarks learning clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -52,6 +52,9 @@ parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare ever
 parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (installs the extra `alfworld`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
+
+training: $(STAMP)  ## Training over several processes whole: FSDP too, over gloo (a few minutes)
+	$(BIN)/pytest -m slow tests/test_distributed.py
 
 learning: $(STAMP)  ## The learning benchmark: STeCa beside its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

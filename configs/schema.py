@@ -257,6 +257,17 @@ class FactoryConfig(Section):
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
 
     @model_validator(mode="after")
+    def _processes_share_batches(self) -> FactoryConfig:
+        for name, config in (("warmup", self.warmup), ("training", self.training)):
+            parts = config.gradient_accumulation * self.execution.processes
+            if config.batch_size % parts:
+                raise ValueError(
+                    f"{name}.batch_size is {config.batch_size}, the trajectories of one step in all processes: make it "
+                    f"a multiple of gradient_accumulation times execution.processes ({parts})"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _mode_fits_rule(self) -> FactoryConfig:
         mode, preset = self.rewards.mode, self.deviation.preset
         if mode == "sequential" and preset in ("paper", "release"):

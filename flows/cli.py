@@ -147,6 +147,21 @@ def what_if(
 
 
 @app.command()
+def curves(
+    run: Annotated[str | None, typer.Option("--run", help="Id of a run; without one: the newest.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="PNG to write; without one: in the run's folder.")
+    ] = None,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """Draw loss, learning rate and gradient norm of every training of a run."""
+    with clear_errors():
+        from flows.curves import draw_run
+
+        typer.echo(draw_run(data_dir.expanduser().resolve(), run, out))
+
+
+@app.command()
 def trace(
     id: Annotated[
         str, typer.Argument(help="A training example, calibration or deviation; its first letters do.")

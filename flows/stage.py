@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from prefect.runtime import flow_run
 
 from configs.schema import FactoryConfig
+from flows.curves import curve_file, draw
 from flows.liveness import working_on
 from flows.progress import Reporter, current
 from flows.runs import batches_of, completed, config_of_run, folder_of, outdate, round_of, run_id
@@ -72,9 +73,15 @@ class StageRun:
         self.reporter.burns(in_words(spent, self.config.budget))
 
     def trained(self, ref: BatchRef) -> None:
-        """File the checkpoint of a training batch, after verifying its files. Raises PolicyFault."""
-        self.checkpoint = self.work.shards.read(ref, CheckpointRecord)[0].digest
+        """File the checkpoint of a training batch, after verifying its files, and draw how it was trained. Raises
+        PolicyFault."""
+        training = self.work.shards.read(ref, CheckpointRecord)
+        self.checkpoint = training[0].digest
         verify_checkpoint(self.work.checkpoint(self.checkpoint))
+        file = curve_file(self.folder, self.stage, round_of(self.stage, self.round))
+        if self.cached < len(self.batches) or not file.exists():
+            draw(training, file)
+            self.reporter.says(f"curves: {file}")
 
     def save(self, status: StageStatus, error: str | None = None) -> None:
         """Write the stage's file."""

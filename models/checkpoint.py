@@ -49,7 +49,7 @@ def load(ref: CheckpointRef, device: str = "cpu") -> tuple[PreTrainedModel, PreT
     verify_checkpoint(ref)
     disable_progress_bar()
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(ref.path)
+        model: Any = AutoModelForCausalLM.from_pretrained(ref.path, use_safetensors=True)
         tokenizer = AutoTokenizer.from_pretrained(ref.path)
     except (OSError, ValueError, KeyError) as error:
         raise PolicyFault(f"checkpoint {ref.path} cannot be loaded as a causal LM: {error}") from error

@@ -9,6 +9,7 @@ from pathlib import Path
 from models.policy import PolicyFault
 
 MANIFEST = "manifest.json"
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,17 @@ class CheckpointRef:
 
 
 def reference(path: Path) -> CheckpointRef:
-    """Refer to any Hugging Face folder as it is now. Raises PolicyFault where it is not one."""
+    """Refer to any Hugging Face folder as it is now. Raises PolicyFault where it is not one, or where its weights are
+    pickles, which run what is in them when they are loaded."""
     if not (path / "config.json").is_file():
         raise PolicyFault(f"{path} is no model folder (it has no config.json): give a Hugging Face folder")
+    if not any(path.glob("*.safetensors")):
+        pickles = sorted(file.name for kind in PICKLES for file in path.glob(kind))
+        what = f"its weights are pickles ({', '.join(pickles)})" if pickles else "it holds no weights"
+        raise PolicyFault(
+            f"{path}: {what}; safetensors only: get the model's *.safetensors files, or convert these where you "
+            "trust them (load, then save_pretrained)"
+        )
     return CheckpointRef(path, folder_digest(path))
 
 

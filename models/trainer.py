@@ -1,61 +1,59 @@
-"""transformers' Trainer with the two things that it lacks: per-example weights, and batches of similar length."""
+"""transformers' Trainer with what it lacks: per-example weights, exact over parts and processes, and sound states."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 from transformers import Trainer
 
-from models.encoding import IGNORED
-
-# Batches are cut from pools of so many, sorted by length: little padding, and still a new mix each epoch.
-_POOL = 50
-
-
-def trajectory_losses(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor], labels: torch.Tensor, reduction: str
-) -> torch.Tensor:
-    """-log p of each trajectory's target tokens, their sum or mean: [batch] from labels [batch, length], in which
-    the token at j is predicted at j - 1. Logits are made at the targets alone: [targets, vocabulary]."""
-    labels = labels[:, 1:]
-    target = labels != IGNORED
-    nll = cross_entropy(_target_logits(model, inputs, target).float(), labels[target], reduction="none")
-    total = nll.new_zeros(len(labels)).index_add(0, target.nonzero()[:, 0], nll)
-    return total if reduction == "sum" else total / target.sum(1)
+from models.encoding import Collator, Encoded
+from models.ordering import FILLER, TrainingOrder
+from models.states import keep_only
 
 
-def _target_logits(
-    model: torch.nn.Module, inputs: dict[str, torch.Tensor], target: torch.Tensor
-) -> torch.Tensor:
-    """Logits [targets, vocabulary] from the model's own forward pass (its autocast, and what it does to logits
-    after the head), the head being shown only the hidden states before the targets."""
-    causal: Any = getattr(model, "module", model)
-    hook = causal.get_output_embeddings().register_forward_pre_hook(
-        lambda _, hidden: (hidden[0][:, :-1][target],)
-    )
-    try:
-        return model(**inputs).logits
-    finally:
-        hook.remove()
+class Examples(Dataset[Encoded | None]):
+    """The training set by index; None at FILLER."""
+
+    def __init__(self, encoded: Sequence[Encoded]) -> None:
+        self._encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __getitem__(self, index: int) -> Encoded | None:
+        return None if index == FILLER else self._encoded[index]
+
+
+class PartCollator:
+    """A part of an optimizer step: the collator's tensors and `trajectories`, how many it holds. A part of fillers
+    alone is one example of weight 0, since every process has to join each pass."""
+
+    def __init__(self, collator: Collator, encoded: Sequence[Encoded]) -> None:
+        self._collator = collator
+        self._nothing: Encoded = {**min(encoded, key=lambda item: len(item["input_ids"])), "weight": 0.0}
+
+    def __call__(self, items: Sequence[Encoded | None]) -> dict[str, torch.Tensor]:
+        real = [item for item in items if item is not None]
+        return {**self._collator(real or [self._nothing]), "trajectories": torch.tensor(len(real))}
 
 
 class WeightedTrainer(Trainer):
-    """Minimises the mean of weight * trajectory loss over the trajectories of one optimizer step, exactly also
-    when the step is worked off in parts of different size. Set `reduction` ("sum" or "mean") before training."""
+    """Minimises the mean of weight * trajectory loss over the trajectories of one optimizer step, those of all its
+    parts on all processes. The model gives losses (`models.losses.give_losses`)."""
 
     loss_is_scaled_for_ga = True
-    reduction = "sum"
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Any], num_batches: int, device: torch.device
     ) -> tuple[list[Any], int]:
-        """The parts of the next optimizer step, and how many trajectories they hold together."""
-        parts, _ = super().get_batch_samples(epoch_iterator, num_batches, device)
-        return parts, sum(len(part["labels"]) for part in parts)
+        """This process's parts of the next optimizer step, and how many trajectories all processes' parts hold."""
+        parts = [next(epoch_iterator) for _ in range(num_batches)]
+        mine = torch.stack([part.pop("trajectories") for part in parts]).sum().to(device)
+        return parts, int(self.accelerator.reduce(mine, "sum"))
 
     def compute_loss(
         self,
@@ -64,37 +62,21 @@ class WeightedTrainer(Trainer):
         return_outputs: bool = False,
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """This part's share of L: its weighted losses over the number of trajectories of the whole step."""
-        labels, weights = inputs.pop("labels"), inputs.pop("weights")
-        losses = trajectory_losses(model, inputs, labels, self.reduction)
-        return (weights * losses).sum() / (num_items_in_batch or len(labels))
+        """This part's share of L: its weighted losses over the number of trajectories of the whole step. Times the
+        number of processes, because DDP and FSDP average the gradients of these."""
+        assert num_items_in_batch, "every step has a trajectory"
+        weighted = (inputs.pop("weights") * model(**inputs)).sum()
+        return weighted * self.args.world_size / num_items_in_batch
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[int]:
         examples: Any = self.train_dataset
-        lengths = [len(item["input_ids"]) for item in examples]
-        return LengthSampler(lengths, self.args.train_batch_size * self.args.gradient_accumulation_steps)
+        lengths = [len(examples[i]["input_ids"]) for i in range(len(examples))]
+        batch = self.args.train_batch_size * self.args.gradient_accumulation_steps * self.args.world_size
+        return TrainingOrder(lengths, batch, self.args.max_steps, self.args.seed)
 
-
-class LengthSampler(Sampler[int]):
-    """Every index once an epoch, consecutive `batch` ones of similar length, the batches in random order (the
-    incomplete one last). Draws from torch's global generator, which the trainer seeds."""
-
-    def __init__(self, lengths: Sequence[int], batch: int) -> None:
-        self._lengths, self._batch = lengths, batch
-
-    def __len__(self) -> int:
-        return len(self._lengths)
-
-    def __iter__(self) -> Iterator[int]:
-        order, pool = torch.randperm(len(self)).tolist(), self._batch * _POOL
-        batches: list[list[int]] = []
-        for start in range(0, len(order), pool):
-            part = sorted(order[start : start + pool], key=lambda i: self._lengths[i])
-            batches += [part[i : i + self._batch] for i in range(0, len(part), self._batch)]
-        whole = [b for b in batches if len(b) == self._batch]
-        rest = [b for b in batches if len(b) < self._batch]
-        return iter(_flat([whole[i] for i in torch.randperm(len(whole)).tolist()] + rest))
-
-
-def _flat(batches: Iterable[list[int]]) -> list[int]:
-    return [index for batch in batches for index in batch]
+    def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
+        """Seal the state when all processes have written theirs; only then do older ones go."""
+        super()._save_checkpoint(model, trial)
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            keep_only(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")

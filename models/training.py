@@ -3,17 +3,22 @@
     L = mean over trajectories of  weight * sum over target tokens of -log p(token | context)
 
 (method: reinforced training; the warm-up is the same with weight 1). The mean is over the trajectories of the
-whole optimizer step, however many parts it is worked off in. The sum makes the gradient about a hundred times
-that of a mean over tokens; AdamW and the clipping of the gradient's norm to 1 do not depend on that scale.
-One config serves CPU and GPU; one process, one device. bfloat16 trains fp32 weights under autocast (in bf16 a
-small learning rate would be rounded away) and saves them as bf16, the dtype of later rollouts.
+whole optimizer step, however many parts and processes it is worked off in. The sum makes the gradient about a hundred
+times that of a mean over tokens; AdamW and the clipping of the gradient's norm to 1 do not depend on that scale.
+bfloat16 trains fp32 weights under autocast (in bf16 a small learning rate would be rounded away) and saves them as
+bf16, the dtype of later rollouts; with LoRA the frozen weights are bf16 and only the adapters fp32.
+
+The same function is the whole work of one process and of each of several that `accelerate launch` started
+(models/launching.py). A training that was killed goes on from its last state (models/states.py) and gives the same.
 """
 
 from __future__ import annotations
 
 import math
+import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +27,16 @@ import torch
 from transformers import PrinterCallback, TrainerCallback, TrainingArguments, set_seed
 
 from configs.training import TrainingConfig
+from models.adapters import add_adapters, merge_adapters
 from models.checkpoint import CheckpointRef, load, save_checkpoint
 from models.encoding import IGNORED, Collator, Encoded, Example, encode
+from models.losses import give_logits, give_losses
 from models.policy import PolicyFault
-from models.trainer import WeightedTrainer
+from models.states import forget, newest_sound
+from models.trainer import Examples, PartCollator, WeightedTrainer
 from models.transformers_policy import Device, pick_device
 
-__all__ = ["CurvePoint", "Example", "Progress", "TrainResult", "train"]
+__all__ = ["CurvePoint", "Example", "Progress", "Saving", "TrainResult", "train"]
 
 Progress = Callable[[int, int, float], None]
 """Called after each optimizer step with (steps done, steps in all, loss)."""
@@ -36,11 +44,13 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """One optimizer step: the loss L of its trajectories before the update, and the learning rate used."""
+    """One optimizer step: the loss L of its trajectories and the norm of its gradient before clipping, both before
+    the update, and the learning rate used."""
 
     step: int
     loss: float
     learning_rate: float
+    gradient_norm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,14 @@ class TrainResult:
     target_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """Where the state of this very training is kept (the folder is its own, and deleted at the end), how often."""
+
+    folder: Path
+    steps: int
+
+
 def train(
     base: CheckpointRef,
     examples: Sequence[Example],
@@ -61,52 +79,36 @@ def train(
     seed: int = 0,
     device: Device = "auto",
     progress: Progress | None = None,
+    saving: Saving | None = None,
 ) -> TrainResult:
     """Train `base` on the examples and save the result under `out_root`. Deterministic on a CPU in (base,
-    examples, config, seed). Raises PolicyFault for an unusable base, no examples, or an example that has no
-    target or is too long."""
+    examples, config, seed). Raises PolicyFault for an unusable base, no examples, an example that has no target or
+    is too long, LoRA targets that the base does not have, or a batch that the processes cannot share."""
     if not examples:
         raise PolicyFault("there is nothing to train on: the training set is empty")
-    model: Any
-    model, tokenizer = load(base)
-    encoded = [encode(tokenizer, example, config.max_tokens) for example in examples]
-    curve = _fit(
-        model.float(), encoded, Collator(tokenizer.pad_token_id or 0), config, seed, device, progress
-    )
+    with _scratch(saving) as folder:
+        args = _arguments(config, len(examples), folder, seed, pick_device(device), saving)
+        model, tokenizer = load(base)
+        encoded = [encode(tokenizer, example, config.max_tokens) for example in examples]
+        set_seed(seed)
+        trainer = _trainer(_prepared(model, config), encoded, args, Collator(tokenizer.pad_token_id or 0))
+        give_losses(trainer.model, config.loss)
+        trainer.add_callback(_Reporter(progress))
+        trainer.train(resume_from_checkpoint=_state(folder, trainer) if saving else None)
+        trained = _whole(trainer, base, config)
     manifest = {
         "base": base.digest,
         "seed": seed,
         "examples": len(examples),
         **config.model_dump(mode="json"),
     }
-    ref = save_checkpoint(model.to("cpu", getattr(torch, config.dtype)), tokenizer, out_root, manifest)
+    if not args.should_save:
+        return TrainResult(base, (), len(examples), 0)
+    ref = save_checkpoint(trained.to(getattr(torch, config.dtype)), tokenizer, out_root, manifest)
+    if saving:
+        forget(saving.folder)
     targets = sum(label != IGNORED for item in encoded for label in item["labels"])
-    return TrainResult(ref, tuple(curve), len(examples), targets)
-
-
-def _fit(
-    model: Any,
-    encoded: list[Encoded],
-    collator: Collator,
-    config: TrainingConfig,
-    seed: int,
-    device: Device,
-    progress: Progress | None,
-) -> list[CurvePoint]:
-    set_seed(seed)
-    recorder = _Recorder(progress)
-    with tempfile.TemporaryDirectory(prefix="steca-training-") as scratch:
-        trainer = WeightedTrainer(
-            model=model,
-            args=_arguments(config, len(encoded), scratch, seed, pick_device(device)),
-            train_dataset=encoded,
-            data_collator=collator,
-            callbacks=[recorder],
-        )
-        trainer.remove_callback(PrinterCallback)
-        trainer.reduction = config.loss
-        trainer.train()
-    return recorder.curve
+    return TrainResult(ref, _curve(trainer), len(examples), targets)
 
 
 def optimizer_steps(config: TrainingConfig, examples: int) -> int:
@@ -114,45 +116,130 @@ def optimizer_steps(config: TrainingConfig, examples: int) -> int:
     return config.steps or math.ceil(config.epochs * math.ceil(examples / config.batch_size))
 
 
+@contextmanager
+def _scratch(saving: Saving | None) -> Iterator[Path]:
+    if saving:
+        saving.folder.mkdir(parents=True, exist_ok=True)
+        yield saving.folder
+    else:
+        with tempfile.TemporaryDirectory(prefix="steca-training-") as folder:
+            yield Path(folder)
+
+
+def _prepared(model: Any, config: TrainingConfig) -> Any:
+    if config.lora is None:
+        return model.float()
+    return add_adapters(model.to(getattr(torch, config.dtype)), config.lora)
+
+
 def _arguments(
-    config: TrainingConfig, examples: int, scratch: str, seed: int, device: str
+    config: TrainingConfig, examples: int, folder: Path, seed: int, device: str, saving: Saving | None
 ) -> TrainingArguments:
-    steps = optimizer_steps(config, examples)
-    return TrainingArguments(
-        output_dir=scratch,
+    steps, processes = optimizer_steps(config, examples), _processes()
+    args = TrainingArguments(
+        output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=config.batch_size // config.gradient_accumulation,
+        per_device_train_batch_size=_part(config, processes),
         gradient_accumulation_steps=config.gradient_accumulation,
+        activation_checkpointing=config.gradient_checkpointing,
+        activation_checkpointing_kwargs={"use_reentrant": False},
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
         warmup_steps=math.ceil(steps * config.warmup_ratio),
         weight_decay=config.weight_decay,
         bf16=config.dtype == "bfloat16",
         use_cpu=device == "cpu",
+        ddp_backend="gloo" if device == "cpu" and processes > 1 else None,
+        ddp_find_unused_parameters=False,
         seed=seed % 2**32,
         logging_steps=1,
-        save_strategy="no",
+        save_strategy="steps" if saving else "no",
+        save_steps=saving.steps if saving else 0,
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=device != "cpu",
     )
+    args._n_gpu = min(
+        args.n_gpu, 1
+    )  # one device a process: the Trainer would spread a batch over all it sees
+    return args
 
 
-class _Recorder(TrainerCallback):
-    """Keeps the curve, and passes progress on."""
+def _processes() -> int:
+    """How many processes share this training, as their launcher tells them."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _part(config: TrainingConfig, processes: int) -> int:
+    """Trajectories in one part of an optimizer step. Raises PolicyFault where the batch does not divide."""
+    parts = config.gradient_accumulation * processes
+    if config.batch_size % parts:
+        raise PolicyFault(
+            f"batch_size {config.batch_size} cannot be shared by {processes} processes with gradient_accumulation "
+            f"{config.gradient_accumulation}: make it a multiple of {parts}"
+        )
+    return config.batch_size // parts
+
+
+def _trainer(
+    model: Any, encoded: list[Encoded], args: TrainingArguments, collator: Collator
+) -> WeightedTrainer:
+    trainer = WeightedTrainer(
+        model=model,
+        args=args,
+        train_dataset=Examples(encoded),
+        data_collator=PartCollator(collator, encoded),
+    )
+    trainer.remove_callback(PrinterCallback)
+    torch.manual_seed(args.seed + args.process_index)  # each process its own dropout
+    return trainer
+
+
+def _state(folder: Path, trainer: WeightedTrainer) -> str | None:
+    """The state to go on from; the same for all processes, since unsound ones go only when all have looked."""
+    found = newest_sound(folder)
+    trainer.accelerator.wait_for_everyone()
+    if trainer.args.should_save:
+        forget(folder, but=found)
+    trainer.accelerator.wait_for_everyone()
+    return str(found) if found else None
+
+
+def _whole(trainer: WeightedTrainer, base: CheckpointRef, config: TrainingConfig) -> Any:
+    """The trained causal LM on the CPU, adapters merged, whatever it was wrapped in and however it was cut up."""
+    model: Any = trainer.model
+    if trainer.is_fsdp_enabled:
+        weights = trainer.accelerator.get_state_dict(model)
+        if not trainer.args.should_save:
+            return None
+        model = _prepared(load(base)[0], config)
+        model.load_state_dict(weights, strict=False)
+    give_logits(model)
+    model = model.to("cpu")
+    return merge_adapters(model) if config.lora else model
+
+
+def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:
+    """Every step, those before a resumption too: the Trainer's history is part of its state."""
+    logs = [log for log in trainer.state.log_history if "loss" in log]
+    return tuple(
+        CurvePoint(int(log["step"]), log["loss"], log["learning_rate"], log["grad_norm"]) for log in logs
+    )
+
+
+class _Reporter(TrainerCallback):
+    """Passes progress on. Keeps no state at the end: the checkpoint follows."""
 
     def __init__(self, progress: Progress | None) -> None:
-        self.curve: list[CurvePoint] = []
-        self._progress, self._rate = progress, 0.0
+        self._progress = progress
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._rate = kwargs["optimizer"].param_groups[0]["lr"]
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step >= state.max_steps:
+            control.should_save = False
 
     def on_log(
         self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any
     ) -> None:
-        if logs and "loss" in logs:
-            self.curve.append(CurvePoint(state.global_step, logs["loss"], self._rate))
-            if self._progress:
-                self._progress(state.global_step, state.max_steps, logs["loss"])
+        if self._progress and logs and "loss" in logs and state.is_world_process_zero:
+            self._progress(state.global_step, state.max_steps, logs["loss"])

@@ -219,6 +219,12 @@ class CheckpointRecord(Record):
     final_loss: float
     losses: list[float] = Field(description="Training loss at each logged step")
     parameters: int
+    learning_rates: list[float] | None = Field(
+        None, description="Learning rate of each step; NULL where an older version trained"
+    )
+    gradient_norms: list[float] | None = Field(
+        None, description="Norm of each step's gradient before clipping; NULL where an older version trained"
+    )
 
 
 class EvaluationRecord(Record):

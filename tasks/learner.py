@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
 from models.encoding import Example
+from models.launching import Launch, train_launched
 from models.small import build_small_model
 from models.tokenizer import train_tokenizer
-from models.training import TrainResult, train
+from models.training import Saving, TrainResult, train
 from rollouts.assembling import training_inputs, warmup_examples
 from rollouts.rows import of_type
+from storage.ids import content_id
 from storage.records import CheckpointRecord, TrainingExampleRecord
 from tasks.batch import Batch
 
@@ -55,19 +58,30 @@ def _train(
     role: Role,
     parent: str | None,
 ) -> CheckpointRecord:
-    work = batch.work
+    work, seed = batch.work, batch.config.seed
+    how, told = work.config.execution, work.progress
     work.use_threads()
-    progress = work.progress
-    result = train(
-        base,
-        examples,
-        config,
-        work.checkpoints,
-        seed=batch.config.seed,
-        device=work.config.execution.device,
-        progress=(lambda done, of, _: progress(done, of)) if progress else None,
-    )
+    progress = (lambda done, of, _: told(done, of)) if told else None
+    saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
+    if how.processes == 1 and how.accelerate is None:
+        result = train(base, examples, config, work.checkpoints, seed, how.device, progress, saving)
+    else:
+        launch = Launch(how.processes, how.accelerate, how.threads)
+        result = train_launched(
+            base, examples, config, work.checkpoints, launch, saving, seed, how.device, progress
+        )
     return _row(batch, result, role, parent)
+
+
+def _state_folder(
+    batch: Batch, base: CheckpointRef, examples: Sequence[Example], config: TrainingConfig
+) -> Path:
+    """Named by everything that decides the training, down to the last bit: how many processes share it does too."""
+    how = batch.work.config.execution
+    given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
+    shared = [how.processes, how.accelerate.read_text() if how.accelerate else None, how.device]
+    decides = content_id(base.digest, given, config.model_dump(mode="json"), batch.config.seed, shared)
+    return batch.work.root / "training" / decides
 
 
 def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> CheckpointRecord:
@@ -84,5 +98,7 @@ def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> C
         target_tokens=result.target_tokens,
         final_loss=losses[-1],
         losses=losses,
+        learning_rates=[point.learning_rate for point in result.curve],
+        gradient_norms=[point.gradient_norm for point in result.curve],
         parameters=sum(weight.numel() for weight in model.parameters()),
     )

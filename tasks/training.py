@@ -6,7 +6,7 @@ from storage.records import Record
 from tasks.batch import Batch, batch_task
 
 
-@batch_task("warmup", version="1", reads=("seed", "environment", "policy.small", "policy.prompt", "warmup"))
+@batch_task("warmup", version="2", reads=("seed", "environment", "policy.small", "policy.prompt", "warmup"))
 def warmup_batch(batch: Batch) -> list[Record]:
     """`inputs["base"]` is the digest of the model folder to start from, "" for a small model from scratch."""
     from tasks.learner import warm_up
@@ -21,7 +21,7 @@ def assemble_batch(batch: Batch) -> list[Record]:
     return [*assemble(batch.records(), batch.records("demonstrated"), batch.config.datasets)]
 
 
-@batch_task("train", version="1", reads=("seed", "policy.prompt", "training"))
+@batch_task("train", version="2", reads=("seed", "policy.prompt", "training"))
 def train_batch(batch: Batch) -> list[Record]:
     from tasks.learner import reinforce
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -159,10 +160,47 @@ def test_a_malformed_override_is_refused(override: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.yaml")), ids=lambda path: path.name)
 def test_the_configurations_we_ship_are_valid(path: Path) -> None:
     config = load_config(path)
-    assert config.name == path.stem
+    assert config.name == path.stem.replace(".", "-")
     assert (
         FactoryConfig.model_validate(yaml.safe_load(yaml.safe_dump(config.model_dump(mode="json")))) == config
     )
+
+
+SOURCE = re.compile(r"#.*\[(P|R|D|card|sum)\]")
+
+
+def unsourced(text: str) -> list[str]:
+    """Lines of a configuration that give a value, but do not say where it is from."""
+    lines = [line for line in text.splitlines() if re.match(r"\s*[\w.-]+:\s*[^\s#]", line)]
+    assert len(lines) > 40
+    return [line for line in lines if not SOURCE.search(line)]
+
+
+@pytest.mark.parametrize("name", ["alfworld-llama3-8b", "alfworld-qwen2.5-1.5b"])
+def test_every_value_of_the_papers_setting_names_its_source(name: str) -> None:
+    text = (ROOT / "configs" / f"{name}.yaml").read_text()
+    assert unsourced(text) == []
+    assert unsourced(text.replace("[P] N", "N")) == ["  rollouts: 5             # N"]
+
+
+def test_the_papers_setting_is_the_papers() -> None:
+    for name in ("alfworld-llama3-8b", "alfworld-qwen2.5-1.5b"):
+        config = load_config(ROOT / "configs" / f"{name}.yaml")
+        rates = (config.warmup.learning_rate, config.training.learning_rate)
+        assert (config.rewards.rollouts, config.environment.step_cap, rates) == (5, 40, (2e-5, 3e-6))
+        assert (config.warmup.epochs, config.training.epochs, config.datasets.lam) == (3, 1, 0.01)
+        assert (config.deviation.preset, config.deviation.delta) == ("paper", 0)
+        file = config.execution.accelerate
+        assert file is None or (ROOT / file).is_file()
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused() -> None:
+    line = (
+        "configuration: training.batch_size is 15, the trajectories of one step in all processes: make it a "
+        "multiple of gradient_accumulation times execution.processes (4)"
+    )
+    assert problems(None, "training.batch_size=15", "execution.processes=4") == [line]
+    assert load_config(None, ["training.batch_size=12", "execution.processes=4"]).execution.processes == 4
 
 
 def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:

@@ -13,8 +13,9 @@ from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig, PreT
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.encoding import IGNORED, Collator, Example, encode
+from models.losses import trajectory_losses
+from models.ordering import FILLER, TrainingOrder
 from models.policy import PolicyFault, Sampling
-from models.trainer import LengthSampler, trajectory_losses
 from models.training import TrainResult, train
 from models.transformers_policy import TransformersPolicy
 
@@ -172,10 +173,9 @@ def test_epochs_cover_every_example_and_progress_is_told(tmp_path) -> None:
 
 
 def test_batches_hold_similar_lengths_in_random_order_and_every_example_once() -> None:
-    torch.manual_seed(0)
     lengths = [(37 * i) % 101 for i in range(99)]
-    order = list(LengthSampler(lengths, 8))
-    assert sorted(order) == list(range(99))
+    order = list(TrainingOrder(lengths, 8, 13, seed=0))
+    assert sorted(order) == [FILLER] * 5 + list(range(99))
     batches = [[lengths[i] for i in order[k : k + 8]] for k in range(0, 96, 8)]
     assert max(max(b) - min(b) for b in batches) < 20
     firsts = [b[0] for b in batches]

@@ -1,0 +1,181 @@
+"""Training in several processes: the same as in one, clear when it fails, and gone with the process that asked."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from policy_toys import conversation, untrained
+
+from configs.training import LoraConfig, TrainingConfig
+from models import launching
+from models.checkpoint import CheckpointRef, load
+from models.encoding import Example, encode
+from models.launching import Launch, train_launched
+from models.ordering import FILLER, TrainingOrder
+from models.policy import PolicyFault
+from models.training import Saving, TrainResult, train
+from tests.tiny_factory import ROOT
+
+UNEQUAL = [Example(f"e{i}", conversation(i, 1 + i % 4), [True] * (1 + i % 4), 0.2 + i % 3) for i in range(11)]
+CONFIG = TrainingConfig(
+    epochs=2, batch_size=4, learning_rate=1e-3
+)  # 3 trajectories in the last batch of an epoch
+FSDP = ROOT / "configs" / "accelerate" / "fsdp.yaml"
+
+
+def weights_of(ref: CheckpointRef) -> torch.Tensor:
+    return torch.cat([p.flatten() for p in load(ref)[0].parameters()])
+
+
+def launched(folder: Path, config: TrainingConfig, launch: Launch, told: list[int]) -> TrainResult:
+    saving = Saving(folder / "state", 4)
+    return train_launched(
+        untrained(), UNEQUAL, config, folder, launch, saving, 3, "cpu", lambda done, _, __: told.append(done)
+    )
+
+
+def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
+    one = train(untrained(), UNEQUAL, CONFIG, tmp_path / "one", 3, "cpu")
+    told: list[int] = []
+    two = launched(tmp_path / "two", CONFIG, Launch(2, threads=1), told)
+    assert told == [1, 2, 3, 4, 5, 6]
+    assert [p.loss for p in two.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-5)
+    assert torch.allclose(weights_of(one.ref), weights_of(two.ref), atol=1e-6)
+    assert (two.examples, two.target_tokens) == (one.examples, one.target_tokens)
+    assert not (tmp_path / "two" / "state").exists(), "the state of a finished training is of no use"
+    naive = train(untrained(), _naively_weighted(), CONFIG, tmp_path / "naive", 3, "cpu")
+    assert not torch.allclose(weights_of(one.ref), weights_of(naive.ref), atol=1e-4)
+
+
+def _naively_weighted() -> list[Example]:
+    """What two processes would minimise if each took the mean over its own trajectories of a step: in a last batch
+    of two and one, the single one would count double."""
+    lengths = [len(encode(load(untrained())[1], e, 2048)["input_ids"]) for e in UNEQUAL]
+    last = list(TrainingOrder(lengths, 4, 3, 3))[-4:]
+    assert last[3] == FILLER
+    factor = {last[0]: 0.75, last[1]: 0.75, last[2]: 1.5}
+    return [
+        Example(e.name, e.messages, e.targets, e.weight * factor.get(i, 1)) for i, e in enumerate(UNEQUAL)
+    ]
+
+
+def shard_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = launching._command
+    monkeypatch.setattr(
+        launching,
+        "_command",
+        lambda *given: [part.replace("models.train_job", "tests.fsdp_on_cpu") for part in plain(*given)],
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_launched_training_goes_on_from_its_last_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool
+) -> None:
+    if sharded:
+        shard_on_cpu(monkeypatch)
+    launch, done = Launch(2, FSDP if sharded else None, threads=1), []
+
+    def stop(step: int, of: int, loss: float) -> None:
+        if step == 5:
+            raise KeyboardInterrupt
+
+    saving = Saving(tmp_path / "state", 4)
+    with pytest.raises(KeyboardInterrupt):
+        train_launched(untrained(), UNEQUAL, CONFIG, tmp_path, launch, saving, 3, "cpu", stop)
+    state = tmp_path / "state" / "checkpoint-4"
+    assert (state / "pytorch_model_fsdp_0").is_dir() == sharded
+    assert (state / "model.safetensors").is_file() == (not sharded)
+    two = launched(tmp_path, CONFIG, launch, done)
+    assert done == [5, 6]
+    one = train(untrained(), UNEQUAL, CONFIG, tmp_path / "one", 3, "cpu")
+    assert [p.loss for p in two.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-5)
+    assert torch.allclose(weights_of(one.ref), weights_of(two.ref), atol=1e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"lora": LoraConfig(rank=4)}, {"gradient_accumulation": 2}, {"dtype": "bfloat16"}],
+    ids=["full", "lora", "parts", "bfloat16"],
+)
+def test_a_sharded_model_gives_what_one_process_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
+) -> None:
+    """The shipped FSDP file. Under bfloat16 FSDP casts what autocast leaves in fp32: the same only roughly."""
+    shard_on_cpu(monkeypatch)
+    config = CONFIG.model_copy(update=changes)
+    exact = config.dtype == "float32"
+    one = train(untrained(), UNEQUAL, config, tmp_path / "one", 3, "cpu")
+    two = launched(tmp_path / "two", config, Launch(2, FSDP, threads=1), [])
+    assert [p.loss for p in two.curve] == pytest.approx(
+        [p.loss for p in one.curve], rel=1e-4 if exact else 2e-2
+    )
+    assert torch.allclose(weights_of(one.ref), weights_of(two.ref), atol=1e-5 if exact else 1e-2)
+    assert sorted(p.name for p in two.ref.path.iterdir()) == sorted(p.name for p in one.ref.path.iterdir())
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_the_training_is_said_as_in_one_process(tmp_path: Path) -> None:
+    with pytest.raises(PolicyFault, match=r"e\d+ has \d+ tokens, more than max_tokens = 20"):
+        launched(tmp_path, CONFIG.model_copy(update={"max_tokens": 20}), Launch(2, threads=1), [])
+
+
+def test_a_process_that_fails_is_reported_with_its_log(tmp_path: Path) -> None:
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("compute_environment: LOCAL_MACHINE\ndistributed_type: NONSENSE\n")
+    with pytest.raises(PolicyFault) as caught:
+        launched(tmp_path, CONFIG, Launch(2, broken), [])
+    log = tmp_path / "state" / launching.LOG
+    assert str(log) in str(caught.value)
+    assert log.read_text().splitlines()[-1] in str(caught.value)
+    with pytest.raises(PolicyFault, match=r"execution\.accelerate: there is no file"):
+        launched(tmp_path, CONFIG, Launch(2, tmp_path / "none.yaml"), [])
+
+
+def test_a_batch_that_the_processes_cannot_share_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    with pytest.raises(PolicyFault, match="batch_size 4 cannot be shared by 3 processes"):
+        train(untrained(), UNEQUAL, CONFIG, tmp_path, 3, "cpu")
+
+
+ENDLESS = """
+import sys
+from pathlib import Path
+from policy_toys import examples, untrained
+from configs.training import TrainingConfig
+from models.launching import Launch, train_launched
+from models.training import Saving
+root = Path(sys.argv[1])
+tell = lambda done, of, loss: (root / "step").write_text(str(done))
+train_launched(untrained(), examples(8), TrainingConfig(steps=100000, batch_size=4), root, Launch(1, threads=1),
+               Saving(root / "state", 1000000), 0, "cpu", tell)
+"""
+
+
+def test_no_process_outlives_a_caller_that_is_killed(tmp_path: Path) -> None:
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    caller = subprocess.Popen(
+        [sys.executable, "-c", ENDLESS, str(tmp_path)], env={**os.environ, "PYTHONPATH": path}, cwd=ROOT
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "step").exists():
+        assert caller.poll() is None, "the training ended by itself"
+        assert time.monotonic() < deadline, "the training does not start"
+        time.sleep(0.1)
+    children = psutil.Process(caller.pid).children(recursive=True)
+    assert len(children) >= 2, "the launcher and its process"
+    caller.kill()
+    caller.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert not alive
