@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import openai
 from openai.types.chat import ChatCompletion
@@ -32,7 +33,7 @@ PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 """Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MALFORMED = 4
-"""Tries after which a server that answers nonsense is given up: each may cost money."""
+"""Tries after which a server that answers nonsense, or as another model, is given up: each may cost money."""
 
 
 class EndpointFault(Exception):
@@ -92,13 +93,18 @@ class Endpoint:
         self.lanes = [Lane(url, config.in_flight) for url in config.base_urls]
         self._clients: dict[str, openai.AsyncOpenAI] = {}
         self._sending: set[asyncio.Task[Reply]] = set()
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def chat(self, request: ChatRequest, affinity: str = "") -> Reply:
         """One reply; requests with the same `affinity` prefer the same server. Raises EndpointFault."""
         key = self.key(request)
-        known = self._book.find(key)
-        if known is not None:
-            return known
+        async with self._asking.setdefault(
+            key, asyncio.Lock()
+        ):  # an equal request waits for this one's answer
+            known = self._book.find(key)
+            return known if known is not None else await self._answered(request, key, affinity)
+
+    async def _answered(self, request: ChatRequest, key: str, affinity: str) -> Reply:
         call = _Tries(self._config.patience_seconds)
         try:
             async for attempt in AsyncRetrying(
@@ -118,34 +124,48 @@ class Endpoint:
 
     async def settle(self) -> None:
         """Wait for what is on its way: it will be paid for, so it is kept, although nobody waits for it any more."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await asyncio.sleep(0)  # what has just got its place is sent
+        while self._sending:
+            await asyncio.wait(self._sending)
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
 
     async def _try(self, request: ChatRequest, key: str, affinity: str, call: _Tries) -> Reply:
-        lane = choose(self.lanes, affinity)
-        async with lane.turn():
-            call.begins(lane)
-            try:
-                model = lane.model or await self._checked(lane)
-                task = asyncio.create_task(self._send(lane, model, request, key, call))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
-                return await asyncio.shield(task)
-            except Exception as error:
-                trouble = understood(error, self._key)
-                call.met(trouble)
-                self._tell(lane, trouble, call.sent_at)
-                raise trouble from None
+        while True:
+            lane = choose(self.lanes, affinity)
+            async with lane.turn() as admitted:
+                if admitted:
+                    return await self._try_there(lane, request, key, call)
+
+    async def _try_there(self, lane: Lane, request: ChatRequest, key: str, call: _Tries) -> Reply:
+        call.begins(lane)
+        try:
+            model = lane.model or await self._checked(lane)
+            task = asyncio.create_task(self._send(lane, model, request, key, call))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+            return await _shielded(task)
+        except Exception as error:
+            trouble = understood(error, self._key)
+        call.met(trouble)
+        self._tell(lane, trouble, call.sent_at)
+        raise trouble  # out here it does not carry the client's exception along, which holds the key
 
     async def _checked(self, lane: Lane) -> str:
-        """What the lane's server serves our model under, asked once for all requests that wait."""
-        async with lane.checking:
-            if lane.model is None:
-                lane.model = await asyncio.to_thread(self._verify, lane.base_url)
+        """What the lane's server serves our model under, asked once for all requests that wait, also where that fails:
+        one after the other they would wait for as many time-outs."""
+        if lane.checking is None:
+            lane.checking = asyncio.create_task(self._check(lane))
+        return await asyncio.shield(lane.checking)
+
+    async def _check(self, lane: Lane) -> str:
+        try:
+            lane.model = await asyncio.to_thread(self._verify, lane.base_url)
             return lane.model
+        finally:
+            lane.checking = None
 
     async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: _Tries) -> Reply:
         call.sent_at = time.monotonic()
@@ -160,9 +180,8 @@ class Endpoint:
 
     def _client(self, lane: Lane) -> openai.AsyncOpenAI:
         if lane.base_url not in self._clients:
-            here = (
-                urlsplit(lane.base_url).hostname in _LOOPBACK
-            )  # no proxy leads there, whatever the environment says
+            # no proxy leads there, whatever the environment says
+            here = urlsplit(lane.base_url).hostname in _LOOPBACK
             self._clients[lane.base_url] = openai.AsyncOpenAI(
                 base_url=lane.base_url,
                 api_key=self._key or "none",  # the client insists on one
@@ -235,21 +254,36 @@ class _Tries:
             self._failing_since = time.monotonic()
         self.faults.append(trouble.kind)
 
-    def is_enough(self, _: RetryCallState) -> bool:
-        """Whether it has failed for too long, or too often in a way that costs."""
-        if self.faults.count("malformed") >= MALFORMED:
+    def is_enough(self, state: RetryCallState) -> bool:
+        """Whether it has failed for too long, would have to wait for too long, or has failed too often in a way that
+        costs."""
+        if sum(kind in ("malformed", "stale") for kind in self.faults) >= MALFORMED:
             return True
-        return time.monotonic() - self._failing_since >= self._patience
+        return time.monotonic() - self._failing_since + (_asked(state) or 0.0) >= self._patience
 
 
 def _passes(error: BaseException) -> bool:
     return isinstance(error, Trouble) and error.passes
 
 
-def _pause(state: RetryCallState) -> float:
+async def _shielded(task: asyncio.Task[Reply]) -> Reply:
+    """Its outcome. Where the caller is cancelled it goes on, and the caller's place among the requests on their way is
+    not free before it has ended."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def _asked(state: RetryCallState) -> float | None:
+    """The pause that the server asks for."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, Trouble) else None
-    return PAUSES(state) if asked is None else asked
+    return error.retry_after if isinstance(error, Trouble) else None
+
+
+def _pause(state: RetryCallState) -> float:
+    return _asked(state) or PAUSES(state)  # a server that is too busy does not mean it when it says 0
 
 
 def _split(fields: dict[str, Any]) -> dict[str, Any]:
@@ -265,13 +299,17 @@ def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
     Raises Trouble."""
     try:
         choice = completion.choices[0]
-        text, finish = choice.message.content or "", choice.finish_reason
+        text, finish = choice.message.content, choice.finish_reason
     except (AttributeError, IndexError, TypeError) as error:
         raise Trouble("malformed", "the answer holds no choice") from error
+    if not isinstance(text, str | None):
+        raise Trouble("malformed", "the answer holds no text")
     if strict and completion.model != model:
         raise Trouble("stale", f"{completion.model} answered instead of {model}")
     usage = completion.usage
-    return Reply(text, usage.completion_tokens if usage else 0, "length" if finish == "length" else "stop")
+    return Reply(
+        text or "", usage.completion_tokens if usage else 0, "length" if finish == "length" else "stop"
+    )
 
 
 def _advice(trouble: Trouble, config: EndpointConfig) -> str:
@@ -291,6 +329,8 @@ def _advice(trouble: Trouble, config: EndpointConfig) -> str:
         return "the account has no credit left: what was answered is kept, the same run goes on from there"
     if trouble.kind == "connection":
         return "check base_urls and that the server runs; what was answered is kept, the same run goes on from there"
+    if trouble.retry_after and trouble.retry_after > config.patience_seconds:
+        return f"it asks to wait {trouble.retry_after:.0f} s: run again then; what was answered is kept"
     if trouble.passes:
         return "what was answered is kept, the same run goes on from there"
     return "mend the request or the server's settings; what was answered is kept"
