@@ -208,21 +208,20 @@ class Endpoint:
         reply: Reply | None = None,
     ) -> Call:
         usage = completion.usage if completion else None
-        details = usage.prompt_tokens_details if usage else None
         now = time.monotonic()
         return Call(
             purpose=self._purpose,
             model=self._model,
-            served_model=completion.model if completion else "",
+            served_model=str(completion.model or "") if completion else "",
             server=urlsplit(tries.lane.base_url).netloc if tries.lane else "",
             started_at=tries.started_at,
             latency=now - tries.sent_at,
             waited=now - tries.began,
             retries=len(tries.faults) - (not ok),
             faults=tuple(tries.faults),
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
+            prompt_tokens=_count(usage, "prompt_tokens"),
+            cached_tokens=_count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
+            completion_tokens=_count(usage, "completion_tokens"),
             finish=reply.finish if reply else "",
             ok=ok,
         )
@@ -306,10 +305,14 @@ def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
         raise Trouble("malformed", "the answer holds no text")
     if strict and completion.model != model:
         raise Trouble("stale", f"{completion.model} answered instead of {model}")
-    usage = completion.usage
-    return Reply(
-        text or "", usage.completion_tokens if usage else 0, "length" if finish == "length" else "stop"
-    )
+    tokens = _count(completion.usage, "completion_tokens")
+    return Reply(text or "", tokens, "length" if finish == "length" else "stop")
+
+
+def _count(usage: object, name: str) -> int:
+    """A number in a server's count of tokens; 0 where it does not count, or not in numbers."""
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) else 0
 
 
 def _advice(trouble: Trouble, config: EndpointConfig) -> str:

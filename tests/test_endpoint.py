@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from tenacity import RetryCallState, wait_exponential, wait_random_exponential
@@ -152,6 +153,19 @@ def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
 
 
 @pytest.mark.parametrize(
+    "usage", ['"many"', "[]", "{}", '{"completion_tokens": "x", "prompt_tokens_details": 3}']
+)
+def test_an_answer_that_counts_no_tokens_counts_none(server: FakeOpenAI, usage: str) -> None:
+    book = MemoryBook()
+    choice = '{"index": 0, "finish_reason": null, "message": {"role": "assistant", "content": "So."}}'
+    body = f'{{"model": "{MODEL}", "choices": [{choice}], "usage": {usage}}}'
+    server.plan.fail_next(Fault.malformed(body.encode()))
+    assert outcomes(endpoint_of(server, book=book), [ask()]) == [Reply("So.", 0, "stop")]
+    (call,) = book.calls
+    assert (call.prompt_tokens, call.cached_tokens, call.completion_tokens) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(
     ("asked", "form", "least"), [(0.3, "seconds", 0.3), (300, "milliseconds", 0.3), (1.5, "date", 0.5)]
 )
 def test_nothing_is_sent_before_the_pause_that_the_server_asks_for_is_over(
@@ -182,7 +196,7 @@ def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) ->
     server.plan.fail_next(Fault.server_error(), times=5)
     texts(outcomes(endpoint_of(server), [ask()]))
     arrived = [record.arrived for record in server.requests]
-    gaps = [late - early for early, late in zip(arrived, arrived[1:], strict=False)]
+    gaps = [late - early for early, late in pairwise(arrived)]
     assert all(gap >= 0.9 * pause for gap, pause in zip(gaps, (0.02, 0.04, 0.08, 0.16, 0.16), strict=True))
 
 
