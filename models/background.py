@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -23,12 +23,21 @@ class Background:
         """Start a coroutine; its future, which may be cancelled."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
+    def cancel(self, futures: Iterable[Future[Any]]) -> None:
+        """Cancel all in one step: one after the other, those that wait would take the places of those that go."""
+        self.submit(_cancel(list(futures))).result()
+
     def close(self) -> None:
         if not self._loop.is_closed():
             self.submit(_cancel_others()).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+async def _cancel(futures: list[Future[Any]]) -> None:
+    for future in futures:
+        future.cancel()
 
 
 async def _cancel_others() -> None:

@@ -134,7 +134,7 @@ class Endpoint:
 
     async def _try(self, request: ChatRequest, key: str, affinity: str, call: _Tries) -> Reply:
         while True:
-            lane = choose(self.lanes, affinity)
+            lane = choose(self.lanes, affinity, failed=call.lane)
             async with lane.turn() as admitted:
                 if admitted:
                     return await self._try_there(lane, request, key, call)
@@ -191,9 +191,10 @@ class Endpoint:
             )
         return self._clients[lane.base_url]
 
-    @staticmethod
-    def _tell(lane: Lane, trouble: Trouble, sent_at: float) -> None:
-        if trouble.kind in ROOM:
+    def _tell(self, lane: Lane, trouble: Trouble, sent_at: float) -> None:
+        if trouble.kind == "timeout" and lane.limit == 1:  # not even one at a time: it hangs
+            lane.unreachable(self._config.timeout_seconds)
+        elif trouble.kind in ROOM:
             lane.overloaded(sent_at, trouble.retry_after or 0.0)
         elif trouble.kind == "connection":
             lane.unreachable(1.0)

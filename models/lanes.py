@@ -106,11 +106,12 @@ class Lane:
         self._admit()
 
 
-def choose(lanes: Sequence[Lane], affinity: str) -> Lane:
-    """The lane for a request of the episode `affinity`."""
+def choose(lanes: Sequence[Lane], affinity: str, failed: Lane | None = None) -> Lane:
+    """The lane for a request of the episode `affinity`: another one than where it has just `failed`, if there is."""
     now = time.monotonic()
     up = [lane for lane in lanes if lane.down_until <= now] or [min(lanes, key=lambda lane: lane.down_until)]
     up = [lane for lane in up if lane.closed_until <= now] or up
+    up = [lane for lane in up if lane is not failed] or up
     own = lanes[zlib.crc32(affinity.encode()) % len(lanes)]
     mean = sum(lane.load for lane in up) / sum(lane.limit for lane in up)
     if own in up and own.load <= CROWDED * mean * own.limit + 1:

@@ -44,8 +44,9 @@ class LLMReflector:
                 if progress:
                     progress(done, len(requests))
         except EndpointFault as fault:
-            self._give_up(futures)
             raise ReflectionFault(str(fault)) from fault
+        finally:
+            self._give_up(futures)
         return [future.result() for future in futures]
 
     def close(self) -> None:
@@ -53,8 +54,7 @@ class LLMReflector:
         self._background.close()
 
     def _give_up(self, futures: Sequence[Future[Outcome]]) -> None:
-        for future in futures:
-            future.cancel()
+        self._background.cancel(futures)
         self._background.submit(self._endpoint.settle()).result()
 
     async def _reflect(self, request: ReflectionRequest) -> Outcome:

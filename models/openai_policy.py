@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
@@ -11,6 +11,8 @@ from models.background import Background
 from models.desk import Choices
 from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
 from models.policy import Generation, History, PolicyFault, Sampling
+
+_SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
 class OpenAIPolicy:
@@ -33,10 +35,13 @@ class OpenAIPolicy:
         if len(histories) != len(seeds):
             raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
         desk, turns = self.desk(sampling), dict[int, Generation]()
-        for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):
-            desk.ask(ticket, history, seed)
-        while len(turns) < len(histories):
-            turns |= dict(desk.answers())
+        try:
+            for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):
+                desk.ask(ticket, history, seed)
+            while len(turns) < len(histories):
+                turns |= dict(desk.answers())
+        finally:
+            desk.leave()
         return [turns[ticket] for ticket in range(len(histories))]
 
     def desk(self, sampling: Sampling) -> InFlight:
@@ -48,8 +53,9 @@ class OpenAIPolicy:
         """Start one turn."""
         return self._background.submit(self._turn(history, seed, sampling, choices))
 
-    def settle(self) -> None:
-        """Wait for what is on its way, so that it is kept."""
+    def give_up(self, turns: Iterable[Future[Generation]]) -> None:
+        """Send none of these turns that is not on its way yet; wait for those that are, so that they are kept."""
+        self._background.cancel(turns)
         self._background.submit(self._endpoint.settle()).result()
 
     def close(self) -> None:
@@ -93,10 +99,9 @@ class InFlight:
         return [(self._asked.pop(future), future.result()) for future in done]
 
     def leave(self) -> None:
-        for future in self._asked:
-            future.cancel()
+        if self._asked:
+            self._policy.give_up(self._asked)
         self._asked.clear()
-        self._policy.settle()
 
 
 def _request(history: History, seed: int, sampling: Sampling, choices: Choices) -> ChatRequest:
@@ -114,7 +119,8 @@ def _request(history: History, seed: int, sampling: Sampling, choices: Choices) 
 
 def turn_pattern(choices: Sequence[str]) -> str:
     """A turn with a free thought and one of the actions, as a regular expression."""
-    actions = "|".join(re.escape(action) for action in choices)
+    # not re.escape: vLLM's grammars warn of each escaped blank
+    actions = "|".join(_SPECIAL.sub(r"\\\g<0>", action) for action in choices)
     return rf"Thought: [^\n]+\nAction: ({actions})"
 
 
