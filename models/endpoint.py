@@ -146,6 +146,7 @@ class Endpoint:
             task = asyncio.create_task(self._send(lane, model, request, key, call))
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+            task.add_done_callback(_heard)
             return await _shielded(task)
         except Exception as error:
             trouble = understood(error, self._key)
@@ -158,6 +159,7 @@ class Endpoint:
         one after the other they would wait for as many time-outs."""
         if lane.checking is None:
             lane.checking = asyncio.create_task(self._check(lane))
+            lane.checking.add_done_callback(_heard)
         return await asyncio.shield(lane.checking)
 
     async def _check(self, lane: Lane) -> str:
@@ -264,6 +266,12 @@ class _Tries:
 
 def _passes(error: BaseException) -> bool:
     return isinstance(error, Trouble) and error.passes
+
+
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Nobody may wait for it any more: asyncio would log its error, with all that the server said."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _shielded(task: asyncio.Task[Reply]) -> Reply:

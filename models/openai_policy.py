@@ -12,6 +12,8 @@ from models.desk import Choices
 from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
 from models.policy import Generation, History, PolicyFault, Sampling
 
+_SEEDS = (1 << 63) - 1
+"""Servers refuse seeds of more than 63 bits; those of turns have 64."""
 _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
@@ -111,7 +113,7 @@ def _request(history: History, seed: int, sampling: Sampling, choices: Choices) 
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=None if greedy else sampling.top_p,
-        seed=None if greedy else seed,
+        seed=None if greedy else seed & _SEEDS,
         stop=sampling.stop,
         extra={} if choices is None else {"structured_outputs": {"regex": turn_pattern(choices)}},
     )

@@ -11,7 +11,7 @@ from urllib import request as http
 
 from configs.serving import EndpointConfig
 from models.calls import Book, Purpose, Reply
-from models.endpoint import ChatRequest, Endpoint, EndpointFault
+from models.endpoint import ChatRequest, Endpoint, EndpointFault, Verify
 from models.trouble import Trouble
 from tests.books import MemoryBook
 from tests.fake_openai import FakeOpenAI
@@ -40,7 +40,7 @@ class Verifier:
 
 
 def endpoint_of(
-    *servers: FakeOpenAI, book: Book | None = None, key: str | None = KEY, verify: Verifier | None = None,
+    *servers: FakeOpenAI, book: Book | None = None, key: str | None = KEY, verify: Verify | None = None,
     purpose: Purpose = "policy", **config: Any,
 ) -> Endpoint:  # fmt: skip
     settings = {"timeout_seconds": 5.0, "patience_seconds": 20.0, **config}

@@ -240,7 +240,7 @@ def test_nonsense_that_may_cost_money_is_given_up_soon(server: FakeOpenAI, fault
 @pytest.mark.parametrize("dialect", ["openai", "vllm"])
 def test_a_wrong_model_is_a_lasting_fault(dialect: str) -> None:
     with FakeOpenAI("another", dialect=dialect) as other:  # type: ignore[arg-type]  # parametrized
-        endpoint = endpoint_of(other, verify=lambda _: MODEL)  # type: ignore[arg-type]
+        endpoint = endpoint_of(other, verify=lambda _: MODEL)
         raised = failed(endpoint)
     assert raised.kind == "model"
     assert "does not exist" in str(raised)

@@ -199,7 +199,7 @@ def test_all_that_wait_to_hear_what_is_served_hear_it_together(servers: list[Fak
             raise Trouble("timeout", "no answer in time")
         return MODEL
 
-    endpoint = endpoint_of(servers[0], verify=verify, in_flight=20)  # type: ignore[arg-type]
+    endpoint = endpoint_of(servers[0], verify=verify, in_flight=20)
     assert len(texts(outcomes(endpoint, [ask(number) for number in range(20)]))) == 20
     assert len(times) < 10
 
