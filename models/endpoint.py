@@ -172,8 +172,9 @@ class Endpoint:
     async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: _Tries) -> Reply:
         call.sent_at = time.monotonic()
         async with asyncio.timeout(self._config.timeout_seconds):  # the client's own is for each read
-            completion = await self._client(lane).chat.completions.create(
-                model=model, **_split(request.fields())
+            # chat.completions.create spends a quarter of the client's time on turning the messages into themselves
+            completion = await self._client(lane).post(
+                "/chat/completions", cast_to=ChatCompletion, body={"model": model, **request.fields()}
             )
         reply = _read(completion, model, strict=self._purpose == "policy")
         lane.succeeded()
@@ -292,14 +293,6 @@ def _asked(state: RetryCallState) -> float | None:
 
 def _pause(state: RetryCallState) -> float:
     return _asked(state) or PAUSES(state)  # a server that is too busy does not mean it when it says 0
-
-
-def _split(fields: dict[str, Any]) -> dict[str, Any]:
-    """The request's fields as the client takes them: those that OpenAI does not know go into extra_body."""
-    known = {"messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop"}
-    known |= {"response_format"}
-    own = {name: value for name, value in fields.items() if name in known}
-    return {**own, "extra_body": {name: value for name, value in fields.items() if name not in known}}
 
 
 def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:

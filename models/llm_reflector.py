@@ -50,8 +50,7 @@ class LLMReflector:
         return [future.result() for future in futures]
 
     def close(self) -> None:
-        self._background.submit(self._endpoint.close()).result()
-        self._background.close()
+        self._background.close(self._endpoint.close)
 
     def _give_up(self, futures: Sequence[Future[Outcome]]) -> None:
         self._background.cancel(futures)

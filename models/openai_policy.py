@@ -63,8 +63,7 @@ class OpenAIPolicy:
     def close(self) -> None:
         """Let go of the connections, and of the server where it was started for this policy."""
         try:
-            self._background.submit(self._endpoint.close()).result()
-            self._background.close()
+            self._background.close(self._endpoint.close)
         finally:
             self._stopped()
 
