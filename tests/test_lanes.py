@@ -107,7 +107,7 @@ def test_a_crowded_server_shares_and_one_that_is_down_is_avoided_until_all_are()
 
 def test_what_waits_for_a_server_that_got_worse_is_sent_to_choose_again() -> None:
     async def work() -> None:
-        for worse in (lambda: lane.overloaded(time.monotonic(), 0.0), lambda: lane.unreachable(1.0)):
+        for hangs in (True, False):
             lane, until, admitted = Lane("a", 1), asyncio.Event(), list[bool]()
 
             async def wait(
@@ -120,7 +120,10 @@ def test_what_waits_for_a_server_that_got_worse_is_sent_to_choose_again() -> Non
 
             tasks = [asyncio.create_task(wait()) for _ in range(4)]
             await settled()
-            worse()
+            if hangs:
+                lane.overloaded(time.monotonic(), 0.0)
+            else:
+                lane.unreachable(1.0)
             tasks[1].cancel()  # has been told already
             await settled()
             assert sorted(admitted) == [False, False, True]
