@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from weakref import WeakValueDictionary
 
 import openai
 from openai.types.chat import ChatCompletion
@@ -32,7 +33,7 @@ PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 """Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MALFORMED = 4
-"""Tries after which a server that answers nonsense is given up: each may cost money."""
+"""Tries after which a server that answers nonsense, or as another model, is given up: each may cost money."""
 
 
 class EndpointFault(Exception):
@@ -92,13 +93,18 @@ class Endpoint:
         self.lanes = [Lane(url, config.in_flight) for url in config.base_urls]
         self._clients: dict[str, openai.AsyncOpenAI] = {}
         self._sending: set[asyncio.Task[Reply]] = set()
+        self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def chat(self, request: ChatRequest, affinity: str = "") -> Reply:
         """One reply; requests with the same `affinity` prefer the same server. Raises EndpointFault."""
         key = self.key(request)
-        known = self._book.find(key)
-        if known is not None:
-            return known
+        async with self._asking.setdefault(
+            key, asyncio.Lock()
+        ):  # an equal request waits for this one's answer
+            known = self._book.find(key)
+            return known if known is not None else await self._answered(request, key, affinity)
+
+    async def _answered(self, request: ChatRequest, key: str, affinity: str) -> Reply:
         call = _Tries(self._config.patience_seconds)
         try:
             async for attempt in AsyncRetrying(
@@ -118,40 +124,57 @@ class Endpoint:
 
     async def settle(self) -> None:
         """Wait for what is on its way: it will be paid for, so it is kept, although nobody waits for it any more."""
-        await asyncio.gather(*self._sending, return_exceptions=True)
+        await asyncio.sleep(0)  # what has just got its place is sent
+        while self._sending:
+            await asyncio.wait(self._sending)
 
     async def close(self) -> None:
         for client in self._clients.values():
             await client.close()
 
     async def _try(self, request: ChatRequest, key: str, affinity: str, call: _Tries) -> Reply:
-        lane = choose(self.lanes, affinity)
-        async with lane.turn():
-            call.begins(lane)
-            try:
-                model = lane.model or await self._checked(lane)
-                task = asyncio.create_task(self._send(lane, model, request, key, call))
-                self._sending.add(task)
-                task.add_done_callback(self._sending.discard)
-                return await asyncio.shield(task)
-            except Exception as error:
-                trouble = understood(error, self._key)
-                call.met(trouble)
-                self._tell(lane, trouble, call.sent_at)
-                raise trouble from None
+        while True:
+            lane = choose(self.lanes, affinity, failed=call.lane)
+            async with lane.turn() as admitted:
+                if admitted:
+                    return await self._try_there(lane, request, key, call)
+
+    async def _try_there(self, lane: Lane, request: ChatRequest, key: str, call: _Tries) -> Reply:
+        call.begins(lane)
+        try:
+            model = lane.model or await self._checked(lane)
+            task = asyncio.create_task(self._send(lane, model, request, key, call))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+            task.add_done_callback(_heard)
+            return await _shielded(task)
+        except Exception as error:
+            trouble = understood(error, self._key)
+        call.met(trouble)
+        self._tell(lane, trouble, call.sent_at)
+        raise trouble  # out here it does not carry the client's exception along, which holds the key
 
     async def _checked(self, lane: Lane) -> str:
-        """What the lane's server serves our model under, asked once for all requests that wait."""
-        async with lane.checking:
-            if lane.model is None:
-                lane.model = await asyncio.to_thread(self._verify, lane.base_url)
+        """What the lane's server serves our model under, asked once for all requests that wait, also where that fails:
+        one after the other they would wait for as many time-outs."""
+        if lane.checking is None:
+            lane.checking = asyncio.create_task(self._check(lane))
+            lane.checking.add_done_callback(_heard)
+        return await asyncio.shield(lane.checking)
+
+    async def _check(self, lane: Lane) -> str:
+        try:
+            lane.model = await asyncio.to_thread(self._verify, lane.base_url)
             return lane.model
+        finally:
+            lane.checking = None
 
     async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: _Tries) -> Reply:
         call.sent_at = time.monotonic()
         async with asyncio.timeout(self._config.timeout_seconds):  # the client's own is for each read
-            completion = await self._client(lane).chat.completions.create(
-                model=model, **_split(request.fields())
+            # chat.completions.create spends a quarter of the client's time on turning the messages into themselves
+            completion = await self._client(lane).post(
+                "/chat/completions", cast_to=ChatCompletion, body={"model": model, **request.fields()}
             )
         reply = _read(completion, model, strict=self._purpose == "policy")
         lane.succeeded()
@@ -160,9 +183,8 @@ class Endpoint:
 
     def _client(self, lane: Lane) -> openai.AsyncOpenAI:
         if lane.base_url not in self._clients:
-            here = (
-                urlsplit(lane.base_url).hostname in _LOOPBACK
-            )  # no proxy leads there, whatever the environment says
+            # no proxy leads there, whatever the environment says
+            here = urlsplit(lane.base_url).hostname in _LOOPBACK
             self._clients[lane.base_url] = openai.AsyncOpenAI(
                 base_url=lane.base_url,
                 api_key=self._key or "none",  # the client insists on one
@@ -172,9 +194,10 @@ class Endpoint:
             )
         return self._clients[lane.base_url]
 
-    @staticmethod
-    def _tell(lane: Lane, trouble: Trouble, sent_at: float) -> None:
-        if trouble.kind in ROOM:
+    def _tell(self, lane: Lane, trouble: Trouble, sent_at: float) -> None:
+        if trouble.kind == "timeout" and lane.limit == 1:  # not even one at a time: it hangs
+            lane.unreachable(self._config.timeout_seconds)
+        elif trouble.kind in ROOM:
             lane.overloaded(sent_at, trouble.retry_after or 0.0)
         elif trouble.kind == "connection":
             lane.unreachable(1.0)
@@ -189,21 +212,20 @@ class Endpoint:
         reply: Reply | None = None,
     ) -> Call:
         usage = completion.usage if completion else None
-        details = usage.prompt_tokens_details if usage else None
         now = time.monotonic()
         return Call(
             purpose=self._purpose,
             model=self._model,
-            served_model=completion.model if completion else "",
+            served_model=str(completion.model or "") if completion else "",
             server=urlsplit(tries.lane.base_url).netloc if tries.lane else "",
             started_at=tries.started_at,
             latency=now - tries.sent_at,
             waited=now - tries.began,
             retries=len(tries.faults) - (not ok),
             faults=tuple(tries.faults),
-            prompt_tokens=usage.prompt_tokens if usage else 0,
-            cached_tokens=(details.cached_tokens or 0) if details else 0,
-            completion_tokens=usage.completion_tokens if usage else 0,
+            prompt_tokens=_count(usage, "prompt_tokens"),
+            cached_tokens=_count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
+            completion_tokens=_count(usage, "completion_tokens"),
             finish=reply.finish if reply else "",
             ok=ok,
         )
@@ -235,29 +257,42 @@ class _Tries:
             self._failing_since = time.monotonic()
         self.faults.append(trouble.kind)
 
-    def is_enough(self, _: RetryCallState) -> bool:
-        """Whether it has failed for too long, or too often in a way that costs."""
-        if self.faults.count("malformed") >= MALFORMED:
+    def is_enough(self, state: RetryCallState) -> bool:
+        """Whether it has failed for too long, would have to wait for too long, or has failed too often in a way that
+        costs."""
+        if sum(kind in ("malformed", "stale") for kind in self.faults) >= MALFORMED:
             return True
-        return time.monotonic() - self._failing_since >= self._patience
+        return time.monotonic() - self._failing_since + (_asked(state) or 0.0) >= self._patience
 
 
 def _passes(error: BaseException) -> bool:
     return isinstance(error, Trouble) and error.passes
 
 
-def _pause(state: RetryCallState) -> float:
+def _heard(task: asyncio.Task[Any]) -> None:
+    """Nobody may wait for it any more: asyncio would log its error, with all that the server said."""
+    if not task.cancelled():
+        task.exception()
+
+
+async def _shielded(task: asyncio.Task[Reply]) -> Reply:
+    """Its outcome. Where the caller is cancelled it goes on, and the caller's place among the requests on their way is
+    not free before it has ended."""
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait({task})
+        raise
+
+
+def _asked(state: RetryCallState) -> float | None:
+    """The pause that the server asks for."""
     error = state.outcome.exception() if state.outcome else None
-    asked = error.retry_after if isinstance(error, Trouble) else None
-    return PAUSES(state) if asked is None else asked
+    return error.retry_after if isinstance(error, Trouble) else None
 
 
-def _split(fields: dict[str, Any]) -> dict[str, Any]:
-    """The request's fields as the client takes them: those that OpenAI does not know go into extra_body."""
-    known = {"messages", "max_tokens", "max_completion_tokens", "temperature", "top_p", "seed", "stop"}
-    known |= {"response_format"}
-    own = {name: value for name, value in fields.items() if name in known}
-    return {**own, "extra_body": {name: value for name, value in fields.items() if name not in known}}
+def _pause(state: RetryCallState) -> float:
+    return _asked(state) or PAUSES(state)  # a server that is too busy does not mean it when it says 0
 
 
 def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
@@ -265,13 +300,21 @@ def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
     Raises Trouble."""
     try:
         choice = completion.choices[0]
-        text, finish = choice.message.content or "", choice.finish_reason
+        text, finish = choice.message.content, choice.finish_reason
     except (AttributeError, IndexError, TypeError) as error:
         raise Trouble("malformed", "the answer holds no choice") from error
+    if not isinstance(text, str | None):
+        raise Trouble("malformed", "the answer holds no text")
     if strict and completion.model != model:
         raise Trouble("stale", f"{completion.model} answered instead of {model}")
-    usage = completion.usage
-    return Reply(text, usage.completion_tokens if usage else 0, "length" if finish == "length" else "stop")
+    tokens = _count(completion.usage, "completion_tokens")
+    return Reply(text or "", tokens, "length" if finish == "length" else "stop")
+
+
+def _count(usage: object, name: str) -> int:
+    """A number in a server's count of tokens; 0 where it does not count, or not in numbers."""
+    value = getattr(usage, name, None)
+    return value if isinstance(value, int) else 0
 
 
 def _advice(trouble: Trouble, config: EndpointConfig) -> str:
@@ -291,6 +334,8 @@ def _advice(trouble: Trouble, config: EndpointConfig) -> str:
         return "the account has no credit left: what was answered is kept, the same run goes on from there"
     if trouble.kind == "connection":
         return "check base_urls and that the server runs; what was answered is kept, the same run goes on from there"
+    if trouble.retry_after and trouble.retry_after > config.patience_seconds:
+        return f"it asks to wait {trouble.retry_after:.0f} s: run again then; what was answered is kept"
     if trouble.passes:
         return "what was answered is kept, the same run goes on from there"
     return "mend the request or the server's settings; what was answered is kept"

@@ -2,7 +2,8 @@
 
 Requests of one episode share a growing prefix that a server keeps computed, so each goes to the server that its
 episode chose (a hash of `affinity`) unless that one is down or has much more to do than the others. A server that
-says it has too much gets half as many requests at once, and more again, little by little, while it answers.
+says it has too much gets half as many requests at once, and more again, little by little, while it answers; what
+waits for a server that has got worse chooses again.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import time
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 GROWTH = 0.25
 """How much a success raises the limit."""
 CROWDED = 1.25
-"""A server with so many times the mean load does not get further requests of its own episodes."""
+"""A server with so many times the mean load, for what it bears, does not get further requests of its own episodes."""
 
 
 class Lane:
@@ -29,29 +30,31 @@ class Lane:
         self.in_flight = 0
         self.model: str | None = None
         """What to ask for there; None until it is known that the server serves it."""
-        self.checking = asyncio.Lock()
-        self._queue: deque[asyncio.Future[None]] = deque()
-        self._closed_until = self._lowered_at = 0.0
+        self.checking: asyncio.Task[str] | None = None
+        """Finds that out, for all who wait for it."""
+        self.down_until = self.closed_until = 0.0
+        self._queue: deque[asyncio.Future[bool]] = deque()
+        self._lowered_at = 0.0
         self._opening = False
-        self.down_until = 0.0
 
     @property
     def load(self) -> int:
         return self.in_flight + len(self._queue)
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """A place among the requests on their way; waits until there is one."""
-        place: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    async def turn(self) -> AsyncIterator[bool]:
+        """A place among the requests on their way; waits until there is one. False: the server has got worse
+        meanwhile, and another one may be better."""
+        place: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(place)
         self._admit()
         try:
-            await place
-            yield
+            yield await place
         finally:
-            if place in self._queue:
-                self._queue.remove(place)
-            else:
+            if place.cancelled():
+                with suppress(ValueError):  # it may have been passed over already
+                    self._queue.remove(place)
+            elif place.done() and place.result():
                 self.in_flight -= 1
             self._admit()
 
@@ -64,26 +67,36 @@ class Lane:
     def overloaded(self, sent_at: float, pause: float) -> None:
         """The server refused a request for lack of room, or did not answer in time: halve the limit (once for all
         requests that were on their way together), and send none for `pause` seconds."""
+        self.closed_until = max(self.closed_until, time.monotonic() + pause)
         if sent_at > self._lowered_at:
             self.limit, self._lowered_at = max(1.0, self.limit / 2), time.monotonic()
-        self._closed_until = max(self._closed_until, time.monotonic() + pause)
+            self._send_away()
 
     def unreachable(self, pause: float) -> None:
         """Nobody is there: it is avoided for `pause` seconds, and asked again what it serves."""
+        was_up = self.down_until <= time.monotonic()
         self.down_until = time.monotonic() + pause
         self.model = None
+        if was_up:
+            self._send_away()
+
+    def _send_away(self) -> None:
+        for place in self._queue:
+            if not place.cancelled():
+                place.set_result(False)
+        self._queue.clear()
 
     def _open(self) -> int:
-        return int(self.limit) if time.monotonic() >= self._closed_until else 0
+        return int(self.limit) if time.monotonic() >= self.closed_until else 0
 
     def _admit(self) -> None:
         """Let waiting requests go as far as there is room; where the lane is closed, come back when it opens."""
         while self._queue and self.in_flight < self._open():
             place = self._queue.popleft()
-            self.in_flight += 1  # given up again by `turn`, also where its request was cancelled meanwhile
-            if not place.done():
-                place.set_result(None)
-        closed = self._closed_until - time.monotonic()
+            if not place.cancelled():
+                self.in_flight += 1
+                place.set_result(True)
+        closed = self.closed_until - time.monotonic()
         if self._queue and closed > 0 and not self._opening:
             self._opening = True
             asyncio.get_running_loop().call_later(closed + 0.001, self._opened)
@@ -93,12 +106,14 @@ class Lane:
         self._admit()
 
 
-def choose(lanes: Sequence[Lane], affinity: str) -> Lane:
-    """The lane for a request of the episode `affinity`."""
+def choose(lanes: Sequence[Lane], affinity: str, failed: Lane | None = None) -> Lane:
+    """The lane for a request of the episode `affinity`: another one than where it has just `failed`, if there is."""
     now = time.monotonic()
     up = [lane for lane in lanes if lane.down_until <= now] or [min(lanes, key=lambda lane: lane.down_until)]
+    up = [lane for lane in up if lane.closed_until <= now] or up
+    up = [lane for lane in up if lane is not failed] or up
     own = lanes[zlib.crc32(affinity.encode()) % len(lanes)]
-    mean = sum(lane.load for lane in up) / len(up)
-    if own in up and own.load <= CROWDED * mean + 1:
+    mean = sum(lane.load for lane in up) / sum(lane.limit for lane in up)
+    if own in up and own.load <= CROWDED * mean * own.limit + 1:
         return own
     return min(up, key=lambda lane: lane.load / lane.limit)

@@ -50,13 +50,11 @@ class LLMReflector:
         return [future.result() for future in futures]
 
     def close(self) -> None:
-        self._background.submit(self._endpoint.close()).result()
-        self._background.close()
+        self._background.close(self._endpoint.close)
 
     def _give_up(self, futures: Sequence[Future[Outcome]]) -> None:
         """Stop what is not done; what is on its way is paid for, so it is waited for and kept."""
-        for future in futures:
-            future.cancel()
+        self._background.cancel(futures)
         self._background.submit(self._endpoint.settle()).result()
 
     async def _reflect(self, request: ReflectionRequest) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
@@ -12,8 +12,9 @@ from models.desk import Choices
 from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
 from models.policy import Generation, History, PolicyFault, Sampling
 
-LARGEST_SEED = 2**63 - 1
-"""Servers take no larger one."""
+_SEEDS = (1 << 63) - 1
+"""Servers refuse seeds of more than 63 bits; those of turns have 64."""
+_SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
 class OpenAIPolicy:
@@ -36,10 +37,13 @@ class OpenAIPolicy:
         if len(histories) != len(seeds):
             raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
         desk, turns = self.desk(sampling), dict[int, Generation]()
-        for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):
-            desk.ask(ticket, history, seed)
-        while len(turns) < len(histories):
-            turns |= dict(desk.answers())
+        try:
+            for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):
+                desk.ask(ticket, history, seed)
+            while len(turns) < len(histories):
+                turns |= dict(desk.answers())
+        finally:
+            desk.leave()
         return [turns[ticket] for ticket in range(len(histories))]
 
     def desk(self, sampling: Sampling) -> InFlight:
@@ -51,15 +55,15 @@ class OpenAIPolicy:
         """Start one turn."""
         return self._background.submit(self._turn(history, seed, sampling, choices))
 
-    def settle(self) -> None:
-        """Wait for what is on its way, so that it is kept."""
+    def give_up(self, turns: Iterable[Future[Generation]]) -> None:
+        """Send none of these turns that is not on its way yet; wait for those that are, so that they are kept."""
+        self._background.cancel(turns)
         self._background.submit(self._endpoint.settle()).result()
 
     def close(self) -> None:
         """Let go of the connections, and of the server where it was started for this policy."""
         try:
-            self._background.submit(self._endpoint.close()).result()
-            self._background.close()
+            self._background.close(self._endpoint.close)
         finally:
             self._stopped()
 
@@ -96,10 +100,9 @@ class InFlight:
         return [(self._asked.pop(future), future.result()) for future in done]
 
     def leave(self) -> None:
-        for future in self._asked:
-            future.cancel()
+        if self._asked:
+            self._policy.give_up(self._asked)
         self._asked.clear()
-        self._policy.settle()
 
 
 def _request(history: History, seed: int, sampling: Sampling, choices: Choices) -> ChatRequest:
@@ -109,7 +112,7 @@ def _request(history: History, seed: int, sampling: Sampling, choices: Choices) 
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=None if greedy else sampling.top_p,
-        seed=None if greedy else seed & LARGEST_SEED,
+        seed=None if greedy else seed & _SEEDS,
         stop=sampling.stop,
         extra={} if choices is None else {"structured_outputs": {"regex": turn_pattern(choices)}},
     )
@@ -117,7 +120,8 @@ def _request(history: History, seed: int, sampling: Sampling, choices: Choices) 
 
 def turn_pattern(choices: Sequence[str]) -> str:
     """A turn with a free thought and one of the actions, as a regular expression."""
-    actions = "|".join(re.escape(action) for action in choices)
+    # not re.escape: vLLM's grammars warn of each escaped blank
+    actions = "|".join(_SPECIAL.sub(r"\\\g<0>", action) for action in choices)
     return rf"Thought: [^\n]+\nAction: ({actions})"
 
 

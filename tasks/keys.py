@@ -26,8 +26,10 @@ def key_of(endpoint: EndpointConfig, what: str) -> str | None:
 
 def _checked(key: str, where: str) -> str:
     """A key that can go into a header: libraries would quote a wrong one in their errors."""
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise PolicyFault(f"{where} holds no key: blanks, line breaks or letters beyond ASCII are in it")
+    if not (key and key.isascii() and key.isprintable() and " " not in key):
+        raise PolicyFault(
+            f"{where} holds no key: it is empty, or blanks, line breaks or letters beyond ASCII are in it"
+        )
     return key
 
 
@@ -37,8 +39,8 @@ def _secret(name: str, what: str) -> str:
     try:
         block: Any = Secret.load(name)  # a coroutine only where there is an event loop: here is none
         value = block.get()
-    except ValueError as error:
+    except ValueError:  # not chained: what is wrong with a block's content may be told with the content
         raise PolicyFault(
             f"{what} has no key: there is no Prefect Secret block {name!r}; make it in the Prefect UI under Blocks"
-        ) from error
+        ) from None
     return str(value).strip()

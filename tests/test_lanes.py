@@ -103,3 +103,55 @@ def test_a_crowded_server_shares_and_one_that_is_down_is_avoided_until_all_are()
     assert choose(lanes, "episode") is own
     own.succeeded()
     assert own.down_until == 0
+
+
+def test_what_waits_for_a_server_that_got_worse_is_sent_to_choose_again() -> None:
+    async def work() -> None:
+        for hangs in (True, False):
+            lane, until, admitted = Lane("a", 1), asyncio.Event(), list[bool]()
+
+            async def wait(
+                lane: Lane = lane, until: asyncio.Event = until, heard: list[bool] = admitted
+            ) -> None:
+                async with lane.turn() as one:
+                    heard.append(one)
+                    if one:
+                        await until.wait()
+
+            tasks = [asyncio.create_task(wait()) for _ in range(4)]
+            await settled()
+            if hangs:
+                lane.overloaded(time.monotonic(), 0.0)
+            else:
+                lane.unreachable(1.0)
+            tasks[1].cancel()  # has been told already
+            await settled()
+            assert sorted(admitted) == [False, False, True]
+            assert lane.load == 1
+            until.set()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            assert lane.load == 0
+
+    asyncio.run(work())
+
+
+def test_a_request_goes_elsewhere_than_where_it_failed_or_is_asked_to_wait() -> None:
+    lanes = [Lane(name, 64) for name in "ab"]
+    own = choose(lanes, "episode")
+    other = next(lane for lane in lanes if lane is not own)
+    assert choose(lanes, "episode", failed=own) is other
+    assert choose([own], "episode", failed=own) is own
+    own.overloaded(time.monotonic(), 60)
+    assert choose(lanes, "episode") is other
+    other.overloaded(time.monotonic(), 60)
+    assert choose(lanes, "episode") is own
+
+
+def test_a_server_that_bears_less_is_crowded_sooner() -> None:
+    lanes = [Lane(name, 64) for name in "ab"]
+    own = choose(lanes, "episode")
+    other = next(lane for lane in lanes if lane is not own)
+    own.in_flight = other.in_flight = 8
+    assert choose(lanes, "episode") is own
+    own.limit = 8.0
+    assert choose(lanes, "episode") is other

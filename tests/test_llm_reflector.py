@@ -85,7 +85,7 @@ def test_replies_come_in_the_order_of_the_requests_and_progress_is_told() -> Non
         return json.dumps({"thought": f"In {room[0]} that did not help.", "action": "open box 1"})
 
     heard: list[tuple[int, int]] = []
-    with FakeOpenAI(MODEL, answer=answer, latency=0.005) as server, reflector(server) as subject:
+    with FakeOpenAI(MODEL, answer=answer, latency=0.2) as server, reflector(server) as subject:
         out = subject.reflect([request(i) for i in range(40)], lambda *seen: heard.append(seen))
         assert server.max_concurrency > 8
     assert [one.thought for one in out if isinstance(one, Reflection)] == [
