@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -190,18 +191,21 @@ def test_a_server_that_asks_for_a_long_pause_keeps_no_request_from_the_others(
     assert sum(isinstance(result, Reply) for result in results) == 60 - len(faults)
 
 
-def test_all_that_wait_to_hear_what_is_served_hear_it_together(servers: list[FakeOpenAI]) -> None:
-    times: list[int] = []
+def test_all_that_wait_to_hear_what_is_served_hear_it_together_also_that_it_is_not_known(
+    servers: list[FakeOpenAI],
+) -> None:
+    times, book = list[str](), MemoryBook()
 
-    def verify(_: str) -> str:
-        times.append(len(times))
-        if len(times) == 1:
-            raise Trouble("timeout", "no answer in time")
-        return MODEL
+    def verify(base_url: str) -> str:
+        times.append(base_url)
+        time.sleep(0.05)
+        raise Trouble("timeout", "no answer in time")
 
-    endpoint = endpoint_of(servers[0], verify=verify, in_flight=20)
-    assert len(texts(outcomes(endpoint, [ask(number) for number in range(20)]))) == 20
-    assert len(times) < 10
+    endpoint = endpoint_of(servers[0], book=book, verify=verify, in_flight=20, patience_seconds=0.3)
+    results = outcomes(endpoint, [ask(number) for number in range(20)])
+    assert {type(result) for result in results} == {EndpointFault}
+    assert len(times) < sum(len(call.faults) for call in book.calls) / 2
+    assert servers[0].requests == []
 
 
 def test_cancelled_requests_keep_their_places_until_they_are_answered(servers: list[FakeOpenAI]) -> None:
