@@ -23,7 +23,7 @@ class EndpointConfig(Section):
         "", description="Prefect Secret block that holds the key, where the variable is not set."
     )
     in_flight: Positive = Field(
-        64, description="Requests at once, at most; fewer while a server is overloaded."
+        64, description="Requests at once to each server, at most; fewer while it is overloaded."
     )
     timeout_seconds: Amount = Field(120.0, description="Longest wait for one answer.")
     patience_seconds: Amount = Field(
