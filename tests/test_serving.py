@@ -62,6 +62,7 @@ def server() -> Iterator[Answering]:
 def ref(tmp_path: Path) -> CheckpointRef:
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"weights")
     return reference(tmp_path / "model")
 
 

@@ -32,7 +32,7 @@ from storage.store import Store
 from tasks.serving import served_policy
 from tests.books import MemoryBook
 from tests.smollm2 import prepare
-from tests.vllm.real_servers import REFLECTOR, SMALL, SMOLLM2, VLLM, served
+from tests.vllm.real_servers import SMALL, SMOLLM2, VLLM, served
 
 pytestmark = [
     pytest.mark.slow,
@@ -60,26 +60,14 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> CheckpointRef:
 
 
 @pytest.fixture(scope="session")
-def reflector(smollm2: CheckpointRef, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server that already runs, under a name of its own: the base URL of the reflecting model."""
-    named = ServerConfig(
-        arguments=("--served-model-name", smollm2.digest[:16], REFLECTOR, "--max-model-len", "2048")
-    )
-    server = VllmServer(smollm2, named, tmp_path_factory.mktemp("reflector"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "model", smollm2.digest[:16])
-        yield from _serving(server)
-
-
-def _serving(server: VllmServer) -> Iterator[str]:
-    try:
-        yield server.start().base_url
-    finally:
-        server.close()
+def reflector(smollm2: CheckpointRef, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A server that already runs: base URL and name of the reflecting model."""
+    with VllmServer(smollm2, ServerConfig(), tmp_path_factory.mktemp("reflector")) as server:
+        yield server.base_url, server.model
 
 
 @pytest.fixture(scope="session")
-def small(prefect_api: str, reflector: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def small(prefect_api: str, reflector: tuple[str, str], tmp_path_factory: pytest.TempPathFactory) -> Ran:
     from flows.factory import factory
 
     config = served(tmp_path_factory.mktemp("small"), reflector, *SMALL)
@@ -88,7 +76,10 @@ def small(prefect_api: str, reflector: str, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def chat(
-    prefect_api: str, reflector: str, smollm2: CheckpointRef, tmp_path_factory: pytest.TempPathFactory
+    prefect_api: str,
+    reflector: tuple[str, str],
+    smollm2: CheckpointRef,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Ran:
     from flows.factory import factory
 
@@ -97,10 +88,10 @@ def chat(
     return Ran(config, factory(config))
 
 
-def left_servers() -> list[str]:
-    """vLLM's processes, but for the reflecting model's."""
+def left_servers(but: str) -> list[str]:
+    """The command lines of vLLM's servers, except the one of the model `but`."""
     commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
-    return [command for command in commands if "vllm.entrypoints" in command and REFLECTOR not in command]
+    return [command for command in commands if "vllm.entrypoints" in command and but not in command]
 
 
 @pytest.mark.parametrize("which", ["small", "chat"])
@@ -115,7 +106,7 @@ def test_all_stages_run_through_the_same_flows(which: str, request: pytest.Fixtu
     for table in ("rollouts", "deviations", "calibrations", "training_examples", "evaluations", "llm_calls"):
         ((count,),) = ran.rows(f"SELECT count(*) FROM {table}")
         assert count, table
-    assert left_servers() == []
+    assert left_servers(but=ran.config.calibration.model) == []
 
 
 @pytest.mark.parametrize("which", ["small", "chat"])
@@ -253,14 +244,14 @@ def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path
     assert found[True][1] > found[True][2] / 2
 
 
-def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: str) -> None:
+def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: tuple[str, str]) -> None:
     """SmolLM2's greedy turns through vLLM and through transformers, in float32."""
     from configs.serving import EndpointConfig
     from models.endpoint import Endpoint
     from models.policy import Message, Sampling
     from models.serving import verify_served
 
-    where = EndpointConfig(base_urls=(reflector,))
+    where = EndpointConfig(base_urls=(reflector[0],))
     endpoint = Endpoint(
         where, None, "policy", smollm2.digest, MemoryBook(), lambda url: verify_served(url, smollm2)
     )
