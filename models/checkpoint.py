@@ -8,19 +8,21 @@ tokenizer are the same policy, whoever trained them.
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
 from models.policy import PolicyFault
 from models.reference import MANIFEST, CheckpointRef, folder_digest, reference, verify_checkpoint
 
-__all__ = ["CheckpointRef", "load", "reference", "save_checkpoint", "verify_checkpoint"]
+__all__ = ["CheckpointRef", "load", "parameters_of", "reference", "save_checkpoint", "verify_checkpoint"]
 
 
 def save_checkpoint(
@@ -54,6 +56,16 @@ def load(ref: CheckpointRef, device: str = "cpu") -> tuple[PreTrainedModel, PreT
     except (OSError, ValueError, KeyError) as error:
         raise PolicyFault(f"checkpoint {ref.path} cannot be loaded as a causal LM: {error}") from error
     return model.to(device).eval(), tokenizer
+
+
+def parameters_of(ref: CheckpointRef) -> int:
+    """How many weights a checkpoint has, by the headers of its files; tied ones are stored, and count, once."""
+    return sum(
+        math.prod(weights.get_slice(name).get_shape())
+        for file in ref.path.glob("*.safetensors")
+        for weights in [safe_open(file, framework="pt")]
+        for name in weights.keys()  # noqa: SIM118 - it is no mapping
+    )
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -86,10 +86,12 @@ class Endpoint:
         model: str,
         book: Book,
         verify: Verify,
+        says: Callable[[str], None] = lambda line: None,
     ) -> None:
-        """`model` is what the book files replies under: a checkpoint's digest, or a provider's name for a model."""
+        """`model` is what the book files replies under: a checkpoint's digest, or a provider's name for a model. `says`
+        hears when a server is in trouble, and when it answers again."""
         self._config, self._key, self._purpose, self._model = config, key, purpose, model
-        self._book, self._verify = book, verify
+        self._book, self._verify, self._says = book, verify, says
         self.lanes = [Lane(url, config.in_flight) for url in config.base_urls]
         self._clients: dict[str, openai.AsyncOpenAI] = {}
         self._sending: set[asyncio.Task[Reply]] = set()
@@ -177,6 +179,8 @@ class Endpoint:
                 "/chat/completions", cast_to=ChatCompletion, body={"model": model, **request.fields()}
             )
         reply = _read(completion, model, strict=self._purpose == "policy")
+        if lane.troubled:
+            self._says(f"{lane.base_url} answers again")
         lane.succeeded()
         self._book.keep(key, reply, self._call(call, True, completion, reply))
         return reply
@@ -195,6 +199,9 @@ class Endpoint:
         return self._clients[lane.base_url]
 
     def _tell(self, lane: Lane, trouble: Trouble, sent_at: float) -> None:
+        if trouble.passes and not lane.troubled:
+            lane.troubled = True
+            self._says(f"{lane.base_url} is in trouble, requests to it are tried again: {trouble}")
         if trouble.kind == "timeout" and lane.limit == 1:  # not even one at a time: it hangs
             lane.unreachable(self._config.timeout_seconds)
         elif trouble.kind in ROOM:

@@ -32,6 +32,8 @@ class Lane:
         """What to ask for there; None until it is known that the server serves it."""
         self.checking: asyncio.Task[str] | None = None
         """Finds that out, for all who wait for it."""
+        self.troubled = False
+        """Whether a request has failed since the last one that was answered."""
         self.down_until = self.closed_until = 0.0
         self._queue: deque[asyncio.Future[bool]] = deque()
         self._lowered_at = 0.0
@@ -60,7 +62,7 @@ class Lane:
 
     def succeeded(self) -> None:
         """The server answered."""
-        self.down_until = 0.0
+        self.troubled, self.down_until = False, 0.0
         self.limit = min(float(self._most), self.limit + GROWTH)
         self._admit()
 

@@ -97,7 +97,7 @@ class Workplace:
             return reflecting.template_reflector(world)
         if self._reflector is None:
             book, where = Lasting(self.ledger, self.root), self.config.execution.reflector
-            model = reflecting.llm_reflector(config, where, world, book)
+            model = reflecting.llm_reflector(config, where, world, book, self.says)
             self._reflector_open.callback(model.close)
             self._reflector = model
         return self._reflector

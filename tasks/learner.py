@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from configs.training import TrainingConfig
-from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
+from models.checkpoint import CheckpointRef, parameters_of, reference, save_checkpoint
 from models.encoding import Example
 from models.launching import Launch, train_launched
 from models.small import build_small_model
@@ -85,7 +85,6 @@ def _state_folder(
 
 
 def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> CheckpointRecord:
-    model, _ = load(result.ref)
     losses = [point.loss for point in result.curve]
     return CheckpointRecord(
         digest=result.ref.digest,
@@ -100,5 +99,5 @@ def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> C
         losses=losses,
         learning_rates=[point.learning_rate for point in result.curve],
         gradient_norms=[point.gradient_norm for point in result.curve],
-        parameters=sum(weight.numel() for weight in model.parameters()),
+        parameters=parameters_of(result.ref),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from configs.schema import CalibrationConfig
 from configs.serving import EndpointConfig
 from environments.base import World
@@ -23,7 +25,9 @@ def template_reflector(world: World) -> TemplateReflector:
     return TemplateReflector(compose)
 
 
-def llm_reflector(config: CalibrationConfig, where: EndpointConfig, world: World, book: Book) -> LLMReflector:
+def llm_reflector(
+    config: CalibrationConfig, where: EndpointConfig, world: World, book: Book, says: Callable[[str], None]
+) -> LLMReflector:
     """A language model behind an API; the world says which names a thought may mention. Raises PolicyFault where its
     key is missing."""
 
@@ -34,5 +38,5 @@ def llm_reflector(config: CalibrationConfig, where: EndpointConfig, world: World
 
     key = key_of(where, "execution.reflector")
     # a provider's model has no digest to verify: its name is all that there is
-    endpoint = Endpoint(where, key, "reflection", config.model, book, lambda _: config.model)
+    endpoint = Endpoint(where, key, "reflection", config.model, book, lambda _: config.model, says)
     return LLMReflector(endpoint, config, ungrounded)

@@ -23,12 +23,12 @@ def served_policy(
     to be reached. Raises PolicyFault."""
     key = key_of(config, "execution.server")
     if config.base_urls:
-        return OpenAIPolicy(_endpoint(ref, config, key, book), ref.digest)
+        return OpenAIPolicy(_endpoint(ref, config, key, book, says), ref.digest)
     server = VllmServer(ref, config, logs, key or "")
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     server.start()
     own = config.model_copy(update={"base_urls": (server.base_url,)})
-    return OpenAIPolicy(_endpoint(ref, own, key, book, server.restart), ref.digest, server.close)
+    return OpenAIPolicy(_endpoint(ref, own, key, book, says, server.restart), ref.digest, server.close)
 
 
 def _endpoint(
@@ -36,6 +36,7 @@ def _endpoint(
     config: ServerConfig,
     key: str | None,
     book: Book,
+    says: Callable[[str], None],
     revive: Callable[[], None] = lambda: None,
 ) -> Endpoint:
     def verify(base_url: str) -> str:
@@ -45,4 +46,4 @@ def _endpoint(
         except Unreachable as fault:  # it may be on its way up: the request is tried again
             raise Trouble("connection", str(fault)) from None
 
-    return Endpoint(config, key, "policy", ref.digest, book, verify)
+    return Endpoint(config, key, "policy", ref.digest, book, verify, says)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Any
 from urllib import request as http
@@ -41,11 +41,11 @@ class Verifier:
 
 def endpoint_of(
     *servers: FakeOpenAI, book: Book | None = None, key: str | None = KEY, verify: Verify | None = None,
-    purpose: Purpose = "policy", **config: Any,
+    purpose: Purpose = "policy", says: Callable[[str], None] = lambda line: None, **config: Any,
 ) -> Endpoint:  # fmt: skip
     settings = {"timeout_seconds": 5.0, "patience_seconds": 20.0, **config}
     where = EndpointConfig(base_urls=tuple(server.url for server in servers), **settings)
-    return Endpoint(where, key, purpose, MODEL, book or MemoryBook(), verify or Verifier())
+    return Endpoint(where, key, purpose, MODEL, book or MemoryBook(), verify or Verifier(), says)
 
 
 def ask(number: int = 0, **changes: Any) -> ChatRequest:

@@ -10,7 +10,14 @@ import torch
 from policy_toys import TINY, checkpoint, tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from models.checkpoint import CheckpointRef, load, reference, save_checkpoint, verify_checkpoint
+from models.checkpoint import (
+    CheckpointRef,
+    load,
+    parameters_of,
+    reference,
+    save_checkpoint,
+    verify_checkpoint,
+)
 from models.policy import PolicyFault
 from models.small import build_small_model
 
@@ -87,3 +94,10 @@ def test_the_small_model_is_small_deterministic_and_leaves_the_random_state_alon
     assert not torch.equal(one.lm_head.weight, other.lm_head.weight)
     assert one.lm_head.weight is one.model.embed_tokens.weight
     assert one.config.num_key_value_heads == TINY.kv_heads
+
+
+def test_parameters_are_counted_from_the_files_tied_ones_once(tmp_path) -> None:
+    ref = checkpoint(tmp_path)
+    model, _ = load(ref)
+    assert model.config.tie_word_embeddings
+    assert parameters_of(ref) == sum(weight.numel() for weight in model.parameters()) > 0

@@ -335,3 +335,14 @@ def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
     assert all(call.faults == () for call in book.calls)
     assert max(call.waited for call in book.calls) > 0.4 > 0.35
     assert max(call.latency for call in book.calls) < 0.4
+
+
+def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI) -> None:
+    heard: list[str] = []
+    endpoint = endpoint_of(server, says=heard.append)
+    server.plan.fail_next(Fault.server_error(500), times=5)
+    assert all(isinstance(reply, Reply) for reply in outcomes(endpoint, [ask(i) for i in range(4)]))
+    troubled = [line for line in heard if "is in trouble" in line]
+    answered = [line for line in heard if "answers again" in line]
+    assert troubled[0].startswith(f"{server.url} is in trouble, requests to it are tried again: server_error")
+    assert 1 <= len(troubled) == len(answered) <= 5

@@ -21,6 +21,8 @@ from tests.fake_openai import FakeOpenAI, Fault
 from tests.fake_openai_replies import Request
 from tests.tiny_factory import tiny
 
+pytestmark = pytest.mark.slow  # `make serving`; a minute and a half, most of it loading servers
+
 MODEL = "reflector-1"
 KEY = "sk-4f1c0ffee4f1c0ffee"
 STAND_IN = json.dumps([sys.executable, "-m", "tests.vllm_stand_in"])
