@@ -48,6 +48,15 @@ class ServerConfig(EndpointConfig):
     arguments: tuple[str, ...] = Field((), description="Further arguments, e.g. [--dtype, bfloat16].")
     ready_seconds: Amount = Field(900.0, description="How long the server may take to load the model.")
 
+    @field_validator("arguments")
+    @classmethod
+    def _no_key(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        if any(argument.split("=")[0] == "--api-key" for argument in arguments):
+            raise ValueError(
+                "a key is not written into the configuration: name the variable that holds it in key_env"
+            )
+        return arguments
+
 
 class ReflectorEndpoint(EndpointConfig):
     """Where the reflector's model answers."""

@@ -207,3 +207,24 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
     schema = FactoryConfig.model_json_schema()
     for name, section in schema["$defs"].items():
         assert section["title"] != name, f"{name} would show its class name in the form"
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("execution.server.arguments=[--api-key, sk-1]", "name the variable that holds it in key_env"),
+        ("execution.server.arguments=[--api-key=sk-1]", "name the variable that holds it in key_env"),
+        ("execution.reflector.base_urls=['https://user:secret@api.example.org/v1']", "base_urls"),
+        ("calibration.reflector=llm", "name its model"),
+        ("policy.constrain=admissible", "need engine: openai"),
+        ("policy.stop=[x]", "need engine: openai"),
+    ],
+)
+def test_what_a_served_model_cannot_have_is_refused(override: str, said: str) -> None:
+    with pytest.raises(ConfigFault, match=said):
+        load_config(None, [override])
+
+
+def test_base_urls_lose_their_last_slash() -> None:
+    config = load_config(None, ["execution.server.base_urls=['http://127.0.0.1:8000/v1/']"])
+    assert config.execution.server.base_urls == ("http://127.0.0.1:8000/v1",)
