@@ -12,7 +12,7 @@ from models.reflector import ReflectionRequest
 Ungrounded = Callable[[ReflectionRequest, str], list[str]]
 """The names in a thought that occur neither in the transcript nor in the required action; the world knows its names."""
 
-MOST_WORDS = 120
+FEWEST_WORDS, MOST_WORDS = 5, 120
 _LINES = re.compile(r"\b(?:thought|action|observation)\s*:", re.IGNORECASE)
 _TOLD = re.compile(
     r"\b(?:experts?|suboptimal|demonstrat\w*|transcript|(?:the|my|your) (?:next|required|given) action|"
@@ -46,6 +46,8 @@ def _thought_problem(thought: str) -> str | None:
     words = len(thought.split())
     if not words:
         return "its thought is empty"
+    if words < FEWEST_WORDS:
+        return f"its thought says hardly anything: {thought!r}"
     if words > MOST_WORDS:
         return f"its thought has {words} words, more than {MOST_WORDS}"
     if lines := _LINES.search(thought):

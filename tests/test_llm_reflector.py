@@ -98,6 +98,7 @@ def test_replies_come_in_the_order_of_the_requests_and_progress_is_told() -> Non
     ("thought", "action", "reason"),
     [
         ("", "open box 1", "its thought is empty"),
+        ("thought", "open box 1", "says hardly anything: 'thought'"),
         ("I see vase 9 now. I open box 1.", "open box 1", "never been seen: vase 9"),
         (GOOD, "open box 2", "is 'open box 2' and not the required 'open box 1'"),
         ("It was no use.\nAction: open box 1", "open box 1", "only the thought itself"),

