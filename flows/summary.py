@@ -98,12 +98,14 @@ def print_costs(console: Console, store: Store, run: str) -> None:
     _, rows = store.query(COSTS, {"run": run})
     if not rows:
         return
-    table = Table("for", "model", title="Language-model calls", title_justify="left")
-    for heading in ("calls", "retries", "given up", "tokens in", "of these cached", "tokens out", "dollars"):
+    table = Table(
+        "for", "model", title="Language-model calls, tokens in (cached) and out", title_justify="left"
+    )
+    for heading in ("calls", "retries", "lost", "in", "cached", "out", "$"):
         table.add_column(heading, justify="right")
     for purpose, model, *counts, usd, unpriced in rows:
-        price = "no price set" if usd is None else f"{usd:.4f}" + (" and more" if unpriced else "")
-        table.add_row(purpose, model[:24], *(f"{count:,}" for count in counts), price)
+        price = "-" if usd is None else f"{usd:.2f}" + (" + ?" if unpriced else "")
+        table.add_row(purpose, model[:16], *(f"{count:,}" for count in counts), price)
     console.print(table)
     _, each = store.query(EACH, {"run": run})
     for kept, calls, tokens, usd in each:

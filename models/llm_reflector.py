@@ -61,7 +61,12 @@ class LLMReflector:
         said: list[Message] = []
         problem = ""
         for attempt in range(1, self._config.attempts + 1):
-            reply = await self._ask(request, said)
+            try:
+                reply = await self._ask(request, said)
+            except EndpointFault as fault:
+                if fault.kind != "context":
+                    raise
+                return Refused("the transcript is longer than the reflecting model's context", attempt)
             draft = draft_of(reply.text)
             problem = problem_with(draft, request, self._ungrounded) or ""
             if draft and not problem:

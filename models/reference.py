@@ -36,13 +36,18 @@ def reference(path: Path) -> CheckpointRef:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of the folder's files, in the order of their names."""
+    """SHA-256 over the names and contents of the folder's files, in the order of their names. Hidden ones do not count:
+    downloaders leave notes there, with times in them."""
     total = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST):
+    for file in sorted(p for p in folder.rglob("*") if p.is_file() and _counts(p.relative_to(folder))):
         total.update(f"{file.relative_to(folder).as_posix()}\0".encode())
         with file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
+
+
+def _counts(file: Path) -> bool:
+    return file.name != MANIFEST and not any(part.startswith(".") for part in file.parts)
 
 
 def verify_checkpoint(ref: CheckpointRef) -> None:

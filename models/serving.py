@@ -36,6 +36,13 @@ def served_name(ref: CheckpointRef) -> str:
     return ref.digest[:16]
 
 
+def dtype_of(ref: CheckpointRef) -> str:
+    """The dtype that a checkpoint was saved in. vLLM's own choice would round float32 weights to 16 bits, and the turns
+    would be another policy's."""
+    settings = json.loads((ref.path / "config.json").read_text())
+    return str(settings.get("dtype") or settings.get("torch_dtype") or "auto")
+
+
 def verify_served(base_url: str, ref: CheckpointRef, key: str = "", timeout: float = 30.0) -> str:
     """The name to ask `base_url` for this checkpoint by. Raises PolicyFault where it serves something else.
 
@@ -52,8 +59,8 @@ def verify_served(base_url: str, ref: CheckpointRef, key: str = "", timeout: flo
     served = ", ".join(m.id for m in models) or "nothing"
     raise PolicyFault(
         f"{base_url} serves {served}, not checkpoint {ref.path} (digest {ref.digest[:16]}): start it with "
-        f"--model {ref.path} --served-model-name {served_name(ref)} --generation-config vllm, or leave "
-        "execution.server.base_urls empty to have servers started for you"
+        f"--model {ref.path} --served-model-name {served_name(ref)} --dtype {dtype_of(ref)} --generation-config vllm "
+        "--enable-prompt-tokens-details, or leave execution.server.base_urls empty to have servers started for you"
     )
 
 

@@ -14,6 +14,7 @@ The same function is the whole work of one process and of each of several that `
 
 from __future__ import annotations
 
+import gc
 import math
 import os
 import tempfile
@@ -86,6 +87,24 @@ def train(
     is too long, LoRA targets that the base does not have, or a batch that the processes cannot share."""
     if not examples:
         raise PolicyFault("there is nothing to train on: the training set is empty")
+    try:
+        return _trained(base, examples, config, out_root, seed, device, progress, saving)
+    finally:  # a server may need the device next
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _trained(
+    base: CheckpointRef,
+    examples: Sequence[Example],
+    config: TrainingConfig,
+    out_root: Path,
+    seed: int,
+    device: Device,
+    progress: Progress | None,
+    saving: Saving | None,
+) -> TrainResult:
     with _scratch(saving) as folder:
         args = _arguments(config, len(examples), folder, seed, pick_device(device), saving)
         model, tokenizer = load(base)

@@ -13,7 +13,7 @@ from pathlib import Path
 from configs.serving import ServerConfig
 from models.policy import PolicyFault
 from models.reference import CheckpointRef
-from models.serving import served_name
+from models.serving import dtype_of, served_name
 
 CHECKOUT = Path(__file__).parent.parent
 # Of our own interpreter: they would lead vLLM's to our packages.
@@ -26,11 +26,9 @@ def command(ref: CheckpointRef, config: ServerConfig, port: int) -> list[str]:
     Raises PolicyFault where vLLM is not installed."""
     program, *rest = program_of(config)
     settings = json.loads((ref.path / "config.json").read_text())
-    # vLLM's own choice would round float32 weights to 16 bits, and the turns would be another policy's.
-    dtype = settings.get("dtype") or settings.get("torch_dtype") or "auto"
     return [
         *(program, *rest, "--model", str(ref.path.absolute()), "--served-model-name", served_name(ref)),
-        *("--host", "127.0.0.1", "--port", str(port), "--dtype", str(dtype)),
+        *("--host", "127.0.0.1", "--port", str(port), "--dtype", dtype_of(ref)),
         *("--generation-config", "vllm"),  # a request's sampling is all there is: no defaults of the model's
         *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
         *(_for_cpu(settings) if _is_cpu_build(program) else ()),

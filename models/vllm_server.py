@@ -132,7 +132,8 @@ class VllmServer:
 
     def _fault(self, what: str) -> str:
         lines = self._log_lines()
-        cause = next((found[0] for line in lines if (found := _ERROR.search(line))), "")
+        told = (line for line in lines if " WARNING " not in line)  # harmless ones name errors too
+        cause = next((found[0] for line in told if (found := _ERROR.search(line))), "")
         tail = "\n".join(lines[-_TAIL:]) or "(nothing)"
         return (
             f"the vLLM server for checkpoint {self._ref.path} {what}{f': {cause}' if cause else ''}\n"

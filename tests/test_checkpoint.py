@@ -101,3 +101,13 @@ def test_parameters_are_counted_from_the_files_tied_ones_once(tmp_path) -> None:
     model, _ = load(ref)
     assert model.config.tie_word_embeddings
     assert parameters_of(ref) == sum(weight.numel() for weight in model.parameters()) > 0
+
+
+def test_hidden_files_are_no_part_of_the_content(tmp_path) -> None:
+    ref = checkpoint(tmp_path)
+    notes = ref.path / ".cache" / "huggingface"
+    notes.mkdir(parents=True)
+    (notes / "model.safetensors.metadata").write_text("1764000000.0")
+    assert reference(ref.path).digest == ref.digest
+    (ref.path / "extra.json").write_text("{}")
+    assert reference(ref.path).digest != ref.digest

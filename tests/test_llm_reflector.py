@@ -138,6 +138,19 @@ def test_a_reply_that_was_cut_off_says_so() -> None:
         assert subject.reflect([request()]) == [Refused("it was cut off after 20 tokens", 1)]
 
 
+def test_a_transcript_that_does_not_fit_is_refused_and_the_others_go_on() -> None:
+    long = ReflectionRequest("put a mug on a shelf", "word " * 900, (BEFORE, DEVIATED), "open box 1")
+    with (
+        FakeOpenAI(MODEL, answer=writes(GOOD), n_ctx=800) as server,
+        reflector(server, max_tokens=100) as subject,
+    ):
+        out = subject.reflect([long, request()])
+    assert out == [
+        Refused("the transcript is longer than the reflecting model's context", 1),
+        Reflection(GOOD, MODEL, 1),
+    ]
+
+
 def test_a_server_without_structured_output_is_asked_for_plain_text() -> None:
     with (
         FakeOpenAI(MODEL, answer=writes(GOOD), unsupported=frozenset({"response_format"})) as server,

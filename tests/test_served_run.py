@@ -214,3 +214,17 @@ def test_a_missing_key_stops_the_run_before_any_work(
     with pytest.raises(PolicyFault, match="set the environment variable REFLECTOR_KEY"):
         factory(served_config(tmp_path, ran.reflector))
     assert not (tmp_path / "shards").exists()
+
+
+def test_the_summary_says_what_a_kept_calibration_cost(ran: Ran) -> None:
+    from rich.console import Console
+
+    from flows.summary import print_costs
+
+    console = Console(record=True, width=80)
+    print_costs(console, Store(ran.config.data_dir), ran.run)
+    said = console.export_text()
+    ((kept, usd),) = ran.rows("SELECT kept, usd_per_kept FROM calibration_costs")
+    assert f"each of {kept} kept calibrations: " in said
+    assert f"${usd:.4f}" in said
+    assert "…" not in said  # nothing is cut off at 80 columns
