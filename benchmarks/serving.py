@@ -181,7 +181,7 @@ def main() -> None:
     policy = TransformersPolicy.from_checkpoint(ref, "cpu")
     asked = histories(given.requests)
     local = [turn.text for turn in policy.act(asked, [0] * len(asked), GREEDY)]
-    console = Console()
+    console = Console(width=100)
     console.print(machine())
     console.print(table(found, local))
 
