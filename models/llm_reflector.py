@@ -61,7 +61,14 @@ class LLMReflector:
         said: list[Message] = []
         problem = ""
         for attempt in range(1, self._config.attempts + 1):
-            reply = await self._ask(request, said)
+            try:
+                reply = await self._ask(request, said)
+            except EndpointFault as fault:
+                if fault.kind != "context":
+                    raise
+                return Refused(
+                    "the transcript and the replies so far do not fit into the model's context", attempt
+                )
             draft = draft_of(reply.text)
             problem = problem_with(draft, request, self._ungrounded) or ""
             if draft and not problem:
