@@ -104,8 +104,14 @@ def test_a_launched_training_goes_on_from_its_last_state(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"lora": LoraConfig(rank=4)}, {"gradient_accumulation": 2}, {"dtype": "bfloat16"}],
-    ids=["full", "lora", "parts", "bfloat16"],
+    [
+        {},
+        {"lora": LoraConfig(rank=4)},
+        {"gradient_accumulation": 2},
+        {"gradient_checkpointing": True},
+        {"dtype": "bfloat16"},
+    ],
+    ids=["full", "lora", "parts", "checkpointing", "bfloat16"],
 )
 def test_a_sharded_model_gives_what_one_process_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
