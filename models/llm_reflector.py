@@ -66,7 +66,9 @@ class LLMReflector:
             except EndpointFault as fault:
                 if fault.kind != "context":
                     raise
-                return Refused("the transcript is longer than the reflecting model's context", attempt)
+                return Refused(
+                    "the transcript and the replies so far do not fit into the model's context", attempt
+                )
             draft = draft_of(reply.text)
             problem = problem_with(draft, request, self._ungrounded) or ""
             if draft and not problem:

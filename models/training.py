@@ -233,10 +233,24 @@ def _whole(trainer: WeightedTrainer, base: CheckpointRef, config: TrainingConfig
         if not trainer.args.should_save:
             return None
         model = _prepared(load(base)[0], config)
-        model.load_state_dict(weights, strict=False)
+        fill(model, weights)
     give_logits(model)
     model = model.to("cpu")
     return merge_adapters(model) if config.lora else model
+
+
+def fill(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Give the model all of its weights anew; tied ones under any of their names. Raises PolicyFault where names do not
+    fit: what would be saved else is the base model, untrained."""
+    unknown = model.load_state_dict(weights, strict=False).unexpected_keys
+    named = list(model.named_parameters(remove_duplicate=False))
+    given = {id(weight) for name, weight in named if name in weights}
+    missing = [name for name, weight in model.named_parameters() if id(weight) not in given]
+    if unknown or missing:
+        raise PolicyFault(
+            f"the gathered weights do not fit the base model ({len(unknown)} unknown, {len(missing)} missing, e.g. "
+            f"{(unknown + missing)[0]}): use the versions of torch, accelerate and peft that pyproject.toml names"
+        )
 
 
 def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:

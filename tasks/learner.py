@@ -18,6 +18,7 @@ from rollouts.rows import of_type
 from storage.ids import content_id
 from storage.records import CheckpointRecord, TrainingExampleRecord
 from tasks.batch import Batch
+from tasks.preflight import accelerate_file
 
 Role = Literal["warmup", "trained"]
 
@@ -76,11 +77,14 @@ def _train(
 def _state_folder(
     batch: Batch, base: CheckpointRef, examples: Sequence[Example], config: TrainingConfig
 ) -> Path:
-    """Named by everything that decides the training, down to the last bit: how many processes share it does too."""
+    """Named by everything that decides the training, down to the last bit: how many processes share it does too. And by
+    the batch, as only equal batches never run at the same time. Raises PolicyFault."""
     how = batch.work.config.execution
+    file = accelerate_file(how)
     given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
-    shared = [how.processes, how.accelerate.read_text() if how.accelerate else None, how.device]
-    decides = content_id(base.digest, given, config.model_dump(mode="json"), batch.config.seed, shared)
+    shared = [how.processes, file.read_text() if file else None, how.device]
+    settings = config.model_dump(mode="json")
+    decides = content_id(batch.inputs, base.digest, given, settings, batch.config.seed, shared)
     return batch.work.root / "training" / decides
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from configs.schema import FactoryConfig
+from pathlib import Path
+
+from configs.schema import ExecutionConfig, FactoryConfig
+from models.policy import PolicyFault
 from tasks.keys import key_of
 
 
 def preflight(config: FactoryConfig) -> None:
-    """Raises PolicyFault where a key or the command that starts vLLM is missing."""
+    """Raises PolicyFault where a key, the command that starts vLLM or the file for `accelerate launch` is missing."""
+    accelerate_file(config.execution)
     if config.calibration.reflector == "llm":
         key_of(config.execution.reflector, "execution.reflector")
     if config.policy.engine == "openai":
@@ -16,3 +20,14 @@ def preflight(config: FactoryConfig) -> None:
         key_of(config.execution.server, "execution.server")
         if not config.execution.server.base_urls:
             program_of(config.execution.server)
+
+
+def accelerate_file(execution: ExecutionConfig) -> Path | None:
+    """The configured file for `accelerate launch`. Raises PolicyFault where it is not there."""
+    file = execution.accelerate
+    if file and not file.is_file():
+        raise PolicyFault(
+            f"execution.accelerate: there is no file {file.absolute()}; give a path from the current folder, e.g. "
+            "configs/accelerate/fsdp.yaml"
+        )
+    return file

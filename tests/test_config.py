@@ -214,6 +214,13 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
     [
         ("execution.server.arguments=[--api-key, sk-1]", "name the variable that holds it in key_env"),
         ("execution.server.arguments=[--api-key=sk-1]", "name the variable that holds it in key_env"),
+        ("execution.server.arguments=[--api_key=sk-1]", "name the variable that holds it in key_env"),
+        ("execution.server.command=[vllm, --api_key, sk-1]", "name the variable that holds it in key_env"),
+        ("execution.server.arguments=[--model, another]", "--model is set for each checkpoint here"),
+        (
+            "execution.server.arguments=[--served_model_name=x]",
+            "--served-model-name is set for each checkpoint",
+        ),
         ("execution.reflector.base_urls=['https://user:secret@api.example.org/v1']", "base_urls"),
         ("calibration.reflector=llm", "name its model"),
         ("policy.constrain=admissible", "need engine: openai"),

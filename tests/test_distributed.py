@@ -20,7 +20,7 @@ from models.encoding import Example, encode
 from models.launching import Launch, train_launched
 from models.ordering import FILLER, TrainingOrder
 from models.policy import PolicyFault
-from models.training import Saving, TrainResult, train
+from models.training import Saving, TrainResult, fill, train
 from tests.tiny_factory import ROOT
 
 UNEQUAL = [Example(f"e{i}", conversation(i, 1 + i % 4), [True] * (1 + i % 4), 0.2 + i % 3) for i in range(11)]
@@ -104,8 +104,14 @@ def test_a_launched_training_goes_on_from_its_last_state(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "changes",
-    [{}, {"lora": LoraConfig(rank=4)}, {"gradient_accumulation": 2}, {"dtype": "bfloat16"}],
-    ids=["full", "lora", "parts", "bfloat16"],
+    [
+        {},
+        {"lora": LoraConfig(rank=4)},
+        {"gradient_accumulation": 2},
+        {"gradient_checkpointing": True},
+        {"dtype": "bfloat16"},
+    ],
+    ids=["full", "lora", "parts", "checkpointing", "bfloat16"],
 )
 def test_a_sharded_model_gives_what_one_process_gives(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object]
@@ -127,6 +133,22 @@ def test_a_sharded_model_gives_what_one_process_gives(
 def test_what_is_wrong_with_the_training_is_said_as_in_one_process(tmp_path: Path) -> None:
     with pytest.raises(PolicyFault, match=r"e\d+ has \d+ tokens, more than max_tokens = 20"):
         launched(tmp_path, CONFIG.model_copy(update={"max_tokens": 20}), Launch(2, threads=1), [])
+
+
+def test_gathered_weights_fill_the_whole_model_or_are_refused() -> None:
+    """Under other names (a wrapper's prefix) the untrained base would be saved, and nobody would know."""
+    model = load(untrained())[0]
+    weights = {name: torch.ones_like(weight) for name, weight in model.state_dict().items()}
+    fill(model, weights)
+    assert all(bool((weight == 1).all()) for weight in model.parameters())
+    head = weights.pop("lm_head.weight")
+    fill(model, weights)  # the head is tied to the embeddings
+    embedded = weights.pop("model.embed_tokens.weight")
+    fill(model, {**weights, "lm_head.weight": head})
+    with pytest.raises(PolicyFault, match=r"0 unknown, 1 missing, e\.g\. model\.embed_tokens\.weight"):
+        fill(model, weights)
+    with pytest.raises(PolicyFault, match=r"1 unknown, 0 missing, e\.g\. _wrapped\.head"):
+        fill(model, {**weights, "lm_head.weight": head, "_wrapped.head": embedded})
 
 
 def test_a_process_that_fails_is_reported_with_its_log(tmp_path: Path) -> None:

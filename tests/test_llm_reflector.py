@@ -138,17 +138,14 @@ def test_a_reply_that_was_cut_off_says_so() -> None:
         assert subject.reflect([request()]) == [Refused("it was cut off after 20 tokens", 1)]
 
 
-def test_a_transcript_that_does_not_fit_is_refused_and_the_others_go_on() -> None:
-    long = ReflectionRequest("put a mug on a shelf", "word " * 900, (BEFORE, DEVIATED), "open box 1")
-    with (
-        FakeOpenAI(MODEL, answer=writes(GOOD), n_ctx=800) as server,
-        reflector(server, max_tokens=100) as subject,
-    ):
-        out = subject.reflect([long, request()])
-    assert out == [
-        Refused("the transcript is longer than the reflecting model's context", 1),
-        Reflection(GOOD, MODEL, 1),
-    ]
+def test_a_transcript_that_fills_the_models_context_is_refused_and_the_others_are_reflected_on() -> None:
+    long = Step(DEVIATED.text, "t", "look", "You see a box 1. " * 400, True, "deviation")
+    filling = ReflectionRequest("put a mug on a shelf", "You see a box 1.", (BEFORE, long), "open box 1")
+    with FakeOpenAI(MODEL, answer=writes(GOOD), n_ctx=1500) as server, reflector(server) as subject:
+        assert subject.reflect([filling, request()]) == [
+            Refused("the transcript and the replies so far do not fit into the model's context", 1),
+            Reflection(GOOD, MODEL, 1),
+        ]
 
 
 def test_a_server_without_structured_output_is_asked_for_plain_text() -> None:
