@@ -10,10 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.section import Count, Positive, Section
-from configs.serving import PriceConfig, ReflectorEndpoint, ServerConfig
+from configs.serving import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
 from configs.training import TrainingConfig
 
 
@@ -80,6 +80,10 @@ class PolicyConfig(Section):
         "transformers",
         description="Who generates: transformers, in this process; openai: servers (vLLM) under execution.server.",
     )
+    arguments: tuple[str, ...] = Field(
+        (),
+        description="engine openai: arguments for vLLM that change what is written, e.g. [--quantization, fp8].",
+    )
     stop: tuple[str, ...] = Field(
         (), description="engine openai: texts that end a turn, e.g. an observation's start."
     )
@@ -89,9 +93,14 @@ class PolicyConfig(Section):
 
     @model_validator(mode="after")
     def _engine_can(self) -> PolicyConfig:
-        if self.engine == "transformers" and (self.stop or self.constrain != "none"):
-            raise ValueError("stop and constrain need engine: openai")
+        if self.engine == "transformers" and (self.arguments or self.stop or self.constrain != "none"):
+            raise ValueError("arguments, stop and constrain need engine: openai")
         return self
+
+    @field_validator("arguments")
+    @classmethod
+    def _allowed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        return allowed(arguments)
 
 
 class RewardsConfig(Section):
@@ -268,6 +277,15 @@ class FactoryConfig(Section):
                     f"{name}.batch_size is {config.batch_size}, the trajectories of one step in all processes: make it "
                     f"a multiple of gradient_accumulation times execution.processes ({parts})"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _arguments_in_their_place(self) -> FactoryConfig:
+        if deciding := sorted(DECIDING & options(self.execution.server.arguments)):
+            raise ValueError(
+                f"execution.server.arguments holds {deciding[0]}, which changes what is written: give it in "
+                "policy.arguments, so that no cached result of other arguments is taken for one of these"
+            )
         return self
 
     @model_validator(mode="after")

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import ConfigDict, Field, field_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.section import Amount, Positive, Section
 
 _OURS = {"--model", "--served-model-name", "--host", "--port"}
 """What proves that a server holds the checkpoint that is asked for."""
+DECIDING = {
+    *("--dtype", "--quantization", "--kv-cache-dtype", "--max-model-len", "--chat-template", "--tokenizer"),
+    *("--generation-config", "--override-generation-config", "--hf-overrides", "--load-format", "--seed"),
+}
+"""Arguments of vLLM that change what a checkpoint writes."""
 Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
 
 
@@ -49,31 +54,31 @@ class ServerConfig(EndpointConfig):
     )
     arguments: tuple[str, ...] = Field(
         (),
-        description="Further arguments, e.g. [--dtype, bfloat16]. They are in no cache key: where one changes what is "
-        "written (quantization, context length), use another data_dir.",
+        description="Further arguments that say how it runs, e.g. [--data-parallel-size, '4']; those that change what "
+        "is written go into policy.arguments.",
     )
     ready_seconds: Amount = Field(900.0, description="How long the server may take to load the model.")
 
     @field_validator("command", "arguments")
     @classmethod
-    def _no_key(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if "--api-key" in _options(arguments):
-            raise ValueError(
-                "a key is not written into the configuration: name the variable that holds it in key_env"
-            )
-        return arguments
-
-    @field_validator("arguments")
-    @classmethod
-    def _no_other_model(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
-        if ours := sorted(_OURS & _options(arguments)):
-            raise ValueError(
-                f"{ours[0]} is set for each checkpoint here: leave it out, or name servers of your own in base_urls"
-            )
-        return arguments
+    def _allowed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:
+        return allowed(arguments)
 
 
-def _options(arguments: tuple[str, ...]) -> set[str]:
+def allowed(arguments: tuple[str, ...]) -> tuple[str, ...]:
+    """The same arguments for vLLM. Raises ValueError where they hold a key, or name a model of their own."""
+    if "--api-key" in options(arguments):
+        raise ValueError(
+            "a key is not written into the configuration: name the variable that holds it in key_env"
+        )
+    if ours := sorted(_OURS & options(arguments)):
+        raise ValueError(
+            f"{ours[0]} is set for each checkpoint here: leave it out, or name servers of your own in base_urls"
+        )
+    return arguments
+
+
+def options(arguments: tuple[str, ...]) -> set[str]:
     """The options among arguments, as vLLM reads them: --api_key=x is --api-key."""
     return {argument.split("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")}
 
@@ -84,6 +89,14 @@ class ReflectorEndpoint(EndpointConfig):
     model_config = ConfigDict(title="Reflector's endpoint")
     base_urls: tuple[Url, ...] = ("https://api.openai.com/v1",)
     key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+
+    @model_validator(mode="after")
+    def _key_for_this_server(self) -> ReflectorEndpoint:
+        if "base_urls" in self.model_fields_set and "key_env" not in self.model_fields_set:
+            raise ValueError(
+                "base_urls is not OpenAI's: name the variable with its key in key_env ('' for none)"
+            )
+        return self
 
 
 class PriceConfig(Section):

@@ -1,4 +1,4 @@
-"""Ctrl-C during a run: end at once, with the processes started here."""
+"""Ctrl-C during a run: end at once, with the processes started here, but for answers that are paid for already."""
 
 from __future__ import annotations
 
@@ -18,7 +18,18 @@ def leave_on_interrupt() -> None:
         signal.signal(signal.SIGINT, _leave)
 
 
+SECONDS_FOR_ANSWERS = 30.0
+
+
 def _leave(_signal: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGINT, _at_once)
+    endpoint = sys.modules.get("models.endpoint")  # loaded only where a model behind an API was asked
+    if endpoint is not None:
+        endpoint.finish(SECONDS_FOR_ANSWERS)
+    _at_once(_signal, _frame)
+
+
+def _at_once(_signal: int, _frame: FrameType | None) -> None:
     os.write(sys.stderr.fileno(), b"\ninterrupted; the same command goes on where this one stopped\n")
     children = psutil.Process().children(recursive=True)
     for child in children:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 from prefect.runtime import flow_run
@@ -115,13 +115,12 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
         before = here.folder.stage(round_of(stage, round), stage)
         here.save("running")
         try:
-            yield here
+            with closing(here.work):
+                yield here
         except BaseException as error:
             here.reporter.ends(failed=True)
             _save_failure(here, error)
             raise
-        finally:
-            here.work.close()
         if before is not None and before.batches != tuple(here.batches):
             outdate(here.folder, stage, round)
         here.save("completed")

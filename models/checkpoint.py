@@ -86,4 +86,8 @@ def _place(folder: Path, target: Path, digest: str) -> None:
         if folder_digest(target) == digest:
             return
         shutil.rmtree(target)  # a damaged copy of the very content that has just been written
-    os.replace(folder, target)
+    try:
+        os.replace(folder, target)
+    except OSError:  # another process has just placed the same
+        if not target.is_dir() or folder_digest(target) != digest:
+            raise

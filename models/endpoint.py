@@ -11,13 +11,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
 from urllib.parse import urlsplit
-from weakref import WeakValueDictionary
+from weakref import WeakSet, WeakValueDictionary
 
 import openai
 from openai.types.chat import ChatCompletion
@@ -34,6 +35,18 @@ PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MALFORMED = 4
 """Tries after which a server that answers nonsense, or as another model, is given up: each may cost money."""
+
+
+_OPEN: WeakSet[Endpoint] = WeakSet()
+_LEAVING = threading.Event()
+
+
+def finish(seconds: float) -> None:
+    """The process is about to end: send nothing more, and wait for what is on its way, as it is paid for."""
+    _LEAVING.set()
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and any(endpoint.on_their_way for endpoint in list(_OPEN)):
+        time.sleep(0.02)
 
 
 class EndpointFault(Exception):
@@ -96,6 +109,12 @@ class Endpoint:
         self._clients: dict[str, openai.AsyncOpenAI] = {}
         self._sending: set[asyncio.Task[Reply]] = set()
         self._asking: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        _OPEN.add(self)
+
+    @property
+    def on_their_way(self) -> int:
+        """Requests that were sent and not answered yet."""
+        return len(self._sending)
 
     async def chat(self, request: ChatRequest, affinity: str = "") -> Reply:
         """One reply; requests with the same `affinity` prefer the same server. Raises EndpointFault."""
@@ -142,6 +161,8 @@ class Endpoint:
                     return await self._try_there(lane, request, key, call)
 
     async def _try_there(self, lane: Lane, request: ChatRequest, key: str, call: _Tries) -> Reply:
+        if _LEAVING.is_set():
+            await asyncio.Event().wait()
         call.begins(lane)
         try:
             model = lane.model or await self._checked(lane)

@@ -21,6 +21,13 @@ from models.reflector import Progress, Reflection, ReflectionFault, ReflectionRe
 Outcome = Reflection | Refused
 
 
+UNANSWERED = {
+    "context": "the transcript and the replies so far do not fit into the model's context",
+    "filtered": "the provider refuses to answer this transcript",
+}
+"""Faults of one sample: it is data that there is no reflection on it."""
+
+
 class LLMReflector:
     """See models.reflector.Reflector. All requests of a call are on their way at once."""
 
@@ -64,11 +71,9 @@ class LLMReflector:
             try:
                 reply = await self._ask(request, said)
             except EndpointFault as fault:
-                if fault.kind != "context":
+                if fault.kind not in UNANSWERED:
                     raise
-                return Refused(
-                    "the transcript and the replies so far do not fit into the model's context", attempt
-                )
+                return Refused(UNANSWERED[fault.kind], attempt)
             draft = draft_of(reply.text)
             problem = problem_with(draft, request, self._ungrounded) or ""
             if draft and not problem:

@@ -22,6 +22,7 @@ Kind = Literal[
     "model",
     "quota",
     "context",  # the history is longer than the model's context
+    "filtered",  # the provider does not answer this prompt
     "refused",  # the request itself was refused
 ]
 PASSING: frozenset[Kind] = frozenset(
@@ -30,6 +31,7 @@ PASSING: frozenset[Kind] = frozenset(
 ROOM: frozenset[Kind] = frozenset(("rate_limit", "overloaded", "timeout"))
 """A sign that fewer requests at once would do better."""
 _OVERFLOW = ("maximum context length", "max_tokens must be at least 1, got 0")
+_FILTERED = ("content_filter", "content_policy_violation", "invalid_prompt")
 _QUOTED = 300
 
 
@@ -78,6 +80,8 @@ def _of_status(error: openai.APIStatusError, secret: str | None) -> Trouble:
         return Trouble("model", said)
     if error.code == "context_length_exceeded" or any(sign in said.lower() for sign in _OVERFLOW):
         return Trouble("context", said)
+    if error.code in _FILTERED:
+        return Trouble("filtered", said)
     return Trouble("refused", said)
 
 

@@ -139,7 +139,12 @@ class Comparer:
 def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
     """What decides a rollout beside the history that it continues."""
     policy = config.policy
-    served = {"engine": policy.engine, "stop": list(policy.stop), "constrain": policy.constrain}
+    served = {
+        "engine": policy.engine,
+        "arguments": list(policy.arguments),
+        "stop": list(policy.stop),
+        "constrain": policy.constrain,
+    }
     return {
         "scorer": scorer,
         "seed": config.seed,

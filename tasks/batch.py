@@ -81,6 +81,8 @@ class Workplace:
             from tasks.serving import served_policy
 
             server = self.config.execution.server
+            arguments = (*self.config.policy.arguments, *server.arguments)
+            server = server.model_copy(update={"arguments": arguments})
             served = served_policy(ref, server, self.ledger, self.root / "logs", self.says)
             self._policy_open.callback(served.close)
             return served

@@ -82,7 +82,7 @@ class Lasting:
     def find(self, key: str) -> Reply | None:
         booked = self._files.find(key)
         if booked is None:
-            return None
+            return self._ledger.find(key)
         self._ledger.note(booked)
         return _reply(booked)
 

@@ -11,7 +11,9 @@ from configs.schema import FactoryConfig
 
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
-PLAYED = ("policy.prompt", "policy.max_turn_tokens", "policy.engine", "policy.stop", "policy.constrain")
+PLAYED = tuple(
+    f"policy.{name}" for name in ("prompt", "max_turn_tokens", "engine", "arguments", "stop", "constrain")
+)
 """The settings that decide what a policy writes, beside its checkpoint."""
 
 

@@ -223,6 +223,19 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
         ),
         ("execution.reflector.base_urls=['https://user:secret@api.example.org/v1']", "base_urls"),
         ("calibration.reflector=llm", "name its model"),
+        (
+            "execution.server.arguments=[--dtype, float16]",
+            "changes what is written: give it in policy.arguments",
+        ),
+        (
+            "execution.server.arguments=[--max_model_len=9]",
+            "changes what is written: give it in policy.arguments",
+        ),
+        ("policy.arguments=[--dtype, float16]", "need engine: openai"),
+        (
+            "execution.reflector.base_urls=['http://127.0.0.1:1/v1']",
+            "name the variable with its key in key_env",
+        ),
         ("policy.constrain=admissible", "need engine: openai"),
         ("policy.stop=[x]", "need engine: openai"),
     ],
