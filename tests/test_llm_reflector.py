@@ -19,7 +19,7 @@ from models.reflector import Reflection, ReflectionFault, ReflectionRequest, Ref
 from steca.types import Step
 from tests.books import MemoryBook
 from tests.fake_openai import FakeOpenAI, Fault
-from tests.fake_openai_replies import Answer, Request, wanted_schema
+from tests.fake_openai_replies import Answer, Request, error_reply, wanted_schema
 
 MODEL = "reflector-1"
 BEFORE = Step("Thought: s\nAction: go to box 1", "s", "go to box 1", "The box 1 is closed.", True, "expert")
@@ -146,6 +146,15 @@ def test_a_transcript_that_fills_the_models_context_is_refused_and_the_others_ar
             Refused("the transcript and the replies so far do not fit into the model's context", 1),
             Reflection(GOOD, MODEL, 1),
         ]
+
+
+def test_a_prompt_that_the_provider_filters_is_refused_and_the_form_stays() -> None:
+    flagged = error_reply("openai", 400, "The prompt was flagged.", code="content_filter")
+    with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server) as subject:
+        server.plan.fail_next(Fault("filtered", lambda record, honest: flagged), times=1)
+        assert subject.reflect([request()]) == [Refused("the provider refuses to answer this transcript", 1)]
+        assert subject.reflect([request(1)]) == [Reflection(GOOD, MODEL, 1)]
+        assert ["response_format" in seen.body for seen in server.requests] == [True, True]
 
 
 def test_a_server_without_structured_output_is_asked_for_plain_text() -> None:
