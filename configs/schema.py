@@ -156,7 +156,11 @@ class CalibrationConfig(Section):
         "template",
         description="Who writes the reflective thought: the world's template, or a language model.",
     )
-    model: str = Field("", description="reflector llm: the model's name at execution.reflector, e.g. gpt-4o.")
+    model: str = Field(
+        "",
+        description="reflector llm: the model's name at execution.reflector, e.g. gpt-4o. Replies are kept by it, "
+        "whatever server gave them.",
+    )
     temperature: Annotated[float, Field(ge=0)] | None = Field(
         None, description="reflector llm: empty leaves it to the server (some models take none)."
     )
