@@ -50,7 +50,8 @@ def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(
     with reporting(heard):
         for stage in ("demonstrate", "warmup", "explore", "rewards"):
             STAGE_FLOWS[stage](config)
-    forecast, ended = heard.lines
+    curves, forecast, ended = heard.lines
+    assert curves.startswith("curves: ")
     found = re.fullmatch(
         r"forecast: at most (\d+) candidates, about (\d+) rollouts, ([\d,]+) tokens, [\d.]+ min, \$[\d.]+; "
         r"at most (\d+) rollouts; spent so far: 0 of 7 rollouts, 0 tokens, \$0.0000",

@@ -25,7 +25,7 @@ from rollouts_toys import (
 )
 
 from configs.schema import DatasetConfig
-from models.reflector import Reflection, ReflectionRequest
+from models.reflector import Progress, Reflection, ReflectionRequest
 from rollouts.assembling import assemble, training_inputs, warmup_examples
 from rollouts.calibrating import calibrate
 from rollouts.deciding import decide
@@ -48,8 +48,10 @@ CONFIG = config(
 class Thinker:
     label = "by-hand"
 
-    def reflect(self, request: ReflectionRequest) -> Reflection:
-        return Reflection("That did not help.", self.label)
+    def reflect(
+        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
+    ) -> list[Reflection]:
+        return [Reflection("That did not help.", self.label) for _ in requests]
 
 
 def hesitant(now: Seen) -> str:
