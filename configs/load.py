@@ -103,7 +103,14 @@ def _line(problem: Mapping[str, Any]) -> str:
         return f"unknown field {name}{_nearest(location)}"
     if problem["type"] == "value_error":
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
-    return f"{name}: got {problem['input']!r}; allowed: {_allowed(_schema_at(location))}"
+    got = (
+        "a value not shown here, as it may hold a key" if _may_be_secret(location) else repr(problem["input"])
+    )
+    return f"{name}: got {got}; allowed: {_allowed(_schema_at(location))}"
+
+
+def _may_be_secret(location: Sequence[Any]) -> bool:
+    return bool({"key_env", "key_secret", "base_urls", "arguments", "command"} & set(location))
 
 
 def _nearest(location: Sequence[Any]) -> str:

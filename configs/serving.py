@@ -15,6 +15,7 @@ DECIDING = {
     *("--generation-config", "--override-generation-config", "--hf-overrides", "--load-format", "--seed"),
 }
 """Arguments of vLLM that change what a checkpoint writes."""
+Name = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
 
 
@@ -25,7 +26,7 @@ class EndpointConfig(Section):
     base_urls: tuple[Url, ...] = Field(
         (), description="e.g. http://127.0.0.1:8000/v1; several share the load."
     )
-    key_env: str = Field("", description="Environment variable that holds the key; empty: no key.")
+    key_env: Name = Field("", description="Environment variable that holds the key; empty: no key.")
     key_secret: str = Field(
         "", description="Prefect Secret block that holds the key, where the variable is not set."
     )
@@ -87,8 +88,8 @@ class ReflectorEndpoint(EndpointConfig):
     """Where the reflector's model answers."""
 
     model_config = ConfigDict(title="Reflector's endpoint")
-    base_urls: tuple[Url, ...] = ("https://api.openai.com/v1",)
-    key_env: str = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    base_urls: Annotated[tuple[Url, ...], Field(min_length=1)] = ("https://api.openai.com/v1",)
+    key_env: Name = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
 
     @model_validator(mode="after")
     def _key_for_this_server(self) -> ReflectorEndpoint:

@@ -21,7 +21,7 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Workplace
+from tasks.batch import BatchTask, Workplace, calls_of
 from tasks.caching import Inputs
 
 
@@ -37,6 +37,7 @@ class StageRun:
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
+        self.calls: dict[str, BatchRef] = {}
         self.cached = 0
         self.started = datetime.now(UTC)
 
@@ -60,6 +61,8 @@ class StageRun:
         """Run one batch, or take it from the cache."""
         ref, cached = task.run(inputs, self.work, self.force)
         self.batches.append(ref)
+        if calls := calls_of(self.work.shards, ref):
+            self.calls[calls.batch_id] = calls
         self.cached += cached
         self.reporter.batch_done(cached)
         return ref
@@ -95,6 +98,7 @@ class StageRun:
             ended_at=ended,
             seconds=(ended - self.started).total_seconds() if ended else None,
             batches=tuple(self.batches),
+            calls=tuple(self.calls.values()),
             cached_batches=self.cached,
             checkpoint=self.checkpoint,
             error=error,

@@ -104,8 +104,8 @@ def print_costs(console: Console, store: Store, run: str) -> None:
     for heading in ("calls", "retries", "lost", "in", "cached", "out", "$"):
         table.add_column(heading, justify="right")
     for purpose, model, *counts, usd, unpriced in rows:
-        price = "-" if usd is None else f"{usd:.2f}" + (" + ?" if unpriced else "")
-        table.add_row(purpose, model[:16], *(f"{count:,}" for count in counts), price)
+        price = "-" if usd is None else f"{usd:.4f}" + (" + ?" if unpriced else "")
+        table.add_row(purpose, model[:16], *(_short(count) for count in counts), price)
     console.print(table)
     _, each = store.query(EACH, {"run": run})
     for kept, calls, tokens, usd in each:
@@ -118,6 +118,14 @@ def print_costs(console: Console, store: Store, run: str) -> None:
             highlight=False,
             soft_wrap=True,
         )
+
+
+def _short(count: int) -> str:
+    """A count that fits a column."""
+    for unit, size in ((" M", 10**6), (" k", 10**3)):
+        if count >= 10 * size:
+            return f"{count / size:,.0f}{unit}"
+    return f"{count:,}"
 
 
 def stages_table(store: Store, run: str) -> Table:

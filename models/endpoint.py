@@ -357,7 +357,7 @@ def _advice(trouble: Trouble, config: EndpointConfig) -> str:
         )
         return f"check {named}" if named else "name the variable that holds the key in key_env"
     if trouble.kind == "model":
-        return "check the model's name"
+        return "check base_urls (most end in /v1) and the model's name"
     if trouble.kind == "quota":
         return "the account has no credit left: what was answered is kept, the same run goes on from there"
     if trouble.kind == "connection":

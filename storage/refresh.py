@@ -68,7 +68,7 @@ def _stage_row(run_id: str, state: StageState) -> list[object]:
 
 
 def _batch_rows(run_id: str, state: StageState) -> list[list[object]]:
-    refs = {(ref.stage_key, ref.batch_id): ref for ref in state.batches}
+    refs = {(ref.stage_key, ref.batch_id): ref for ref in (*state.batches, *state.calls)}
     return [[run_id, state.round, state.stage, *key, ref.sha256] for key, ref in refs.items()]
 
 

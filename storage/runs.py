@@ -60,6 +60,7 @@ class StageState(BaseModel):
     ended_at: datetime | None = None
     seconds: float | None = None
     batches: tuple[BatchRef, ...] = ()
+    calls: tuple[BatchRef, ...] = ()  # the language-model calls behind them
     cached_batches: int = 0  # of `batches`, those that came from the cache
     checkpoint: str | None = None  # digest of the policy that the stage trained or used
     error: str | None = None

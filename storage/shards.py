@@ -96,16 +96,15 @@ class ShardStore:
             row for shard in shards for row in self._read_shard(manifest, shard) if isinstance(row, record)
         ]
 
-    def rows_before(self, stage_key: str, batch_id: str, record: type[R]) -> list[R]:
-        """The records of one kind that a batch held when it was written last; none where it is new."""
+    def find(self, stage_key: str, batch_id: str) -> BatchRef | None:
+        """The reference to a batch that was written; None where it was not, or its manifest is damaged."""
         path = self.folder / check_name("stage key", stage_key) / f"{check_name('batch id', batch_id)}.json"
         if not path.exists():
-            return []
+            return None
         try:
-            manifest, data = read_manifest(path)
-            return self.read(self._reference(path, manifest, data), record)
-        except StorageFault:  # damaged: it is being made anew
-            return []
+            return self._reference(path, *read_manifest(path))
+        except StorageFault:
+            return None
 
     def verify(self, ref: BatchRef) -> None:
         """Check a batch's files without reading their rows. Raises StorageFault as `read_batch` does."""

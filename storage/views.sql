@@ -84,14 +84,14 @@ COMMENT ON VIEW llm_costs IS
 
 CREATE OR REPLACE VIEW calibration_costs AS
 WITH paid AS (
-    SELECT run_id, round, sum(calls)::BIGINT AS calls, sum(prompt_tokens + completion_tokens)::BIGINT AS tokens, sum(usd) AS usd
+    SELECT run_id, round, sum(calls - given_up)::BIGINT AS calls, sum(given_up)::BIGINT AS given_up, sum(prompt_tokens + completion_tokens)::BIGINT AS tokens, sum(usd) AS usd
     FROM llm_costs WHERE purpose = 'reflection' GROUP BY ALL
 ), made AS (
-    SELECT run_id, round, count_if(kept) AS kept, count_if(NOT kept) AS rejected, count_if(rejection LIKE 'no_reflection%') AS unusable
+    SELECT run_id, round, count_if(kept) AS kept, count_if(NOT kept) AS rejected, coalesce(count_if(rejection LIKE 'no_reflection%'), 0) AS unusable
     FROM calibrations JOIN run_provenance USING (provenance) GROUP BY ALL
 )
 SELECT
-    run_id, round, kept, rejected, unusable, calls, tokens, usd,
+    run_id, round, kept, rejected, unusable, calls, given_up, tokens, usd,
     calls / nullif(kept, 0) AS calls_per_kept, tokens / nullif(kept, 0) AS tokens_per_kept, usd / nullif(kept, 0) AS usd_per_kept
 FROM made JOIN paid USING (run_id, round);
 COMMENT ON VIEW calibration_costs IS

@@ -28,6 +28,8 @@ from tasks.caching import Inputs, cached, forget, placed
 from tasks.ledger import Lasting, Ledger
 from tasks.views import settings, view
 
+CALLS = "calls-"
+"""Before the id of a batch: the batch of the calls behind it."""
 Progress = Callable[[int, int], None]
 Refs = Mapping[str, Sequence[BatchRef]]
 
@@ -217,11 +219,25 @@ class BatchTask:
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
         work.ledger.begin(batch_id)
         records = self.body(Batch(inputs, work, view(work.config, self.reads)))
-        before = work.shards.rows_before(stage_key, batch_id, LlmCallRecord)  # a redo was paid for as well
-        calls = {call.call_id: call for call in (*before, *work.ledger.rows())}
-        ref = work.shards.write_batch(stage_key, batch_id, [*records, *calls.values()])
+        write_calls(work, stage_key, batch_id)
+        ref = work.shards.write_batch(stage_key, batch_id, records)
         work.ledger.end()
         return ref.model_dump(mode="json")
+
+
+def calls_of(shards: ShardStore, batch: BatchRef) -> BatchRef | None:
+    """The calls behind a batch; None where no model was asked. They are a batch beside it: their times differ whenever
+    it is done, and what is made of it must not be done again for that."""
+    return shards.find(batch.stage_key, CALLS + batch.batch_id)
+
+
+def write_calls(work: Workplace, stage_key: str, batch_id: str) -> None:
+    """Add the ledger's calls to those that are there: what a redo replaces was paid for as well."""
+    known = work.shards.find(stage_key, CALLS + batch_id)
+    before = work.shards.read(known, LlmCallRecord) if known else []
+    calls = {call.call_id: call for call in (*before, *work.ledger.rows())}
+    if calls:
+        work.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))
 
 
 def with_briefings(inputs: Inputs, work: Workplace) -> Inputs:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,9 +27,17 @@ def served_policy(
         return OpenAIPolicy(_endpoint(ref, config, key, book, says), ref.digest)
     server = VllmServer(ref, config, logs, key or "")
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
+    began = time.monotonic()
     server.start()
+    says(f"vLLM is ready after {time.monotonic() - began:.0f} s")
     own = config.model_copy(update={"base_urls": (server.base_url,)})
-    return OpenAIPolicy(_endpoint(ref, own, key, book, says, server.restart), ref.digest, server.close)
+
+    def revive() -> None:
+        if not server.alive():
+            says(f"the vLLM server has died and is started again; its log: {server.log}")
+            server.restart()
+
+    return OpenAIPolicy(_endpoint(ref, own, key, book, says, revive), ref.digest, server.close)
 
 
 def _endpoint(

@@ -248,3 +248,23 @@ def test_what_a_served_model_cannot_have_is_refused(override: str, said: str) ->
 def test_base_urls_lose_their_last_slash() -> None:
     config = load_config(None, ["execution.server.base_urls=['http://127.0.0.1:8000/v1/']"])
     assert config.execution.server.base_urls == ("http://127.0.0.1:8000/v1",)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "execution.reflector.key_env=sk-SECRET999",
+        "execution.reflector.base_urls=['http://u:sk-SECRET999@h/v1']",
+        "execution.server.command=[vllm, --api-key, sk-SECRET999]",
+        "policy.arguments=[--api-key=sk-SECRET999]",
+    ],
+)
+def test_a_key_in_the_wrong_place_is_refused_and_not_repeated(override: str) -> None:
+    with pytest.raises(ConfigFault) as fault:
+        load_config(None, [override])
+    assert "SECRET999" not in str(fault.value)
+
+
+def test_a_reflector_needs_a_server() -> None:
+    with pytest.raises(ConfigFault, match="base_urls"):
+        load_config(None, ["execution.reflector={base_urls: [], key_env: ''}"])

@@ -97,7 +97,7 @@ LASTING: list[tuple[Fault, Kind, str]] = [
     (Fault.quota(), "quota", "no credit left"),
     (Fault.unauthorized(), "key", "check the variable MY_KEY"),
     (Fault.forbidden(), "key", "check the variable MY_KEY"),
-    (Fault.unknown_model(), "model", "check the model's name"),
+    (Fault.unknown_model(), "model", "check base_urls (most end in /v1) and the model's name"),
     (Fault.no_response_format(), "refused", "mend the request"),
 ]
 

@@ -134,6 +134,8 @@ def test_the_same_settings_ask_nothing_again_and_a_forced_redo_pays_no_reflectio
     factory(ran.config)
     calibrate(ran.config, force=True)
     assert len(ran.reflector.requests) == before
+    statuses = ran.rows(f"SELECT DISTINCT status FROM run_stages WHERE run_id = '{ran.run}'")
+    assert statuses == [("completed",)]  # the redo gave the same, so nothing after it is outdated
     assert ran.rows("SELECT count(*), sum(usd) FROM llm_calls") == paid
 
 

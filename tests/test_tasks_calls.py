@@ -9,7 +9,8 @@ import pytest
 from configs.schema import FactoryConfig
 from models.calls import Call, Reply
 from storage.records import LlmCallRecord
-from tasks.batch import Batch, Workplace, batch_task
+from storage.shards import BatchRef
+from tasks.batch import Batch, Workplace, batch_task, calls_of
 
 
 def call(started: str) -> Call:
@@ -33,8 +34,10 @@ class Asks:
         return []
 
 
-def calls_of(work: Workplace, ref: object) -> list[str]:
-    return sorted(row.started_at for row in work.shards.read(ref, LlmCallRecord))  # type: ignore[arg-type]
+def paid(work: Workplace, ref: BatchRef) -> list[str]:
+    calls = calls_of(work.shards, ref)
+    assert calls
+    return sorted(row.started_at for row in work.shards.read(calls, LlmCallRecord))
 
 
 def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
@@ -49,7 +52,8 @@ def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
         task.run(inputs, work, force=False)
     asks.fails = False
     ref, _ = task.run(inputs, Workplace(work.config), force=False)
-    assert calls_of(work, ref) == ["try 1"]  # answered from the journal, not asked again
+    assert paid(work, ref) == ["try 1"]  # answered from the journal, not asked again
     assert not list(tmp_path.glob("journal/*"))
     again, _ = task.run(inputs, Workplace(work.config), force=True)
-    assert calls_of(work, again) == ["try 1", "try 3"]
+    assert paid(work, again) == ["try 1", "try 3"]
+    assert again == ref  # what is made of the batch is not outdated by the times of its calls
