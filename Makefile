@@ -63,7 +63,7 @@ parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (ins
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
 
-training: $(STAMP)  ## Training over several processes whole: FSDP too, over gloo (a few minutes)
+training: $(STAMP)  ## Training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/test_distributed.py
 
 learning: $(STAMP)  ## The learning benchmark: STeCa beside its controls, several seeds (about an hour)
