@@ -39,6 +39,8 @@ def launched(folder: Path, config: TrainingConfig, launch: Launch, told: list[in
     return train_launched(
         untrained(), UNEQUAL, config, folder, launch, saving, 3, "cpu", lambda done, _, __: told.append(done)
     )
+
+
 @pytest.mark.slow
 def test_two_processes_give_what_one_gives(tmp_path: Path) -> None:
     one = train(untrained(), UNEQUAL, CONFIG, tmp_path / "one", 3, "cpu")
@@ -182,6 +184,8 @@ tell = lambda done, of, loss: (root / "step").write_text(str(done))
 train_launched(untrained(), examples(8), TrainingConfig(steps=100000, batch_size=4), root, Launch(1, threads=1),
                Saving(root / "state", 1000000), 0, "cpu", tell)
 """
+
+
 @pytest.mark.slow
 def test_no_process_outlives_a_caller_that_is_killed(tmp_path: Path) -> None:
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
