@@ -98,15 +98,17 @@ def print_costs(console: Console, store: Store, run: str) -> None:
     _, rows = store.query(COSTS, {"run": run})
     if not rows:
         return
-    table = Table(
-        "for", "model", title="Language-model calls, tokens in (cached) and out", title_justify="left"
-    )
-    for heading in ("calls", "retries", "lost", "in", "cached", "out", "$"):
+    table = Table("for", "model", title="Language-model calls", title_justify="left")
+    for heading in ("calls", "in (cached)", "out", "$"):
         table.add_column(heading, justify="right")
-    for purpose, model, *counts, usd, unpriced in rows:
+    for purpose, model, calls, _, _, tokens_in, cached, out, usd, unpriced in rows:
         price = "-" if usd is None else f"{usd:.4f}" + (" + ?" if unpriced else "")
-        table.add_row(purpose, model[:16], *(_short(count) for count in counts), price)
+        tokens = f"{_short(tokens_in)} ({_short(cached)})"
+        table.add_row(purpose, model[:16], _short(calls), tokens, _short(out), price)
     console.print(table)
+    retries, lost = (sum(row[place] for row in rows) for place in (3, 4))
+    if retries or lost:
+        console.print(f"{retries:,} tries again, {lost:,} requests given up", highlight=False)
     _, each = store.query(EACH, {"run": run})
     for kept, calls, tokens, usd in each:
         if not kept:
