@@ -28,11 +28,11 @@ from configs.serving import EndpointConfig
 from models.calls import Book, Call, Purpose, Reply
 from models.lanes import Lane, choose
 from models.policy import Message
+from models.serving import on_this_machine
 from models.trouble import ROOM, Trouble, understood
 
 PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 """Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
-_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 MALFORMED = 4
 """Tries after which a server that answers nonsense, or as another model, is given up: each may cost money."""
 
@@ -209,7 +209,7 @@ class Endpoint:
     def _client(self, lane: Lane) -> openai.AsyncOpenAI:
         if lane.base_url not in self._clients:
             # no proxy leads there, whatever the environment says
-            here = urlsplit(lane.base_url).hostname in _LOOPBACK
+            here = on_this_machine(lane.base_url)
             self._clients[lane.base_url] = openai.AsyncOpenAI(
                 base_url=lane.base_url,
                 api_key=self._key or "none",  # the client insists on one

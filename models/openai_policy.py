@@ -10,7 +10,7 @@ from queue import SimpleQueue
 from models.background import Background
 from models.desk import Choices
 from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
-from models.policy import Generation, History, PolicyFault, Sampling
+from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
 
 _SEEDS = (1 << 63) - 1
 """Servers refuse seeds of more than 63 bits; those of turns have 64."""
@@ -34,8 +34,7 @@ class OpenAIPolicy:
         return self._digest
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
-        if len(histories) != len(seeds):
-            raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
+        check_seeds(histories, seeds)
         desk, turns = self.desk(sampling), dict[int, Generation]()
         try:
             for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):

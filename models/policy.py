@@ -51,3 +51,9 @@ class Policy(Protocol):
         """The next turn for each history (each ends with a user message). Result i depends on (histories[i],
         seeds[i], sampling) alone, not on what shares the batch. Raises PolicyFault."""
         ...
+
+
+def check_seeds(histories: Sequence[History], seeds: Sequence[int]) -> None:
+    """Raises PolicyFault where a policy was not given one seed a history."""
+    if len(histories) != len(seeds):
+        raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")

@@ -31,6 +31,11 @@ class Unreachable(PolicyFault):
     """A server that cannot be asked now; it may be on its way up."""
 
 
+def on_this_machine(url: str) -> bool:
+    """Whether a URL leads to the loopback interface: then its files are ours, and no proxy leads there."""
+    return urlsplit(url).hostname in _LOOPBACK
+
+
 def served_name(ref: CheckpointRef) -> str:
     """The name under which a checkpoint is served: so that its server says which weights it holds."""
     return ref.digest[:16]
@@ -53,7 +58,7 @@ def verify_served(base_url: str, ref: CheckpointRef, key: str = "", timeout: flo
     for model in models:
         if model.id == served_name(ref):
             return model.id
-    for model in models if urlsplit(base_url).hostname in _LOOPBACK else []:
+    for model in models if on_this_machine(base_url) else []:
         if model.root and (folder := Path(model.root)).is_dir() and folder_digest(folder) == ref.digest:
             return model.id
     served = ", ".join(m.id for m in models) or "nothing"
@@ -109,7 +114,7 @@ class _NoRedirect(request.HTTPRedirectHandler):
 
 def _open(asked: request.Request, timeout: float) -> IO[bytes]:
     """Open a URL without following redirects; on this machine without the proxy of the environment either."""
-    local = urlsplit(asked.full_url).hostname in _LOOPBACK
+    local = on_this_machine(asked.full_url)
     proxies = [request.ProxyHandler({})] if local else []
     answer: IO[bytes] = request.build_opener(_NoRedirect, *proxies).open(asked, timeout=timeout)
     return answer

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.checkpoint import CheckpointRef, load
 from models.decoding import Uniforms, Written, decode, prefill
 from models.kv import BLOCK, Entry, Ids, KVBatch, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
-from models.policy import Generation, History, PolicyFault, Sampling
+from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
 from models.rendering import HistoryEncoder
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -89,8 +89,7 @@ class TransformersPolicy:
         return self._digest
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
-        if len(histories) != len(seeds):
-            raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
+        check_seeds(histories, seeds)
         results = [Generation("", 0, "length")] * len(histories)
         requests = [r for r in self._requests(histories, sampling) if r.limit > 0]
         requests.sort(key=lambda r: (-len(r.ids), r.ids.tobytes()))

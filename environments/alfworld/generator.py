@@ -8,20 +8,19 @@ a few tenths of a millisecond; nothing is compiled before a game is played.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
+from environments.alfworld import grounding, thoughts
 from environments.alfworld.briefing import briefing
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, most_of_a_kind, split_of
 from environments.alfworld.environment import AlfworldEnvironment
-from environments.alfworld.grounding import ungrounded
 from environments.alfworld.phrases import STATES
 from environments.alfworld.problem import make_payload, read_payload
-from environments.alfworld.thoughts import reflect
 from environments.base import Environment, EnvironmentFault, Split, Task
-from steca.types import Step, Turn
+from steca.types import Turn
 
 NAME = "alfworld-generated"
 _ATTEMPTS = 2000
@@ -57,20 +56,8 @@ class GeneratedAlfworld:
     def briefing(self, task: Task, example: bool) -> str:
         return briefing("put", example)
 
-    def reflect(
-        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
-    ) -> str:
-        return reflect(instruction, first_observation, steps, required_action)
-
-    def ungrounded(
-        self,
-        first_observation: str,
-        instruction: str,
-        steps: Sequence[Step],
-        required_action: str,
-        thought: str,
-    ) -> list[str]:
-        return ungrounded(first_observation, instruction, steps, required_action, thought)
+    reflect = staticmethod(thoughts.reflect)
+    ungrounded = staticmethod(grounding.ungrounded)
 
     def vocabulary(self) -> list[str]:
         """Every entity name that these games can show, the types by themselves, and the words for states."""

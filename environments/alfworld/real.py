@@ -9,17 +9,17 @@ from __future__ import annotations
 import hashlib
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from itertools import chain, islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from environments.alfworld import grounding, thoughts
 from environments.alfworld.briefing import briefing
 from environments.alfworld.dialect import Dialect
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
-from environments.alfworld.grounding import ungrounded
 from environments.alfworld.phrases import STATES
 from environments.alfworld.reader import (
     GET_AGAIN,
@@ -30,9 +30,9 @@ from environments.alfworld.reader import (
     read_if_solvable,
     read_recording,
 )
-from environments.alfworld.thoughts import compose_thoughts, reflect
+from environments.alfworld.thoughts import compose_thoughts
 from environments.base import EnvironmentFault, Split, Task
-from steca.types import Step, Turn
+from steca.types import Turn
 
 NAME = "alfworld"
 HELD_OUT = 10  # one train game in this many belongs to validation
@@ -85,20 +85,8 @@ class RealAlfworld:
     def briefing(self, task: Task, example: bool) -> str:
         return briefing(_dialect(self._data, task.payload), example)
 
-    def reflect(
-        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
-    ) -> str:
-        return reflect(instruction, first_observation, steps, required_action)
-
-    def ungrounded(
-        self,
-        first_observation: str,
-        instruction: str,
-        steps: Sequence[Step],
-        required_action: str,
-        thought: str,
-    ) -> list[str]:
-        return ungrounded(first_observation, instruction, steps, required_action, thought)
+    reflect = staticmethod(thoughts.reflect)
+    ungrounded = staticmethod(grounding.ungrounded)
 
     def vocabulary(self) -> list[str]:
         """Entity names in the recordings of the train games (validation's not among them), their types by
