@@ -158,6 +158,7 @@ def _way(corridor: Corridor, place: int) -> list[Turn]:
 
 class OracleWorld:
     name = "oracle"
+    version = "1"
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
         names = [f"{split}-{seed}-{index}" for index in range(count)]

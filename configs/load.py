@@ -22,7 +22,7 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
     Raises ConfigFault."""
     settings = read_yaml(Path(path)) if path is not None else {}
     for override in overrides:
-        _override(settings, override)
+        apply(settings, override)
     return check(settings, str(path) if path is not None else "configuration")
 
 
@@ -33,6 +33,25 @@ def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:
     except ValidationError as error:
         lines = [f"{source}: {_line(problem)}" for problem in error.errors(include_url=False)]
         raise ConfigFault("\n".join(lines)) from None
+
+
+def apply(settings: dict[str, Any], text: str) -> None:
+    """Put an override such as "rewards.rollouts=8" into settings. Raises ConfigFault."""
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise ConfigFault(f"--set {text}: write it as field=value, e.g. --set rewards.rollouts=8")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigFault(f"--set {text}: {_said(error)}") from None
+    *path, last = name.strip().split(".")
+    here = settings
+    for part in path:
+        below = here.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise ConfigFault(f"--set {text}: {part} is a value, not a section with fields")
+        here = below
+    here[last] = parsed
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -75,24 +94,6 @@ def _place(error: yaml.YAMLError) -> str:
 def _said(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"broken YAML: {problem}"
-
-
-def _override(settings: dict[str, Any], text: str) -> None:
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise ConfigFault(f"--set {text}: write it as field=value, e.g. --set rewards.rollouts=8")
-    try:
-        parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigFault(f"--set {text}: {_said(error)}") from None
-    *path, last = name.strip().split(".")
-    here = settings
-    for part in path:
-        below = here.setdefault(part, {})
-        if not isinstance(below, dict):
-            raise ConfigFault(f"--set {text}: {part} is a value, not a section with fields")
-        here = below
-    here[last] = parsed
 
 
 def _line(problem: Mapping[str, Any]) -> str:

@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 from steca.types import Step, Turn
 
 Split = Literal["train", "validation", "seen", "unseen"]
+FIRST_VERSION = "1"
+"""The version of every world that was there before versions were."""
 
 
 class EnvironmentFault(Exception):
@@ -88,6 +90,9 @@ class World(Protocol):
     """A registered world: where tasks come from, and how to run them."""
 
     name: str
+    version: str
+    """Raise it whenever the same task and the same turns may give something else: other rules, texts, experts, thoughts
+    or generated games. It is part of every cache key, so nothing that the old world gave is taken for the new one's."""
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
         """`count` distinct tasks of a split, deterministic in (split, seed); a larger count extends a smaller one.

@@ -5,8 +5,10 @@ from __future__ import annotations
 from prefect import flow
 
 from configs.schema import FactoryConfig
-from flows.runs import run_id
-from flows.stages import DEFAULT, calibrate, demonstrate, evaluate, explore, rewards, train, warmup
+from flows.lock import working_on
+from flows.progress import current
+from flows.runs import folder_of, how_of, run_id, schedule
+from flows.stages import DEFAULT, STAGE_FLOWS
 from tasks.preflight import preflight
 
 
@@ -18,9 +20,9 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
         config: Everything that can be set. What was done before with the same settings is not done again.
     """
     preflight(config)
-    demonstrate(config)
-    warmup(config)
-    for number in range(1, config.rounds + 1):
-        for stage in (explore, rewards, calibrate, train, evaluate):
-            stage(config, round=number)
-    return run_id(config)
+    run = run_id(config)
+    with working_on(config.data_dir.expanduser().resolve(), run, current().says):
+        folder_of(config).save_how(how_of(config))
+        for stage, round in schedule(config):
+            STAGE_FLOWS[stage](config, run=run, round=round)
+    return run

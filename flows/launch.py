@@ -8,13 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from configs.load import ConfigFault, load_config
+from configs.load import ConfigFault
 from configs.schema import FactoryConfig
 from environments.registry import make_world
 from flows import local
-from flows.faults import StageFault
 from flows.interrupt import leave_on_interrupt
-from flows.output import counted
 from storage.files import write_atomic
 
 
@@ -24,10 +22,12 @@ def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     make_world(
         config.environment.name, config.environment.options
     )  # refuse a wrong one before anything starts
-    with surroundings(config.data_dir, console, debug):
-        from flows.factory import factory
+    run = _replayed(console, config)
+    if run is None:
+        with surroundings(config.data_dir, console, debug):
+            from flows.factory import factory
 
-        run = factory(config)
+            run = factory(config)
     from flows.summary import print_summary
 
     print_summary(console, config.data_dir, run)
@@ -42,17 +42,42 @@ def run_stage(
     overrides: Sequence[str],
     debug: bool = False,
 ) -> None:
-    """Run one stage of a known run. Raises StageFault where a stage before it is not complete."""
-    how = load_config(None, _how_only(overrides))
-    from flows.runs import config_of_run
+    """Run one stage of a known run, in the way in which the run was done last, but for the overrides. Raises StageFault
+    where a stage before it is not complete."""
+    from flows.lock import working_on
+    from flows.runs import check_round, config_of_run, folder_of, how_of
 
-    config = config_of_run(data_dir, run, how)
-    if round > config.rounds:
-        raise StageFault(f"run {run} has {counted(config.rounds, 'round')}, so there is no round {round}")
-    with surroundings(data_dir, Console(), debug):
+    config = config_of_run(data_dir, run, _how_only(overrides))
+    check_round(config, run, round)
+    console, folder = Console(), folder_of(config, run)
+    if folder.how() is None:
+        console.print(
+            f"run {run} was made by version 0.3.0, which kept no execution and budget settings: defaults are used "
+            "where --set does not say otherwise",
+            soft_wrap=True,
+        )
+    if not force and _replayed(console, config, run, [(name, round)]):
+        return
+    with surroundings(data_dir, console, debug), working_on(folder.root, run, console.print):
         from flows.stages import STAGE_FLOWS
 
+        folder.save_how(how_of(config))
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
+
+
+def _replayed(
+    console: Console,
+    config: FactoryConfig,
+    run: str = "",
+    stages: Sequence[tuple[str, int]] | None = None,
+) -> str | None:
+    """The id of the run where every result came from the cache, which needs no Prefect; else None."""
+    from flows.replay import replay
+
+    done = replay(config, run, stages, console.print)
+    if done:
+        console.print(f"every result is in the cache: nothing was done again (run {done})", soft_wrap=True)
+    return done
 
 
 @contextmanager

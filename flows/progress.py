@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
 
-from prefect.exceptions import MissingContextError
-from prefect.logging import get_run_logger
-
 
 class Reporter(Protocol):
     """Told of every stage, in this order: begins, then within/batch_done for each batch, then ends."""
@@ -29,6 +26,22 @@ class Reporter(Protocol):
     def burns(self, spent: str) -> None:
         """What the run's rollouts have cost so far, in words."""
         ...
+
+    def ends(self, failed: bool) -> None: ...
+
+
+class Silent:
+    """Shows nothing."""
+
+    def begins(self, stage: str, round: int, batches: int) -> None: ...
+
+    def within(self, done: int, total: int) -> None: ...
+
+    def batch_done(self, cached: bool) -> None: ...
+
+    def says(self, line: str) -> None: ...
+
+    def burns(self, spent: str) -> None: ...
 
     def ends(self, failed: bool) -> None: ...
 
@@ -62,6 +75,9 @@ class LogReporter:
         self._say(f"{self._stage}: {'failed' if failed else f'done, {self._cached} batches from the cache'}")
 
     def _say(self, line: str) -> None:
+        from prefect.exceptions import MissingContextError
+        from prefect.logging import get_run_logger
+
         try:
             get_run_logger().info(line)
         except MissingContextError:  # outside a flow run there is no log to write to

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from configs.load import check
+from configs.load import apply, check
+from configs.parts import outcome_settings
 from configs.schema import FactoryConfig
 from flows.faults import StageFault
-from flows.output import in_folder
+from flows.output import counted, in_folder
 from storage.ids import content_id
-from storage.runs import RunFolder, StageState
+from storage.runs import RunFolder, RunHow, StageState
 from storage.shards import BatchRef
-from tasks.views import outcome_settings
 
 STAGES = ("demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate")
 BEFORE_ROUNDS = ("demonstrate", "warmup")
+HOW = {"budget", "execution"}
+"""Sections that say how the work is done, and decide nothing of what comes out."""
 
 
 def run_id(config: FactoryConfig) -> str:
@@ -28,18 +31,54 @@ def round_of(stage: str, round: int) -> int:
     return 0 if stage in BEFORE_ROUNDS else round
 
 
-def folder_of(config: FactoryConfig) -> RunFolder:
-    """The folder of the configuration's run, made where it is new."""
-    folder = RunFolder(config.data_dir.expanduser().resolve(), run_id(config))
-    folder.create(config.name, outcome_settings(config))
+def schedule(config: FactoryConfig) -> list[tuple[str, int]]:
+    """Every stage of a whole run with its round, in the order in which they run."""
+    rounds = [
+        (stage, round) for round in range(1, config.rounds + 1) for stage in STAGES[len(BEFORE_ROUNDS) :]
+    ]
+    return [*((stage, 1) for stage in BEFORE_ROUNDS), *rounds]
+
+
+def check_round(config: FactoryConfig, run: str, round: int) -> None:
+    """Raises StageFault where the run has no such round."""
+    if not 1 <= round <= config.rounds:
+        raise StageFault(f"run {run} has {counted(config.rounds, 'round')}, so there is no round {round}")
+
+
+def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
+    """The folder of a run by its id, else that of the configuration's own run, made where it is new."""
+    folder = RunFolder(config.data_dir.expanduser().resolve(), run or run_id(config))
+    if run:
+        folder.load()
+    else:
+        folder.create(config.name, outcome_settings(config))
     return folder
 
 
-def config_of_run(data_dir: Path, run: str, config: FactoryConfig | None = None) -> FactoryConfig:
-    """The configuration of a known run; `config` gives how the work is done. Raises StorageFault."""
-    info = RunFolder(data_dir.expanduser().resolve(), run).load()
-    how = config.model_dump(include={"budget", "execution"}) if config else {}
-    return check({**info.config, "name": info.name, "data_dir": data_dir, **how}, f"run {run}")
+def how_of(config: FactoryConfig) -> RunHow:
+    """What is kept beside the run. Paths are made absolute: the next command may come from another folder."""
+    how = config.model_dump(mode="json", include=HOW)
+    if config.execution.accelerate:
+        how["execution"]["accelerate"] = str(config.execution.accelerate.expanduser().absolute())
+    return RunHow(**how)
+
+
+def config_of_run(
+    data_dir: Path, run: str, changes: Sequence[str] = (), given: FactoryConfig | None = None
+) -> FactoryConfig:
+    """The configuration of a known run, with its work done as it was done last but for `changes` ("execution.x=y") and
+    for what `given` sets in these sections other than by default. Raises StorageFault and ConfigFault."""
+    folder = RunFolder(data_dir.expanduser().resolve(), run)
+    info, how = folder.load(), folder.how()
+    settings: dict[str, Any] = {**info.config, "name": info.name, "data_dir": data_dir}
+    if how:
+        settings |= how.model_dump()
+    if given:
+        default = FactoryConfig().model_dump(mode="json", include=HOW)
+        _lay_over(settings, _differing(given.model_dump(mode="json", include=HOW), default))
+    for change in changes:
+        apply(settings, change)
+    return check(settings, f"run {run}")
 
 
 def completed(folder: RunFolder, stage: str, round: int) -> StageState:
@@ -61,10 +100,30 @@ def batches_of(state: StageState, task: str, parts: Sequence[str] | None = None)
 
 
 def outdate(folder: RunFolder, stage: str, round: int) -> None:
-    """Mark every later stage of the run as not complete: what it was made from has changed."""
+    """Mark every later stage of the run as outdated: what it was made from has changed."""
     at = round_of(stage, round)
     for state in folder.stages():
         order = STAGES.index(state.stage) > STAGES.index(stage)
         if (state.round > at or (state.round == at and order)) and state.status == "completed":
             why = f"stage {stage} was redone with another result since"
-            folder.save_stage(state.model_copy(update={"status": "failed", "error": why}))
+            folder.save_stage(state.model_copy(update={"status": "outdated", "error": why}))
+
+
+def _differing(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of nested settings that are not the default."""
+    found: dict[str, Any] = {}
+    for name, value in given.items():
+        if isinstance(value, dict) and isinstance(default.get(name), dict):
+            if below := _differing(value, default[name]):
+                found[name] = below
+        elif value != default.get(name):
+            found[name] = value
+    return found
+
+
+def _lay_over(settings: dict[str, Any], changes: Mapping[str, Any]) -> None:
+    for name, value in changes.items():
+        if isinstance(value, dict) and isinstance(settings.get(name), dict):
+            _lay_over(settings[name], value)
+        else:
+            settings[name] = value

@@ -18,11 +18,10 @@ def score_all(here: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]
         before, cut = here.meter.spent.rollouts, []
         for number, index in enumerate(todo):
             here.meter.share(1 / (len(todo) - number))
-            inputs = score_batch.inputs(here.config, "all", {"records": pairs[index]}, here.checkpoint)
-            ref = here.run(score_batch, inputs)
-            if index in scores:
-                here.replace(scores[index], ref)
-            scores[index] = ref
+            upstream = {"records": pairs[index]}
+            scores[index] = here.run(
+                score_batch, upstream=upstream, checkpoint=here.checkpoint, instead_of=scores.get(index)
+            )
             if here.meter.cut:
                 cut.append(index)
                 here.stopped = f"{here.meter.cut} is spent"
@@ -32,7 +31,5 @@ def score_all(here: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]
             break
         todo = cut
     if here.stopped:
-        here.reporter.says(
-            f"{here.stopped}: ends with what it has; the same run goes on under a larger budget"
-        )
+        here.says(f"{here.stopped}: ends with what it has; the same run goes on under a larger budget")
     return [scores[index] for index in range(len(pairs))]

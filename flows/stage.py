@@ -1,18 +1,27 @@
-"""What every stage flow does around its own work: find the run, count batches, file the result, publish."""
+"""What every stage does around its own work: find the run, count batches, file the result, publish."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
-from prefect.runtime import flow_run
-
 from configs.schema import FactoryConfig
-from flows.curves import curve_file, draw
-from flows.liveness import working_on
+from environments.base import Task
+from flows.lock import working_on
 from flows.progress import Reporter, current
-from flows.runs import batches_of, completed, config_of_run, folder_of, outdate, round_of, run_id
+from flows.runs import (
+    batches_of,
+    check_round,
+    completed,
+    config_of_run,
+    folder_of,
+    how_of,
+    outdate,
+    round_of,
+    run_id,
+)
 from models.reference import verify_checkpoint
 from rollouts.budget import Meter, in_words
 from storage.faults import StorageFault
@@ -21,29 +30,47 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Workplace, calls_of
-from tasks.caching import Inputs
+from tasks.batch import BatchTask, Refs, Request
+from tasks.calls import calls_of
+from tasks.preflight import preflight
+from tasks.workplace import Workplace
 
 
 class StageRun:
     """One stage at work: runs its batches, and keeps their references."""
 
-    def __init__(self, stage: str, config: FactoryConfig, round: int, force: bool) -> None:
-        self.stage, self.config, self.round, self.force = stage, config, round, force
-        self.folder: RunFolder = folder_of(config)
-        self.reporter: Reporter = current()
-        self.meter = Meter(config.budget, self.folder.spent(), self._paid, self.folder.save_spent)
-        self.work = Workplace(config, self.reporter.within, self.meter, self.reporter.says)
+    def __init__(
+        self,
+        stage: str,
+        config: FactoryConfig,
+        folder: RunFolder,
+        round: int,
+        force: bool,
+        reporter: Reporter,
+    ) -> None:
+        self.stage, self.config, self.folder = stage, config, folder
+        self.round, self.force, self.reporter = round, force, reporter
+        self.meter = Meter(config.budget, folder.spent(), self._paid, folder.save_spent)
+        self.work = Workplace(config, reporter.within, self.meter, reporter.says)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
         self.calls: dict[str, BatchRef] = {}
         self.cached = 0
         self.started = datetime.now(UTC)
+        self.before = _last_complete(folder.stage(round_of(stage, round), stage))
 
     def expects(self, batches: int) -> None:
         """Say how many batches there will be."""
         self.reporter.begins(self.stage, round_of(self.stage, self.round), batches)
+
+    def says(self, line: str) -> None:
+        """Something to know about the stage, once."""
+        self.reporter.says(line)
+
+    def estimates(self, forecast: Callable[[], str]) -> None:
+        """Say what the work will cost, before it begins."""
+        self.says(forecast())
 
     def upstream(
         self, stage: str, task: str, parts: Sequence[str] | None = None, round: int | None = None
@@ -57,23 +84,27 @@ class StageRun:
         assert digest is not None, f"{stage} files its checkpoint"
         return digest
 
-    def run(self, task: BatchTask, inputs: Inputs) -> BatchRef:
-        """Run one batch, or take it from the cache."""
-        ref, cached = task.run(inputs, self.work, self.force)
-        self.batches.append(ref)
-        if calls := calls_of(self.work.shards, ref):
-            self.calls[calls.batch_id] = calls
+    def run(
+        self,
+        task: BatchTask,
+        part: str = "all",
+        upstream: Refs | None = None,
+        checkpoint: str | None = None,
+        tasks: Sequence[Task] = (),
+        instead_of: BatchRef | None = None,
+        **more: str,
+    ) -> BatchRef:
+        """Run one batch, or take it from the cache. `instead_of` is the batch that it goes on with, which was cut short
+        by a budget."""
+        ref, cached = self._done(task, task.request(self.work, part, upstream, checkpoint, tasks, **more))
+        if instead_of is None:
+            self.batches.append(ref)
+        else:
+            self.batches[self.batches.index(instead_of)] = ref
+        self.calls |= {calls.batch_id: calls for calls in calls_of(self.work.shards, ref)}
         self.cached += cached
         self.reporter.batch_done(cached)
         return ref
-
-    def replace(self, old: BatchRef, new: BatchRef) -> None:
-        """Put a batch in the place of one that was cut short."""
-        assert self.batches.pop() == new, "the last one that was run"
-        self.batches[self.batches.index(old)] = new
-
-    def _paid(self, spent: Spent) -> None:
-        self.reporter.burns(in_words(spent, self.config.budget))
 
     def trained(self, ref: BatchRef) -> None:
         """File the checkpoint of a training batch, after verifying its files, and draw how it was trained. Raises
@@ -81,10 +112,12 @@ class StageRun:
         training = self.work.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
         verify_checkpoint(self.work.checkpoint(self.checkpoint))
+        from flows.curves import curve_file, draw
+
         file = curve_file(self.folder, self.stage, round_of(self.stage, self.round))
         if self.cached < len(self.batches) or not file.exists():
             draw(training, file)
-            self.reporter.says(f"curves: {file}")
+            self.says(f"curves: {file}")
 
     def save(self, status: StageStatus, error: str | None = None) -> None:
         """Write the stage's file."""
@@ -98,38 +131,65 @@ class StageRun:
             ended_at=ended,
             seconds=(ended - self.started).total_seconds() if ended else None,
             batches=tuple(self.batches),
+            before=() if status == "completed" else self.before,
             calls=tuple(self.calls.values()),
             cached_batches=self.cached,
             checkpoint=self.checkpoint,
             error=error,
-            flow_run_id=flow_run.id,
+            flow_run_id=_flow_run(),
             stopped=self.stopped,
             spent=self.meter.spent if self.stage == "rewards" else None,
         )
         self.folder.save_stage(state)
 
+    def complete(self) -> None:
+        """File the stage as done. Where its rows are not those that it had before, what follows is outdated; how they
+        are cut into batches does not matter."""
+        if not self._holds_the_same():
+            outdate(self.folder, self.stage, self.round)
+        self.save("completed")
+
+    def _holds_the_same(self) -> bool:
+        if self.before == tuple(self.batches):
+            return True
+        content = self.work.shards.content
+        try:
+            return content(self.before) == content(self.batches)
+        except StorageFault:  # what was there before cannot be read any more
+            return False
+
+    def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
+        return task.run(request, self.work, self.force)
+
+    def _paid(self, spent: Spent) -> None:
+        self.reporter.burns(in_words(spent, self.config.budget))
+
 
 @contextmanager
 def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
-    """The stage's frame: running -> completed, failed or crashed; then everything finished is published."""
-    if run and run != run_id(config):
-        config = config_of_run(config.data_dir, run, config)
-    here = StageRun(stage, config, round, force)
-    with working_on(here.work.root, here.folder.run_id):
-        before = here.folder.stage(round_of(stage, round), stage)
+    """The stage's frame: running -> completed, failed or crashed; then everything finished is published. Whatever can
+    be refused is refused before anything is written."""
+    if run:
+        config = config_of_run(config.data_dir, run, given=config)
+    check_round(config, run or run_id(config), round)
+    reporter = current()
+    root = config.data_dir.expanduser().resolve()
+    preflight(config, [stage])
+    with working_on(root, run or run_id(config), reporter.says):
+        folder = folder_of(config, run)
+        folder.save_how(how_of(config))
+        here = StageRun(stage, config, folder, round, force, reporter)
         here.save("running")
         try:
             with closing(here.work):
                 yield here
         except BaseException as error:
-            here.reporter.ends(failed=True)
+            reporter.ends(failed=True)
             _save_failure(here, error)
             raise
-        if before is not None and before.batches != tuple(here.batches):
-            outdate(here.folder, stage, round)
-        here.save("completed")
-        Store(here.work.root).ingest()
-        here.reporter.ends(failed=False)
+        here.complete()
+        Store(root).ingest()
+        reporter.ends(failed=False)
 
 
 def _save_failure(here: StageRun, error: BaseException) -> None:
@@ -140,3 +200,19 @@ def _save_failure(here: StageRun, error: BaseException) -> None:
         Store(here.work.root).ingest()
     except StorageFault:
         return
+
+
+def _last_complete(state: StageState | None) -> tuple[BatchRef, ...]:
+    """The batches of a stage when it was last complete, also where it was started again since."""
+    if state is None:
+        return ()
+    return state.batches if state.status in ("completed", "outdated") else state.before
+
+
+def _flow_run() -> str | None:
+    """Prefect's id of the flow run around; None without one."""
+    if "prefect" not in sys.modules:
+        return None
+    from prefect.runtime import flow_run
+
+    return flow_run.id

@@ -1,25 +1,12 @@
-"""One flow a stage. Each reads what the stages before it left in the run, works batch by batch, and publishes.
-
-The data flow is in the `upstream` arguments; batch i of explore, rewards and calibrate is about the same tasks.
-"""
+"""One flow a stage: what `flows.chain` does, scheduled, shown and retried by Prefect."""
 
 from __future__ import annotations
 
 from prefect import flow
 
 from configs.schema import FactoryConfig
-from flows.forecast import forecast
-from flows.planning import EXPLORED, WARMED_UP, cut, planned
-from flows.spending import score_all
-from flows.stage import StageRun, stage_run
-from models.reference import reference
-from storage.shards import BatchRef
-from tasks.calibrating import calibrate_batch
-from tasks.demonstrating import demonstrate_batch
-from tasks.evaluating import evaluate_batch, force_batch
-from tasks.exploring import explore_batch
-from tasks.rewarding import decide_batch
-from tasks.training import assemble_batch, train_batch, warmup_batch
+from flows import chain
+from flows.stage import stage_run
 
 DEFAULT = FactoryConfig()
 
@@ -35,12 +22,7 @@ def demonstrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, 
         force: Do every batch again, although it is in the cache.
     """
     with stage_run("demonstrate", config, run, round, force) as here:
-        size = here.config.execution.batch_tasks
-        parts = planned(here.work.world, here.config)
-        batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
-        here.expects(len(batches))
-        for part, batch in batches:
-            here.run(demonstrate_batch, demonstrate_batch.inputs(here.config, part, tasks=batch))
+        chain.demonstrate(here)
 
 
 @flow(name="warmup")
@@ -54,12 +36,7 @@ def warmup(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force
         force: Do it again, although it is in the cache.
     """
     with stage_run("warmup", config, run, round, force) as here:
-        here.expects(1)
-        folder = here.config.policy.base
-        base = reference(folder).digest if folder else ""  # the content, not where it lies
-        refs = {"records": here.upstream("demonstrate", "demonstrate", WARMED_UP)}
-        inputs = warmup_batch.inputs(here.config, "all", refs, base=base, round="0")
-        here.trained(here.run(warmup_batch, inputs))
+        chain.warmup(here)
 
 
 @flow(name="explore")
@@ -73,12 +50,7 @@ def explore(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, forc
         force: Do every batch again, although it is in the cache.
     """
     with stage_run("explore", config, run, round, force) as here:
-        here.checkpoint = explorer(here)
-        demonstrations = here.upstream("demonstrate", "demonstrate", EXPLORED)
-        here.expects(len(demonstrations))
-        for ref in demonstrations:
-            inputs = explore_batch.inputs(here.config, "all", {"records": [ref]}, here.checkpoint)
-            here.run(explore_batch, inputs)
+        chain.explore(here)
 
 
 @flow(name="rewards")
@@ -92,13 +64,7 @@ def rewards(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, forc
         force: Do every batch again, although it is in the cache.
     """
     with stage_run("rewards", config, run, round, force) as here:
-        here.checkpoint = here.checkpoint_of("warmup", 0)
-        pairs = explored(here)
-        here.expects(2 * len(pairs))
-        here.reporter.says(forecast(here, [explorations for _, explorations in pairs]))
-        for pair, scores in zip(pairs, score_all(here, pairs), strict=True):
-            evidence = {"records": [*pair, scores]}
-            here.run(decide_batch, decide_batch.inputs(here.config, "all", evidence))
+        chain.rewards(here)
 
 
 @flow(name="calibrate")
@@ -112,11 +78,7 @@ def calibrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, fo
         force: Do every batch again, although it is in the cache.
     """
     with stage_run("calibrate", config, run, round, force) as here:
-        verdicts = here.upstream("rewards", "decide")
-        here.expects(len(verdicts))
-        for pair, verdict in zip(explored(here), verdicts, strict=True):
-            refs = {"records": [*pair, verdict]}
-            here.run(calibrate_batch, calibrate_batch.inputs(here.config, "all", refs))
+        chain.calibrate(here)
 
 
 @flow(name="train")
@@ -130,17 +92,7 @@ def train(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force:
         force: Do it again, although it is in the cache.
     """
     with stage_run("train", config, run, round, force) as here:
-        here.expects(2)
-        demonstrated = here.upstream("demonstrate", "demonstrate", WARMED_UP)
-        runs = [ref for pair in explored(here) for ref in pair]
-        repairs = here.upstream("calibrate", "calibrate")
-        verdicts = [*here.upstream("rewards", "score"), *here.upstream("rewards", "decide")]
-        sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
-        examples = here.run(assemble_batch, assemble_batch.inputs(here.config, "all", sources))
-        played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks are in it twice
-        refs = {"records": list(played.values()), "examples": [examples]}
-        inputs = train_batch.inputs(here.config, "all", refs, explorer(here), round=str(round))
-        here.trained(here.run(train_batch, inputs))
+        chain.train(here)
 
 
 @flow(name="evaluate")
@@ -154,37 +106,9 @@ def evaluate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, for
         force: Do every batch again, although it is in the cache.
     """
     with stage_run("evaluate", config, run, round, force) as here:
-        here.checkpoint = here.checkpoint_of("train", round)
-        policies = {"warmup": here.checkpoint_of("warmup", 0), "trained": here.checkpoint}
-        tasks = here.upstream("demonstrate", "demonstrate", here.config.evaluation.splits)
-        forced = here.config.evaluation.forced_deviations
-        here.expects(len(tasks) * (len(policies) + forced))
-        starts = [[ref, *(force_starts(here, ref, policies["warmup"]) if forced else ())] for ref in tasks]
-        for role, digest in policies.items():
-            for refs in starts:
-                inputs = evaluate_batch.inputs(here.config, "all", {"records": refs}, digest, role=role)
-                here.run(evaluate_batch, inputs)
+        chain.evaluate(here)
 
 
 STAGE_FLOWS = {
     stage.name: stage for stage in (demonstrate, warmup, explore, rewards, calibrate, train, evaluate)
 }
-
-
-def explorer(here: StageRun) -> str:
-    """The digest of the policy that explores in a round."""
-    if here.round == 1:
-        return here.checkpoint_of("warmup", 0)
-    return here.checkpoint_of("train", here.round - 1)
-
-
-def explored(here: StageRun) -> list[list[BatchRef]]:
-    """For each batch of explored tasks: its demonstrations and its explorations."""
-    demonstrations = here.upstream("demonstrate", "demonstrate", EXPLORED)
-    runs = here.upstream("explore", "explore")
-    return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
-
-
-def force_starts(here: StageRun, ref: BatchRef, scorer: str) -> list[BatchRef]:
-    """The forced deviations of one batch of test tasks."""
-    return [here.run(force_batch, force_batch.inputs(here.config, "all", {"records": [ref]}, scorer))]

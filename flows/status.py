@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Column, Table
 
-from flows.liveness import is_alive
+from flows.lock import is_alive
 from flows.output import console, to_start
 from flows.runs import STAGES
 from storage.runs import RunFolder, StageState, list_runs

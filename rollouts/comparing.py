@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from configs.parts import played
 from configs.schema import FactoryConfig
-from environments.base import World
+from environments.base import FIRST_VERSION, World
 from rollouts.deciding import sampling_rule_of, suffix_rule_of
 from rollouts.exploring import prefix_starts
 from rollouts.play import Played, Start, Wrapping, execute, seed_of
@@ -92,7 +93,7 @@ class Comparer:
         self.rule = sampling_rule_of(config.deviation, config.rewards)
         self.suffix_rule = suffix_rule_of(config.deviation, config.rewards)
         self.wrapping = Wrapping.of(config)
-        self._basis = _basis(config, scorer)
+        self._basis = _basis(config, scorer, world)
 
     def of_task(self, demo: Demonstration, runs: dict[int, Stored]) -> TaskComparisons:
         """For each candidate at step j: the explored turn against the expert's turn j - 1 (eq. 5) and, for D_s, against
@@ -136,24 +137,16 @@ class Comparer:
         return {"briefing": content_id(briefing)} if briefing else {}
 
 
-def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
+def _basis(config: FactoryConfig, scorer: str, world: World) -> dict[str, Any]:
     """What decides a rollout beside the history that it continues."""
-    policy = config.policy
-    served = {
-        "engine": policy.engine,
-        "arguments": list(policy.arguments),
-        "stop": list(policy.stop),
-        "constrain": policy.constrain,
-    }
     return {
         "scorer": scorer,
         "seed": config.seed,
         "environment": config.environment.model_dump(mode="json"),
-        "prompt": config.policy.prompt,
-        "max_turn_tokens": config.policy.max_turn_tokens,
+        **played(config),
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
-        **(served if policy.engine != "transformers" else {}),
+        **({"world": world.version} if world.version != FIRST_VERSION else {}),
     }
 
 

@@ -10,7 +10,14 @@ from environments.base import Task
 from rollouts.play import Played
 from steca.types import Step, Trajectory
 from storage.ids import content_id
-from storage.records import Record, StepRecord, TaskRecord, TrajectoryRecord
+from storage.records import (
+    Record,
+    RolloutRecord,
+    ScoredTurnRecord,
+    StepRecord,
+    TaskRecord,
+    TrajectoryRecord,
+)
 
 Kind = Literal["expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"]
 R = TypeVar("R", bound=Record)
@@ -81,6 +88,24 @@ def _step_record(identity: str, index: int, step: Step) -> StepRecord:
 def of_type(records: Iterable[Record], record_type: type[R]) -> list[R]:
     """The records of one table, in order."""
     return [record for record in records if isinstance(record, record_type)]
+
+
+def by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """The records of each task, tasks and records in order: steps go with their trajectory, rollouts with the turn that
+    they continue. Raises KeyError for a record that belongs to no task among them."""
+    records = list(records)
+    own = {row.trajectory_id: row.task_id for row in of_type(records, TrajectoryRecord)}
+    own |= {row.step_reward_id: row.task_id for row in of_type(records, ScoredTurnRecord)}
+    grouped: dict[str, list[Record]] = {row.task_id: [] for row in of_type(records, TaskRecord)}
+    for row in records:
+        if isinstance(row, StepRecord):
+            task = own[row.trajectory_id]
+        elif isinstance(row, RolloutRecord):
+            task = own[row.step_reward_id]
+        else:
+            task = getattr(row, "task_id")  # noqa: B009 - every other record of a task has it
+        grouped.setdefault(task, []).append(row)
+    return grouped
 
 
 def stored(records: Sequence[Record]) -> list[Stored]:

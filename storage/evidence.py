@@ -26,12 +26,14 @@ Rollouts = dict[tuple[str, int], RolloutRecord]
 class EvidencePool:
     """The rollouts that one scorer (its digest) has played, under `root`, the data folder."""
 
-    def __init__(self, root: Path, scorer: str) -> None:
+    def __init__(self, root: Path, scorer: str, fresh: bool = False) -> None:
+        """`fresh`: what is there is not used, and gives way to what is added."""
         self.folder = root / "evidence" / scorer[:ID_LENGTH]
+        self._fresh = fresh
 
     def load(self, task_id: str) -> Rollouts:
         """All rollouts of a task. Raises StorageFault where a file is corrupt."""
-        return self._read(task_id)[0]
+        return {} if self._fresh else self._read(task_id)[0]
 
     def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> None:
         """Keep rows beside those that are there, also those that another process adds at the same time."""

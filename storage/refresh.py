@@ -44,7 +44,7 @@ def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequ
 
 def _run_row(run: RunInfo) -> list[object]:
     config = json.dumps(run.config, sort_keys=True)
-    return [run.run_id, run.name, config, run.config_digest, _utc(run.created_at), run.package_version]
+    return [run.run_id, run.name, config, run.config_digest, utc(run.created_at), run.package_version]
 
 
 def _stage_row(run_id: str, state: StageState) -> list[object]:
@@ -54,8 +54,8 @@ def _stage_row(run_id: str, state: StageState) -> list[object]:
         state.stage,
         state.stage_key,
         state.status,
-        _utc(state.started_at),
-        _utc(state.ended_at) if state.ended_at else None,
+        utc(state.started_at),
+        utc(state.ended_at),
         state.seconds,
         len(state.batches),
         state.cached_batches,
@@ -72,6 +72,6 @@ def _batch_rows(run_id: str, state: StageState) -> list[list[object]]:
     return [[run_id, state.round, state.stage, *key, ref.sha256] for key, ref in refs.items()]
 
 
-def _utc(moment: datetime) -> datetime:
+def utc(moment: datetime | None) -> datetime | None:
     """Without its zone: the column is a plain UTC timestamp, which every client reads without a time-zone library."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment else None

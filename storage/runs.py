@@ -1,6 +1,7 @@
 """Run files: which configuration a run had, and how far each of its stages came.
 
     runs/<run_id>/run.json
+    runs/<run_id>/how.json              how its work was last done: the settings that decide nothing of what comes out
     runs/<run_id>/stages/<round>-<stage>.json
     runs/<run_id>/spent.json            what it has paid for rollouts
 
@@ -23,7 +24,8 @@ from storage.files import check_name, write_atomic
 from storage.ids import content_id
 from storage.shards import BatchRef
 
-StageStatus = Literal["running", "completed", "failed", "crashed"]
+StageStatus = Literal["running", "completed", "failed", "crashed", "outdated"]
+"""outdated: it was completed, and what it was made from has changed since."""
 
 
 class RunInfo(BaseModel):
@@ -36,6 +38,15 @@ class RunInfo(BaseModel):
     config_digest: str
     created_at: datetime
     package_version: str
+
+
+class RunHow(BaseModel):
+    """How the work of a run was last done: its execution and budget settings as JSON values. A run whose stage is run
+    alone goes on in the same way."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    execution: dict[str, Any]
+    budget: dict[str, Any]
 
 
 class Spent(BaseModel):
@@ -60,6 +71,7 @@ class StageState(BaseModel):
     ended_at: datetime | None = None
     seconds: float | None = None
     batches: tuple[BatchRef, ...] = ()
+    before: tuple[BatchRef, ...] = ()  # while it is not complete: its batches when it was so last
     calls: tuple[BatchRef, ...] = ()  # the language-model calls behind them
     cached_batches: int = 0  # of `batches`, those that came from the cache
     checkpoint: str | None = None  # digest of the policy that the stage trained or used
@@ -110,6 +122,16 @@ class RunFolder:
             known = sorted(file.parent.name for file in (self.root / "runs").glob("*/run.json"))
             raise StorageFault(f"no run {self.run_id} in {self.root}; {known_runs(self.run_id, known)}")
         return _read(path, RunInfo)
+
+    def save_how(self, how: RunHow) -> None:
+        """Write, or replace, how the run's work is done."""
+        if self.how() != how:
+            _write(self.folder / "how.json", how)
+
+    def how(self) -> RunHow | None:
+        """How the run's work was last done; None where 0.3.0 made the run."""
+        path = self.folder / "how.json"
+        return _read(path, RunHow) if path.exists() else None
 
     def save_stage(self, state: StageState) -> None:
         """Write, or replace, the file of one stage of one round."""

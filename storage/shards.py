@@ -7,14 +7,15 @@ shards/<stage_key>/superseded/<batch_id>-<digest>.json   manifests that a forced
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
+from storage.content import added, content_of
 from storage.faults import StorageFault
 from storage.files import check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
@@ -33,6 +34,7 @@ class BatchRef(BaseModel):
     manifest: str  # relative to the data folder
     sha256: str  # of the manifest, which holds the shards' own digests
     rows: dict[str, int]  # by table
+    content: str = ""  # digest of the rows (storage.content); "" where 0.3.0 wrote the batch
 
 
 class Shard(BaseModel):
@@ -52,6 +54,9 @@ class Manifest(BaseModel):
     stage_key: str
     batch_id: str
     shards: tuple[Shard, ...]
+    content: str = ""  # digest of the rows (storage.content); "" where 0.3.0 wrote the batch
+    units: dict[str, str] = Field(default_factory=dict)  # task id -> what decided its rows (tasks.units)
+    taken_from: tuple[str, ...] = ()  # ids of batches of the same stage key whose rows this one took over
 
 
 class ShardStore:
@@ -61,8 +66,16 @@ class ShardStore:
         self.root = root
         self.folder = root / "shards"
 
-    def write_batch(self, stage_key: str, batch_id: str, records: Sequence[Record]) -> BatchRef:
-        """Write the records of one batch, in any mix of tables, and return the reference to them.
+    def write_batch(
+        self,
+        stage_key: str,
+        batch_id: str,
+        records: Sequence[Record],
+        units: Mapping[str, str] | None = None,
+        taken_from: Sequence[str] = (),
+    ) -> BatchRef:
+        """Write the records of one batch, in any mix of tables, and return the reference to them. `units` and
+        `taken_from` go into the manifest.
 
         Writing the same records again changes nothing. Other records under the same batch id (a forced redo)
         replace the manifest; the old one is kept under superseded/, and its shards stay.
@@ -70,10 +83,16 @@ class ShardStore:
         """
         folder = self.folder / check_name("stage key", stage_key)
         check_name("batch id", batch_id)
-        shards = tuple(
-            _write_shard(folder, RECORD_OF_TABLE[table], rows) for table, rows in _by_table(records).items()
+        tables = _by_table(records)
+        shards = tuple(_write_shard(folder, RECORD_OF_TABLE[table], rows) for table, rows in tables.items())
+        manifest = Manifest(
+            stage_key=stage_key,
+            batch_id=batch_id,
+            shards=shards,
+            content=content_of(row for rows in tables.values() for row in rows),
+            units=dict(units or {}),
+            taken_from=tuple(taken_from),
         )
-        manifest = Manifest(stage_key=stage_key, batch_id=batch_id, shards=shards)
         data = (manifest.model_dump_json(indent=1) + "\n").encode()
         path = folder / f"{batch_id}.json"
         with writing_in(folder):
@@ -105,6 +124,24 @@ class ShardStore:
             return self._reference(path, *read_manifest(path))
         except StorageFault:
             return None
+
+    def content(self, refs: Iterable[BatchRef]) -> str:
+        """The digest of all rows of some batches together. Raises StorageFault as `read_batch` does, for batches of
+        0.3.0, which have to be read."""
+        return added(ref.content or content_of(self.read_batch(ref)) for ref in refs)
+
+    def in_stage(self, stage_key: str) -> Iterator[tuple[BatchRef, Manifest]]:
+        """Every current batch of a stage key whose manifest can be read, in the order of batch ids."""
+        for path in sorted((self.folder / check_name("stage key", stage_key)).glob("*.json")):
+            try:
+                manifest, data = read_manifest(path)
+            except StorageFault:
+                continue
+            yield self._reference(path, manifest, data), manifest
+
+    def manifest(self, ref: BatchRef) -> Manifest:
+        """Raises StorageFault where it is missing or another one."""
+        return self._manifest_of(ref)
 
     def verify(self, ref: BatchRef) -> None:
         """Check a batch's files without reading their rows. Raises StorageFault as `read_batch` does."""
@@ -169,6 +206,7 @@ class ShardStore:
             manifest=path.relative_to(self.root).as_posix(),
             sha256=digest_bytes(data),
             rows={shard.table: shard.rows for shard in manifest.shards},
+            content=manifest.content,
         )
 
 

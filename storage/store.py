@@ -23,7 +23,8 @@ from filelock import FileLock
 from storage.faults import StorageFault
 from storage.files import writing_in
 from storage.ingest import bring_up_to_date
-from storage.refresh import refresh_runs, refresh_superseded
+from storage.refresh import refresh_runs, refresh_superseded, utc
+from storage.runs import StageState
 from storage.schema import one_line, open_database
 from storage.shards import ShardStore
 
@@ -93,6 +94,25 @@ class Store:
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
             raise StorageFault(one_line(error)) from error
+
+    def holds(self, run: str, states: Sequence[StageState]) -> bool:
+        """Whether the published file has a run's stages as they are, and every batch of them."""
+        if not self.published.exists():
+            return False
+        try:
+            stages = self.query(
+                "SELECT round, stage, status, ended_at FROM run_stages WHERE run_id = ? ORDER BY ALL", [run]
+            )[1]
+            batches = self.query(
+                """SELECT count(*) FROM run_batches JOIN ingested_batches USING (stage_key, batch_id)
+                   WHERE run_id = ? AND run_batches.sha256 = ingested_batches.sha256""",
+                [run],
+            )[1][0][0]
+        except StorageFault:  # of an older version
+            return False
+        wanted = [(state.round, state.stage, state.status, utc(state.ended_at)) for state in states]
+        refs = sum(len({(ref.stage_key, ref.batch_id) for ref in (*s.batches, *s.calls)}) for s in states)
+        return stages == sorted(wanted) and batches == refs
 
     def _fill(self, path: Path) -> tuple[int, dict[str, int]]:
         """Load what `path` lacks, in one transaction. Returns the number of batches and the new rows by table."""

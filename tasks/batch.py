@@ -1,146 +1,57 @@
-"""One batch of a stage: its inputs by reference, its worker, and the cached task that turns one into a shard."""
+"""One batch of a stage: what it is asked for, its worker, and the cached task that turns one into a shard."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect import Task as PrefectTask
-
-from configs.schema import CalibrationConfig, FactoryConfig
+from configs.schema import FactoryConfig
 from environments.base import Task, World
-from environments.registry import make_world
-from models.desk import Desk, desk_of
-from models.policy import Generation, History, Policy, Sampling
-from models.reference import CheckpointRef
-from models.reflector import Reflector
-from rollouts.budget import Meter
+from models.policy import Policy
 from rollouts.prompting import briefing_of
-from rollouts.rows import task_of
+from rollouts.rows import by_task, task_of
 from storage.ids import content_id
-from storage.records import LlmCallRecord, Record, TaskRecord
-from storage.shards import BatchRef, ShardStore
-from tasks.caching import Inputs, cached, forget, placed
-from tasks.ledger import Lasting, Ledger
-from tasks.views import settings, view
+from storage.records import Record, TaskRecord
+from storage.shards import BatchRef
+from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
+from tasks.calls import write_calls
+from tasks.units import Taken, take, unit_keys
+from tasks.workplace import Progress, Workplace
 
-CALLS = "calls-"
-"""Before the id of a batch: the batch of the calls behind it."""
-Progress = Callable[[int, int], None]
+if TYPE_CHECKING:
+    from prefect import Task as PrefectTask
+
 Refs = Mapping[str, Sequence[BatchRef]]
 
 
-class Workplace:
-    """Where and how the work of one run is done. Not a dataclass: Prefect would walk through its fields."""
-
-    def __init__(
-        self,
-        config: FactoryConfig,
-        progress: Progress | None = None,
-        meter: Meter | None = None,
-        says: Callable[[str], None] | None = None,
-    ) -> None:
-        """`says` hears what is worth a line, such as a server that is being started."""
-        self.config = config
-        self.meter = meter or Meter(config.budget)
-        self.root = config.data_dir.expanduser().resolve()
-        self.shards = ShardStore(self.root)
-        self.ledger = Ledger(self.root, config.budget.prices)
-        self.progress, self.says = progress, says or (lambda line: None)
-        self._policy: Policy | None = None
-        self._reflector: Reflector | None = None
-        self._policy_open, self._reflector_open = ExitStack(), ExitStack()
-
-    @cached_property
-    def world(self) -> World:
-        return make_world(self.config.environment.name, self.config.environment.options)
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.root / "checkpoints"
-
-    def checkpoint(self, digest: str) -> CheckpointRef:
-        return CheckpointRef(self.checkpoints / digest[:16], digest)
-
-    def policy(self, digest: str) -> Policy:
-        """The checkpoint as a policy that is loaded when it first acts. PolicyFault is raised then."""
-        return LazyPolicy(digest, self._load)
-
-    def _load(self, digest: str) -> Policy:
-        """The last one is kept loaded."""
-        if self._policy is None or self._policy.digest != digest:
-            self._policy = None  # two models at once may not fit
-            self._policy_open.close()
-            self._policy = self._opened(self.checkpoint(digest))
-        return self._policy
-
-    def _opened(self, ref: CheckpointRef) -> Policy:
-        if self.config.policy.engine == "openai":
-            from tasks.serving import served_policy
-
-            server = self.config.execution.server
-            arguments = (*self.config.policy.arguments, *server.arguments)
-            server = server.model_copy(update={"arguments": arguments})
-            served = served_policy(ref, server, self.ledger, self.root / "logs", self.says)
-            self._policy_open.callback(served.close)
-            return served
-        from models.transformers_policy import TransformersPolicy
-
-        self.use_threads()
-        return TransformersPolicy.from_checkpoint(ref, self.config.execution.device)
-
-    def reflector(self, config: CalibrationConfig, world: World) -> Reflector:
-        """Who writes the reflections."""
-        from tasks import reflecting
-
-        if config.reflector == "template":
-            return reflecting.template_reflector(world)
-        if self._reflector is None:
-            book, where = Lasting(self.ledger, self.root), self.config.execution.reflector
-            model = reflecting.llm_reflector(config, where, world, book, self.says)
-            self._reflector_open.callback(model.close)
-            self._reflector = model
-        return self._reflector
-
-    def close(self) -> None:
-        """Let go of models, connections and servers."""
-        self._policy = self._reflector = None
-        self._policy_open.close()
-        self._reflector_open.close()
-
-    def use_threads(self) -> None:
-        """Give torch the configured number of threads."""
-        if self.config.execution.threads:
-            import torch
-
-            torch.set_num_threads(self.config.execution.threads)
-
-
 @dataclass(frozen=True)
-class LazyPolicy:
-    """A policy known by its digest, loaded when it first acts: a batch whose rollouts are all there never needs it."""
+class Request:
+    """A batch that is wanted: `inputs` decide what it gives, `refs` say where the upstream rows lie."""
 
-    digest: str
-    load: Callable[[str], Policy]
+    inputs: Inputs
+    refs: Refs
 
-    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
-        return self.load(self.digest).act(histories, seeds, sampling)
 
-    def desk(self, sampling: Sampling) -> Desk:
-        return desk_of(self.load(self.digest), sampling)
+class Job:
+    """How a request is worked off. Not a dataclass: Prefect would walk through its fields."""
+
+    def __init__(self, refs: Refs, work: Workplace, force: bool) -> None:
+        self.refs, self.work, self.force = refs, work, force
 
 
 @dataclass(frozen=True)
 class Batch:
-    """What the body of a stage may use. `config` holds only the fields that the stage declared."""
+    """What the body of a stage may use. `config` holds only the fields that the stage declared; `only`: the tasks
+    whose rows are not there yet (None: all). `force`: nothing that was made before may be used."""
 
     inputs: Inputs
+    refs: Refs
     work: Workplace
     config: FactoryConfig
+    force: bool = False
+    only: Collection[str] | None = None
 
     @property
     def world(self) -> World:
@@ -148,7 +59,8 @@ class Batch:
 
     @property
     def tasks(self) -> list[Task]:
-        return [Task(**values) for values in self.inputs["tasks"]]
+        tasks = [Task(**values) for values in self.inputs["tasks"]]
+        return [task for task in tasks if self.only is None or task.task_id in self.only]
 
     @property
     def policy(self) -> Policy:
@@ -160,100 +72,131 @@ class Batch:
 
     def records(self, group: str = "records") -> list[Record]:
         """All rows of a group of upstream batches, verified. Raises StorageFault."""
-        refs = [BatchRef.model_validate(ref) for ref in self.inputs["upstream"][group]]
-        return [record for ref in refs for record in self.work.shards.read_batch(ref)]
+        rows = [record for ref in self.refs[group] for record in self.work.shards.read_batch(ref)]
+        if self.only is None:
+            return rows
+        return [row for task, own in by_task(rows).items() if task in self.only for row in own]
 
 
 @dataclass(frozen=True)
 class BatchTask:
-    """A stage's work on one batch. `reads` names every setting that the body uses."""
+    """A stage's work on one batch. `reads` names every setting that the body uses; `each_task`: the rows of a task do
+    not depend on the other tasks of its batch."""
 
     name: str
     version: str
     reads: tuple[str, ...]
     body: Callable[[Batch], Sequence[Record]]
-    task: PrefectTask[..., dict[str, Any]] = field(init=False, repr=False)
+    each_task: bool = False
+    _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "task", cached(self.name, self.version, self._write))
+    @property
+    def task(self) -> PrefectTask[..., Result]:
+        """Made when a batch is run for the first time."""
+        if "task" not in self._made:
+            self._made["task"] = cached(self.name, self.version, self._write)
+        made: PrefectTask[..., Result] = self._made["task"]
+        return made
 
-    def inputs(
+    @cached_property
+    def _worldly(self) -> bool:
+        """Whether the body asks the world."""
+        return any(name == "environment" or name == "policy.prompt" for name in self.reads)
+
+    def request(
         self,
-        config: FactoryConfig,
+        work: Workplace,
         part: str,
         upstream: Refs | None = None,
         checkpoint: str | None = None,
         tasks: Sequence[Task] = (),
         **more: str,
-    ) -> Inputs:
-        """Everything that decides what the batch gives, as JSON."""
-        return {
-            "settings": settings(config, self.reads),
+    ) -> Request:
+        """A batch with everything that decides what it gives. Raises StorageFault where upstream rows of 0.3.0 cannot
+        be read."""
+        refs = dict(upstream or {})
+        inputs: Inputs = {
+            "settings": work.settings(self.reads),
             "part": part,
-            "upstream": {
-                group: [ref.model_dump(mode="json") for ref in refs]
-                for group, refs in (upstream or {}).items()
-            },
+            "upstream": {group: work.shards.content(these) for group, these in refs.items()},
             "checkpoint": checkpoint,
             "tasks": [asdict(task) for task in tasks],
+            **({"world": work.world.version} if self._worldly else {}),
             **more,
         }
+        texts = sorted(set(self._briefings(inputs, refs, work).values()))
+        return Request(inputs | ({"briefings": content_id(texts)} if texts else {}), refs)
 
-    def run(self, inputs: Inputs, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
-        """Run the batch, or take it from the cache; the verified reference, and whether it was cached. Raises what
-        the body raises, and StorageFault where a cached batch is missing or damaged."""
+    def find(self, request: Request, work: Workplace) -> BatchRef | None:
+        """The batch from the cache, verified; None where it is not there whole. Needs no Prefect. Raises StorageFault
+        where what the cache refers to is missing or damaged."""
+        result = stored_result(work.root, cache_key(self.name, self.version, request.inputs))
+        if result is None:
+            return None
+        ref = BatchRef.model_validate(result["ref"])
+        work.shards.verify(ref)
+        return ref
+
+    def run(self, request: Request, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
+        """Run the batch, or take it from the cache; the verified reference, and whether it was cached. `meter.cut` says
+        afterwards whether a budget ended it early. Raises what the body raises, and StorageFault where a cached batch
+        is missing or damaged."""
         work.meter.cut = None
-        told = with_briefings(inputs, work)
-        state: Any = placed(self.task, work.root, force)(told, work, return_state=True)
-        ref = BatchRef.model_validate(state.result())
-        from_cache = state.name == "Cached"
+        job = Job(request.refs, work, force)
+        state: Any = placed(self.task, work.root, force)(request.inputs, job, return_state=True)
+        result: Result = state.result()
+        if state.name == "Cached" and result["cut"]:  # another run's budget ended it, not ours
+            state = placed(self.task, work.root, True)(request.inputs, job, return_state=True)
+            result = state.result()
+        ref, from_cache = BatchRef.model_validate(result["ref"]), state.name == "Cached"
         if from_cache:
             work.shards.verify(ref)
-        if work.meter.cut:  # a batch that a budget ended early is no result to take again
-            forget(state, work.root)
         return ref, from_cache
 
-    def _write(self, inputs: Inputs, work: Workplace) -> dict[str, Any]:
-        said = [inputs["briefings"]] if "briefings" in inputs else []
-        stage_key = content_id(self.name, self.version, inputs["settings"], inputs["checkpoint"], *said)
+    def _write(self, inputs: Inputs, job: Job) -> Result:
+        work = job.work
+        stage_key = content_id(
+            self.name, self.version, inputs["settings"], inputs["checkpoint"], inputs.get("world")
+        )
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
         work.ledger.begin(batch_id)
-        records = self.body(Batch(inputs, work, view(work.config, self.reads)))
+        batch = Batch(inputs, job.refs, work, work.part(self.reads), job.force)
+        keys = self._unit_keys(batch) if self.each_task else {}
+        taken = Taken() if job.force else take(work.shards, stage_key, keys)
+        rows = self._rows(batch, keys, taken)
         write_calls(work, stage_key, batch_id)
-        ref = work.shards.write_batch(stage_key, batch_id, records)
+        cut = work.meter.cut
+        sources = [source for source in taken.batches if source != batch_id]
+        ref = work.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
         work.ledger.end()
-        return ref.model_dump(mode="json")
+        return {"ref": ref.model_dump(mode="json"), "cut": cut}
 
+    def _rows(self, batch: Batch, keys: Mapping[str, str], taken: Taken) -> Sequence[Record]:
+        """The rows of a batch, task by task where they are made so: in this order however the tasks are cut."""
+        if not self.each_task:
+            return self.body(batch)
+        missing = [task for task in keys if task not in taken.rows]
+        only = None if len(missing) == len(keys) else frozenset(missing)
+        made = by_task(self.body(replace(batch, only=only))) if missing else {}
+        return [row for task in keys for row in taken.rows.get(task, made.get(task, ()))]
 
-def calls_of(shards: ShardStore, batch: BatchRef) -> BatchRef | None:
-    """The calls behind a batch; None where no model was asked. They are a batch beside it: their times differ whenever
-    it is done, and what is made of it must not be done again for that."""
-    return shards.find(batch.stage_key, CALLS + batch.batch_id)
+    def _unit_keys(self, batch: Batch) -> dict[str, str]:
+        rows = [row for group in batch.refs for row in batch.records(group)]
+        briefings = self._briefings(batch.inputs, batch.refs, batch.work)
+        return unit_keys(self.name, self.version, batch.inputs, by_task(rows), briefings)
 
-
-def write_calls(work: Workplace, stage_key: str, batch_id: str) -> None:
-    """Add the ledger's calls to those that are there: what a redo replaces was paid for as well."""
-    known = work.shards.find(stage_key, CALLS + batch_id)
-    before = work.shards.read(known, LlmCallRecord) if known else []
-    calls = {call.call_id: call for call in (*before, *work.ledger.rows())}
-    if calls:
-        work.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))
-
-
-def with_briefings(inputs: Inputs, work: Workplace) -> Inputs:
-    """The inputs, and by content what a policy is told before the episodes of the batch's tasks. A stage that reads the
-    setting `policy.prompt` depends on the text that it stands for; plain stands for none."""
-    prompt = inputs["settings"].get("policy", {}).get("prompt", "plain")
-    if prompt == "plain":
-        return inputs
-    refs = [BatchRef.model_validate(ref) for group in inputs["upstream"].values() for ref in group]
-    rows = [row for ref in refs for row in work.shards.read(ref, TaskRecord)]
-    texts = {briefing_of(work.world, task_of(row), prompt) for row in rows}
-    return inputs | {"briefings": content_id(sorted(texts))}
+    def _briefings(self, inputs: Inputs, refs: Refs, work: Workplace) -> dict[str, str]:
+        """By task id what a policy is told before the batch's tasks. A stage that reads the setting `policy.prompt`
+        depends on the text that it stands for; plain stands for none."""
+        prompt = inputs["settings"].get("policy", {}).get("prompt", "plain")
+        if prompt == "plain":
+            return {}
+        rows = [row for these in refs.values() for ref in these for row in work.shards.read(ref, TaskRecord)]
+        return {row.task_id: briefing_of(work.world, task_of(row), prompt) for row in rows}
 
 
 def batch_task(
-    name: str, version: str, reads: Sequence[str]
+    name: str, version: str, reads: Sequence[str], each_task: bool = False
 ) -> Callable[[Callable[[Batch], Sequence[Record]]], BatchTask]:
     """Make a function of a batch a cached task that writes one shard batch."""
-    return lambda body: BatchTask(name, version, tuple(reads), body)
+    return lambda body: BatchTask(name, version, tuple(reads), body, each_task)

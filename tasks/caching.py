@@ -1,58 +1,70 @@
 """When a batch may be taken from the cache: equal stage, equal stage version, equal inputs.
 
 A task takes two arguments. `inputs` is plain JSON and holds everything that changes the outcome: the settings that
-the stage reads, the checkpoint's digest, the upstream shards' digests. `work` says where and how the work is done
-and never enters a key. Results are references by content; what they refer to is verified whenever one is used.
+the stage reads, the checkpoint's digest, the content of the upstream rows, the world's version. `job` says where and
+how the work is done and never enters a key. Results are references by content; what they refer to is verified
+whenever one is used. A result that a budget cut short says so (`cut`), and is never taken for a whole one.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from prefect import Task, task
-from prefect.cache_policies import INPUTS, CacheKeyFnPolicy
+from storage.files import check_name
+from storage.ids import content_id
 
-from tasks.locking import ProcessLocks
+if TYPE_CHECKING:  # a run that finds everything in the cache never loads Prefect
+    from prefect import Task
 
 Inputs = dict[str, Any]
+Result = dict[str, Any]
+"""`ref`: the batch's reference as JSON; `cut`: which limit ended it early, None where it is whole."""
 TRANSIENT = (ConnectionError, TimeoutError)
 
 
-def cached(
-    stage: str, version: str, body: Callable[[Inputs, Any], dict[str, Any]]
-) -> Task[..., dict[str, Any]]:
-    """A function (inputs, work) -> JSON reference as a cached task. Raise `version` whenever the stage would give
-    another result for the same inputs: the source code of helpers is not part of the key."""
+def cache_key(stage: str, version: str, inputs: Inputs) -> str:
+    """The name of the file that holds the result."""
+    return check_name("cache key", f"{stage}-{version}-{content_id(stage, version, inputs)}")
 
-    def stage_and_version(*_: object) -> str:
-        return f"{stage}:{version}"
+
+def cached(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> Task[..., Result]:
+    """A function (inputs, job) -> result as a cached task. Raise `version` whenever the stage would give another
+    result for the same inputs: the source code of helpers is not part of the key."""
+    from prefect import task
+    from prefect.cache_policies import CacheKeyFnPolicy
+
+    def key(_context: object, parameters: dict[str, Any]) -> str:
+        return cache_key(stage, version, parameters["inputs"])
 
     @task(
         name=stage,
         version=version,
-        cache_policy=(INPUTS - "work") + CacheKeyFnPolicy(cache_key_fn=stage_and_version),
+        cache_policy=CacheKeyFnPolicy(cache_key_fn=key),
         persist_result=True,
         result_serializer="json",
         retries=2,
         retry_delay_seconds=[1, 10],
         retry_condition_fn=_transient,
     )
-    def batch(inputs: Inputs, work: Any) -> dict[str, Any]:
-        return body(inputs, work)
+    def batch(inputs: Inputs, job: Any) -> Result:
+        return body(inputs, job)
 
     return batch
 
 
-def placed(batch: Task[..., dict[str, Any]], data_dir: Path, force: bool) -> Task[..., dict[str, Any]]:
-    """The task with its results and locks under a data folder. `force` runs it although a result is there."""
+def placed(batch: Task[..., Result], data_dir: Path, refresh: bool) -> Task[..., Result]:
+    """The task with its results and locks under a data folder. `refresh` runs it although a result is there."""
+    from tasks.locking import ProcessLocks
+
     assert batch.cache_policy is not None, "made by cached()"
     locks = ProcessLocks(data_dir / "locks")
     return batch.with_options(
         cache_policy=batch.cache_policy.configure(isolation_level="SERIALIZABLE", lock_manager=locks),
         result_storage=results_of(data_dir),
-        refresh_cache=force,
+        refresh_cache=refresh,
     )
 
 
@@ -60,9 +72,15 @@ def results_of(data_dir: Path) -> Path:
     return (data_dir / "results").resolve()
 
 
-def forget(state: Any, data_dir: Path) -> None:
-    """Take the result of a finished task out of the cache, so that equal inputs run again."""
-    (results_of(data_dir) / state.data.metadata.storage_key).unlink()
+def stored_result(data_dir: Path, key: str) -> Result | None:
+    """The whole result that Prefect has stored under a key; None where there is none, it cannot be read, or it was cut.
+    Reads Prefect's result record (3.8, 3.9: JSON whose `result` is the serialised value) without loading Prefect."""
+    try:
+        record = json.loads((results_of(data_dir) / key).read_bytes())
+        result: Result = json.loads(record["result"])
+        return None if result["cut"] else result
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _transient(_task: Any, _run: Any, state: Any) -> bool:

@@ -41,7 +41,7 @@ def reinforce(batch: Batch) -> CheckpointRecord:
 
 def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
     """The configured model folder, else a new small model whose tokenizer knows the world's words."""
-    folder = batch.work.config.policy.base
+    folder = batch.work.base
     if folder:
         return reference(folder)
     texts = [message["content"] for example in examples for message in example.messages]
@@ -60,7 +60,7 @@ def _train(
     parent: str | None,
 ) -> CheckpointRecord:
     work, seed = batch.work, batch.config.seed
-    how, told = work.config.execution, work.progress
+    how, told = work.execution, work.progress
     work.use_threads()
     progress = (lambda done, of, _: told(done, of)) if told else None
     saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
@@ -79,7 +79,7 @@ def _state_folder(
 ) -> Path:
     """Named by everything that decides the training, down to the last bit: how many processes share it does too. And by
     the batch, as only equal batches never run at the same time. Raises PolicyFault."""
-    how = batch.work.config.execution
+    how = batch.work.execution
     file = accelerate_file(how)
     given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
     shared = [how.processes, file.read_text() if file else None, how.device]

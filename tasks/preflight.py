@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from configs.schema import ExecutionConfig, FactoryConfig
+from environments.registry import make_world
 from models.policy import PolicyFault
 from tasks.keys import key_of
 
+PLAYING = frozenset(("explore", "rewards", "evaluate"))
+TRAINING = frozenset(("warmup", "train"))
 
-def preflight(config: FactoryConfig) -> None:
-    """Raises PolicyFault where a key, the command that starts vLLM or the file for `accelerate launch` is missing."""
-    accelerate_file(config.execution)
-    if config.calibration.reflector == "llm":
+
+def preflight(config: FactoryConfig, stages: Collection[str] | None = None) -> None:
+    """Look for everything that some stages (None: all) will need. Raises EnvironmentFault for a world that cannot be
+    made, PolicyFault where a key, the command that starts vLLM or the file for `accelerate launch` is missing."""
+    make_world(config.environment.name, config.environment.options)
+    wanted = PLAYING | TRAINING | {"calibrate"} if stages is None else frozenset(stages)
+    if wanted & TRAINING:
+        accelerate_file(config.execution)
+    if "calibrate" in wanted and config.calibration.reflector == "llm":
         key_of(config.execution.reflector, "execution.reflector")
-    if config.policy.engine == "openai":
+    if wanted & PLAYING and config.policy.engine == "openai":
         from models.vllm_command import program_of
 
         key_of(config.execution.server, "execution.server")

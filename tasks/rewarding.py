@@ -5,12 +5,12 @@ Two tasks, so that another threshold or preset is decided from the rollouts that
 
 from __future__ import annotations
 
+from configs.parts import PLAYED
 from rollouts.deciding import decide
 from rollouts.scoring import score
 from storage.evidence import EvidencePool
 from storage.records import Record
 from tasks.batch import Batch, batch_task
-from tasks.views import PLAYED
 
 
 @batch_task(
@@ -24,6 +24,7 @@ from tasks.views import PLAYED
         "datasets.expert_suffixes",
         *PLAYED,
     ),
+    each_task=True,
 )
 def score_batch(batch: Batch) -> list[Record]:
     return score(
@@ -32,11 +33,11 @@ def score_batch(batch: Batch) -> list[Record]:
         batch.records(),
         batch.config,
         batch.progress,
-        EvidencePool(batch.work.root, batch.policy.digest),
+        EvidencePool(batch.work.root, batch.policy.digest, fresh=batch.force),
         batch.work.meter,
     )
 
 
-@batch_task("decide", version="2", reads=("deviation", "rewards"))
+@batch_task("decide", version="2", reads=("deviation", "rewards"), each_task=True)
 def decide_batch(batch: Batch) -> list[Record]:
     return [*decide(batch.records(), batch.config.deviation, batch.config.rewards)]

@@ -202,6 +202,7 @@ class Misguided:
     """The small world with an expert and a planner that know no good way on."""
 
     name = "misguided"
+    version = "1"
 
     def __init__(self, plan: Sequence[Turn] | None = (Turn("Hm.", "look"),), continues: bool = True) -> None:
         self._plan, self._continues = plan, continues

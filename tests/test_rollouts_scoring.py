@@ -225,6 +225,7 @@ class PayingWorld:
     """The small world, but every episode is paid the share of the goal that it reached."""
 
     name = "paying"
+    version = "1"
 
     def environment(self) -> PayingEnvironment:
         return PayingEnvironment()

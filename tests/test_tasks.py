@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from tiny_factory import ROOT
 
+from configs.parts import outcome_settings, settings, view
 from configs.schema import FactoryConfig
 from tasks.caching import cached, placed
 from tasks.locking import ProcessLocks
-from tasks.views import outcome_settings, settings, view
 
 
 def test_a_stage_sees_only_the_settings_in_its_key() -> None:

@@ -19,7 +19,7 @@ from environments.alfworld.drawing import COPIES, TASK_TYPES, draw_household, mo
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.phrases import STATES
 from environments.alfworld.problem import make_payload, read_payload
-from environments.base import Environment, EnvironmentFault, Split, Task
+from environments.base import FIRST_VERSION, Environment, EnvironmentFault, Split, Task
 from steca.types import Turn
 
 NAME = "alfworld-generated"
@@ -30,6 +30,7 @@ class GeneratedAlfworld:
     """Options: `receptacles` and `objects` in each game (8 and 8)."""
 
     name = NAME
+    version = FIRST_VERSION
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises EnvironmentFault for an unknown option or an impossible size."""

@@ -31,7 +31,7 @@ from environments.alfworld.reader import (
     read_recording,
 )
 from environments.alfworld.thoughts import compose_thoughts
-from environments.base import EnvironmentFault, Split, Task
+from environments.base import FIRST_VERSION, EnvironmentFault, Split, Task
 from steca.types import Turn
 
 NAME = "alfworld"
@@ -50,6 +50,7 @@ class RealAlfworld:
     recorded ones search in an order that nothing visible explains; the exploring expert's order can be learned."""
 
     name = NAME
+    version = FIRST_VERSION
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises EnvironmentFault for an unknown option or where the data is not there."""

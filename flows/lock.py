@@ -1,0 +1,79 @@
+"""One process at a time works on a run: a lock that the kernel drops with the process that holds it.
+
+A whole factory run holds it from its first stage to its last, so nothing slips in between two stages. Whoever comes
+second waits, and then finds what the first one left.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+POLL_SECONDS = 0.2
+_MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=frozenset())
+"""What the code around holds already: a stage runs inside its factory."""
+
+
+@contextmanager
+def working_on(root: Path, run: str, says: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Hold the run; where somebody else has it, say so once and wait."""
+    path = _path(root, run)
+    if path in _MINE.get():
+        yield
+        return
+    lock = _acquired(path, run, says)
+    token = _MINE.set(_MINE.get() | {path})
+    try:
+        yield
+    finally:
+        _MINE.reset(token)
+        _holder(path).unlink(missing_ok=True)
+        lock.release()
+
+
+def is_alive(root: Path, run: str) -> bool:
+    """Whether somebody works on a run now."""
+    path = _path(root, run)
+    if not path.parent.is_dir():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _acquired(path: Path, run: str, says: Callable[[str], None]) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=1)  # `steca status` holds it for a moment, too
+    except Timeout:
+        says(f"run {run} is worked on by {_who(path)}: waiting until it is done")
+        lock.acquire(poll_interval=POLL_SECONDS)
+    _holder(path).write_text(
+        f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    )
+    return lock
+
+
+def _who(path: Path) -> str:
+    try:
+        return _holder(path).read_text() or "another process"
+    except OSError:
+        return "another process"
+
+
+def _holder(path: Path) -> Path:
+    return path.with_suffix(".holder")
+
+
+def _path(root: Path, run: str) -> Path:
+    return root / "locks" / f"run-{run}.lock"
