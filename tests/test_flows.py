@@ -162,7 +162,7 @@ def test_a_stage_whose_result_changed_outdates_those_behind_it(copied: FactoryCo
     folder.save_stage(explored.model_copy(update={"batches": explored.batches[:-1]}))
     STAGE_FLOWS["explore"](copied)
     after = states(copied)
-    assert after["rewards", 1].status == after["evaluate", 1].status == "failed"
+    assert after["rewards", 1].status == after["evaluate", 1].status == "outdated"
     assert after["demonstrate", 0].status == after["warmup", 0].status == "completed"
     with pytest.raises(StageFault, match="first run: steca stage rewards --run tiny-"):
         STAGE_FLOWS["calibrate"](copied)

@@ -13,13 +13,14 @@ from configs.schema import FactoryConfig
 from rollouts.prompting import Style
 from storage.records import Record
 from storage.shards import BatchRef
-from tasks.batch import Batch, BatchTask, Workplace, batch_task, with_briefings
+from tasks.batch import Batch, BatchTask, Request, batch_task
 from tasks.calibrating import calibrate_batch
 from tasks.demonstrating import demonstrate_batch
 from tasks.evaluating import evaluate_batch, force_batch
 from tasks.exploring import explore_batch
 from tasks.rewarding import decide_batch, score_batch
 from tasks.training import assemble_batch, train_batch, warmup_batch
+from tasks.workplace import Workplace
 
 PROMPTED = [explore_batch, score_batch, force_batch, evaluate_batch, warmup_batch, train_batch]
 OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
@@ -36,14 +37,14 @@ def filed(work: Workplace, count: int = 3) -> BatchRef:
     return work.shards.write_batch("0" * 16, f"demonstrate-{count}", demonstrated(count))
 
 
-def inputs_of(stage: BatchTask, work: Workplace, count: int = 3) -> dict[str, Any]:
+def request_of(stage: BatchTask, work: Workplace, count: int = 3) -> Request:
     refs = {"records": [filed(work, count)]}
-    return stage.inputs(work.config, "all", refs, "a checkpoint", base="", round="1")
+    return stage.request(work, "all", refs, "a checkpoint", base="", round="1")
 
 
 def key(stage: BatchTask, folder: Path, style: Style, said: str = "Mind your manners", count: int = 3) -> Any:
     work = workplace(folder, style, said)
-    return with_briefings(inputs_of(stage, work, count), work)["briefings"]
+    return request_of(stage, work, count).inputs["briefings"]
 
 
 @pytest.mark.parametrize("stage", PROMPTED, ids=lambda stage: stage.name)
@@ -55,16 +56,12 @@ def test_the_text_decides_where_a_prompt_has_a_say(stage: BatchTask, tmp_path: P
 
 @pytest.mark.parametrize("stage", PROMPTED, ids=lambda stage: stage.name)
 def test_a_plain_prompt_adds_nothing(stage: BatchTask, tmp_path: Path) -> None:
-    work = workplace(tmp_path, "plain")
-    inputs = inputs_of(stage, work)
-    assert with_briefings(inputs, work) == inputs
+    assert "briefings" not in request_of(stage, workplace(tmp_path, "plain")).inputs
 
 
 @pytest.mark.parametrize("stage", OTHERS, ids=lambda stage: stage.name)
 def test_the_other_stages_do_not_depend_on_it(stage: BatchTask, tmp_path: Path) -> None:
-    work = workplace(tmp_path, "one_shot")
-    inputs = inputs_of(stage, work)
-    assert with_briefings(inputs, work) == inputs
+    assert "briefings" not in request_of(stage, workplace(tmp_path, "one_shot")).inputs
 
 
 def test_only_the_batchs_own_tasks_count(tmp_path: Path) -> None:
@@ -82,7 +79,7 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
 
     def run(style: Style, said: str) -> tuple[BatchRef, bool]:
         work = workplace(tmp_path, style, said)
-        return told_batch.run(inputs_of(told_batch, work), work, force=False)
+        return told_batch.run(request_of(told_batch, work), work, force=False)
 
     prompts: list[tuple[Style, str]] = [
         ("react", "Be quick"),
@@ -96,7 +93,7 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
     assert again == [(ref, True) for ref, _ in first]
     assert run("plain", "never heard") == again[3]
     assert len(set(told)) == len(told) == 4
-    assert len({ref.stage_key for ref, _ in first}) == 4
+    assert len({ref.batch_id for ref, _ in first}) == 4
 
 
 def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: str, tmp_path: Path) -> None:
@@ -107,4 +104,4 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
 
     work = workplace(tmp_path, "react")
     with pytest.raises(AttributeError, match="policy"):
-        deaf.run(inputs_of(deaf, work), work, force=False)
+        deaf.run(request_of(deaf, work), work, force=False)

@@ -10,7 +10,9 @@ from configs.schema import FactoryConfig
 from models.calls import Call, Reply
 from storage.records import LlmCallRecord
 from storage.shards import BatchRef
-from tasks.batch import Batch, Workplace, batch_task, calls_of
+from tasks.batch import Batch, batch_task
+from tasks.calls import calls_of
+from tasks.workplace import Workplace
 
 
 def call(started: str) -> Call:
@@ -35,8 +37,7 @@ class Asks:
 
 
 def paid(work: Workplace, ref: BatchRef) -> list[str]:
-    calls = calls_of(work.shards, ref)
-    assert calls
+    [calls] = calls_of(work.shards, ref)
     return sorted(row.started_at for row in work.shards.read(calls, LlmCallRecord))
 
 
@@ -45,15 +46,16 @@ def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
 ) -> None:
     asks = Asks()
     task = batch_task("toy", version="1", reads=("seed",))(asks)
-    work = Workplace(FactoryConfig(data_dir=tmp_path))
-    inputs = task.inputs(work.config, "all")
+    config = FactoryConfig(data_dir=tmp_path)
+    work = Workplace(config)
+    request = task.request(work, "all")
     asks.fails = True
     with pytest.raises(RuntimeError, match="is gone"):
-        task.run(inputs, work, force=False)
+        task.run(request, work, force=False)
     asks.fails = False
-    ref, _ = task.run(inputs, Workplace(work.config), force=False)
+    ref, _ = task.run(request, Workplace(config), force=False)
     assert paid(work, ref) == ["try 1"]  # answered from the journal, not asked again
     assert not list(tmp_path.glob("journal/*"))
-    again, _ = task.run(inputs, Workplace(work.config), force=True)
+    again, _ = task.run(request, Workplace(config), force=True)
     assert paid(work, again) == ["try 1", "try 3"]
     assert again == ref  # what is made of the batch is not outdated by the times of its calls

@@ -11,16 +11,17 @@ from policy_toys import examples
 from configs.load import check
 from models.policy import PolicyFault
 from models.reference import CheckpointRef
-from tasks.batch import Batch, Workplace
+from tasks.batch import Batch
 from tasks.learner import _state_folder
 from tasks.preflight import preflight
+from tasks.workplace import Workplace
 
 BASE = CheckpointRef(Path("base"), "0" * 64)
 
 
 def folder(root: Path, round: str = "1", base: CheckpointRef = BASE, **config: Any) -> Path:
     given = check({"data_dir": str(root), **config}, "test")
-    batch = Batch({"round": round}, Workplace(given), given)
+    batch = Batch({"round": round}, {}, Workplace(given), given)
     return _state_folder(batch, base, examples(2), given.training)
 
 
