@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.old_folders import unpack
 from tiny_factory import ROOT, STECA, Served, tiny
 
 from configs.schema import FactoryConfig
+from tests.old_folders import unpack
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
