@@ -15,6 +15,8 @@ from storage.faults import StorageFault
 
 WRITING = ".writing-"
 """What a file or folder is called until it is whole."""
+DAMAGED = ".damaged"
+"""What a file's name ends in that was damaged, and is only kept for people to look at."""
 LEFT_FOR = 3600.0
 """Seconds after which nobody is writing any more: what is called so was left by a killed process."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -48,6 +50,19 @@ def write_atomic(path: Path, data: bytes) -> None:
             Path(temporary).unlink(missing_ok=True)
             raise
         _flush_folder(path.parent)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged file, so that nothing stops at it again; the new path. Raises FileNotFoundError where another
+    process did it, StorageFault where it cannot be renamed."""
+    there = path.with_name(path.name + DAMAGED)
+    try:
+        os.replace(path, there)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise StorageFault(f"cannot rename the damaged file {path}: {error.strerror}; delete it") from error
+    return there
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def score_batch(batch: Batch) -> list[Record]:
         batch.records(),
         batch.config,
         batch.progress,
-        EvidencePool(batch.work.root, batch.policy.digest),
+        EvidencePool(batch.work.root, batch.policy.digest, batch.work.says),
         batch.work.meter,
     )
 
