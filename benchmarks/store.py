@@ -178,7 +178,8 @@ def consequences(name: str, index: int, won: bool) -> Iterator[Record]:
         required_action="look",
         plan="expert_suffix",
         kept=won,
-        rejection=None if won else "did not end in success",
+        rejection=None if won else "repair_failed",
+        rejection_detail=None if won else "its turns ran out before the goal",
     )
     yield TrainingExampleRecord(
         example_id=f"s{name}",

@@ -38,7 +38,7 @@ WHERE e.dataset = 'calibrated' GROUP BY ALL
 SUFFIXES = """
 , first AS (
     SELECT step_reward_id, sum(outcome) AS success, sum(coalesce(progress, outcome)) AS progress
-    FROM rollouts WHERE sample_index < $wanted GROUP BY ALL
+    FROM distinct_rollouts WHERE sample_index < $wanted GROUP BY ALL
 )
 SELECT DISTINCT c.deviation_id, c.expert_is_better = 'yes', e.example_id, c.error_rate,
     c.expert_reward, c.expert_n, CASE WHEN c.outcome = 'progress' THEN x.progress ELSE x.success END,

@@ -142,11 +142,12 @@ def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> l
         played = replace(played, trajectory=calibrated.trajectory)
     refused = _why_refused(repair.attempt, thought)
     kept = refused is None
+    in_one = f"{refused[0]}: {refused[1]}" if refused else None  # as ids have always had it
     trajectory_id, rows = trajectory_records(played, "calibrated" if kept else "rejected_repair", None)
     plan, asked = repair.attempt.plan, [thought.attempts] if thought and thought.attempts else []
     head = CalibrationRecord(
         calibration_id=content_id(
-            "calibration", deviation.deviation_id, trajectory_id, label, reflection, plan, refused, *asked
+            "calibration", deviation.deviation_id, trajectory_id, label, reflection, plan, in_one, *asked
         ),
         deviation_id=deviation.deviation_id,
         task_id=deviation.task_id,
@@ -156,16 +157,18 @@ def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> l
         required_action=repair.required_action,
         plan=plan,
         kept=kept,
-        rejection=refused,
+        rejection=refused[0] if refused else None,
+        rejection_detail=refused[1] if refused else None,
         attempts=asked[0] if asked else None,
     )
     return [head, *rows]
 
 
-def _why_refused(attempt: Attempt, thought: Reflection | Refused | None) -> str | None:
+def _why_refused(attempt: Attempt, thought: Reflection | Refused | None) -> tuple[str, str] | None:
+    """The reason and its detail; None where nothing is against the calibration."""
     if attempt.refused:
-        return f"{attempt.refused.reason}: {attempt.refused.detail}"
-    return f"no_reflection: {thought.reason}" if isinstance(thought, Refused) else None
+        return attempt.refused.reason, attempt.refused.detail
+    return ("no_reflection", thought.reason) if isinstance(thought, Refused) else None
 
 
 def _labelled(played: Played, step: int) -> Played:

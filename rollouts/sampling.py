@@ -57,6 +57,7 @@ class Sampler:
         self._tallies: dict[str, Tally] = {}
         self._unfiled: dict[str, list[RolloutRecord]] = {}
         self._filed_at = time.monotonic()
+        self._overruled = False
         self._played = self._asked = 0
 
     def tally(self, point: Point) -> Tally:
@@ -119,12 +120,24 @@ class Sampler:
             self.file()
 
     def file(self) -> None:
-        """Keep the new rollouts in the pool, and with them what they cost."""
+        """Keep the new rollouts in the pool, and with them what they cost. Where another run filed one of the same
+        place first, that one counts here too."""
         if self._pool:
             for task_id, rows in self._unfiled.items():
-                self._pool.add(task_id, rows)
+                filed = self._pool.add(task_id, rows)
+                self._overruled |= any(filed[row.step_reward_id, row.sample_index] != row for row in rows)
+                self._kept |= filed
         self.meter.keep()
         self._unfiled, self._filed_at = {}, time.monotonic()
+
+    def settled(self) -> bool:
+        """File what is new. False where another run had filed other rollouts of the same points: then nothing is taken
+        any more, and theirs are taken in their place."""
+        self.file()
+        overruled, self._overruled = self._overruled, False
+        if overruled:
+            self.restart()
+        return not overruled
 
     def rows(self) -> list[Record]:
         """Every point of which something is known, and the rollouts that were taken of it."""

@@ -42,13 +42,27 @@ def score(
     tasks = comparisons_of(world, records, config, policy.digest)
     sampler = Sampler(world, policy, config, tasks, pool, meter or Meter())
     try:
-        if sampler.meter.limited and not _rounds(tasks, config, sampler, progress, choosy=True):
+        if sampler.meter.limited and not _settle(tasks, config, sampler, progress, choosy=True):
             return sampler.rows()
         sampler.restart()  # what a budget let come first must not decide what comes out where it suffices
-        _rounds(tasks, config, sampler, progress, choosy=False)
+        _settle(tasks, config, sampler, progress, choosy=False)
         return sampler.rows()
     finally:
         sampler.file()
+
+
+def _settle(
+    tasks: Sequence[TaskComparisons],
+    config: FactoryConfig,
+    sampler: Sampler,
+    progress: Progress | None,
+    choosy: bool,
+) -> bool:
+    """Rounds over rollouts that every run agrees on: again, where another run at work has filed some of them first."""
+    while True:
+        whole = _rounds(tasks, config, sampler, progress, choosy)
+        if sampler.settled():
+            return whole
 
 
 def _rounds(

@@ -78,7 +78,7 @@ WITH settings AS (
     WHERE c.run_id = run
 ), early AS (  -- the first outcomes of turns that have more than the means are taken of
     SELECT o.step_reward_id, sum(o.outcome) AS success, sum(coalesce(o.progress, o.outcome)) AS progress
-    FROM rollouts o
+    FROM distinct_rollouts o
     SEMI JOIN (
         SELECT a.c.reference_step_reward_id AS step_reward_id FROM asked a WHERE a.c.reference_n > a.wanted
         UNION SELECT a.c.explored_step_reward_id FROM asked a WHERE a.c.explored_n > a.wanted

@@ -6,16 +6,22 @@ The history, the scorer, the sampling and the position in its random stream deci
 equally likely up to float rounding). So one that was made and filed is taken from here, by another run, after a crash,
 or under a larger budget. The folder only saves
 work: shards hold every row that a stage used, and it may be deleted at any time.
+
+What is filed first stays: a server that answers otherwise each time would give two runs, which score a turn at the same
+time, other rollouts, and both use those that were filed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pyarrow as pa
+from filelock import FileLock
+from pydantic import ValidationError
+
 from storage.columns import from_parquet, to_parquet
-from storage.faults import StorageFault
-from storage.files import write_atomic
+from storage.files import set_aside, write_atomic, writing_in
 from storage.ids import ID_LENGTH, content_id, digest_bytes
 from storage.records import RolloutRecord
 
@@ -26,24 +32,39 @@ Rollouts = dict[tuple[str, int], RolloutRecord]
 class EvidencePool:
     """The rollouts that one scorer (its digest) has played, under `root`, the data folder."""
 
-    def __init__(self, root: Path, scorer: str, fresh: bool = False) -> None:
-        """`fresh`: what is there is not used, and gives way to what is added."""
-        self.folder = root / "evidence" / scorer[:ID_LENGTH]
-        self._fresh = fresh
+    def __init__(
+        self,
+        root: Path,
+        scorer: str,
+        says: Callable[[str], None] = lambda line: None,
+        fresh: bool = False,
+    ) -> None:
+        """`says` hears of damaged files. `fresh`: what is there is not used, and gives way to what is added."""
+        self.folder, self._says, self._fresh = root / "evidence" / scorer[:ID_LENGTH], says, fresh
 
     def load(self, task_id: str) -> Rollouts:
-        """All rollouts of a task. Raises StorageFault where a file is corrupt."""
+        """All rollouts of a task. A damaged file is renamed and left out: its rollouts are played again."""
         return {} if self._fresh else self._read(task_id)[0]
 
-    def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> None:
-        """Keep rows beside those that are there, also those that another process adds at the same time."""
-        known, files = self._read(task_id)
-        merged = known | {(row.step_reward_id, row.sample_index): row for row in rows}
-        ordered = [merged[key] for key in sorted(merged)]
-        data = to_parquet(RolloutRecord, ordered)
+    def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> Rollouts:
+        """Keep rows beside those that are there; what is filed in their places, which another process may have filed
+        first. Raises StorageFault where that cannot be written."""
+        new = {(row.step_reward_id, row.sample_index): row for row in rows}
+        with writing_in(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):
+                known, files = self._read(task_id)
+                merged = known | new if self._fresh else new | known
+                if merged != known or len(files) > 1:
+                    self._write(task_id, merged, files)
+        return {key: merged[key] for key in new}
+
+    def _write(self, task_id: str, rows: Rollouts, files: Iterable[Path]) -> None:
+        """One file of all rows in the place of `files`."""
+        data = to_parquet(RolloutRecord, [rows[key] for key in sorted(rows)])
         path = self._folder_of(task_id) / f"{digest_bytes(data)[:ID_LENGTH]}.parquet"
         write_atomic(path, data)
-        for file in files:  # their rows are in the new file
+        for file in files:
             if file != path:
                 file.unlink(missing_ok=True)
 
@@ -54,14 +75,32 @@ class EvidencePool:
         while True:
             files = sorted(self._folder_of(task_id).glob("*.parquet"))
             try:
-                rows = [row for file in files for row in _rows(file)]
-            except FileNotFoundError:  # another process has just merged it into a new one
+                found = [self._rows(file) for file in files]
+            except FileNotFoundError:  # another process has just merged it into a new one, or renamed it
                 continue
-            return {(row.step_reward_id, row.sample_index): row for row in rows}, files
+            if None not in found:
+                rows = [row for part in found for row in part or ()]
+                break
+        # Up to version 0.3 two processes could file one place twice: the store uses the smallest id as well.
+        rows.sort(key=lambda row: row.rollout_id, reverse=True)
+        return {(row.step_reward_id, row.sample_index): row for row in rows}, files
+
+    def _rows(self, file: Path) -> list[RolloutRecord] | None:
+        """None where the file was damaged, and is renamed now."""
+        if (rows := rollouts_in(file)) is None:
+            there = set_aside(file)
+            self._says(
+                f"evidence file {file} is damaged: renamed to {there.name}, its rollouts are played again"
+            )
+        return rows
 
 
-def _rows(file: Path) -> list[RolloutRecord]:
+def rollouts_in(file: Path) -> list[RolloutRecord] | None:
+    """The rows of a file of evidence; None where it is damaged."""
     data = file.read_bytes()
     if digest_bytes(data)[:ID_LENGTH] != file.stem:
-        raise StorageFault(f"evidence file {file} is corrupt; delete it: its rollouts are then played again")
-    return from_parquet(RolloutRecord, data)
+        return None
+    try:
+        return from_parquet(RolloutRecord, data)
+    except (ValidationError, pa.ArrowException):  # as written, but not by this version
+        return None

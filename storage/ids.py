@@ -8,7 +8,9 @@ from pathlib import Path
 
 from storage.faults import StorageFault
 
-ID_LENGTH = 16  # 64 bits: a collision among 10 million ids has a chance of 3e-6, and ingest would refuse it
+ID_LENGTH = (
+    16  # 64 bits: a collision among 10 million ids has a chance of 3e-6, and ingest would set one aside
+)
 
 
 def content_id(*parts: object) -> str:

@@ -1,256 +1,139 @@
-"""Load batches into the tables of the working database. Every function runs inside the caller's transaction.
-
-A row is stored once, under its primary key, however many batches produced it. Its `provenance` names the *set* of
-those batches (`provenance_batches` lists the members), so that runs which share a cached batch, and batches which
-repeat each other's work, all lead to the same row, whatever the order in which they were loaded.
-"""
+"""Make the tables hold what the shards hold. A batch that cannot be loaded is set aside; the others are loaded."""
 
 from __future__ import annotations
 
-import glob
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 
 import duckdb
 
-from storage.columns import RECORD_OF_TABLE, sql_columns
-from storage.faults import StorageFault
-from storage.records import RECORDS, Record
-from storage.refresh import insert_rows
-from storage.shards import BatchRef, Manifest, Shard, ShardStore
+from storage.conflicts import Contradiction, refresh_rollout_conflicts, refused
+from storage.loading import MACROS, Unloadable, contradictions, drop_unused_sets, forget, load
+from storage.scan import Batch, SetAside, present_batches, why_unusable
+from storage.schema import one_line
+from storage.shards import ShardStore
 
-# A label is "<stage_key>/<batch_id>"; neither part may hold a slash.
-_MACROS = """
-CREATE OR REPLACE TEMP MACRO label_of(stage_key, batch_id) AS stage_key || '/' || batch_id;
-CREATE OR REPLACE TEMP MACRO set_name(labels) AS left(md5(array_to_string(list_sort(labels), ' ')), 16);
-"""
-
-# Shards of a table that is no more: the table that its rows are in now, and how. Migration 0003 does the same.
-FORMER = {
-    "step_rewards": (
-        "scored_turns",
-        "step_reward_id, trajectory_id, step_index, task_id, side, checkpoint, "
-        "CASE WHEN terminal THEN reward END AS outcome, CASE WHEN terminal THEN progress END AS progress",
-    )
-}
+OF_THE_ROWS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
+"""DuckDB's errors that the rows cause: a full disk or a lost file is none of them."""
 
 
-@dataclass(frozen=True)
-class Batch:
-    """A batch to load."""
+@dataclass
+class Loaded:
+    """What came of loading batches."""
 
-    ref: BatchRef
-    manifest: Manifest
+    batches: int = 0  # loaded, replaced ones included
+    rows: Counter[str] = field(default_factory=Counter)  # new ones, by table
+    set_aside: list[SetAside] = field(default_factory=list)
 
-    @property
-    def name(self) -> tuple[str, str]:
-        return self.ref.stage_key, self.ref.batch_id
-
-    @property
-    def label(self) -> str:
-        return "/".join(self.name)
+    def add(self, other: Loaded) -> None:
+        self.batches += other.batches
+        self.rows.update(other.rows)
+        self.set_aside += other.set_aside
 
 
-def changed_batches(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore
-) -> tuple[list[Batch], list[tuple[str, str]]]:
-    """(batches to load, names to forget): what the tables lack, and what they hold that is no more, or not so."""
-    known = {
-        (stage_key, batch_id): sha256
-        for stage_key, batch_id, sha256 in connection.execute(
-            "SELECT stage_key, batch_id, sha256 FROM ingested_batches"
-        ).fetchall()
-    }
-    present = {batch.name: batch for batch in (Batch(*pair) for pair in shards.batches())}
-    unseen = [batch for name, batch in present.items() if known.get(name) != batch.ref.sha256]
-    stale = [
-        name for name, sha256 in known.items() if name not in present or present[name].ref.sha256 != sha256
-    ]
-    return unseen, stale
+@contextmanager
+def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All of it or nothing."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    except BaseException:
+        with suppress(duckdb.Error):  # the first error is the one to hear of
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
-def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> tuple[int, dict[str, int]]:
-    """Make the tables hold what the shards hold. Returns the number of batches loaded, and new rows by table.
+def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> Loaded:
+    """Load the batches that the tables lack, forget those that are no more, or not so.
 
-    Raises StorageFault where a shard is corrupt, or where two batches hold different rows under one key.
+    Of two batches that contradict each other, one that is ingested stays; of two new ones the first by its manifest's
+    path. Those that an earlier ingest set aside are tried again after the new ones.
     """
-    connection.execute(_MACROS)
-    batches, stale = changed_batches(connection, shards)
+    connection.execute(MACROS)
+    present, unreadable = present_batches(shards)
+    fresh, again, stale = _changed(connection, present)
     if stale:
-        _forget(connection, stale)
-    loaded = _load(connection, shards, batches)
-    if stale or loaded:
-        _drop_unused_sets(connection)
-    return len(batches), loaded
+        with transaction(connection):
+            forget(connection, stale)
+            _tidy(connection, rollouts=True)
+    done = Loaded(set_aside=unreadable)
+    for group in (fresh, again):
+        usable = []
+        for batch in group:
+            reason = why_unusable(shards, batch)
+            done.set_aside.append(batch.set_aside(reason)) if reason else usable.append(batch)
+        done.add(_load_what_can_be(connection, shards, usable))
+    return done
 
 
-def _load(
+def _tidy(connection: duckdb.DuckDBPyConnection, rollouts: bool) -> None:
+    """What follows from a change of the tables; `rollouts`: of that one too."""
+    drop_unused_sets(connection)
+    if rollouts:
+        refresh_rollout_conflicts(connection)
+
+
+def _changed(
+    connection: duckdb.DuckDBPyConnection, present: Sequence[Batch]
+) -> tuple[list[Batch], list[Batch], list[tuple[str, str]]]:
+    """(new batches, those that were set aside before, names of batches to forget)."""
+    sql = "SELECT stage_key, batch_id, sha256 FROM {}"
+    known = {
+        (key, batch): sha for key, batch, sha in connection.execute(sql.format("ingested_batches")).fetchall()
+    }
+    before = set(connection.execute(sql.format("set_aside_batches")).fetchall())
+    there = {batch.name: batch.ref.sha256 for batch in present}
+    unseen = [batch for batch in present if known.get(batch.name) != batch.ref.sha256]
+    again = [batch for batch in unseen if (*batch.name, batch.ref.sha256) in before]
+    fresh = [batch for batch in unseen if (*batch.name, batch.ref.sha256) not in before]
+    return fresh, again, [name for name, sha256 in known.items() if there.get(name) != sha256]
+
+
+def _load_what_can_be(
     connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
-) -> dict[str, int]:
-    """Load batches that the tables do not hold. Returns new rows by table."""
-    loaded: dict[str, int] = {}
-    for record in RECORDS:
-        found = [
-            (batch, shard)
-            for batch in batches
-            for shard in batch.manifest.shards
-            if shard.table == record.table or FORMER.get(shard.table, ("", ""))[0] == record.table
-        ]
-        if found:
-            _stage(connection, shards, record, found)
-            loaded[record.table] = _load_staged(connection, record)
-    if batches:
-        rows = [(*batch.name, batch.ref.manifest, batch.ref.sha256) for batch in batches]
-        insert_rows(connection, "ingested_batches", rows)
-    return loaded
+) -> Loaded:
+    """Load all batches in one transaction. Where that fails: without those that contradict others, else in halves,
+    down to the batches that cannot be loaded."""
+    if not batches:
+        return Loaded()
+    try:
+        with transaction(connection):
+            rows = load(connection, shards, batches)
+            _tidy(connection, bool(rows.get("rollouts")))
+        return Loaded(len(batches), Counter(rows))
+    except Contradiction:
+        return _load_what_agrees(connection, shards, batches)
+    except (Unloadable, *OF_THE_ROWS) as error:
+        return _load_halves(connection, shards, batches, one_line(error))
 
 
-def _stage(
-    connection: duckdb.DuckDBPyConnection,
-    shards: ShardStore,
-    record: type[Record],
-    found: Sequence[tuple[Batch, Shard]],
-) -> None:
-    """Temporary table `incoming`: the rows of the shards of one table, each with the label of its batch."""
-    # Columns spelt out: made by CREATE ... AS ... LIMIT 0 instead, DuckDB 2.0 keeps the statistics of an empty
-    # table when more than a row group is inserted in the same transaction, and later queries find nothing.
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({sql_columns(record)}, batch_label VARCHAR)")
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE files (shard_file VARCHAR, batch_label VARCHAR, n BIGINT)"
-    )
-    for batch, shard in found:
-        shards.verified(batch.manifest, shard)
-    paths = [str(shards.shard_path(batch.manifest, shard)) for batch, shard in found]
-    rows = [(path, batch.label, shard.rows) for path, (batch, shard) in zip(paths, found, strict=True)]
-    insert_rows(connection, "files", rows)
-    for table in sorted({shard.table for _, shard in found}):
-        columns = FORMER[table][1] if table in FORMER else "shard.* EXCLUDE (shard_file)"
-        of_table = [path for path, (_, shard) in zip(paths, found, strict=True) if shard.table == table]
-        # BY NAME, by union: a shard of an older version lacks the columns that were added since.
-        connection.execute(
-            f"""INSERT INTO incoming BY NAME SELECT {columns}, batch_label
-                FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
-                JOIN files USING (shard_file)""",
-            # A set, as batches of one stage with equal rows share a file; escaped, as DuckDB takes paths for patterns.
-            {"paths": sorted({glob.escape(path) for path in of_table})},
-        )
-    short = connection.execute(
-        """SELECT shard_file FROM files
-           LEFT JOIN (SELECT batch_label, count(*) AS staged FROM incoming GROUP BY ALL) USING (batch_label)
-           WHERE staged IS DISTINCT FROM n LIMIT 1"""
-    ).fetchone()
-    if short:
-        raise StorageFault(f"shard {short[0]} did not load whole; nothing was ingested, please report this")
+def _load_what_agrees(
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+) -> Loaded:
+    try:
+        with transaction(connection):
+            aside = refused(batches, contradictions(connection, shards, batches))
+    except (Unloadable, *OF_THE_ROWS) as error:
+        return _load_halves(connection, shards, batches, one_line(error))
+    if not aside:
+        return _load_halves(connection, shards, batches, "it holds two different rows under one key")
+    wrong = {item.file for item in aside}
+    done = _load_what_can_be(connection, shards, [b for b in batches if b.ref.manifest not in wrong])
+    done.set_aside += aside
+    return done
 
 
-def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> int:
-    """Move `incoming` into its table. Returns the number of new rows."""
-    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE repeated AS
-            SELECT {keys} FROM incoming GROUP BY ALL HAVING count(*) > 1
-            UNION SELECT {keys} FROM incoming SEMI JOIN {table} USING ({keys})"""
-    )
-    new = 0
-    if _count(connection, "repeated"):
-        _refuse_conflicts(connection, record)
-        _merge_provenance(connection, record)
-        new += _changed(
-            connection,
-            f"""INSERT INTO {table} ({columns}, provenance)
-                SELECT DISTINCT ON ({keys}) {columns}, set_name(labels)
-                FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})""",
-        )
-    _name_sets(connection, "SELECT DISTINCT [batch_label] AS labels FROM incoming")
-    return new + _changed(
-        connection,
-        f"""INSERT INTO {table} ({columns}, provenance)
-            SELECT {columns}, set_name([batch_label]) FROM incoming ANTI JOIN repeated USING ({keys})""",
-    )
-
-
-def _refuse_conflicts(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
-    """Raise StorageFault for the first key under which two batches hold different rows."""
-    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
-    found = connection.execute(
-        f"""SELECT {keys} FROM (
-                SELECT {columns} FROM incoming SEMI JOIN repeated USING ({keys})
-                UNION ALL SELECT {columns} FROM {table} SEMI JOIN repeated USING ({keys}))
-            GROUP BY ALL HAVING count(DISTINCT row({columns})) > 1 LIMIT 1"""
-    ).fetchone()
-    if found is None:
-        return
-    match = " AND ".join(f"{key} = ?" for key in record.key)
-    labels = connection.execute(
-        f"""SELECT batch_label FROM incoming WHERE {match}
-            UNION SELECT label_of(stage_key, batch_id) FROM {table} JOIN provenance_batches USING (provenance)
-            WHERE {match} ORDER BY 1""",
-        [*found, *found],
-    ).fetchall()
-    raise StorageFault(
-        f"two batches hold different rows of {table} under the key {', '.join(map(str, found))}: "
-        f"{' and '.join(f'shards/{label}.json' for (label,) in labels)}; "
-        "delete the wrong one's manifest, or run its stage again with --force"
-    )
-
-
-def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
-    """Temporary table `merged`: each repeated key with all its batches; rows that are there take them over."""
-    table, keys = record.table, ", ".join(record.key)
-    connection.execute(
-        f"""CREATE OR REPLACE TEMP TABLE merged AS
-            SELECT {keys}, list(batch_label) AS labels FROM (
-                SELECT {keys}, batch_label FROM incoming SEMI JOIN repeated USING ({keys})
-                UNION SELECT {keys}, label_of(stage_key, batch_id)
-                FROM {table} SEMI JOIN repeated USING ({keys}) JOIN provenance_batches USING (provenance))
-            GROUP BY ALL"""
-    )
-    _name_sets(connection, "SELECT labels FROM merged")
-    match = " AND ".join(f"{table}.{key} = merged.{key}" for key in record.key)
-    connection.execute(f"UPDATE {table} SET provenance = set_name(labels) FROM merged WHERE {match}")
-
-
-def _name_sets(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Name each set of batches that `query` gives as a column `labels`."""
-    connection.execute(
-        f"""INSERT INTO provenance_batches
-            SELECT DISTINCT provenance, split_part(batch_label, '/', 1), split_part(batch_label, '/', 2)
-            FROM (SELECT set_name(labels) AS provenance, unnest(labels) AS batch_label FROM ({query}))
-            ON CONFLICT DO NOTHING"""
-    )
-
-
-def _forget(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str, str]]) -> None:
-    """Take batches out that were loaded before: rows that only they produced go, shared ones stay."""
-    connection.execute("CREATE OR REPLACE TEMP TABLE gone (stage_key VARCHAR, batch_id VARCHAR)")
-    insert_rows(connection, "gone", names)
-    connection.execute(
-        """CREATE OR REPLACE TEMP TABLE remaining AS
-           SELECT provenance, list(label_of(o.stage_key, o.batch_id)) FILTER (g.stage_key IS NULL) AS labels
-           FROM provenance_batches o LEFT JOIN gone g USING (stage_key, batch_id)
-           GROUP BY provenance HAVING count(g.stage_key) > 0"""
-    )
-    connection.execute("DELETE FROM ingested_batches WHERE (stage_key, batch_id) IN (FROM gone)")
-    _name_sets(connection, "SELECT labels FROM remaining WHERE labels IS NOT NULL")
-    for table in RECORD_OF_TABLE:
-        connection.execute(
-            f"DELETE FROM {table} WHERE provenance IN (SELECT provenance FROM remaining WHERE labels IS NULL)"
-        )
-        connection.execute(
-            f"""UPDATE {table} SET provenance = set_name(labels) FROM remaining
-                WHERE {table}.provenance = remaining.provenance AND labels IS NOT NULL"""
-        )
-
-
-def _drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
-    used = " UNION ".join(f"SELECT provenance FROM {table}" for table in RECORD_OF_TABLE)
-    connection.execute(f"DELETE FROM provenance_batches WHERE provenance NOT IN ({used})")
-
-
-def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
-    return int(connection.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0])
-
-
-def _changed(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    """Rows that an INSERT, UPDATE or DELETE touched."""
-    return int(connection.execute(sql).fetchall()[0][0])
+def _load_halves(
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch], why: str
+) -> Loaded:
+    if len(batches) == 1:
+        again = "run its stage again with --force, or delete its manifest"
+        reason = f"batch {batches[0].label} cannot be loaded ({why}): {again}"
+        return Loaded(set_aside=[batches[0].set_aside(reason)])
+    middle = len(batches) // 2
+    done = _load_what_can_be(connection, shards, batches[:middle])
+    done.add(_load_what_can_be(connection, shards, batches[middle:]))
+    return done

@@ -31,7 +31,7 @@ WITH roots AS (
 ), turns AS (
     FROM scored SEMI JOIN roots USING (deviation_id)
 ), evidence AS (  -- inner joins first: only they keep a query for one id from reading whole tables
-    SELECT o.* FROM rollouts o SEMI JOIN turns USING (step_reward_id)
+    SELECT o.* FROM distinct_rollouts o SEMI JOIN turns USING (step_reward_id)
 ), written AS (
     SELECT a.trajectory_id, a.step_index, a.action FROM steps a SEMI JOIN turns USING (trajectory_id, step_index)
 ), decided AS (
@@ -43,7 +43,7 @@ WITH roots AS (
             SELECT list({'run_id': p.run_id, 'round': p.round, 'config_digest': n.config_digest} ORDER BY p.run_id, p.round)
             FROM run_provenance p JOIN runs n ON n.run_id = p.run_id WHERE p.provenance = r.provenance
         ) AS runs,
-        r.calibration_id, c.reflector, c.reflection, c.required_action, c.plan, c.kept, c.rejection,
+        r.calibration_id, c.reflector, c.reflection, c.required_action, c.plan, c.kept, c.rejection, c.rejection_detail,
         r.deviation_id, d.step_index, d.expert_action, d.explored_action, d.preset, d.delta, d.outcome AS compared,
         d.gap, d.gap_low, d.gap_high, d.error_rate, d.verdict, d.rule, d.expert_is_better, d.selected,
         d.expert_trajectory_id, x.trajectory_id AS explored_trajectory_id, x.prefix_steps, x.n_steps AS explored_steps,
@@ -58,7 +58,7 @@ WITH roots AS (
         d.explored_trajectory_id,
         CASE WHEN t.kind = 'explored' THEN r.trajectory_id ELSE r.contrast_trajectory_id END
     )
-    LEFT JOIN checkpoints y ON y.digest = x.checkpoint
+    LEFT JOIN policies y ON y.digest = x.checkpoint
 )
 SELECT
     d.*,
@@ -71,7 +71,7 @@ LEFT JOIN turns w ON w.deviation_id = d.deviation_id
 LEFT JOIN written a ON a.trajectory_id = w.trajectory_id AND a.step_index = w.step_index
 LEFT JOIN scored_turns s ON s.step_reward_id = w.step_reward_id
     AND s.trajectory_id = w.trajectory_id AND s.step_index = w.step_index
-LEFT JOIN checkpoints z ON z.digest = s.checkpoint
+LEFT JOIN policies z ON z.digest = s.checkpoint
 -- Later rollouts of the same turn may be there, made for another verdict. Rows of older versions used all.
 LEFT JOIN evidence o ON o.step_reward_id = w.step_reward_id AND o.sample_index < coalesce(w.n, o.sample_index + 1)
 ORDER BY w.step_index, w.side, o.sample_index;

@@ -7,9 +7,11 @@ leads every row to the batches, runs, configuration and checkpoint that produced
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from storage.ids import content_id
 
 CONSTRAINED = "TRUE where the policy could write admissible actions only; NULL where it wrote freely"
 
@@ -180,10 +182,22 @@ class CalibrationRecord(Record):
         description="Where the repair's turns came from"
     )
     kept: bool
-    rejection: str | None = Field(None, description="Why it was not kept; NULL where it was")
+    rejection: str | None = Field(
+        None, description="Why it was not kept, as one word, e.g. no_plan; NULL where it was"
+    )
+    rejection_detail: str | None = Field(None, description="The same in words; NULL where it was kept")
     attempts: int | None = Field(
         None, description="Replies that a language model was asked for; NULL where none was"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, row: Any) -> Any:
+        """Up to version 0.3 both were one text, `rejection: detail`."""
+        if isinstance(row, dict) and not row.get("rejection_detail"):
+            reason, colon, detail = (row.get("rejection") or "").partition(": ")
+            return row | {"rejection": reason, "rejection_detail": detail} if colon else row
+        return row
 
 
 class TrainingExampleRecord(Record):
@@ -204,11 +218,12 @@ class TrainingExampleRecord(Record):
 
 
 class CheckpointRecord(Record):
-    """One trained policy."""
+    """One training and the policy that it gave. Trainings may give equal weights: the view policies has each once."""
 
     table: ClassVar[str] = "checkpoints"
-    key: ClassVar[tuple[str, ...]] = ("digest",)
-    digest: str
+    key: ClassVar[tuple[str, ...]] = ("training_id",)
+    training_id: str = Field("", description="Content id of the row")
+    digest: str = Field(description="Content id of the weights; trainings that gave the same ones share it")
     path: str
     parent: str | None = Field(None, description="Digest it was trained from; NULL where from scratch")
     role: Literal["warmup", "trained"]
@@ -225,6 +240,15 @@ class CheckpointRecord(Record):
     gradient_norms: list[float] | None = Field(
         None, description="Norm of each step's gradient before clipping; NULL where an older version trained"
     )
+
+    @model_validator(mode="after")
+    def _identify(self) -> Self:
+        """Rows of versions up to 0.3 have no id. What is None does not enter: columns may be added. As text, because a
+        diverged training has losses that are no numbers."""
+        if not self.training_id:
+            row = {name: repr(value) for name, value in self if value is not None and name != "training_id"}
+            object.__setattr__(self, "training_id", content_id("training", row))
+        return self
 
 
 class EvaluationRecord(Record):

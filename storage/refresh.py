@@ -9,7 +9,8 @@ from pathlib import Path
 
 import duckdb
 
-from storage.runs import RunFolder, RunInfo, StageState, list_runs
+from storage.runs import RunInfo, StageState
+from storage.scan import SetAside, replaced_batches, run_files
 from storage.shards import ShardStore
 
 
@@ -22,19 +23,35 @@ def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequenc
         )
 
 
-def refresh_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> None:
-    """Fill runs, run_stages and run_batches anew: they are small, and files of a run change as it goes on."""
-    runs = list_runs(root)
-    states = [(run.run_id, state) for run in runs for state in RunFolder(root, run.run_id).stages()]
+def refresh_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> list[SetAside]:
+    """Fill runs, run_stages and run_batches anew: they are small, and files of a run change as it goes on. Returns the
+    files that cannot be used."""
+    runs, states, aside = run_files(root)
     _fill(connection, "runs", [_run_row(run) for run in runs])
     _fill(connection, "run_stages", [_stage_row(run_id, state) for run_id, state in states])
     _fill(connection, "run_batches", [row for run_id, state in states for row in _batch_rows(run_id, state)])
+    return aside
 
 
-def refresh_superseded(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> None:
-    """Fill superseded_batches anew from the manifests that forced redos left."""
-    rows = [[ref.stage_key, ref.batch_id, ref.manifest, ref.sha256] for ref in shards.superseded()]
-    _fill(connection, "superseded_batches", rows)
+def refresh_superseded(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> list[SetAside]:
+    """Fill superseded_batches anew from the manifests that forced redos left. Returns those that cannot be used."""
+    refs, aside = replaced_batches(shards)
+    rows = {(ref.stage_key, ref.batch_id, ref.sha256): ref.manifest for ref in refs}
+    _fill(
+        connection,
+        "superseded_batches",
+        [[key, batch, manifest, sha] for (key, batch, sha), manifest in rows.items()],
+    )
+    return aside
+
+
+def refresh_set_aside(connection: duckdb.DuckDBPyConnection, aside: Sequence[SetAside]) -> None:
+    """Fill set_aside_batches and set_aside_files anew."""
+    batches = [item for item in aside if item.batch_id is not None]
+    files = [item for item in aside if item.batch_id is None]
+    rows = [[item.stage_key, item.batch_id, item.file, item.sha256, item.reason] for item in batches]
+    _fill(connection, "set_aside_batches", rows)
+    _fill(connection, "set_aside_files", [[item.file, item.reason] for item in files])
 
 
 def _fill(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[object]]) -> None:

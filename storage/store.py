@@ -13,19 +13,21 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import duckdb
 from filelock import FileLock
 
+from storage.conflicts import rollout_conflicts
 from storage.faults import StorageFault
-from storage.files import writing_in
-from storage.ingest import bring_up_to_date
-from storage.refresh import refresh_runs, refresh_superseded, utc
+from storage.files import sweep, writing_in
+from storage.ingest import bring_up_to_date, transaction
+from storage.refresh import refresh_runs, refresh_set_aside, refresh_superseded, utc
 from storage.runs import StageState
-from storage.schema import one_line, open_database
+from storage.scan import SetAside
+from storage.schema import migrations, one_line, open_database, schema_version
 from storage.shards import ShardStore
 
 _COPY_PREFIX = ".publishing-"
@@ -39,6 +41,9 @@ class IngestReport:
     rows: dict[str, int]  # new ones, by table
     published: Path
     seconds: float
+    set_aside: tuple[SetAside, ...] = ()  # what could not be ingested, and why
+    rollout_conflicts: int = 0  # rollouts in the store that are not used: others have their place
+    swept: tuple[Path, ...] = ()  # what killed processes had left half-written
 
 
 class Store:
@@ -50,36 +55,29 @@ class Store:
         self.working = data_dir / "store" / "working.duckdb"
 
     def ingest(self) -> IngestReport:
-        """Make the store hold what the shards and run files hold, all or nothing, and publish it.
+        """Make the store hold what the shards and run files hold, and publish it.
 
-        Safe to call at any time, from any process; a batch whose manifest was deleted leaves the store.
-        Raises StorageFault where a file is corrupt or cannot be written, or rows contradict each other; then the
-        published file stays as it was.
+        Safe to call at any time, from any process; a batch whose manifest was deleted leaves the store. What cannot be
+        ingested is set aside with its reason, tried again by every ingest, and stops nothing else.
+        Raises StorageFault where the store cannot be opened or written; then the published file stays as it was.
         """
-        started = time.perf_counter()
         with self._locked():
-            batches, rows = self._fill(self.working)
-            self._publish(self.working)
-        return IngestReport(batches, rows, self.published, time.perf_counter() - started)
+            return self._ingest_into(self.working)
 
     def rebuild(self) -> IngestReport:
         """Make the whole store anew from the shards and the run files, then publish it."""
-        started = time.perf_counter()
         with self._locked():
             fresh = self.working.with_name("rebuilding.duckdb")
             _remove_database(fresh)
-            batches, rows = self._fill(fresh)
-            _remove_database(self.working)
-            os.replace(fresh, self.working)
-            self._publish(self.working)
-        return IngestReport(batches, rows, self.published, time.perf_counter() - started)
+            return self._ingest_into(fresh)
 
     def query(
         self, sql: str, params: Sequence[object] | dict[str, object] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of a query on the published file, which it cannot change.
 
-        Raises StorageFault where nothing is published yet, or with DuckDB's message where the SQL is wrong.
+        Raises StorageFault where nothing is published yet, or with DuckDB's message where the SQL is wrong. It says so
+        where an older version published the file: its views and columns are other ones.
         """
         if not self.published.exists():
             raise StorageFault(
@@ -87,13 +85,11 @@ class Store:
             )
         try:
             # Without replacement scans, or a misspelt table could name one of our own variables.
-            with duckdb.connect(
-                self.published, read_only=True, config={"python_enable_replacements": False}
-            ) as connection:
+            with self._reading() as connection:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
-            raise StorageFault(one_line(error)) from error
+            raise StorageFault(one_line(error) + self._if_outdated()) from error
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
         """Whether the published file has a run's stages as they are, and every batch of them."""
@@ -110,26 +106,53 @@ class Store:
             )[1][0][0]
         except StorageFault:  # of an older version
             return False
+        if self._if_outdated():
+            return False
         wanted = [(state.round, state.stage, state.status, utc(state.ended_at)) for state in states]
         refs = sum(len({(ref.stage_key, ref.batch_id) for ref in (*s.batches, *s.calls)}) for s in states)
         return stages == sorted(wanted) and batches == refs
 
-    def _fill(self, path: Path) -> tuple[int, dict[str, int]]:
-        """Load what `path` lacks, in one transaction. Returns the number of batches and the new rows by table."""
+    def _reading(self) -> duckdb.DuckDBPyConnection:
+        config: dict[str, Any] = {"python_enable_replacements": False}
+        return duckdb.connect(self.published, read_only=True, config=config)
+
+    def _if_outdated(self) -> str:
+        """The advice where the published file has an older schema than this code asks for."""
+        try:
+            with self._reading() as connection:
+                outdated = schema_version(connection) < migrations()[-1][0]
+        except duckdb.Error:
+            return ""
+        advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
+        return advice if outdated else ""
+
+    def _ingest_into(self, path: Path) -> IngestReport:
+        started = time.perf_counter()
+        swept = sweep(self.root)
+        report = self._fill(path)
+        if path != self.working:
+            _remove_database(self.working)
+            os.replace(path, self.working)
+        self._publish(self.working)
+        return replace(report, seconds=time.perf_counter() - started, swept=tuple(swept))
+
+    def _fill(self, path: Path) -> IngestReport:
+        """Load what `path` lacks."""
         shards = ShardStore(self.root)
         connection = open_database(path)
         try:
-            connection.execute("BEGIN")
-            batches, rows = bring_up_to_date(connection, shards)
-            refresh_superseded(connection, shards)
-            refresh_runs(connection, self.root)
-            connection.execute("COMMIT")
+            loaded = bring_up_to_date(connection, shards)
+            with transaction(connection):
+                aside = loaded.set_aside + refresh_superseded(connection, shards)
+                aside += refresh_runs(connection, self.root)
+                refresh_set_aside(connection, aside)
             connection.execute("CHECKPOINT")
+            conflicts = rollout_conflicts(connection)
         except duckdb.Error as error:
             raise StorageFault(f"cannot ingest into {path}: {one_line(error)}") from error
         finally:
             connection.close()
-        return batches, rows
+        return IngestReport(loaded.batches, dict(loaded.rows), self.published, 0.0, tuple(aside), conflicts)
 
     def _publish(self, source: Path) -> None:
         """Copy the closed, checkpointed database and put the copy in place at once."""

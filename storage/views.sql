@@ -19,13 +19,28 @@ CREATE OR REPLACE MACRO of_run(rows_of, run) AS TABLE
 SELECT rows.* FROM query_table(rows_of) AS rows
 SEMI JOIN (SELECT provenance FROM run_provenance WHERE run_id = run) USING (provenance);
 
+-- Which weights: trainings that left or found the same ones are one policy.
+CREATE OR REPLACE VIEW policies AS
+SELECT digest, path, parent, role, round, parameters, training_id, trainings FROM (
+    SELECT *, count(*) OVER (PARTITION BY digest) AS trainings FROM checkpoints
+    QUALIFY row_number() OVER (PARTITION BY digest ORDER BY round, role = 'trained', training_id) = 1
+);
+COMMENT ON VIEW policies IS
+    'Every trained policy once, by its digest, as the first of the trainings that gave it; `trainings` counts them';
+
+-- Equal draws that were played twice (two runs at once, an emptied folder evidence/) may differ: one of them counts.
+CREATE OR REPLACE VIEW distinct_rollouts AS
+SELECT * FROM rollouts ANTI JOIN rollout_conflicts USING (rollout_id);
+COMMENT ON VIEW distinct_rollouts IS
+    'One rollout for each position in the random stream of a step reward: the table rollouts less rollout_conflicts';
+
 CREATE OR REPLACE VIEW step_rewards AS
 WITH evidence AS (
     SELECT
         step_reward_id, count(*) AS n, count_if(outcome >= 1) AS successes, sum(outcome) AS total,
         avg(coalesce(progress, outcome)) AS progress, list(seed ORDER BY sample_index) AS seeds,
         sum(n_steps)::BIGINT AS n_steps, sum(tokens)::BIGINT AS tokens
-    FROM rollouts GROUP BY ALL
+    FROM distinct_rollouts GROUP BY ALL
 )
 SELECT
     t.step_reward_id, t.task_id, t.trajectory_id, t.step_index, t.side, t.checkpoint,
@@ -36,7 +51,19 @@ SELECT
     coalesce(e.n_steps, 0) AS rollout_steps, coalesce(e.tokens, 0) AS rollout_tokens, t.provenance
 FROM scored_turns t LEFT JOIN evidence e USING (step_reward_id);
 COMMENT ON VIEW step_rewards IS
-    'The value of every scored turn over all its stored rollouts: mean, 95 % Wilson interval, scorer, seeds and cost';
+    'The value of every scored turn over all its stored rollouts: mean, 95 % Wilson interval, scorer, seeds and cost. Turns '
+    'with equal histories share rollouts: sum costs over step_values';
+
+CREATE OR REPLACE VIEW step_values AS
+SELECT
+    step_reward_id, any_value(task_id) AS task_id, any_value(checkpoint) AS checkpoint, count(*) AS turns,
+    any_value(n) AS n, any_value(successes) AS successes, any_value(reward) AS reward, any_value(progress) AS progress,
+    any_value(low) AS low, any_value(high) AS high, any_value(terminal) AS terminal, any_value(seeds) AS seeds,
+    any_value(rollout_steps) AS rollout_steps, any_value(rollout_tokens) AS rollout_tokens
+FROM step_rewards GROUP BY step_reward_id;
+COMMENT ON VIEW step_values IS
+    'One row a step reward, where step_rewards has one a scored turn: its rollouts count once, so sums are right. '
+    '`turns` is how many scored turns share it';
 
 CREATE OR REPLACE VIEW step_reward_gaps AS
 SELECT
@@ -68,7 +95,7 @@ SELECT
 FROM calibrations JOIN run_provenance USING (provenance)
 GROUP BY ALL;
 COMMENT ON VIEW calibration_outcomes IS
-    'Repairs kept and rejected, by where their turns came from; `rejections` counts each reason';
+    'Repairs kept and rejected, by where their turns came from; `rejections` counts each reason (calibrations has the detail)';
 
 CREATE OR REPLACE VIEW llm_costs AS
 SELECT
@@ -87,7 +114,7 @@ WITH paid AS (
     SELECT run_id, round, sum(calls - given_up)::BIGINT AS calls, sum(given_up)::BIGINT AS given_up, sum(prompt_tokens + completion_tokens)::BIGINT AS tokens, sum(usd) AS usd
     FROM llm_costs WHERE purpose = 'reflection' GROUP BY ALL
 ), made AS (
-    SELECT run_id, round, count_if(kept) AS kept, count_if(NOT kept) AS rejected, coalesce(count_if(rejection LIKE 'no_reflection%'), 0) AS unusable
+    SELECT run_id, round, count_if(kept) AS kept, count_if(NOT kept) AS rejected, coalesce(count_if(rejection = 'no_reflection'), 0) AS unusable
     FROM calibrations JOIN run_provenance USING (provenance) GROUP BY ALL
 )
 SELECT

@@ -33,7 +33,7 @@ def score_batch(batch: Batch) -> list[Record]:
         batch.records(),
         batch.config,
         batch.progress,
-        EvidencePool(batch.work.root, batch.policy.digest, fresh=batch.force),
+        EvidencePool(batch.work.root, batch.policy.digest, batch.work.says, fresh=batch.force),
         batch.work.meter,
     )
 

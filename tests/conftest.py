@@ -16,6 +16,7 @@ import pytest
 from tiny_factory import ROOT, STECA, Served, tiny
 
 from configs.schema import FactoryConfig
+from tests.old_folders import unpack
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -85,3 +86,15 @@ def finished(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> Fact
     config = tiny(tmp_path_factory.mktemp("finished"))
     factory(config)
     return config
+
+
+@pytest.fixture
+def data_030(tmp_path: Path) -> Path:
+    """A data folder that version 0.3.0 made: one finished tiny run."""
+    return unpack("data-0.3.0", tmp_path)
+
+
+@pytest.fixture
+def poisoned_030(tmp_path: Path) -> Path:
+    """One in which two trainings gave equal weights: no ingest of 0.3.0 succeeds there."""
+    return unpack("data-0.3.0-poisoned", tmp_path)

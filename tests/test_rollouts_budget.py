@@ -14,9 +14,8 @@ from rollouts.deciding import decide
 from rollouts.exploring import explore
 from rollouts.rows import demonstrations, of_type
 from rollouts.scoring import score
-from storage.evidence import EvidencePool
-from storage.faults import StorageFault
-from storage.records import Record, RolloutRecord
+from storage.evidence import EvidencePool, Rollouts
+from storage.records import Record, RolloutRecord, ScoredTurnRecord
 from storage.runs import Spent
 
 SPEAK = fragile(0.5)
@@ -93,19 +92,68 @@ def test_what_was_played_before_a_crash_is_kept(tmp_path: Path) -> None:
     assert meter.spent.rollouts + rest.spent.rollouts == len(of_type(rows, RolloutRecord))
 
 
-def test_rows_of_two_processes_are_both_kept_and_a_corrupt_file_is_named(tmp_path: Path) -> None:
-    records = explored(1)
+def test_rows_of_two_processes_are_both_kept_and_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
+    records, said = explored(1), []
     rows = of_type(scored(records, settings("fixed"))[0], RolloutRecord)
-    one, other = EvidencePool(tmp_path, "toy"), EvidencePool(tmp_path, "toy")
+    one, other = EvidencePool(tmp_path, "toy", said.append), EvidencePool(tmp_path, "toy")
     one.add("a/task", rows[:3])
     other.add("a/task", rows[2:6])
-    assert list(one.load("a/task").values()) == sorted(
-        rows[:6], key=lambda r: (r.step_reward_id, r.sample_index)
-    )
+    assert sorted(one.load("a/task").values(), key=place) == sorted(rows[:6], key=place)
     [file] = tmp_path.rglob("*.parquet")
     file.write_bytes(file.read_bytes()[:-5])
-    with pytest.raises(StorageFault, match=f"{file.name} is corrupt; delete it"):
-        one.load("a/task")
+    assert one.load("a/task") == {}
+    assert said == [
+        f"evidence file {file} is damaged: renamed to {file.name}.damaged, its rollouts are played again"
+    ]
+    assert [path.name for path in file.parent.iterdir()] == [f"{file.name}.damaged"]
+    one.add("a/task", rows[:2])
+    assert sorted(other.load("a/task").values(), key=place) == sorted(rows[:2], key=place)
+
+
+def place(row: RolloutRecord) -> tuple[str, int]:
+    return row.step_reward_id, row.sample_index
+
+
+def otherwise(row: RolloutRecord) -> RolloutRecord:
+    """The same draw, as a server gives it that never answers twice the same."""
+    return row.model_copy(update={"outcome": 1.0 - row.outcome, "rollout_id": f"0{row.rollout_id[1:]}"})
+
+
+def test_what_was_filed_first_stays(tmp_path: Path) -> None:
+    rows = of_type(scored(explored(1), settings("fixed"))[0], RolloutRecord)
+    one, other = EvidencePool(tmp_path, "toy"), EvidencePool(tmp_path, "toy")
+    one.add("a/task", rows[:3])
+    filed = other.add("a/task", [otherwise(row) for row in rows[1:5]])
+    assert filed == {place(row): row for row in [*rows[1:3], *map(otherwise, rows[3:5])]}
+    assert one.load("a/task") == {place(row): row for row in rows[:3]} | filed
+
+
+@pytest.mark.parametrize("mode", ["fixed", "sequential"])
+def test_two_runs_that_score_the_same_turns_at_once_use_the_same_rollouts(tmp_path: Path, mode: str) -> None:
+    """The second run files other outcomes of some turns while the first is at work: the first takes them over, and
+    gives what a run gives that finds them from the start."""
+    records, chosen = explored(), settings(mode)
+    alone = of_type(scored(records, chosen)[0], RolloutRecord)
+    theirs = [otherwise(row) for row in alone[::3]]
+    task_of = {
+        turn.step_reward_id: turn.task_id for turn in of_type(scored(records, chosen)[0], ScoredTurnRecord)
+    }
+    pool = EvidencePool(tmp_path, "toy")
+
+    class Meanwhile(Toy):
+        def act(self, *args: Any) -> Any:
+            for row in theirs:
+                pool.add(task_of[row.step_reward_id], [row])
+            theirs.clear()
+            return super().act(*args)
+
+    filed = {place(row): row for row in theirs}
+    mine = score(world(), Meanwhile(SPEAK), records, chosen, None, pool, Meter())
+    assert not theirs
+    used = {place(row): row for row in of_type(mine, RolloutRecord)}
+    assert any(used[key] == row for key, row in filed.items() if key in used)
+    assert all(used[key] == row for key, row in filed.items() if key in used)
+    assert scored(records, chosen, pool)[0] == mine
 
 
 @pytest.mark.parametrize("mode", ["fixed", "curtailed", "sequential"])
@@ -196,7 +244,7 @@ def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
             return super().act(*args)
 
     class Unfiled(EvidencePool):
-        def add(self, *_: Any) -> None:
+        def add(self, *_: Any) -> Rollouts:
             raise Killed  # as if the process had ended before anything was filed
 
     meter = Meter(kept=kept.append)

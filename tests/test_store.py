@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from itertools import permutations
+from math import inf, nan
 from pathlib import Path
 
 import duckdb
@@ -10,14 +12,18 @@ import pytest
 
 from storage.columns import RECORD_OF_TABLE
 from storage.faults import StorageFault
+from storage.records import CheckpointRecord
 from storage.runs import RunFolder, list_runs
 from storage.shards import ShardStore
 from storage.store import Store
-from tests.store_rows import BEGUN, one_of_each, record_run, step, task
+from tests.store_rows import BEGUN, checkpoint, one_of_each, record_run, step, task
 
 BOOKKEEPING = (
     "ingested_batches",
     "superseded_batches",
+    "set_aside_batches",
+    "set_aside_files",
+    "rollout_conflicts",
     "provenance_batches",
     "runs",
     "run_stages",
@@ -101,29 +107,65 @@ def test_batches_of_one_stage_with_equal_rows_share_a_file(shards: ShardStore, s
     assert batches_of(store, "a") == [("explore-1", "b0"), ("explore-1", "b1")]
 
 
-def test_different_rows_under_one_key_are_refused(shards: ShardStore, store: Store) -> None:
-    shards.write_batch("explore-1", "b0", [task("a")])
+def tasks_of(store: Store) -> dict[str, str]:
+    return dict(store.query("SELECT task_id, instruction FROM tasks")[1])
+
+
+def test_a_batch_that_contradicts_an_ingested_one_is_set_aside_and_the_rest_is_published(
+    shards: ShardStore, store: Store
+) -> None:
+    shards.write_batch("explore-2", "b0", [task("a", "first there")])
     store.ingest()
-    before = content(store)
-    shards.write_batch("explore-2", "b1", [task("a", "something else"), task("b")])
+    wrong = shards.write_batch("explore-1", "b1", [task("a", "something else"), task("b")])
     shards.write_batch("explore-3", "b2", [task("c")])
-    with pytest.raises(
-        StorageFault,
-        match=r"rows of tasks under the key a: shards/explore-1/b0\.json and shards/explore-2/b1\.json",
-    ):
-        store.ingest()
-    assert content(store) == before
-    (shards.folder / "explore-2" / "b1.json").unlink()
-    assert store.ingest().rows == {"tasks": 1}
+    report = store.ingest()
+    assert report.rows == {"tasks": 1}
+    (aside,) = report.set_aside
+    assert (aside.stage_key, aside.batch_id, aside.sha256) == ("explore-1", "b1", wrong.sha256)
+    assert "another row of tasks under the key a than what is ingested already" in aside.reason
+    assert tasks_of(store) == {"a": "first there", "c": task("x").instruction}
+    kept = store.query("SELECT stage_key, batch_id, manifest, sha256, reason FROM set_aside_batches")[1]
+    assert kept == [("explore-1", "b1", wrong.manifest, wrong.sha256, aside.reason)]
+    assert store.ingest().set_aside == (aside,)
+    (shards.folder / "explore-2" / "b0.json").unlink()
+    assert store.ingest().set_aside == ()
+    assert tasks_of(store)["a"] == "something else"
+    assert store.query("SELECT count(*) FROM set_aside_batches")[1] == [(0,)]
 
 
-def test_new_batches_that_contradict_each_other_are_refused(shards: ShardStore, store: Store) -> None:
-    shards.write_batch("explore-1", "b0", [task("a")])
-    shards.write_batch("explore-2", "b0", [task("a", "something else")])
-    with pytest.raises(StorageFault, match="under the key a"):
-        store.ingest()
-    with pytest.raises(StorageFault, match="nothing is published"):
-        store.query("FROM tasks")
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_of_new_batches_that_contradict_each_other_the_same_ones_are_set_aside_in_any_order(
+    shards: ShardStore, store: Store, order: tuple[int, ...]
+) -> None:
+    """The second contradicts the first in one key and the third in another: only it goes."""
+    batches = [
+        ("explore-1", [task("a"), step("x", 0)]),
+        ("explore-2", [task("a", "other"), task("c", "other"), step("y", 0)]),
+        ("explore-3", [task("c"), task("b")]),
+    ]
+    for place in order:
+        shards.write_batch(batches[place][0], "b0", batches[place][1])
+    report = store.ingest()
+    assert [item.stage_key for item in report.set_aside] == ["explore-2"]
+    assert "than batch explore-1/b0" in report.set_aside[0].reason
+    assert report.rows == {"tasks": 3, "steps": 1}
+    grown = content(store)
+    store.rebuild()
+    assert content(store) == grown
+
+
+def test_equal_weights_of_several_trainings_are_rows_of_their_own(shards: ShardStore, store: Store) -> None:
+    """A training that changed nothing has its parent's digest; a diverged one has losses that are no numbers."""
+    warmup = checkpoint("c0")
+    still = {"role": "trained", "round": 1, "parent": "c0", "training_id": ""}
+    trained = CheckpointRecord.model_validate(warmup.model_dump() | still)
+    lost = CheckpointRecord.model_validate(trained.model_dump() | {"losses": [nan, inf], "training_id": ""})
+    for number, row in enumerate((warmup, trained, lost, lost)):
+        shards.write_batch("train-1", f"b{number}", [row])
+    report = store.ingest()
+    assert (report.set_aside, report.rows) == ((), {"checkpoints": 3})
+    sql = "SELECT role, round, training_id, trainings FROM policies"
+    assert store.query(sql)[1] == [("warmup", 0, warmup.training_id, 3)]
 
 
 def test_a_redo_replaces_the_rows_of_its_batch(shards: ShardStore, store: Store) -> None:
@@ -216,12 +258,12 @@ def test_rows_lead_to_the_runs_that_share_them(shards: ShardStore, store: Store)
     record_run(shards.root, "two", both)
     store.ingest()
 
-    def tasks_of(run: str) -> list[str]:
+    def of(run: str) -> list[str]:
         return [row[0] for row in store.query("SELECT task_id FROM of_run('tasks', ?) ORDER BY 1", [run])[1]]
 
-    assert tasks_of("one") == ["mine", "shared", "twice"]
-    assert tasks_of("two") == ["shared", "twice"]
-    assert tasks_of("three") == []
+    assert of("one") == ["mine", "shared", "twice"]
+    assert of("two") == ["shared", "twice"]
+    assert of("three") == []
 
 
 def test_a_query_cannot_write(shards: ShardStore, store: Store) -> None:

@@ -130,7 +130,7 @@ def test_reflections_are_the_models_and_what_is_kept_passed_the_checks(
         "SELECT kept, rejection, attempts, reflection FROM calibrations WHERE attempts IS NOT NULL"
     )
     reasons = ran.rows(
-        "SELECT rejection, count(*) FROM calibrations WHERE NOT kept GROUP BY ALL ORDER BY 2 DESC"
+        "SELECT rejection, rejection_detail, count(*) FROM calibrations WHERE NOT kept GROUP BY ALL ORDER BY 3 DESC"
     )
     print(f"\n{which}: {sum(kept for kept, *_ in rows)} of {len(rows)} reflections kept; {reasons[:4]}")
     for kept, _, _, reflection in rows[:3]:
