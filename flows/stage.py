@@ -149,6 +149,13 @@ class StageRun:
             outdate(self.folder, self.stage, self.round)
         self.save("completed")
 
+    def publish(self) -> None:
+        """Bring the store up to date, and say what of this stage could not be taken in. Raises StorageFault."""
+        own = {ref.manifest for ref in (*self.batches, *self.calls.values())}
+        for left in Store(self.work.root).ingest().set_aside:
+            if left.file in own:
+                self.says(f"{left.file} was set aside and is not in the store: {left.reason}")
+
     def _holds_the_same(self) -> bool:
         if self.before == tuple(self.batches):
             return True
@@ -188,7 +195,7 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
             _save_failure(here, error)
             raise
         here.complete()
-        Store(root).ingest()
+        here.publish()
         reporter.ends(failed=False)
 
 
@@ -197,7 +204,7 @@ def _save_failure(here: StageRun, error: BaseException) -> None:
     status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
     try:
         here.save(status, str(error) or type(error).__name__)
-        Store(here.work.root).ingest()
+        here.publish()
     except StorageFault:
         return
 
