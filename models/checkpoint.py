@@ -7,6 +7,7 @@ tokenizer are the same policy, whoever trained them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,6 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
@@ -22,7 +24,15 @@ from transformers.utils.logging import disable_progress_bar
 from models.policy import PolicyFault
 from models.reference import MANIFEST, CheckpointRef, folder_digest, reference, verify_checkpoint
 
-__all__ = ["CheckpointRef", "load", "parameters_of", "reference", "save_checkpoint", "verify_checkpoint"]
+__all__ = [
+    "CheckpointRef",
+    "load",
+    "parameters_of",
+    "reference",
+    "save_checkpoint",
+    "verify_checkpoint",
+    "weights_digest",
+]
 
 
 def save_checkpoint(
@@ -66,6 +76,18 @@ def parameters_of(ref: CheckpointRef) -> int:
         for weights in [safe_open(file, framework="pt")]
         for name in weights.keys()  # noqa: SIM118 - it is no mapping
     )
+
+
+def weights_digest(model: PreTrainedModel, dtype: torch.dtype) -> str:
+    """SHA-256 over the weights alone, in `dtype`, whatever form and company they have on disk: equal where a training
+    changed none of them. Each is rounded to 2^-24 of its tensor's largest: a zero that became 1e-30 is no change."""
+    total = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        total.update(f"{name}\0".encode())
+        values = weight.detach().to("cpu", dtype).float()
+        unit = values.abs().max().clamp(min=1e-6) * 2**-24
+        total.update((values / unit).round().int().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
