@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from policy_toys import conversation, examples, said, tokenizer, turn, untrained
-from transformers import AutoModelForCausalLM, GPT2Config, get_scheduler
+from policy_toys import conversation, examples, said, turn, untrained, wild
+from transformers import AutoModelForCausalLM, get_scheduler
 
 from configs.training import LoraConfig, TrainingConfig
-from models.checkpoint import CheckpointRef, load, save_checkpoint, verify_checkpoint
+from models.checkpoint import CheckpointRef, load, verify_checkpoint
 from models.divergence import first_unsound, some
 from models.encoding import Example
 from models.policy import PolicyFault, Sampling
@@ -32,19 +32,6 @@ def run(
 ) -> TrainResult:
     settings = TrainingConfig.model_validate({"batch_size": 4, **config})
     return train(base or untrained(), given or examples(8, 1), settings, root, 0, "cpu", saving=saving)
-
-
-def wild(root: Path, word: str, value: float = 3e38) -> CheckpointRef:
-    """A model whose arithmetic overflows as soon as it reads the word, and only then: the word's vector has values of
-    both signs that are finite, but whose differences are not."""
-    torch.manual_seed(0)
-    model = AutoModelForCausalLM.from_config(
-        GPT2Config(vocab_size=len(tokenizer()), n_embd=64, n_layer=2, n_head=4, tie_word_embeddings=False)
-    )
-    (token,) = tokenizer()(word, add_special_tokens=False)["input_ids"]
-    with torch.no_grad():
-        model.get_input_embeddings().weight[token] = torch.tensor([value, -value] * 32)
-    return save_checkpoint(model, tokenizer(), root, {})
 
 
 def weights_of(ref: CheckpointRef) -> torch.Tensor:
