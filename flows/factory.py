@@ -7,7 +7,7 @@ from prefect import flow
 from configs.schema import FactoryConfig
 from flows.runs import run_id
 from flows.stages import DEFAULT, calibrate, demonstrate, evaluate, explore, rewards, train, warmup
-from tasks.preflight import preflight
+from tasks.preflight import check_base_model, preflight
 
 
 @flow(name="factory", flow_run_name="{config.name}")
@@ -18,6 +18,7 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
         config: Everything that can be set. What was done before with the same settings is not done again.
     """
     preflight(config)
+    check_base_model(config)
     demonstrate(config)
     warmup(config)
     for number in range(1, config.rounds + 1):

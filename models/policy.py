@@ -11,6 +11,12 @@ class PolicyFault(Exception):
     """A policy that cannot be loaded or cannot answer. The message names the checkpoint and what to do."""
 
 
+def described(error: Exception) -> str:
+    """Its class and the first line of what it says, for errors of other libraries."""
+    line = next((line.strip() for line in str(error).splitlines() if line.strip()), "no reason given")
+    return f"{type(error).__name__}: {line}"
+
+
 class Message(TypedDict):
     """One chat message. The world speaks as `user`, the agent as `assistant`."""
 
