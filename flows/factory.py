@@ -5,7 +5,7 @@ from __future__ import annotations
 from prefect import flow
 
 from configs.schema import FactoryConfig
-from flows.runs import run_id
+from flows.runs import folder_of, run_id
 from flows.stages import DEFAULT, calibrate, demonstrate, evaluate, explore, rewards, train, warmup
 from tasks.preflight import check_base_model, preflight
 
@@ -18,7 +18,9 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
         config: Everything that can be set. What was done before with the same settings is not done again.
     """
     preflight(config)
-    check_base_model(config)
+    warmed_up = folder_of(config).stage(0, "warmup")
+    if warmed_up is None or warmed_up.status != "completed":
+        check_base_model(config)
     demonstrate(config)
     warmup(config)
     for number in range(1, config.rounds + 1):

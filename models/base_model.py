@@ -97,18 +97,20 @@ def no_causal_lm(folder: Path) -> str | None:
 def short_context(config: Any, longest: Mapping[str, int], in_process: bool) -> str | None:
     """Compares what the settings ask for with the positions that the model has, or its sliding window where the engine
     stays within one."""
-    if in_process:
-        try:
-            context: int | None = context_of(config, "the model")
-        except PolicyFault as fault:
-            return str(fault)
-    else:
-        context = getattr(config.get_text_config(), "max_position_embeddings", None)
-    asked = [name for name, tokens in longest.items() if context is not None and tokens > context]
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    try:
+        context = context_of(config, "the model") if in_process else positions
+    except PolicyFault as fault:
+        return str(fault)
+    asked = [f"{name} = {tokens}" for name, tokens in longest.items() if context and tokens > context]
     if not asked:
         return None
-    settings = ", ".join(f"{name} = {longest[name]}" for name in asked)
-    return f"its context is {context} tokens, less than {settings}: lower that, or take a model with a longer context"
+    window = " (one sliding window; policy.engine: openai plays beyond it)" if context != positions else ""
+    return (
+        f"its context is {context} tokens{window}, less than {', '.join(asked)}: lower that, or take a model with a "
+        "longer context"
+    )
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

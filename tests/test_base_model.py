@@ -254,7 +254,9 @@ def test_a_context_that_is_too_short(base: Path, tmp_path: Path) -> None:
         in said
     )
     window = saved(tmp_path / "window", MistralConfig(**SIZES, sliding_window=96))
-    assert "its context is 96 tokens, less than warmup.max_tokens = 256" in fault(window)
+    assert "its context is 96 tokens (one sliding window; policy.engine: openai plays beyond it)" in fault(
+        window
+    )
     check_base(window, FITS, in_process=False)
 
 
