@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from configs.section import Count, Positive, Section
+from configs.section import Count, HomePath, Positive, Section
 from configs.serving import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
 from configs.training import TrainingConfig
 
@@ -66,7 +66,7 @@ class PolicyConfig(Section):
     """The base model and how it is run."""
 
     model_config = ConfigDict(title="Policy")
-    base: Path | None = Field(
+    base: HomePath | None = Field(
         None,
         description="Folder of a Hugging Face causal LM to start from; empty: a small model from scratch.",
     )
@@ -240,7 +240,7 @@ class ExecutionConfig(Section):
     processes: Positive = Field(
         1, description="Training processes, started by `accelerate launch`; one a GPU."
     )
-    accelerate: Path | None = Field(
+    accelerate: HomePath | None = Field(
         None, description="Config file for `accelerate launch`, e.g. configs/accelerate/fsdp.yaml."
     )
     server: ServerConfig = Field(default_factory=ServerConfig, description="Where the policy is served.")

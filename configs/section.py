@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Count = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Rate = Annotated[float, Field(ge=0.0, le=1.0)]
 Amount = Annotated[float, Field(gt=0)]
+
+
+def _expanded(path: Path) -> Path:
+    """`~` as the home folder; of an unknown user it stays, and the folder is then not found under that name."""
+    return Path(os.path.expanduser(path))
+
+
+HomePath = Annotated[Path, AfterValidator(_expanded)]
+"""A path that may start with `~`, which is where the configuration is read."""
 
 
 class Section(BaseModel):

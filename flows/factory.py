@@ -7,9 +7,10 @@ from prefect import flow
 from configs.schema import FactoryConfig
 from flows.lock import working_on
 from flows.progress import current
-from flows.runs import folder_of, how_of, run_id, schedule
+from flows.runs import folder_of, how_of, root_of, run_id, schedule
 from flows.stages import DEFAULT, STAGE_FLOWS
-from tasks.preflight import preflight
+from storage.runs import RunFolder
+from tasks.preflight import check_base_model, preflight
 
 
 @flow(name="factory", flow_run_name="{config.name}")
@@ -20,8 +21,11 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
         config: Everything that can be set. What was done before with the same settings is not done again.
     """
     preflight(config)
-    run = run_id(config)
-    with working_on(config.data_dir.expanduser().resolve(), run, current().says):
+    root, run = root_of(config), run_id(config)
+    with working_on(root, run, current().says):
+        warmed_up = RunFolder(root, run).stage(0, "warmup")
+        if warmed_up is None or warmed_up.status != "completed":
+            check_base_model(config)
         folder_of(config).save_how(how_of(config))
         for stage, round in schedule(config):
             STAGE_FLOWS[stage](config, run=run, round=round)

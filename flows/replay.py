@@ -12,7 +12,7 @@ from configs.schema import FactoryConfig
 from flows.chain import CHAIN
 from flows.lock import working_on
 from flows.progress import Silent
-from flows.runs import folder_of, how_of, run_id, schedule
+from flows.runs import folder_of, how_of, root_of, run_id, schedule
 from flows.stage import StageRun
 from storage.faults import StorageFault
 from storage.runs import RunFolder, StageState
@@ -73,7 +73,7 @@ def replay(
     damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage is
     missing."""
     name = run or run_id(config)
-    root = config.data_dir.expanduser().resolve()
+    root = root_of(config)
     if not (root / "results").is_dir():
         return None
     with working_on(root, name, says):

@@ -26,6 +26,11 @@ def run_id(config: FactoryConfig) -> str:
     return f"{config.name}-{content_id(outcome_settings(config))[:8]}"
 
 
+def root_of(config: FactoryConfig) -> Path:
+    """The data folder of a configuration, absolute."""
+    return config.data_dir.expanduser().resolve()
+
+
 def round_of(stage: str, round: int) -> int:
     """The demonstrations and the warm-up come before the rounds: they are filed under 0."""
     return 0 if stage in BEFORE_ROUNDS else round
@@ -47,7 +52,7 @@ def check_round(config: FactoryConfig, run: str, round: int) -> None:
 
 def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
     """The folder of a run by its id, else that of the configuration's own run, made where it is new."""
-    folder = RunFolder(config.data_dir.expanduser().resolve(), run or run_id(config))
+    folder = RunFolder(root_of(config), run or run_id(config))
     if run:
         folder.load()
     else:

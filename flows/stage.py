@@ -19,6 +19,7 @@ from flows.runs import (
     folder_of,
     how_of,
     outdate,
+    root_of,
     round_of,
     run_id,
 )
@@ -32,7 +33,7 @@ from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Refs, Request
 from tasks.calls import calls_of
-from tasks.preflight import preflight
+from tasks.preflight import check_base_model, preflight
 from tasks.workplace import Workplace
 
 
@@ -180,8 +181,10 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
         config = config_of_run(config.data_dir, run, given=config)
     check_round(config, run or run_id(config), round)
     reporter = current()
-    root = config.data_dir.expanduser().resolve()
+    root = root_of(config)
     preflight(config, [stage])
+    if stage == "warmup":
+        check_base_model(config)
     with working_on(root, run or run_id(config), reporter.says):
         folder = folder_of(config, run)
         folder.save_how(how_of(config))

@@ -7,6 +7,7 @@ tokenizer are the same policy, whoever trained them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -15,14 +16,23 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
-from models.policy import PolicyFault
+from models.policy import PolicyFault, described
 from models.reference import MANIFEST, CheckpointRef, folder_digest, reference, verify_checkpoint
 
-__all__ = ["CheckpointRef", "load", "parameters_of", "reference", "save_checkpoint", "verify_checkpoint"]
+__all__ = [
+    "CheckpointRef",
+    "load",
+    "parameters_of",
+    "reference",
+    "save_checkpoint",
+    "verify_checkpoint",
+    "weights_digest",
+]
 
 
 def save_checkpoint(
@@ -47,15 +57,32 @@ def save_checkpoint(
 
 
 def load(ref: CheckpointRef, device: str = "cpu") -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Verify and load a checkpoint, in the dtype it was saved in, for inference. Raises PolicyFault."""
+    """Verify and load a checkpoint, in the dtype it was saved in, for inference. Raises PolicyFault, also where weights
+    are missing: transformers would draw them at random."""
     verify_checkpoint(ref)
     disable_progress_bar()
     try:
-        model: Any = AutoModelForCausalLM.from_pretrained(ref.path, use_safetensors=True)
-        tokenizer = AutoTokenizer.from_pretrained(ref.path)
-    except (OSError, ValueError, KeyError) as error:
-        raise PolicyFault(f"checkpoint {ref.path} cannot be loaded as a causal LM: {error}") from error
+        model, found = _from(ref.path)
+        tokenizer = AutoTokenizer.from_pretrained(ref.path, trust_remote_code=False)
+    except (
+        Exception
+    ) as error:  # transformers, safetensors, tokenizers and torch each have errors of their own
+        raise PolicyFault(
+            f"checkpoint {ref.path} cannot be loaded as a causal LM ({described(error)})"
+        ) from error
+    if lacking := sorted(found["missing_keys"]):
+        raise PolicyFault(
+            f"checkpoint {ref.path} lacks {len(lacking)} of its weights, e.g. {lacking[0]}: get the whole model again"
+        )
     return model.to(device).eval(), tokenizer
+
+
+def _from(folder: Path) -> tuple[Any, dict[str, Any]]:
+    """The model, and what was found of it."""
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
+        folder, use_safetensors=True, trust_remote_code=False, output_loading_info=True
+    )
+    return loaded
 
 
 def parameters_of(ref: CheckpointRef) -> int:
@@ -66,6 +93,18 @@ def parameters_of(ref: CheckpointRef) -> int:
         for weights in [safe_open(file, framework="pt")]
         for name in weights.keys()  # noqa: SIM118 - it is no mapping
     )
+
+
+def weights_digest(model: PreTrainedModel, dtype: torch.dtype) -> str:
+    """SHA-256 over the weights alone, in `dtype`, whatever form and company they have on disk: equal where a training
+    changed none of them. Each is rounded to 2^-24 of its tensor's largest: a zero that became 1e-30 is no change."""
+    total = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        total.update(f"{name}\0".encode())
+        values = weight.detach().to("cpu", dtype).float()
+        unit = values.abs().max().clamp(min=1e-6) * 2**-24
+        total.update((values / unit).round().int().numpy().tobytes())
+    return total.hexdigest()
 
 
 def _write(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

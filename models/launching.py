@@ -152,4 +152,5 @@ def _result(file: Path, log: Path, code: int, processes: int) -> TrainResult:
         tuple(CurvePoint(*point) for point in found["curve"]),
         found["examples"],
         found["target_tokens"],
+        found["unchanged"],
     )

@@ -6,9 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypedDict
 
+_LONGEST = 200
+
 
 class PolicyFault(Exception):
     """A policy that cannot be loaded or cannot answer. The message names the checkpoint and what to do."""
+
+
+def described(error: Exception) -> str:
+    """The class and the words of another library's error, in one line that is not too long."""
+    said = " ".join(str(error).split()) or "no reason given"
+    return f"{type(error).__name__}: {said[:_LONGEST]}{'...' if len(said) > _LONGEST else ''}"
 
 
 class Message(TypedDict):

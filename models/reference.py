@@ -25,14 +25,21 @@ def reference(path: Path) -> CheckpointRef:
     pickles, which run what is in them when they are loaded."""
     if not (path / "config.json").is_file():
         raise PolicyFault(f"{path} is no model folder (it has no config.json): give a Hugging Face folder")
-    if not any(path.glob("*.safetensors")):
-        pickles = sorted(file.name for kind in PICKLES for file in path.glob(kind))
-        what = f"its weights are pickles ({', '.join(pickles)})" if pickles else "it holds no weights"
-        raise PolicyFault(
-            f"{path}: {what}; safetensors only: get the model's *.safetensors files, or convert these where you "
-            "trust them (load, then save_pretrained)"
-        )
+    if fault := no_safetensors(path):
+        raise PolicyFault(f"{path}: {fault}")
     return CheckpointRef(path, folder_digest(path))
+
+
+def no_safetensors(folder: Path) -> str | None:
+    """What a folder without them holds instead, and what to do; None where it has some."""
+    if any(folder.glob("*.safetensors")):
+        return None
+    pickles = sorted(file.name for kind in PICKLES for file in folder.glob(kind))
+    what = f"its weights are pickles ({', '.join(pickles)})" if pickles else "it holds no weights"
+    return (
+        f"{what}; safetensors only: get the model's *.safetensors files, or convert these where you trust them "
+        "(load, then save_pretrained)"
+    )
 
 
 def folder_digest(folder: Path) -> str:

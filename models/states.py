@@ -38,6 +38,11 @@ def newest_sound(root: Path) -> Path | None:
     return None
 
 
+def newest_sealed(root: Path) -> Path | None:
+    """The newest state that was written to its end, whatever became of it since."""
+    return next((state for state in _states(root) if (state / SEAL).is_file()), None)
+
+
 def forget(root: Path, but: Path | None = None) -> None:
     """Delete all states but one, and the folder itself where nothing is left in it."""
     for state in _states(root):

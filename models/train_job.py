@@ -63,6 +63,7 @@ def _outcome(job: dict[str, Any]) -> tuple[dict[str, Any], int]:
         "curve": curve,
         "examples": result.examples,
         "target_tokens": result.target_tokens,
+        "unchanged": result.unchanged,
     }, 0
 
 

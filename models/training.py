@@ -8,6 +8,9 @@ times that of a mean over tokens; AdamW and the clipping of the gradient's norm 
 bfloat16 trains fp32 weights under autocast (in bf16 a small learning rate would be rounded away) and saves them as
 bf16, the dtype of later rollouts; with LoRA the frozen weights are bf16 and only the adapters fp32.
 
+A training ends at the first loss or gradient that is not a finite number (models/divergence.py); nothing is saved of
+it.
+
 The same function is the whole work of one process and of each of several that `accelerate launch` started
 (models/launching.py). A training that was killed goes on from its last state (models/states.py) and gives the same.
 """
@@ -29,8 +32,9 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments, se
 
 from configs.training import TrainingConfig
 from models.adapters import add_adapters, merge_adapters
-from models.checkpoint import CheckpointRef, load, save_checkpoint
-from models.encoding import IGNORED, Collator, Encoded, Example, encode
+from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_digest
+from models.divergence import diverged, first_unsound
+from models.encoding import IGNORED, Collator, Example, encode
 from models.losses import give_logits, give_losses
 from models.policy import PolicyFault
 from models.states import forget, newest_sound
@@ -56,12 +60,14 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The new checkpoint, and how it came about. `target_tokens` counts one pass over the examples."""
+    """The new checkpoint, and how it came about. `target_tokens` counts one pass over the examples; `unchanged` is
+    whether every weight is the base model's."""
 
     ref: CheckpointRef
     curve: tuple[CurvePoint, ...]
     examples: int
     target_tokens: int
+    unchanged: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +90,8 @@ def train(
 ) -> TrainResult:
     """Train `base` on the examples and save the result under `out_root`. Deterministic on a CPU in (base,
     examples, config, seed). Raises PolicyFault for an unusable base, no examples, an example that has no target or
-    is too long, LoRA targets that the base does not have, or a batch that the processes cannot share."""
+    is too long, LoRA targets that the base does not have, a batch that the processes cannot share, or a training that
+    leaves the finite numbers."""
     if not examples:
         raise PolicyFault("there is nothing to train on: the training set is empty")
     try:
@@ -105,15 +112,21 @@ def _trained(
     progress: Progress | None,
     saving: Saving | None,
 ) -> TrainResult:
+    dtype: torch.dtype = getattr(torch, config.dtype)
     with _scratch(saving) as folder:
         args = _arguments(config, len(examples), folder, seed, pick_device(device), saving)
         model, tokenizer = load(base)
+        if name := first_unsound(model):
+            raise PolicyFault(f"the weight {name} of the base model {base.path} is not finite: get it again")
+        before = weights_digest(model, dtype) if args.should_save else None
         encoded = [encode(tokenizer, example, config.max_tokens) for example in examples]
         set_seed(seed)
-        trainer = _trainer(_prepared(model, config), encoded, args, Collator(tokenizer.pad_token_id or 0))
+        known = Examples(encoded, [example.name for example in examples])
+        trainer = _trainer(_prepared(model, config), known, args, Collator(tokenizer.pad_token_id or 0))
         give_losses(trainer.model, config.loss)
         trainer.add_callback(_Reporter(progress))
         trainer.train(resume_from_checkpoint=_state(folder, trainer) if saving else None)
+        trainer.confirm()
         trained = _whole(trainer, base, config)
     manifest = {
         "base": base.digest,
@@ -122,17 +135,24 @@ def _trained(
         **config.model_dump(mode="json"),
     }
     if not args.should_save:
-        return TrainResult(base, (), len(examples), 0)
-    ref = save_checkpoint(trained.to(getattr(torch, config.dtype)), tokenizer, out_root, manifest)
+        return TrainResult(base, (), len(examples), 0, unchanged=False)
+    trained = _sound(trained.to(dtype), config)
+    unchanged = weights_digest(trained, dtype) == before
+    ref = save_checkpoint(trained, tokenizer, out_root, manifest)
     if saving:
         forget(saving.folder)
     targets = sum(label != IGNORED for item in encoded for label in item["labels"])
-    return TrainResult(ref, _curve(trainer), len(examples), targets)
+    return TrainResult(ref, _curve(trainer), len(examples), targets, unchanged)
 
 
 def optimizer_steps(config: TrainingConfig, examples: int) -> int:
     """Optimizer steps of a run: `config.steps`, else the whole of `config.epochs`."""
     return config.steps or math.ceil(config.epochs * math.ceil(examples / config.batch_size))
+
+
+def warmup_steps(config: TrainingConfig, steps: int) -> int:
+    """Steps in which the learning rate grows. The first of them has rate 0, so a training of one step has none."""
+    return math.ceil(steps * config.warmup_ratio) if steps > 1 else 0
 
 
 @contextmanager
@@ -164,7 +184,7 @@ def _arguments(
         activation_checkpointing_kwargs={"use_reentrant": False},
         learning_rate=config.learning_rate,
         lr_scheduler_type=config.schedule,
-        warmup_steps=math.ceil(steps * config.warmup_ratio),
+        warmup_steps=warmup_steps(config, steps),
         weight_decay=config.weight_decay,
         bf16=config.dtype == "bfloat16",
         use_cpu=device == "cpu",
@@ -174,6 +194,7 @@ def _arguments(
         logging_steps=1,
         save_strategy="steps" if saving else "no",
         save_steps=saving.steps if saving else 0,
+        logging_nan_inf_filter=False,  # it would show a mean of earlier losses instead
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
@@ -201,14 +222,12 @@ def _part(config: TrainingConfig, processes: int) -> int:
     return config.batch_size // parts
 
 
-def _trainer(
-    model: Any, encoded: list[Encoded], args: TrainingArguments, collator: Collator
-) -> WeightedTrainer:
+def _trainer(model: Any, examples: Examples, args: TrainingArguments, collator: Collator) -> WeightedTrainer:
     trainer = WeightedTrainer(
         model=model,
         args=args,
-        train_dataset=Examples(encoded),
-        data_collator=PartCollator(collator, encoded),
+        train_dataset=examples,
+        data_collator=PartCollator(collator, examples),
     )
     trainer.remove_callback(PrinterCallback)
     torch.manual_seed(args.seed + args.process_index)  # each process its own dropout
@@ -251,6 +270,14 @@ def fill(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
             f"the gathered weights do not fit the base model ({len(unknown)} unknown, {len(missing)} missing, e.g. "
             f"{(unknown + missing)[0]}): use the versions of torch, accelerate and peft that pyproject.toml names"
         )
+
+
+def _sound(model: Any, config: TrainingConfig) -> Any:
+    """The model, where all its weights are finite. Raises PolicyFault."""
+    if name := first_unsound(model):
+        what = f"after the last training step the weight {name} is not finite in {config.dtype}"
+        raise PolicyFault(diverged(what, None, True, None))
+    return model
 
 
 def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:

@@ -15,6 +15,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.checkpoint import CheckpointRef, load
+from models.context import context_of
 from models.decoding import Uniforms, Written, decode, prefill
 from models.kv import BLOCK, Entry, Ids, KVBatch, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
@@ -68,7 +69,7 @@ class TransformersPolicy:
         if tokenizer.chat_template is None:
             raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.context = _context(model, digest)
+        self.context = context_of(model.config, f"checkpoint {digest[:16]}")
         self._digest, self._batch = digest, batch
         shape = _kv_shape(model)
         self._pool = KVPool(shape)
@@ -186,19 +187,6 @@ def _kv_shape(model: PreTrainedModel) -> KVShape:
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     return KVShape(config.num_hidden_layers, heads, size, model.dtype, model.device)
-
-
-def _context(model: PreTrainedModel, digest: str) -> int:
-    """Longest history in tokens. Models with sliding windows are run within one window, where they are exact."""
-    config = model.config.get_text_config()
-    kinds = set(getattr(config, "layer_types", None) or ["full_attention"])
-    if kinds - {"full_attention", "sliding_attention"} or not hasattr(config, "max_position_embeddings"):
-        raise PolicyFault(
-            f"checkpoint {digest[:16]} ({config.model_type}) is not a plain attention model: serve it behind an "
-            "OpenAI-compatible endpoint instead"
-        )
-    window = getattr(config, "sliding_window", None)
-    return min(config.max_position_embeddings, window or config.max_position_embeddings)
 
 
 def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:

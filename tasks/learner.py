@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
+
+from filelock import FileLock, Timeout
 
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, parameters_of, reference, save_checkpoint
 from models.encoding import Example
 from models.launching import Launch, train_launched
+from models.policy import PolicyFault
 from models.small import build_small_model
 from models.tokenizer import train_tokenizer
 from models.training import Saving, TrainResult, train
@@ -40,10 +44,17 @@ def reinforce(batch: Batch) -> CheckpointRecord:
 
 
 def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
-    """The configured model folder, else a new small model whose tokenizer knows the world's words."""
-    folder = batch.work.base
+    """The configured model folder, else a new small model whose tokenizer knows the world's words. Raises PolicyFault
+    where the folder is not what it was when the stage began: the result is filed under the digest of that time."""
+    folder, digest = batch.work.base, batch.inputs["base"]
     if folder:
-        return reference(folder)
+        found = reference(folder)
+        if found.digest != digest:
+            raise PolicyFault(
+                f"policy.base {folder} has changed since the stage began (its digest was {digest[:16]} and is "
+                f"{found.digest[:16]}): let nothing write to it and run again"
+            )
+        return found
     texts = [message["content"] for example in examples for message in example.messages]
     small, seed = batch.config.policy.small, batch.config.seed
     tokenizer = train_tokenizer(texts, batch.world.vocabulary(), small.vocabulary)
@@ -64,27 +75,62 @@ def _train(
     work.use_threads()
     progress = (lambda done, of, _: told(done, of)) if told else None
     saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
-    if how.processes == 1 and how.accelerate is None:
-        result = train(base, examples, config, work.checkpoints, seed, how.device, progress, saving)
-    else:
-        launch = Launch(how.processes, how.accelerate, how.threads)
-        result = train_launched(
-            base, examples, config, work.checkpoints, launch, saving, seed, how.device, progress
-        )
+    with _alone(saving.folder, work.root, work.says):
+        if how.processes == 1 and how.accelerate is None:
+            result = train(base, examples, config, work.checkpoints, seed, how.device, progress, saving)
+        else:
+            launch = Launch(how.processes, how.accelerate, how.threads)
+            result = train_launched(
+                base, examples, config, work.checkpoints, launch, saving, seed, how.device, progress
+            )
+    if result.unchanged:
+        work.says(_nothing_changed(result, config, role))
     return _row(batch, result, role, parent)
+
+
+def _nothing_changed(result: TrainResult, config: TrainingConfig, role: Role) -> str:
+    """Which training did nothing, why that may be, and what to do."""
+    stage, section = ("warmup", "warmup") if role == "warmup" else ("train", "training")
+    if not any(point.gradient_norm for point in result.curve):
+        cause = "every gradient was 0, so the weights of its examples are; look at datasets.weighting and datasets.lam"
+    else:
+        rate = max(point.learning_rate for point in result.curve)
+        cause = f"its highest learning rate, {rate:g}, is too small for {config.dtype}; raise {section}.learning_rate"
+    return (
+        f"{stage}: the training changed no weight, so its checkpoint is the model that it began with: {cause}"
+    )
+
+
+@contextmanager
+def _alone(folder: Path, root: Path, says: Callable[[str], None]) -> Iterator[None]:
+    """Hold a training's state folder: another process that is to do the very same training waits. The kernel lets go of
+    the lock when its process dies."""
+    (root / "locks").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / "locks" / f"training-{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        says(
+            "another process is doing the very same training in this data folder; waiting until it has ended"
+        )
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _state_folder(
     batch: Batch, base: CheckpointRef, examples: Sequence[Example], config: TrainingConfig
 ) -> Path:
-    """Named by everything that decides the training, down to the last bit: how many processes share it does too. And by
-    the batch, as only equal batches never run at the same time. Raises PolicyFault."""
+    """Named by everything that decides the training, down to the last bit: how many processes share it does too. By
+    nothing else, so that whatever asks for the same training goes on from its state. Raises PolicyFault."""
     how = batch.work.execution
     file = accelerate_file(how)
     given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
     shared = [how.processes, file.read_text() if file else None, how.device]
     settings = config.model_dump(mode="json")
-    decides = content_id(batch.inputs, base.digest, given, settings, batch.config.seed, shared)
+    decides = content_id(base.digest, given, settings, batch.config.seed, shared)
     return batch.work.root / "training" / decides
 
 

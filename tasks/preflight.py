@@ -31,6 +31,22 @@ def preflight(config: FactoryConfig, stages: Collection[str] | None = None) -> N
             program_of(config.execution.server)
 
 
+def check_base_model(config: FactoryConfig) -> None:
+    """Raises PolicyFault where `policy.base` is a model that cannot be trained or played: one line, in seconds, without
+    its weights. For when something is to be trained; it loads transformers."""
+    policy = config.policy
+    if policy.base is None:
+        return
+    from models.base_model import check_base
+
+    longest = {
+        "warmup.max_tokens": config.warmup.max_tokens,
+        "training.max_tokens": config.training.max_tokens,
+        "policy.max_turn_tokens": policy.max_turn_tokens,
+    }
+    check_base(policy.base, longest, in_process=policy.engine == "transformers")
+
+
 def accelerate_file(execution: ExecutionConfig) -> Path | None:
     """The configured file for `accelerate launch`. Raises PolicyFault where it is not there."""
     file = execution.accelerate

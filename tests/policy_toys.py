@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
-from transformers import PreTrainedTokenizerFast
+import torch
+from transformers import AutoModelForCausalLM, GPT2Config, PreTrainedTokenizerFast
 
 from configs.schema import SmallModelConfig
 from configs.training import TrainingConfig
@@ -62,6 +63,19 @@ def checkpoint(root: Path, config: SmallModelConfig = TINY, seed: int = 0) -> Ch
 @cache
 def untrained() -> CheckpointRef:
     return checkpoint(Path(mkdtemp(prefix="toys-")))
+
+
+def wild(root: Path, word: str, value: float = 3e38) -> CheckpointRef:
+    """A model whose arithmetic overflows as soon as it reads the word, and only then: the word's vector has values of
+    both signs that are finite, but whose differences are not."""
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(
+        GPT2Config(vocab_size=len(tokenizer()), n_embd=64, n_layer=2, n_head=4, tie_word_embeddings=False)
+    )
+    (token,) = tokenizer()(word, add_special_tokens=False)["input_ids"]
+    with torch.no_grad():
+        model.get_input_embeddings().weight[token] = torch.tensor([value, -value] * 32)
+    return save_checkpoint(model, tokenizer(), root, {})
 
 
 @cache

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from alfworld_toys import PROBLEM, WINNING, grammar, write_game
@@ -89,6 +90,9 @@ def test_the_folder_comes_from_the_option_or_the_variable(data, monkeypatch, tmp
     monkeypatch.setenv("ALFWORLD_DATA", str(data))
     assert data_folder() == data
     assert data_folder(data) == data
+    monkeypatch.setenv("HOME", str(data.parent))
+    monkeypatch.setenv("ALFWORLD_DATA", f"~/{data.name}")
+    assert data_folder() == data_folder(Path("~") / data.name) == data
     assert make_world("alfworld", {}).tasks("seen", 1, 0)
     assert make_world("alfworld", {"data": str(data)}).tasks("seen", 1, 0)
     with pytest.raises(EnvironmentFault, match="'colour'"):

@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from policy_toys import conversation, untrained
+from policy_toys import conversation, said, turn, untrained, wild
 
 from configs.training import LoraConfig, TrainingConfig
 from models import launching
@@ -134,6 +134,44 @@ def test_a_sharded_model_gives_what_one_process_gives(
 def test_what_is_wrong_with_the_training_is_said_as_in_one_process(tmp_path: Path) -> None:
     with pytest.raises(PolicyFault, match=r"e\d+ has \d+ tokens, more than max_tokens = 20"):
         launched(tmp_path, CONFIG.model_copy(update={"max_tokens": 20}), Launch(2, threads=1), [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True])
+def test_a_training_that_diverges_ends_in_all_processes_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool
+) -> None:
+    if sharded:
+        shard_on_cpu(monkeypatch)
+    config = CONFIG.model_copy(update={"learning_rate": 1e8, "epochs": 9, "gradient_accumulation": 2})
+    with pytest.raises(
+        PolicyFault, match=r"training step \d+ of 27: the .* is not a finite number"
+    ) as caught:
+        launched(tmp_path, config, Launch(2, FSDP if sharded else None, threads=1), [])
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["state"], "no checkpoint"
+
+
+@pytest.mark.slow
+def test_an_example_that_overflows_in_one_process_is_named_and_stops_the_others(tmp_path: Path) -> None:
+    base = wild(tmp_path / "base", " shelf 3")
+    given = [
+        Example(name, said(f"Visit {place}.", turn(place)), [True])
+        for name, place in [("one", "shelf 1"), ("two", "drawer 2"), ("bad", "shelf 3"), ("four", "drawer 4")]
+    ]
+    saving, launch = Saving(tmp_path / "state", 4), Launch(2, threads=1)
+    with pytest.raises(PolicyFault, match="training step 1 of 3: the loss of bad is not a finite number"):
+        train_launched(
+            base, given, TrainingConfig(steps=3, batch_size=4), tmp_path / "out", launch, saving, 0, "cpu"
+        )
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_several_processes_know_a_training_that_changed_nothing(tmp_path: Path) -> None:
+    still = launched(tmp_path, CONFIG.model_copy(update={"learning_rate": 1e-30}), Launch(2, threads=1), [])
+    assert still.unchanged
+    assert not launched(tmp_path, CONFIG, Launch(2, threads=1), []).unchanged
 
 
 def test_gathered_weights_fill_the_whole_model_or_are_refused() -> None:

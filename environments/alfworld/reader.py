@@ -50,8 +50,9 @@ class GameFile:
 
 
 def data_folder(folder: Path | None = None) -> Path:
-    """The folder with `json_2.1.1` in it: the given one, else $ALFWORLD_DATA. Raises EnvironmentFault."""
-    named = str(folder) if folder else os.environ.get("ALFWORLD_DATA", "")
+    """The folder with `json_2.1.1` in it: the given one, else $ALFWORLD_DATA; either may start with `~`. Raises
+    EnvironmentFault."""
+    named = os.path.expanduser(folder or os.environ.get("ALFWORLD_DATA", ""))
     if not named:
         raise EnvironmentFault(f"the real ALFWorld games are needed but ALFWORLD_DATA is not set: {GET_DATA}")
     if not (Path(named) / LAYOUT).is_dir():
