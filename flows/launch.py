@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-
-from rich.console import Console
 
 from configs.load import ConfigFault, load_config
 from configs.schema import FactoryConfig
@@ -15,12 +14,13 @@ from flows import local
 from flows.faults import StageFault
 from flows.interrupt import leave_on_interrupt
 from flows.output import counted
-from storage.files import write_atomic
+from flows.terminal import SafeConsole, make_console, say
+from storage.files import writing_in
 
 
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     """Run the factory here, and print what came out. Raises every layer's faults."""
-    console = Console()
+    console = make_console()
     make_world(
         config.environment.name, config.environment.options
     )  # refuse a wrong one before anything starts
@@ -49,18 +49,18 @@ def run_stage(
     config = config_of_run(data_dir, run, how)
     if round > config.rounds:
         raise StageFault(f"run {run} has {counted(config.rounds, 'round')}, so there is no round {round}")
-    with surroundings(data_dir, Console(), debug):
+    with surroundings(data_dir, make_console(), debug):
         from flows.stages import STAGE_FLOWS
 
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
 
 
 @contextmanager
-def surroundings(data_dir: Path, console: Console, debug: bool) -> Iterator[None]:
+def surroundings(data_dir: Path, console: SafeConsole, debug: bool) -> Iterator[None]:
     """Prefect's surroundings and a reporter."""
     check_writable(data_dir)
     leave_on_interrupt()
-    console.print("starting ...", highlight=False)
+    say(console, "starting ...")
     local.prepare(data_dir)
     if not debug:
         local.quiet()
@@ -73,9 +73,14 @@ def surroundings(data_dir: Path, console: Console, debug: bool) -> Iterator[None
 
 def check_writable(data_dir: Path) -> None:
     """Raise StorageFault at once where nothing can be written, not after the first hour of work."""
-    probe = data_dir.expanduser().resolve() / ".writable"
-    write_atomic(probe, b"steca\n")
-    probe.unlink()
+    root = data_dir.expanduser().resolve()
+    with writing_in(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(
+            dir=root
+        ) as probe:  # nameless: nothing to collide with, or to be left behind
+            probe.write(b"steca\n")
+        (root / ".writable").unlink(missing_ok=True)  # up to version 0.3.0 a killed process could leave it
 
 
 def _how_only(overrides: Sequence[str]) -> Sequence[str]:
