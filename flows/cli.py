@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from configs.load import ConfigFault, load_config
 from configs.schema import FactoryConfig
 from environments.base import EnvironmentFault
 from flows.faults import StageFault
+from flows.terminal import visible
 from models.policy import PolicyFault
 from models.reflector import ReflectionFault
 from storage.faults import StorageFault
@@ -107,11 +107,9 @@ def sql(
 ) -> None:
     """Ask the published store. It is read-only and never blocks a run."""
     with clear_errors():
-        from flows.output import print_rows
-        from storage.store import Store
+        from flows.ask import print_answer
 
-        columns, rows = Store(data_dir.expanduser().resolve()).query(query)
-        print_rows(columns, rows, format.value)
+        print_answer(data_dir.expanduser().resolve(), query, format.value)
 
 
 @app.command("what-if")
@@ -215,6 +213,12 @@ def clear_errors(debug: bool = False) -> Iterator[None]:
         _stop(fault, 2, debug)
     except FAULTS as fault:
         _stop(fault, 1, debug)
+    except BrokenPipeError:
+        raise  # `steca sql ... | head`: click ends quietly
+    except UnicodeEncodeError as error:
+        letters = visible(error.object[error.start : error.end])
+        hint = "use a UTF-8 locale, e.g. LC_ALL=C.UTF-8"
+        _stop(StorageFault(f"{letters} cannot be written as {error.encoding}: {hint}"), 1, debug)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _stop(StorageFault(f"{where}{error.strerror or error}"), 1, debug)
@@ -232,8 +236,8 @@ def as_yaml(config: FactoryConfig) -> str:
 
 def _stop(fault: Exception, code: int, debug: bool) -> None:
     if debug:
-        traceback.print_exception(fault, file=sys.stderr)
-    typer.echo(f"error: {fault}", err=True)
+        typer.echo(visible("".join(traceback.format_exception(fault))), err=True)
+    typer.echo(f"error: {visible(str(fault))}", err=True)
     _let_go(fault)
     raise typer.Exit(code) from None
 

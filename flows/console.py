@@ -6,28 +6,29 @@ import time
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
 from flows.progress import Reporter
+from flows.terminal import PlainColumn, SafeConsole, say
 
 PLAIN_EVERY = 20.0
 """Seconds between two plain lines inside one batch."""
 
 
-def make_reporter(console: Console) -> BarReporter | PlainReporter:
+def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:
     return BarReporter(console) if console.is_terminal else PlainReporter(console)
 
 
 class BarReporter(Reporter):
     """One bar a stage; it also moves within a batch."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: SafeConsole) -> None:
+        self._console = console
         self._progress = Progress(
-            TextColumn("{task.description:<22}"),
+            PlainColumn("{task.description:<22}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("batches {task.fields[note]}"),
+            PlainColumn("batches {task.fields[note]}"),
             TimeElapsedColumn(),
             console=console,
         )
@@ -64,7 +65,7 @@ class BarReporter(Reporter):
             self._progress.update(self._task, completed=self._done, note=note)
 
     def says(self, line: str) -> None:
-        self._progress.console.print(line, highlight=False, soft_wrap=True)
+        say(self._console, line)
 
     def burns(self, spent: str) -> None:
         self._spent = spent
@@ -73,14 +74,14 @@ class BarReporter(Reporter):
         if self._task is not None:
             self._progress.stop_task(self._task)
             if failed:
-                self._progress.update(self._task, note="[red]failed[/red]")
+                self._progress.update(self._task, note="failed")
         self._task = None
 
 
 class PlainReporter(Reporter):
     """A line when a stage begins and ends, and now and then between."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: SafeConsole) -> None:
         self._console = console
         self._title = self._spent = ""
         self._done = self._cached = self._batches = 0
@@ -128,7 +129,7 @@ class PlainReporter(Reporter):
     def _say(self, line: str) -> None:
         self._said = time.monotonic()
         title = f"{self._title}: " if self._title else ""
-        self._console.print(f"{title}{line}", highlight=False, soft_wrap=True)
+        say(self._console, f"{title}{line}")
 
 
 def _title(stage: str, round: int) -> str:

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-
-from rich.console import Console
 
 from configs.load import ConfigFault
 from configs.schema import FactoryConfig
 from environments.registry import make_world
 from flows import local
 from flows.interrupt import leave_on_interrupt
-from storage.files import write_atomic
+from flows.terminal import SafeConsole, make_console, say
+from storage.files import writing_in
 
 
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     """Run the factory here, and print what came out. Raises every layer's faults."""
-    console = Console()
+    console = make_console()
     make_world(
         config.environment.name, config.environment.options
     )  # refuse a wrong one before anything starts
@@ -49,16 +50,16 @@ def run_stage(
 
     config = config_of_run(data_dir, run, _how_only(overrides))
     check_round(config, run, round)
-    console, folder = Console(), folder_of(config, run)
+    console, folder = make_console(), folder_of(config, run)
     if folder.how() is None:
-        console.print(
+        say(
+            console,
             f"run {run} was made by version 0.3.0, which kept no execution and budget settings: defaults are used "
             "where --set does not say otherwise",
-            soft_wrap=True,
         )
     if not force and _replayed(console, config, run, [(name, round)]):
         return
-    with surroundings(data_dir, console, debug), working_on(folder.root, run, console.print):
+    with surroundings(data_dir, console, debug), working_on(folder.root, run, partial(say, console)):
         from flows.stages import STAGE_FLOWS
 
         folder.save_how(how_of(config))
@@ -66,7 +67,7 @@ def run_stage(
 
 
 def _replayed(
-    console: Console,
+    console: SafeConsole,
     config: FactoryConfig,
     run: str = "",
     stages: Sequence[tuple[str, int]] | None = None,
@@ -74,18 +75,18 @@ def _replayed(
     """The id of the run where every result came from the cache, which needs no Prefect; else None."""
     from flows.replay import replay
 
-    done = replay(config, run, stages, console.print)
+    done = replay(config, run, stages, partial(say, console))
     if done:
-        console.print(f"every result is in the cache: nothing was done again (run {done})", soft_wrap=True)
+        say(console, f"every result is in the cache: nothing was done again (run {done})")
     return done
 
 
 @contextmanager
-def surroundings(data_dir: Path, console: Console, debug: bool) -> Iterator[None]:
+def surroundings(data_dir: Path, console: SafeConsole, debug: bool) -> Iterator[None]:
     """Prefect's surroundings and a reporter."""
     check_writable(data_dir)
     leave_on_interrupt()
-    console.print("starting ...", highlight=False)
+    say(console, "starting ...")
     local.prepare(data_dir)
     if not debug:
         local.quiet()
@@ -98,9 +99,14 @@ def surroundings(data_dir: Path, console: Console, debug: bool) -> Iterator[None
 
 def check_writable(data_dir: Path) -> None:
     """Raise StorageFault at once where nothing can be written, not after the first hour of work."""
-    probe = data_dir.expanduser().resolve() / ".writable"
-    write_atomic(probe, b"steca\n")
-    probe.unlink()
+    root = data_dir.expanduser().resolve()
+    with writing_in(root):
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(
+            dir=root
+        ) as probe:  # nameless: nothing to collide with, or to be left behind
+            probe.write(b"steca\n")
+        (root / ".writable").unlink(missing_ok=True)  # up to version 0.3.0 a killed process could leave it
 
 
 def _how_only(overrides: Sequence[str]) -> Sequence[str]:

@@ -7,32 +7,39 @@ import json
 import shlex
 import sys
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
 
-PIPE_WIDTH = 10_000
-"""Columns of a console without a terminal."""
+from flows.terminal import PIPE_WIDTH, SafeConsole, console, say
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], format: str) -> None:
     """Print to stdout: `table` for people, `csv` and `json` (a list of objects) for programs."""
     if format == "csv":
-        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer = csv.writer(_UnixLines())
         writer.writerow(columns)
         writer.writerows(rows)
     elif format == "json":
-        objects = [dict(zip(columns, row, strict=True)) for row in rows]
+        names = _distinct(columns)
+        objects = [dict(zip(names, row, strict=True)) for row in rows]
         sys.stdout.write(json.dumps(objects, indent=1, default=str, ensure_ascii=False) + "\n")
     else:
         print_table(console(), columns, rows)
 
 
-def print_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+class _UnixLines:
+    """Takes the lines of a csv.writer: it quotes a break in a value only if its own lines end in both kinds."""
+
+    def write(self, row: str) -> int:
+        return sys.stdout.write(row.removesuffix("\r\n") + "\n")
+
+
+def print_table(out: SafeConsole, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """A table, or one block a row where a terminal is too narrow: a table would shrink its columns to nothing."""
     table = _table(columns, rows)
     wanted = Measurement.get(out, out.options.update(max_width=PIPE_WIDTH), table).maximum
@@ -40,25 +47,38 @@ def print_table(out: Console, columns: Sequence[str], rows: Sequence[Sequence[An
         out.print(table)
         return
     if not rows:
-        out.print(f"no rows; columns: {', '.join(columns)}", markup=False, highlight=False)
+        say(out, f"no rows; columns: {', '.join(columns)}")
     for number, row in enumerate(rows, 1):
         out.print(Rule(f"row {number}", align="left"))
         out.print(_block(columns, row))
 
 
-def console() -> Console:
-    """As wide as the terminal; without one (a pipe, a file) as wide as the rows: nothing is cut."""
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
-
-
-def in_folder(root: Path, option: str = "--data-dir ") -> str:
+def in_folder(root: Path) -> str:
     """What a hint's `steca` command needs to find the data folder: nothing where it is the default one."""
-    return "" if root.resolve() == Path("data").resolve() else f" {option}{shlex.quote(str(root))}"
+    return "" if is_default(root) else f" --data-dir {shlex.quote(str(root))}"
 
 
 def to_start(root: Path) -> str:
     """The command that starts a run in a data folder: there the folder is a setting."""
-    return f"`steca run{in_folder(root, '--set data_dir=')}`"
+    folder = "" if is_default(root) else f" --set {setting('data_dir', root)}"
+    return f"`steca run{folder}`"
+
+
+def is_default(root: Path) -> bool:
+    """Whether a command without an option works in this data folder."""
+    return root.expanduser().resolve() == Path("data").resolve()
+
+
+def setting(name: str, value: Any) -> str:
+    """What follows --set, quoted for the shell; a text that YAML would not read as itself is quoted for YAML too."""
+    import yaml
+
+    words = str(value)
+    try:
+        as_it_is = yaml.safe_load(words) == (words if isinstance(value, Path) else value)
+    except yaml.YAMLError:
+        as_it_is = False
+    return shlex.quote(f"{name}={words if as_it_is else json.dumps(words)}")
 
 
 def counted(n: int, what: str) -> str:
@@ -71,10 +91,19 @@ def between(low: float, high: float) -> str:
     return f"between {low:+.3f} and {high:+.3f}"
 
 
+def _distinct(columns: Sequence[str]) -> list[str]:
+    """Names as the keys of an object: a second `n` becomes `n_1`, as in DuckDB's own subqueries."""
+    names: list[str] = []
+    for name in columns:
+        tries = (f"{name}_{number}" if number else name for number in count())
+        names.append(next(each for each in tries if each not in names))
+    return names
+
+
 def _block(columns: Sequence[str], row: Sequence[Any]) -> Table:
-    """One line a column, `name: value`; long values are broken, never cut."""
+    """One line a column, `name: value`; long names (of expressions) and values are broken, never cut."""
     block = Table.grid(padding=(0, 1))
-    block.add_column(no_wrap=True)
+    block.add_column(overflow="fold")
     block.add_column(overflow="fold")
     for name, value in zip(columns, row, strict=True):
         block.add_row(f"{_cell(name)}:", _cell(value))
@@ -91,5 +120,4 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return text.replace("[", r"\[")  # rich would read brackets as markup
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

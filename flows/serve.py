@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from rich.console import Console
-
 from configs.schema import FactoryConfig
 from flows import local
 from flows.faults import StageFault
 from flows.launch import check_writable
+from flows.terminal import SafeConsole, make_console, say
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -32,21 +31,21 @@ def serve_all(data_dir: Path, port: int) -> None:
     answers or starts."""
     check_writable(data_dir)
     local.prepare(data_dir)
-    console = Console()
+    console = make_console()
     with server(data_dir, port, console) as url:
         os.environ["PREFECT_API_URL"] = url
         from prefect import serve
 
         offered = deployments(data_dir)
         ui = url.removesuffix("/api")
-        console.print(f"Prefect UI: {ui}/deployments", highlight=False, soft_wrap=True)
-        console.print(f"serving {', '.join(one.flow_name or one.name for one in offered)}", highlight=False)
-        console.print("stop with Ctrl-C; runs that are going on are stopped with it", highlight=False)
+        say(console, f"Prefect UI: {ui}/deployments")
+        say(console, f"serving {', '.join(one.flow_name or one.name for one in offered)}")
+        say(console, "stop with Ctrl-C; runs that are going on are stopped with it")
         serve(*offered, print_starting_message=False, pause_on_shutdown=False)
 
 
 @contextmanager
-def server(data_dir: Path, port: int, console: Console) -> Iterator[str]:
+def server(data_dir: Path, port: int, console: SafeConsole) -> Iterator[str]:
     """The API address of the server that runs (PREFECT_API_URL, or on the port), else of one that is started here and
     stopped at the end."""
     configured = os.environ.get("PREFECT_API_URL")
@@ -58,7 +57,7 @@ def server(data_dir: Path, port: int, console: Console) -> Iterator[str]:
         raise StageFault(
             f"no Prefect server answers at PREFECT_API_URL={url}: start it, or unset the variable"
         )
-    console.print(f"starting a Prefect server on 127.0.0.1:{port} ...", highlight=False)
+    say(console, f"starting a Prefect server on 127.0.0.1:{port} ...")
     log = data_dir.expanduser().resolve() / "prefect" / "server.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]

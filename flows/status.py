@@ -7,8 +7,9 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from flows.lock import is_alive
-from flows.output import console, to_start
+from flows.output import to_start
 from flows.runs import STAGES
+from flows.terminal import console, say
 from storage.runs import RunFolder, StageState, list_runs
 
 
@@ -16,9 +17,7 @@ def print_runs(root: Path) -> None:
     """One line a run: when it began, and its last stage."""
     runs = list_runs(root)
     if not runs:
-        console().print(
-            f"no runs in {root} yet: start one with {to_start(root)}", highlight=False, soft_wrap=True
-        )
+        say(console(), f"no runs in {root} yet: start one with {to_start(root)}")
         return
     table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
     for info in runs:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from flows.output import in_folder
+from flows.terminal import SafeConsole, say
 from storage.store import Store
 
 SUCCESS = """
@@ -55,19 +56,18 @@ NEXT = (
 )
 
 
-def print_summary(console: Console, data_dir: Path, run: str) -> None:
+def print_summary(console: SafeConsole, data_dir: Path, run: str) -> None:
     """Success rates, counts, times, and what to do next."""
     store = Store(data_dir.expanduser().resolve())
     console.print(success_table(store, run))
     console.print(counts_table(store, run))
     console.print(stages_table(store, run))
     print_costs(console, store, run)
-    console.print(f"run    {run}", highlight=False, soft_wrap=True)
-    console.print(f"store  {store.published}", highlight=False, soft_wrap=True)
-    console.print("\nAsk it, for example:")
-    option = "" if data_dir == Path("data") else f" --data-dir {data_dir}"
+    say(console, f"run    {run}")
+    say(console, f"store  {store.published}")
+    say(console, "\nAsk it, for example:")
     for sql in NEXT:
-        console.print(f'  steca sql{option} "{sql}"', highlight=False, markup=False, soft_wrap=True)
+        say(console, f'  steca sql{in_folder(store.root)} "{sql}"')
 
 
 def success_table(store: Store, run: str) -> Table:
@@ -93,7 +93,7 @@ def counts_table(store: Store, run: str) -> Table:
     return table
 
 
-def print_costs(console: Console, store: Store, run: str) -> None:
+def print_costs(console: SafeConsole, store: Store, run: str) -> None:
     """What language models behind an API cost, and what a kept calibration did; nothing where none was asked."""
     _, rows = store.query(COSTS, {"run": run})
     if not rows:
@@ -108,18 +108,14 @@ def print_costs(console: Console, store: Store, run: str) -> None:
     console.print(table)
     retries, lost = (sum(row[place] for row in rows) for place in (3, 4))
     if retries or lost:
-        console.print(f"{retries:,} tries again, {lost:,} requests given up", highlight=False)
+        say(console, f"{retries:,} tries again, {lost:,} requests given up")
     _, each = store.query(EACH, {"run": run})
     for kept, calls, tokens, usd in each:
         if not kept:
-            console.print("no calibration was kept", highlight=False)
+            say(console, "no calibration was kept")
             continue
         price = f"${usd:.4f}" if usd is not None else "no price set (budget.prices)"
-        console.print(
-            f"each of {kept:,} kept calibrations: {calls:.2f} calls, {tokens:,.0f} tokens, {price}",
-            highlight=False,
-            soft_wrap=True,
-        )
+        say(console, f"each of {kept:,} kept calibrations: {calls:.2f} calls, {tokens:,.0f} tokens, {price}")
 
 
 def _short(count: int) -> str:

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
 from rich.tree import Tree
 
 from flows.faults import StageFault
-from flows.output import between, console, in_folder
+from flows.output import between, in_folder
+from flows.terminal import SafeConsole, Text, console, text
 from steca.rewards import Tally
 from storage.store import Store
 
@@ -50,7 +49,7 @@ NAMED = 8
 """Ids that an ambiguous prefix is answered with."""
 
 
-def print_trace(store: Store, prefix: str, everything: bool, out: Console | None = None) -> None:
+def print_trace(store: Store, prefix: str, everything: bool, out: SafeConsole | None = None) -> None:
     """The tree of what is behind a training example, a calibration or a deviation.
 
     Raises StageFault where no id begins so, or more than one.
@@ -98,7 +97,7 @@ def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
     top = rows[0]
     root = Tree(_line(_heading(kind, top)))
     task = f'{top["task_type"]}, {top["split"]}: "{top["instruction"]}"' if top["task_type"] else "not stored"
-    root.add(Text(" ".join(f"task {top['task_id']}  {task}".split("\n"))))  # wrapped: all else is about it
+    root.add(text(" ".join(f"task {top['task_id']}  {task}".split("\n"))))  # wrapped: all else is about it
     for run in top["runs"] or ():
         config = f"configuration {short(run['config_digest'])}"
         root.add(_line(f"run {run['run_id']}  round {run['round']}, {config}"))
@@ -142,7 +141,7 @@ def _heading(kind: str, top: Row) -> str:
 def _add_calibration(root: Tree, top: Row) -> None:
     fate = "kept" if top["kept"] else f"rejected: {top['rejection']}"
     branch = root.add(_line(f"calibration {short(top['calibration_id'])}  {fate}, plan {top['plan']}"))
-    branch.add(Text(f"reflection by {top['reflector']}: {top['reflection']}"))
+    branch.add(text(f"reflection by {top['reflector']}: {top['reflection']}"))
     branch.add(_line(f"then: {top['required_action']}"))
 
 
@@ -237,9 +236,9 @@ def _policy(digest: str | None, role: str | None, round: int | None) -> str:
     return short(digest) + ("" if role is None else f" ({role}, round {round})" if round else f" ({role})")
 
 
-def _line(text: str) -> Text:
+def _line(words: str) -> Text:
     """One line of the terminal: cut where it is too long, never wrapped, brackets as they are."""
-    return Text(" ".join(text.split("\n")), no_wrap=True, overflow="ellipsis")
+    return text(" ".join(words.split("\n")), no_wrap=True, overflow="ellipsis")
 
 
 def _unfold(branch: Tree) -> None:

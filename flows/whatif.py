@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from flows.output import between, console, counted, in_folder, print_rows
+from flows import terminal
+from flows.output import between, counted, in_folder, is_default, print_rows, setting
 from flows.reconsider import Change, Question, Reconsidered, find_run
 from steca.deviation import Rule
 from steca.rewards import Tally
 from storage.store import Store
 
+Say = Callable[[str], None]
 COLUMNS = ("deviated", "not_deviated", "undecided", "filtered", "no rollouts")
 EXAMPLES = """
 SELECT round, task_id, step_index, deviation_id, expert_action, explored_action, reference_reward, reference_n,
@@ -44,8 +46,8 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
         columns, rows = considered.ask("FROM considered ORDER BY round, task_id, step_index, deviation_id")
         print_rows(columns, rows, format)
         return
-    out = console()
-    say = _Lines(out)
+    out = terminal.console()
+    say = partial(terminal.say, out)
     newest = f" (the newest of {runs})" if run is None and runs > 1 else ""
     matrix = considered.matrix()
     say(
@@ -74,17 +76,7 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
         _print_examples(say, considered, change, then, examples)
 
 
-class _Lines:
-    """Prints a line as it is: no markup, no colours, no breaks."""
-
-    def __init__(self, out: Console) -> None:
-        self._out = out
-
-    def __call__(self, line: str) -> None:
-        self._out.print(line, highlight=False, markup=False, soft_wrap=True)
-
-
-def _print_idle(say: _Lines, then: Rule | None, question: Question) -> None:
+def _print_idle(say: Say, then: Rule | None, question: Question) -> None:
     """Which options were given that the rule does not look at."""
     if then is None:
         return
@@ -143,7 +135,7 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
     return table
 
 
-def _print_notes(say: _Lines, considered: Reconsidered, then: Rule | None) -> None:
+def _print_notes(say: Say, considered: Reconsidered, then: Rule | None) -> None:
     """What the tables do not say of themselves."""
     ((undecided, none, beyond, unproven),) = considered.ask(OPEN)[1]
     if beyond:
@@ -182,15 +174,12 @@ def _command(considered: Reconsidered) -> str:
     mode = considered.mode()
     if mode != considered.config().get("rewards", {}).get("mode", mode):
         sets["rewards.mode"] = mode
-    if in_folder(considered.root):  # `steca run` takes the folder from its configuration
+    if not is_default(considered.root):  # `steca run` takes the folder from its configuration
         sets["data_dir"] = considered.root
-    given = (shlex.quote(f"{name}={value}") for name, value in sets.items())
-    return "steca run --config CONFIG" + "".join(f" --set {setting}" for setting in given)
+    return "steca run --config CONFIG" + "".join(f" --set {setting(*each)}" for each in sets.items())
 
 
-def _print_examples(
-    say: _Lines, considered: Reconsidered, change: str, then: Rule | None, limit: int
-) -> None:
+def _print_examples(say: Say, considered: Reconsidered, change: str, then: Rule | None, limit: int) -> None:
     rows = considered.ask(EXAMPLES, change=change, limit=limit)[1] if limit else []
     if rows:
         trace = f"steca trace DEVIATION{in_folder(considered.root)}"

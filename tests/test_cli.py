@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from rich.console import Console
 from tiny_factory import ROOT, STECA, TINY
 from typer.testing import CliRunner, Result
 
@@ -24,6 +23,7 @@ from configs.schema import FactoryConfig
 from flows.cli import app
 from flows.console import PlainReporter
 from flows.runs import STAGES, run_id
+from flows.terminal import make_console
 from storage.runs import RunFolder
 from storage.store import Store
 
@@ -156,7 +156,7 @@ def test_a_stage_offers_only_settings_that_it_takes() -> None:
 
 def test_a_stage_that_fails_before_it_begins_has_no_end() -> None:
     out = io.StringIO()
-    reporter = PlainReporter(Console(file=out, width=100))
+    reporter = PlainReporter(make_console(out, 100))
     reporter.ends(failed=True)
     assert out.getvalue() == ""
     reporter.begins("explore", 1, 2)

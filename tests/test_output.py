@@ -5,9 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from rich.console import Console
-
-from flows.output import PIPE_WIDTH, print_table
+from flows.output import print_table
+from flows.terminal import PIPE_WIDTH, make_console
 
 COLUMNS = [f"column_{n}" for n in range(12)]
 ROWS: list[list[Any]] = [[f"value-{row}-{n}-with[brackets]" for n in range(12)] for row in range(2)]
@@ -15,7 +14,7 @@ ROWS: list[list[Any]] = [[f"value-{row}-{n}-with[brackets]" for n in range(12)] 
 
 def printed(width: int, columns: list[str], rows: list[list[Any]]) -> str:
     out = io.StringIO()
-    print_table(Console(file=out, width=width, force_terminal=True, color_system=None), columns, rows)
+    print_table(make_console(out, width, force_terminal=True, color_system=None), columns, rows)
     return out.getvalue()
 
 

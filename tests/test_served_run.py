@@ -219,11 +219,10 @@ def test_a_missing_key_stops_the_run_before_any_work(
 
 
 def test_the_summary_says_what_a_kept_calibration_cost(ran: Ran) -> None:
-    from rich.console import Console
-
     from flows.summary import print_costs
+    from flows.terminal import make_console
 
-    console = Console(record=True, width=80)
+    console = make_console(width=80, record=True)
     print_costs(console, Store(ran.config.data_dir), ran.run)
     said = console.export_text()
     ((kept, usd),) = ran.rows("SELECT kept, usd_per_kept FROM calibration_costs")

@@ -6,10 +6,10 @@ import io
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from typer.testing import CliRunner
 
 from flows.cli import app
+from flows.terminal import make_console
 from flows.trace import print_trace
 from steca.deviation import preset
 from storage.shards import ShardStore
@@ -229,7 +229,7 @@ def test_a_side_that_was_never_sampled_is_named(store: Store) -> None:
 
 def on_a_terminal(store: Store, everything: bool) -> str:
     out = io.StringIO()
-    print_trace(store, "dev", everything, Console(file=out, width=60))
+    print_trace(store, "dev", everything, make_console(out, 60))
     return out.getvalue()
 
 

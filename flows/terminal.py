@@ -1,0 +1,66 @@
+"""What reaches the terminal: the only place that makes consoles, texts and columns.
+
+Errors, folder names, cells and notes come from outside. Here they are text and nothing else: no markup, no emoji
+codes, and control characters (which could colour, move or overwrite what is shown) are written out, as \\x1b.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import IO, Any
+
+from rich.console import Console
+from rich.progress import TextColumn
+from rich.text import Text
+
+PIPE_WIDTH = 10_000
+"""Columns of a console without a terminal."""
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tab and line feed stay
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks that turn the direction of writing, line separators
+    "\ud800-\udfff\ufeff]"  # halves of characters (what a file name in no UTF-8 becomes), byte order mark
+)
+
+
+class SafeConsole(Console):
+    """A console that prints every string as it is, also those in tables, rules and trees."""
+
+    def render_str(self, text: str, **how: Any) -> Text:
+        plain = {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(visible(text), **{**how, **plain})
+
+
+def make_console(file: IO[str] | None = None, width: int | None = None, **more: Any) -> SafeConsole:
+    """A console on stdout, or on `file`."""
+    return SafeConsole(file=file, width=width, markup=False, emoji=False, highlight=False, **more)
+
+
+def console() -> SafeConsole:
+    """As wide as the terminal; without one (a pipe, a file) as wide as the rows: nothing is cut."""
+    return make_console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def say(out: SafeConsole, line: str) -> None:
+    """Print a line as it is, never broken at the width of the terminal."""
+    out.print(text(line), soft_wrap=True)
+
+
+def text(line: str, **how: Any) -> Text:
+    """A string for rich's own objects; `how` is that of rich's Text."""
+    return Text(visible(line), **how)
+
+
+def visible(line: str) -> str:
+    """The same text with everything written out that would steer the terminal instead of being seen."""
+    return _HIDDEN.sub(lambda found: repr(found[0])[1:-1], line)
+
+
+class PlainColumn(TextColumn):
+    """A column of a progress bar; a task's fields go in as they are."""
+
+    def __init__(self, text_format: str) -> None:
+        super().__init__(text_format, markup=False)
+
+    def render(self, task: Any) -> Text:
+        return text(self.text_format.format(task=task), style=self.style, justify=self.justify)
