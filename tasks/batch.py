@@ -17,6 +17,7 @@ from storage.records import Record, TaskRecord
 from storage.shards import BatchRef
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
 from tasks.calls import write_calls
+from tasks.former import former_id
 from tasks.units import Taken, take, unit_keys
 from tasks.workplace import Progress, Workplace
 
@@ -131,10 +132,9 @@ class BatchTask:
         """The batch from the cache, verified; None where it is not there whole. Needs no Prefect. Raises StorageFault
         where what the cache refers to is missing or damaged."""
         result = stored_result(work.root, cache_key(self.name, self.version, request.inputs))
-        if result is None:
-            return None
-        ref = BatchRef.model_validate(result["ref"])
-        work.shards.verify(ref)
+        ref = BatchRef.model_validate(result["ref"]) if result else self._former(request, work)
+        if ref:
+            work.shards.verify(ref)
         return ref
 
     def run(self, request: Request, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
@@ -142,6 +142,10 @@ class BatchTask:
         afterwards whether a budget ended it early. Raises what the body raises, and StorageFault where a cached batch
         is missing or damaged."""
         work.meter.cut = None
+        former = None if force else self._former(request, work)
+        if former:
+            work.shards.verify(former)
+            return former, True
         job = Job(request.refs, work, force)
         state: Any = placed(self.task, work.root, force)(request.inputs, job, return_state=True)
         result: Result = state.result()
@@ -152,6 +156,13 @@ class BatchTask:
         if from_cache:
             work.shards.verify(ref)
         return ref, from_cache
+
+    def _former(self, request: Request, work: Workplace) -> BatchRef | None:
+        if not work.former:
+            return None
+        refs = {group: list(these) for group, these in request.refs.items()}
+        name = former_id(self.name, self.version, request.inputs, refs)
+        return work.former.get(name) if name else None
 
     def _write(self, inputs: Inputs, job: Job) -> Result:
         work = job.work

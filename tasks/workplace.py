@@ -18,7 +18,8 @@ from models.policy import Generation, History, Policy, Sampling
 from models.reference import CheckpointRef
 from models.reflector import Reflector
 from rollouts.budget import Meter
-from storage.shards import ShardStore
+from storage.shards import BatchRef, ShardStore
+from tasks.former import former_batches
 from tasks.ledger import Lasting, Ledger
 
 Progress = Callable[[int, int], None]
@@ -58,6 +59,11 @@ class Workplace:
     @cached_property
     def world(self) -> World:
         return make_world(self._config.environment.name, self._config.environment.options)
+
+    @cached_property
+    def former(self) -> dict[str, BatchRef]:
+        """Batches of version 0.3.0 in the data folder, by id."""
+        return former_batches(self.root)
 
     @property
     def checkpoints(self) -> Path:
