@@ -10,6 +10,8 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -102,13 +104,22 @@ def test_run_prints_rates_counts_times_and_what_to_do_next(finished: FactoryConf
         "trajectories.duckdb",
     ):
         assert part in said
-    assert "rewards: done" in said
-    assert "8 of 8 batches from the cache" in said
+    assert "every result is in the cache: nothing was done again" in said
     assert run_id(finished) in said
     asked = [line.split('"')[1] for line in said.splitlines() if line.strip().startswith("steca sql")]
     assert len(asked) == 3
     for sql in asked:
         assert Store(finished.data_dir).query(sql)[0]
+
+
+def test_run_says_how_far_each_stage_is_and_what_came_from_the_cache(copied: FactoryConfig) -> None:
+    result = run_tiny(copied.data_dir, "calibration.replan=false")
+    assert result.exit_code == 0, result.output
+    said = result.stdout
+    assert "rewards: done" in said
+    assert "8 of 8 batches from the cache" in said
+    assert "calibrate: done" in said
+    assert "0 of 4 batches from the cache" in said
 
 
 def test_sql_prints_tables_csv_and_json(finished: FactoryConfig) -> None:
@@ -294,13 +305,20 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     assert "Traceback" in result.stderr
 
 
-def test_the_run_of_another_process_is_left_alone(copied: FactoryConfig) -> None:
-    from flows.lock import is_alive, working_on
+def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig) -> None:
+    from flows.lock import working_on
 
-    run = run_id(copied)
-    assert not is_alive(copied.data_dir, run)
-    with working_on(copied.data_dir, run):
-        assert is_alive(copied.data_dir, run)
-        result = steca("stage", "explore", "--run", run, "--data-dir", copied.data_dir)
-        assert_one_line(result, 1, "another process works on run")
-    assert steca("stage", "explore", "--run", run, "--data-dir", copied.data_dir).exit_code == 0
+    run, held = run_id(copied), threading.Event()
+
+    def work() -> None:
+        with working_on(copied.data_dir, run):
+            held.set()
+            time.sleep(3)
+
+    other = threading.Thread(target=work)
+    other.start()
+    held.wait()
+    result = steca("stage", "explore", "--run", run, "--data-dir", copied.data_dir)
+    assert not other.is_alive()
+    assert result.exit_code == 0, result.output
+    assert f"run {run} is worked on by process" in result.output
