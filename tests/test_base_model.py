@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from configs.load import check
+from flows.factory import factory
 from models.base_model import check_base
 from models.checkpoint import load
 from models.policy import PolicyFault
@@ -276,6 +277,14 @@ def test_the_settings_of_a_run_are_what_is_asked_of_the_base(base: Path) -> None
         check_base_model(
             check({"policy": {"base": str(base)}, "warmup": few, "training": {"max_tokens": 300}}, "test")
         )
+
+
+def test_a_run_is_refused_before_its_first_stage(base: Path, tmp_path: Path) -> None:
+    edited(base / "config.json", quantization_config={"quant_method": "gptq"})
+    config = check({"policy": {"base": str(base)}, "data_dir": str(tmp_path / "data")}, "test")
+    with pytest.raises(PolicyFault, match="its weights are quantised"):
+        factory.fn(config)
+    assert not (tmp_path / "data" / "shards").exists()
 
 
 def test_a_home_folder_is_meant_by_its_sign(
