@@ -28,6 +28,12 @@ SELECT count_if(new_rule IN ('no rollouts', 'too few rollouts')), count_if(new_r
     count_if(new_rule = 'beyond rewards.candidates'), count_if(new_rule = 'the rollouts prove neither')
 FROM considered
 """
+CONTESTED = """
+SELECT count(*) FROM considered
+WHERE reference_step_reward_id IN (SELECT step_reward_id FROM rollout_conflicts)
+    OR expert_step_reward_id IN (SELECT step_reward_id FROM rollout_conflicts)
+    OR explored_step_reward_id IN (SELECT step_reward_id FROM rollout_conflicts)
+"""
 EARLIER = """
 SELECT count(*) FROM considered c WHERE new_selected AND EXISTS (
     FROM considered e WHERE e.round = c.round AND e.task_id = c.task_id AND e.step_index < c.step_index
@@ -153,6 +159,12 @@ def _print_notes(say: Say, considered: Reconsidered, then: Rule | None) -> None:
         say(
             f"{unproven:,} comparisons are undecided by the rollouts that there are; with more, some would be decided."
         )
+    ((contested,),) = considered.ask(CONTESTED)[1]
+    if contested:
+        say(
+            f"{counted(contested, 'comparison')} with rollouts that were played twice, with other results: one of each"
+        )
+        say("counts here, which need not be the one that the verdict used (table rollout_conflicts).")
     if undecided and then and then.first_only:
         ((earlier,),) = considered.ask(EARLIER)[1]
         if earlier:

@@ -31,7 +31,8 @@ WITH roots AS (
 ), turns AS (
     FROM scored SEMI JOIN roots USING (deviation_id)
 ), evidence AS (  -- inner joins first: only they keep a query for one id from reading whole tables
-    SELECT o.* FROM distinct_rollouts o SEMI JOIN turns USING (step_reward_id)
+    SELECT o.*, o.rollout_id IN (SELECT c.used FROM rollout_conflicts c) AS played_again
+    FROM distinct_rollouts o SEMI JOIN turns USING (step_reward_id)
 ), written AS (
     SELECT a.trajectory_id, a.step_index, a.action FROM steps a SEMI JOIN turns USING (trajectory_id, step_index)
 ), decided AS (
@@ -65,7 +66,8 @@ SELECT
     w.side, w.step_reward_id, w.step_index AS turn_index, a.action AS turn_action, w.reward, w.n,
     s.outcome AS known_outcome, s.checkpoint AS scorer, z.role AS scorer_role, z.round AS scorer_round,
     o.rollout_id, o.sample_index, o.seed, o.temperature, o.top_p, o.outcome AS rollout_outcome,
-    o.progress AS rollout_progress, o.n_steps AS rollout_steps, o.tokens AS rollout_tokens, o.end_reason, o.actions
+    o.progress AS rollout_progress, o.n_steps AS rollout_steps, o.tokens AS rollout_tokens, o.end_reason, o.actions,
+    o.played_again
 FROM decided d
 LEFT JOIN turns w ON w.deviation_id = d.deviation_id
 LEFT JOIN written a ON a.trajectory_id = w.trajectory_id AND a.step_index = w.step_index

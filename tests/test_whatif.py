@@ -19,6 +19,8 @@ from configs.load import ConfigFault, load_config
 from flows.cli import app
 from flows.reconsider import Question, Reconsidered
 from steca.deviation import preset
+from storage.ids import content_id
+from storage.records import RolloutRecord
 from storage.runs import RunFolder
 from storage.shards import ShardStore
 from storage.store import Store
@@ -269,3 +271,37 @@ def test_a_run_of_an_older_version_says_what_to_run(tmp_path: Path) -> None:
     said = refused(Store(tmp_path), 1, "--delta", 0.1)
     assert "1 of 1 comparisons of run old were stored by an older version" in said
     assert "steca stage rewards --run old" in said
+
+
+def played_again(store: Store) -> int:
+    """Every rollout of the run once more with another result, by another run. Returns how many."""
+    columns, rows = store.query("SELECT * EXCLUDE (provenance) FROM rollouts")
+    first = [RolloutRecord.model_validate(dict(zip(columns, row, strict=True))) for row in rows]
+    again = [
+        row.model_copy(update={"rollout_id": content_id("again", row.rollout_id), "outcome": 1.0})
+        for row in first
+    ]
+    ShardStore(store.root).write_batch("rewards-again", "b0", again)
+    return len(again)
+
+
+@pytest.mark.parametrize("mode", ["fixed", "sequential"])
+def test_rollouts_that_were_played_twice_count_once_and_it_is_said(tmp_path: Path, mode: str) -> None:
+    store = judged_run(tmp_path, "twice", preset("sequential" if mode == "sequential" else "paper"), mode)
+    rewards = "SELECT step_reward_id, n FROM step_rewards ORDER BY ALL"
+    before, said = store.query(rewards)[1], what_if(store, "--preset", "release").stdout
+    assert "played twice" not in said
+    conflicts = played_again(store)
+    assert store.ingest().rollout_conflicts == conflicts
+    assert store.query(rewards)[1] == before
+    assert store.query("SELECT count(*), count(DISTINCT rollout_id) FROM rollout_conflicts")[1] == [
+        (conflicts,) * 2
+    ]
+    said = what_if(store, "--preset", "release").stdout
+    assert re.search(r"[1-9]\d* comparisons with rollouts that were played twice, with other results", said)
+    for options in (["--preset", "paper"], ["--delta", "0.1"], ["--error-rate", "0.2"]):
+        assert what_if(store, *options).exit_code == 0
+    kept = store.query(
+        "SELECT count(*) FROM rollouts WHERE rollout_id = (SELECT min(used) FROM rollout_conflicts)"
+    )
+    assert kept[1] == [(1,)]
