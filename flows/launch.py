@@ -13,6 +13,7 @@ from configs.schema import FactoryConfig
 from environments.registry import make_world
 from flows import local
 from flows.interrupt import leave_on_interrupt
+from flows.prefect_server import prefect_server
 from flows.terminal import SafeConsole, make_console, say
 from storage.files import writing_in
 
@@ -83,18 +84,18 @@ def _replayed(
 
 @contextmanager
 def surroundings(data_dir: Path, console: SafeConsole, debug: bool) -> Iterator[None]:
-    """Prefect's surroundings and a reporter."""
+    """A Prefect server, its surroundings and a reporter. Raises StageFault where there is no server to be had."""
     check_writable(data_dir)
     leave_on_interrupt()
     say(console, "starting ...")
-    local.prepare(data_dir)
-    if not debug:
-        local.quiet()
-    from flows.console import make_reporter
-    from flows.progress import reporting
+    with prefect_server(data_dir):
+        if not debug:
+            local.quiet()
+        from flows.console import make_reporter
+        from flows.progress import reporting
 
-    with make_reporter(console) as reporter, reporting(reporter):
-        yield
+        with make_reporter(console) as reporter, reporting(reporter):
+            yield
 
 
 def check_writable(data_dir: Path) -> None:

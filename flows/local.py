@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 import os
 from pathlib import Path
+
+from flows import prefect_settings
+from flows.faults import StageFault
+from models.loopback import spare_loopback
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -15,16 +20,39 @@ SETTINGS = {
 
 
 def prepare(data_dir: Path) -> None:
-    """Set the environment; must come before the first import of Prefect. What the user set stays."""
+    """Set the environment; must come before the first import of Prefect. What the user set stays. Raises StageFault
+    where a setting cannot work."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    if "PREFECT_API_URL" not in os.environ:
-        os.environ.setdefault("PREFECT_HOME", str(data_dir.expanduser().resolve() / "prefect"))
+    spare_loopback()
+    _check_proxies()
+    home = prefect_home(data_dir)
+    if home.exists() and not home.is_dir():
+        named = prefect_settings.home()
+        source = f" (from {named.source})" if named else ""
+        raise StageFault(f"Prefect's folder {home}{source} is a file: name a folder, or move the file away")
+    if not prefect_settings.api_url() and not prefect_settings.home():
+        os.environ["PREFECT_HOME"] = str(home)
+
+
+def prefect_home(data_dir: Path) -> Path:
+    """Prefect's folder: the configured one, else one next to the data."""
+    named = prefect_settings.home()
+    return Path(named.value).expanduser() if named else data_dir.expanduser().resolve() / "prefect"
+
+
+def _check_proxies() -> None:
+    """Prefect's client and OpenAI's stop at a SOCKS proxy that they cannot use, also where none is needed."""
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
+        value = os.environ.get(name.lower()) or os.environ.get(name, "")
+        if value.startswith("socks") and importlib.util.find_spec("socksio") is None:
+            raise StageFault(
+                f"{name} is a SOCKS proxy, which needs the package socksio: install it, or unset {name}"
+            )
 
 
 def quiet() -> None:
     """Keep Prefect's console lines down to warnings; the runs' own failures are reported by the caller, in one line."""
-    os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "CRITICAL")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     from prefect.logging.configuration import ensure_logging_setup
 

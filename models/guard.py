@@ -29,7 +29,10 @@ def run(parent: int, grace: float, command: Sequence[str]) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _adopt_orphans()
     try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True).pid
+        # What was handed on to the guard by its starter (a listening socket) is for the command.
+        child = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, start_new_session=True, close_fds=False
+        ).pid
     except OSError as error:
         print(f"cannot run {command[0]}: {error}", file=sys.stderr)
         return 127

@@ -21,6 +21,7 @@ from typing import Self
 
 from configs.serving import ServerConfig
 from models import guard
+from models.loopback import spare_loopback
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, verify_checkpoint
 from models.serving import is_healthy, served_models, served_name
@@ -52,6 +53,7 @@ class VllmServer:
         """Start, and wait until the checkpoint is served. Raises PolicyFault where the checkpoint is not sound, vLLM
         is not installed, or it ends or is not ready in time."""
         verify_checkpoint(self._ref)
+        spare_loopback()
         line = command(self._ref, self._config, self._port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
