@@ -30,7 +30,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments, se
 from configs.training import TrainingConfig
 from models.adapters import add_adapters, merge_adapters
 from models.checkpoint import CheckpointRef, load, save_checkpoint
-from models.encoding import IGNORED, Collator, Encoded, Example, encode
+from models.encoding import IGNORED, Collator, Encoded, Encoder, Example
 from models.losses import give_logits, give_losses
 from models.policy import PolicyFault
 from models.states import forget, newest_sound
@@ -108,9 +108,10 @@ def _trained(
     with _scratch(saving) as folder:
         args = _arguments(config, len(examples), folder, seed, pick_device(device), saving)
         model, tokenizer = load(base)
-        encoded = [encode(tokenizer, example, config.max_tokens) for example in examples]
+        encoded = list(map(Encoder(tokenizer, config.max_tokens).encode, examples))
         set_seed(seed)
-        trainer = _trainer(_prepared(model, config), encoded, args, Collator(tokenizer.pad_token_id or 0))
+        collator = Collator(tokenizer.pad_token_id or 0, config.loss)
+        trainer = _trainer(_prepared(model, config), encoded, args, collator)
         give_losses(trainer.model, config.loss)
         trainer.add_callback(_Reporter(progress))
         trainer.train(resume_from_checkpoint=_state(folder, trainer) if saving else None)

@@ -15,7 +15,7 @@ from models.checkpoint import CheckpointRef, save_checkpoint
 from models.encoding import Example
 from models.policy import Message
 from models.small import build_small_model
-from models.tokenizer import train_tokenizer
+from models.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from models.training import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")
@@ -62,6 +62,17 @@ def checkpoint(root: Path, config: SmallModelConfig = TINY, seed: int = 0) -> Ch
 @cache
 def untrained() -> CheckpointRef:
     return checkpoint(Path(mkdtemp(prefix="toys-")))
+
+
+@cache
+def rewriting() -> CheckpointRef:
+    """The untrained tiny model with a template that writes each longer conversation otherwise from its start on."""
+    words = tokenizer()
+    template, words.chat_template = words.chat_template, "{{ messages | length }}" + CHAT_TEMPLATE
+    try:
+        return checkpoint(Path(mkdtemp(prefix="toys-")))
+    finally:
+        words.chat_template = template
 
 
 @cache
