@@ -10,6 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from models.kv import Ids
 from models.policy import History
+from models.templates import ChatTemplate
 from models.tokenizer import CHAT_TEMPLATE, END, ROLES
 
 # Texts whose ids are kept; all are forgotten when so many have come together (they are cheap to make again).
@@ -19,7 +20,7 @@ _LOOK_BACK = 3
 
 
 class HistoryEncoder:
-    """The ids of histories under the tokenizer's chat template, ready for the assistant's turn.
+    """The ids of histories under the tokenizer's chat template (told whether to think), ready for the assistant's turn.
 
     The small policy's own template is a chain of messages, each between two special tokens, so each is tokenized
     for itself, once. What another template does with earlier messages cannot be known: there whole histories are
@@ -29,7 +30,8 @@ class HistoryEncoder:
     whatever they do inside the pieces.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, thinking: bool = False) -> None:
+        self.template = ChatTemplate(tokenizer, thinking)
         self._tokenizer, self._end = tokenizer, str(tokenizer.eos_token or "")
         self._heads: dict[str, Ids] = {}
         self._messages: dict[tuple[str, str], Ids] = {}
@@ -56,10 +58,7 @@ class HistoryEncoder:
         return [np.concatenate([opening, *(known[m] for m in history), prompt]) for history in named]
 
     def _encode_texts(self, histories: Sequence[History]) -> list[Ids]:
-        conversations: Any = [list(history) for history in histories]
-        texts: Any = self._tokenizer.apply_chat_template(
-            conversations, tokenize=False, add_generation_prompt=True
-        )
+        texts = self.template.prompts(histories)
         heads = [self._known_head(text) for text in texts]
         tails = self._tokenized([text[len(head) :] for text, head in zip(texts, heads, strict=True)])
         none = np.empty(0, dtype=np.int32)

@@ -41,8 +41,8 @@ class Examples(Dataset[Item | None]):
 
 
 class PartCollator:
-    """A part of an optimizer step: the collator's tensors, `indices` [batch] of its examples and `trajectories`, how
-    many it holds. A part of fillers alone is one example of weight 0, since every process has to join each pass."""
+    """A part of an optimizer step: the collator's tensors, `indices` [sequences] of their examples and `trajectories`,
+    how many it holds. A part of fillers alone is one example of weight 0, since every process has to join each pass."""
 
     def __init__(self, collator: Collator, examples: Examples) -> None:
         self._collator = collator
@@ -51,10 +51,10 @@ class PartCollator:
 
     def __call__(self, items: Sequence[Item | None]) -> dict[str, torch.Tensor]:
         real = [item for item in items if item is not None]
-        indices, encoded = zip(*(real or [self._nothing]), strict=True)
+        given = real or [self._nothing]
         return {
-            **self._collator(encoded),
-            "indices": torch.tensor(indices),
+            **self._collator([encoded for _, encoded in given]),
+            "indices": torch.tensor([index for index, encoded in given for _ in encoded["lengths"]]),
             "trajectories": torch.tensor(len(real)),
         }
 

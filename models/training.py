@@ -34,7 +34,7 @@ from configs.training import TrainingConfig
 from models.adapters import add_adapters, merge_adapters
 from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_digest
 from models.divergence import diverged, first_unsound
-from models.encoding import IGNORED, Collator, Example, encode
+from models.encoding import IGNORED, Collator, Encoder, Example
 from models.losses import give_logits, give_losses
 from models.policy import PolicyFault
 from models.states import forget, newest_sound
@@ -119,10 +119,11 @@ def _trained(
         if name := first_unsound(model):
             raise PolicyFault(f"the weight {name} of the base model {base.path} is not finite: get it again")
         before = weights_digest(model, dtype) if args.should_save else None
-        encoded = [encode(tokenizer, example, config.max_tokens) for example in examples]
+        encoded = list(map(Encoder(tokenizer, config.max_tokens).encode, examples))
         set_seed(seed)
         known = Examples(encoded, [example.name for example in examples])
-        trainer = _trainer(_prepared(model, config), known, args, Collator(tokenizer.pad_token_id or 0))
+        collator = Collator(tokenizer.pad_token_id or 0, config.loss)
+        trainer = _trainer(_prepared(model, config), known, args, collator)
         give_losses(trainer.model, config.loss)
         trainer.add_callback(_Reporter(progress))
         trainer.train(resume_from_checkpoint=_state(folder, trainer) if saving else None)

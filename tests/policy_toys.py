@@ -16,7 +16,7 @@ from models.checkpoint import CheckpointRef, save_checkpoint
 from models.encoding import Example
 from models.policy import Message
 from models.small import build_small_model
-from models.tokenizer import train_tokenizer
+from models.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from models.training import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")
@@ -76,6 +76,17 @@ def wild(root: Path, word: str, value: float = 3e38) -> CheckpointRef:
     with torch.no_grad():
         model.get_input_embeddings().weight[token] = torch.tensor([value, -value] * 32)
     return save_checkpoint(model, tokenizer(), root, {})
+
+
+@cache
+def rewriting() -> CheckpointRef:
+    """The untrained tiny model with a template that writes each longer conversation otherwise from its start on."""
+    words = tokenizer()
+    template, words.chat_template = words.chat_template, "{{ messages | length }}" + CHAT_TEMPLATE
+    try:
+        return checkpoint(Path(mkdtemp(prefix="toys-")))
+    finally:
+        words.chat_template = template
 
 
 @cache

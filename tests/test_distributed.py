@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from policy_toys import conversation, said, turn, untrained, wild
+from policy_toys import conversation, rewriting, said, turn, untrained, wild
 
 from configs.training import LoraConfig, TrainingConfig
 from models import launching
@@ -65,6 +65,20 @@ def _naively_weighted() -> list[Example]:
     return [
         Example(e.name, e.messages, e.targets, e.weight * factor.get(i, 1)) for i, e in enumerate(UNEQUAL)
     ]
+
+
+@pytest.mark.slow
+def test_two_processes_give_what_one_gives_also_where_trajectories_take_several_sequences(
+    tmp_path: Path,
+) -> None:
+    """The processes' parts then hold different numbers of sequences."""
+    config = CONFIG.model_copy(update={"loss": "mean"})
+    one = train(rewriting(), UNEQUAL, config, tmp_path / "one", 3, "cpu")
+    saving = Saving(tmp_path / "state", 4)
+    two = train_launched(rewriting(), UNEQUAL, config, tmp_path, Launch(2, threads=1), saving, 3, "cpu")
+    assert [p.loss for p in two.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-5)
+    assert torch.allclose(weights_of(one.ref), weights_of(two.ref), atol=1e-6)
+    assert (two.examples, two.target_tokens) == (one.examples, one.target_tokens)
 
 
 def shard_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:

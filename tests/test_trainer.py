@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from policy_toys import SIZES, conversation, examples, said, tokenizer, trained, turn, untrained
+from policy_toys import (
+    SIZES,
+    conversation,
+    examples,
+    rewriting,
+    said,
+    tokenizer,
+    trained,
+    turn,
+    untrained,
+)
 from transformers import AutoModelForCausalLM, Gemma2Config, GraniteConfig, PreTrainedConfig
 
 from configs.training import TrainingConfig
@@ -22,6 +32,10 @@ from models.transformers_policy import TransformersPolicy
 
 def run(root: Path, given: list[Example], seed: int = 0, **config: object) -> TrainResult:
     return train(untrained(), given, TrainingConfig.model_validate(config), root, seed, "cpu")
+
+
+def run_rewriting(root: Path, given: list[Example], **config: object) -> TrainResult:
+    return train(rewriting(), given, TrainingConfig.model_validate(config), root, 0, "cpu")
 
 
 def written(labels: list[int]) -> str:
@@ -213,11 +227,44 @@ def test_an_empty_training_set_is_refused(tmp_path) -> None:
         run(tmp_path, [], steps=1)
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused() -> None:
-    words = load(untrained())[1]
-    words.chat_template = "{{ messages | length }}" + words.chat_template
-    with pytest.raises(PolicyFault, match="rewrites earlier turns"):
-        encode(words, THREE[1], 1000)
+def nll_by_turns(example: Example) -> list[float]:
+    """-log p of each target token after its turn's own prompt, one by one."""
+    model, words = load(rewriting())
+    ends = words.eos_token_id
+    found = []
+    for place in [2 * i + 1 for i, target in enumerate(example.targets) if target]:
+        prompt = words.apply_chat_template(
+            list(example.messages[:place]), add_generation_prompt=True, return_dict=False
+        )
+        answer = [*words(example.messages[place]["content"], add_special_tokens=False)["input_ids"], ends]
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + answer])).logits[0].log_softmax(-1)
+        found += [-logits[len(prompt) + i - 1][token].item() for i, token in enumerate(answer)]
+    return found
+
+
+@pytest.mark.parametrize("loss", ["sum", "mean"])
+def test_a_trajectory_in_several_sequences_is_one_trajectory_in_the_loss(tmp_path, loss: str) -> None:
+    """Under a template that rewrites earlier turns, which 0.3.0 refused."""
+    per_token = [nll_by_turns(example) for example in THREE]
+    each = [sum(t) if loss == "sum" else sum(t) / len(t) for t in per_token]
+    by_hand = (1.0 * each[0] + 1.7 * each[1] + 0.25 * each[2]) / 3
+    result = run_rewriting(tmp_path, THREE, steps=1, batch_size=3, loss=loss)
+    assert result.curve[0].loss == pytest.approx(by_hand, rel=1e-5)
+    assert (result.examples, result.target_tokens) == (3, sum(map(len, per_token)))
+    lengths = [encode(load(rewriting())[1], example, 1000)["lengths"] for example in THREE]
+    assert [len(some) for some in lengths] == [1, 2, 2]
+
+
+def test_several_sequences_in_parts_are_the_same_step(tmp_path) -> None:
+    given = [Example(f"e{i}", conversation(i, 1 + i % 3), [True] * (1 + i % 3), 0.2 + i) for i in range(11)]
+    config = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
+    whole = run_rewriting(tmp_path / "whole", given, **config)
+    pieces = run_rewriting(tmp_path / "parts", given, **config, gradient_accumulation=4)
+    assert [p.loss for p in pieces.curve] == pytest.approx([p.loss for p in whole.curve], rel=1e-4)
+    assert torch.allclose(weights_of(whole.ref), weights_of(pieces.ref), atol=1e-4)
+    other = run(tmp_path / "other", given, **config)
+    assert [p.loss for p in other.curve] != pytest.approx([p.loss for p in whole.curve], rel=1e-4)
 
 
 @pytest.mark.parametrize(
