@@ -61,7 +61,9 @@ def test_a_server_is_found_where_prefect_finds_it(
     assert Path(file).name in found.source
     from prefect.settings import Settings
 
-    monkeypatch.setenv("PREFECT_HOME", str(clean / "home" / ".prefect"))  # it has looked for ~ when it was imported
+    monkeypatch.setenv(
+        "PREFECT_HOME", str(clean / "home" / ".prefect")
+    )  # it has looked for ~ when it was imported
     assert Settings().api.url == URL, "Prefect finds the same"
     monkeypatch.setenv("PREFECT_API_URL", "http://other/api")
     assert prefect_settings.api_url() == prefect_settings.Setting(
