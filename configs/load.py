@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from configs.rules import conflicts
 from configs.schema import FactoryConfig
 
 
@@ -23,7 +24,16 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
     settings = read_yaml(Path(path)) if path is not None else {}
     for override in overrides:
         apply(settings, override)
-    return check(settings, str(path) if path is not None else "configuration")
+    source = str(path) if path is not None else "configuration"
+    config = check(settings, source)
+    refuse_conflicts(config, source)
+    return config
+
+
+def refuse_conflicts(config: FactoryConfig, source: str) -> None:
+    """Raise ConfigFault where settings of a new run exclude each other (configs.rules)."""
+    if problems := conflicts(config):
+        raise ConfigFault("\n".join(f"{source}: {problem}" for problem in problems))
 
 
 def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:

@@ -6,7 +6,7 @@ with `registry.register`; nothing above this package knows any world by name.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -87,7 +87,8 @@ class Environment(Protocol):
 
 
 class World(Protocol):
-    """A registered world: where tasks come from, and how to run them."""
+    """A registered world: where tasks come from, and how to run them. It may also have `remarks() -> list[str]`: what a
+    user should know of the tasks that it has listed, one line each (`remarks_of`)."""
 
     name: str
     version: str
@@ -135,3 +136,9 @@ class World(Protocol):
         """Names that a small policy's tokenizer holds as single tokens: entities ("shelf 3"), types ("shelf"), and the
         words for states ("hot"). The wording around them is learned from the training texts."""
         ...
+
+
+def remarks_of(world: World) -> list[str]:
+    """What a world has to say of the tasks that it has listed, e.g. which games it left out; [] where nothing."""
+    remarks: Callable[[], list[str]] = getattr(world, "remarks", list)
+    return remarks()

@@ -10,7 +10,7 @@ from alfworld_toys import PROBLEM, WINNING, grammar, write_game
 
 from environments.alfworld.reader import data_folder, read_game, read_recording
 from environments.alfworld.replay import replay, replay_folder
-from environments.base import EnvironmentFault
+from environments.base import EnvironmentFault, remarks_of
 from environments.registry import make_world
 
 TYPES = ("pick_and_place_simple", "pick_two_obj_and_place", "look_at_obj_in_light")
@@ -152,6 +152,33 @@ def test_the_vocabulary_holds_every_entity_name_that_the_recordings_show(data):
     vocabulary = make_world("alfworld", {"data": data}).vocabulary()
     assert {"cup 1", "cup 2", "box 1", "shelf 1", "shelf 2", "lamp 1"} <= set(vocabulary)
     assert len(vocabulary) == len(set(vocabulary))
+
+
+def test_games_that_nobody_found_solvable_are_left_out_and_said(data):
+    known = make_world("alfworld", {"data": data})
+    before = known.tasks("train", 30, seed=0)
+    assert remarks_of(known) == []
+    unsaid, unsolvable = (data / task.payload / "game.tw-pddl" for task in (before[1], before[4]))
+    fields = json.loads(unsaid.read_text())
+    unsaid.write_text(json.dumps({name: value for name, value in fields.items() if name != "solvable"}))
+    unsolvable.write_text(json.dumps({**fields, "solvable": False}))
+    world = make_world("alfworld", {"data": data})
+    assert world.tasks("train", 6, seed=0) == [before[n] for n in (0, 2, 3, 5, 6, 7)]
+    assert [line.partition("left out")[2] for line in remarks_of(world)] == [
+        f" 1 of the 8 train games looked at, as the official loader does: it {defect}, e.g. {before[n].payload}"
+        for n, defect in ((1, "does not say whether it is solvable"), (4, "is marked unsolvable"))
+    ]
+    with pytest.raises(
+        EnvironmentFault, match=r"train tasks were asked for, but .*left out 1 of .*; ask for fewer"
+    ):
+        world.tasks("train", 41, seed=0)
+    unsaid.write_text("{}")  # damaged, which is another thing
+    with pytest.raises(EnvironmentFault, match="lacks the key 'pddl_domain'"):
+        make_world("alfworld", {"data": data}).tasks("train", 6, seed=0)
+
+
+def test_a_world_without_remarks_has_none():
+    assert remarks_of(make_world("alfworld-generated", {})) == []
 
 
 def test_unsolvable_games_and_those_the_official_loader_skips_are_no_tasks(data):

@@ -21,7 +21,7 @@ from environments.base import EnvironmentFault
 LAYOUT = "json_2.1.1"
 GET_DATA = "pip install alfworld, run alfworld-download, and set ALFWORLD_DATA to the folder it fills"
 GET_AGAIN = "delete the file and run alfworld-download again"
-_KEYS = ("pddl_domain", "grammar", "pddl_problem", "solvable")
+_TEXTS = ("pddl_domain", "grammar", "pddl_problem")
 
 
 @dataclass(frozen=True)
@@ -60,25 +60,30 @@ def data_folder(folder: Path | None = None) -> Path:
     return Path(named)
 
 
+class NotPlayable(EnvironmentFault):
+    """A whole game that nobody has found to be solvable: the official loader leaves such games out."""
+
+    def __init__(self, file: Path, defect: str) -> None:
+        super().__init__(f"{file}: the game {defect}; leave it out of the task list")
+        self.defect = defect
+
+
 def read_game(path: Path) -> GameFile:
-    """Read a game file, or the one in a trial's folder. Raises EnvironmentFault naming file, defect and remedy."""
-    game = read_if_solvable(path)
-    if game is None:
-        raise EnvironmentFault(f"{path}: the game is marked unsolvable; leave it out of the task list")
-    return game
-
-
-def read_if_solvable(path: Path) -> GameFile | None:
-    """As `read_game`, but None where the file says that the game cannot be won."""
+    """Read a game file, or the one in a trial's folder. Raises NotPlayable, or EnvironmentFault naming file, defect and
+    remedy where the file is damaged."""
     file = path / "game.tw-pddl" if path.is_dir() else path
     data = read_json(file)
-    missing = [key for key in _KEYS if not isinstance(data, dict) or key not in data]
+    missing = [key for key in _TEXTS if not isinstance(data, dict) or key not in data]
     if missing:
         raise EnvironmentFault(f"{file}: the game lacks the key {missing[0]!r}; {GET_AGAIN}")
-    texts = [data[key] for key in _KEYS[:3]]
-    if not all(isinstance(text, str) for text in texts):
+    domain, grammar, problem = (data[key] for key in _TEXTS)
+    if not all(isinstance(text, str) for text in (domain, grammar, problem)):
         raise EnvironmentFault(f"{file}: domain, grammar and problem must be texts; {GET_AGAIN}")
-    return GameFile(file, domain=texts[0], problem=texts[2], grammar=texts[1]) if data["solvable"] else None
+    if "solvable" not in data:
+        raise NotPlayable(file, "does not say whether it is solvable")
+    if not data["solvable"]:
+        raise NotPlayable(file, "is marked unsolvable")
+    return GameFile(file, domain, problem, grammar)
 
 
 def read_json(file: Path) -> Any:

@@ -25,9 +25,9 @@ from environments.alfworld.reader import (
     GET_AGAIN,
     GET_DATA,
     LAYOUT,
+    NotPlayable,
     data_folder,
     read_game,
-    read_if_solvable,
     read_recording,
 )
 from environments.alfworld.thoughts import compose_thoughts
@@ -61,16 +61,30 @@ class RealAlfworld:
         if self._expert not in ("recorded", "exploring"):
             raise EnvironmentFault(f"{NAME}: expert is {self._expert!r}; it must be recorded or exploring")
         self._data = data_folder(Path(options["data"]) if options.get("data") else None)
+        self._looked_at: dict[Split, dict[str, str]] = {}
+        """By split and game, why the game was left out; empty where it was not."""
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
         """The first `count` of the split's games in an order drawn by the seed, the task types in turn."""
         found = (self._task(path, split) for path in _spread(_games(self._data, split), f"{split} {seed}"))
         tasks = list(islice((task for task in found if task), count))
         if len(tasks) < count:
+            left_out = "".join(f" ({line})" for line in self.remarks() if f" {split} games " in line)
             raise EnvironmentFault(
-                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(tasks)}; ask for fewer"
+                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(tasks)}{left_out}; ask for "
+                "fewer"
             )
         return tasks
+
+    def remarks(self) -> list[str]:
+        """Which games the listed tasks left out, and why: one line a split and reason."""
+        lines = []
+        for split, games in self._looked_at.items():
+            for defect in dict.fromkeys(filter(None, games.values())):
+                paths = [path for path, found in games.items() if found == defect]
+                which = f"{len(paths)} of the {len(games)} {split} games looked at"
+                lines.append(f"left out {which}, as the official loader does: it {defect}, e.g. {paths[0]}")
+        return lines
 
     def environment(self) -> AlfworldEnvironment:
         return AlfworldEnvironment(self._data)
@@ -95,10 +109,14 @@ class RealAlfworld:
         return list(_vocabulary(self._data))
 
     def _task(self, path: str, split: Split) -> Task | None:
-        """None for a game that is marked unsolvable: the official loader leaves such games out, too."""
-        game = read_if_solvable(self._data / path)
-        if game is None:
+        """None for a game that the official loader leaves out, too; damaged files are faults, as they are there."""
+        looked_at = self._looked_at.setdefault(split, {})
+        try:
+            game = read_game(self._data / path)
+        except NotPlayable as fault:
+            looked_at[path] = fault.defect
             return None
+        looked_at[path] = ""
         instruction = re.search(rf'{TASK_MARK}([^"]*?)\.?"', game.grammar)
         if not instruction:
             raise EnvironmentFault(
