@@ -191,6 +191,21 @@ def status(
 
 
 @app.command()
+def doctor(
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Make the whole store anew from the shards.")
+    ] = False,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """Say what is wrong with a data folder, and heal what can be healed. Exit code 1 where something is left to do."""
+    with clear_errors():
+        from flows.doctor import print_findings
+
+        if not print_findings(data_dir.expanduser().resolve(), rebuild):
+            raise typer.Exit(1)
+
+
+@app.command()
 def serve(
     port: Annotated[
         int, typer.Option(min=1, max=65535, help="Port of the server, where none runs yet.")

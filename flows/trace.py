@@ -140,8 +140,8 @@ def _heading(kind: str, top: Row) -> str:
 
 def _add_calibration(root: Tree, top: Row) -> None:
     fate = "kept" if top["kept"] else f"rejected: {top['rejection']}"
-    if top["rejection_detail"]:
-        fate += f" ({top['rejection_detail']})"
+    if detail := top.get("rejection_detail"):  # a file that an older version published has them in one
+        fate += f" ({detail})"
     branch = root.add(_line(f"calibration {short(top['calibration_id'])}  {fate}, plan {top['plan']}"))
     branch.add(text(f"reflection by {top['reflector']}: {top['reflection']}"))
     branch.add(_line(f"then: {top['required_action']}"))
@@ -207,7 +207,7 @@ def _contradiction(turn: Row, rollouts: Sequence[Row]) -> str | None:
     mean = Tally.of([_outcome(row) for row in rollouts]).mean
     if abs(mean - turn["reward"]) < 1e-6:
         return None
-    again = sum(bool(row["played_again"]) for row in rollouts)
+    again = sum(bool(row.get("played_again")) for row in rollouts)
     why = f"; {again} were played again with another result (rollout_conflicts)" if again else ""
     return f"BUT these rollouts come to {mean:.2f}: they are not those that the verdict used{why}"
 

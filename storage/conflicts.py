@@ -1,4 +1,4 @@
-"""Rows that contradict each other: batches that hold different rows under one key, and rollouts that were played twice."""
+"""Rows that contradict each other: different rows of two batches under one key, and rollouts that were played twice."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.records import Record
 from storage.scan import Batch, SetAside
 
 Holding = tuple[tuple[object, ...], str | None, int]
-"""A key under which rows differ, the label of a batch that holds it (None: it is in its table), and which row it holds."""
+"""A key under which rows differ, the label of a batch that holds it (None: its table does), and which row it holds."""
 
 
 class Contradiction(Exception):
@@ -37,7 +37,7 @@ def find(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[Ho
 def refused(
     batches: Sequence[Batch], holdings: Iterable[tuple[type[Record], Sequence[Holding]]]
 ) -> list[SetAside]:
-    """Which of the newcomers to set aside: in their order, each that contradicts what is ingested or accepted before."""
+    """Which of the newcomers to set aside: in their order, each that contradicts the tables or one accepted before."""
     settled: dict[tuple[object, ...], tuple[int, str]] = {}
     held: dict[str, list[tuple[tuple[object, ...], int]]] = {}
     for record, found in holdings:
@@ -66,7 +66,7 @@ def _reason(batch: Batch, key: tuple[object, ...], other: str) -> str:
 
 
 def refresh_rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill rollout_conflicts anew: of rollouts with one place in one random stream all but that with the smallest id."""
+    """Fill rollout_conflicts anew: of rollouts of one place in a random stream all but that with the smallest id."""
     connection.execute("DELETE FROM rollout_conflicts")
     connection.execute(
         """INSERT INTO rollout_conflicts BY NAME

@@ -1,4 +1,4 @@
-"""Rows of shards that older versions wrote, as this one keeps them. Migrations do the same to rows that are in the store."""
+"""Rows of shards that older versions wrote, as this one keeps them. Migrations do the same to rows in the store."""
 
 from __future__ import annotations
 

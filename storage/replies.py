@@ -13,8 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from storage.faults import StorageFault
-from storage.files import check_name, write_atomic, writing_in
+from storage.files import DAMAGED, check_name, set_aside, write_atomic, writing_in
 from storage.records import LlmCallRecord
 
 
@@ -33,16 +32,21 @@ class Journal:
         self.path = root / "journal" / f"{check_name('batch id', batch_id)}.jsonl"
 
     def load(self) -> list[BookedCall]:
-        """Every whole line. A line that a killed process left unfinished is cut off, so that the next one starts anew.
-        Raises StorageFault where another line is damaged."""
+        """Every sound line. What a killed process left unfinished is cut off, so that the next line starts anew; where
+        other lines are damaged too, the file is kept under another name, and the calls in them are made again."""
         if not self.path.exists():
             return []
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
-        if whole < len(data):
+        lines = data[:whole].splitlines()
+        found = [booked for line in lines if (booked := _parsed(line))]
+        if len(found) < len(lines):
+            write_atomic(self.path.with_name(self.path.name + DAMAGED), data)
+            write_atomic(self.path, b"".join(_line(booked) for booked in found))
+        elif whole < len(data):
             with writing_in(self.path.parent), self.path.open("r+b") as file:
                 file.truncate(whole)
-        return [self._parsed(line) for line in data[:whole].splitlines()]
+        return found
 
     def add(self, booked: BookedCall) -> None:
         """Append a call. Raises StorageFault where that cannot be written."""
@@ -51,19 +55,22 @@ class Journal:
             with self.path.open(
                 "ab"
             ) as file:  # one write of one line: a killed process leaves whole lines before it
-                file.write(booked.model_dump_json().encode() + b"\n")
+                file.write(_line(booked))
 
     def close(self) -> None:
         """The batch is written: what was in the journal is in its shards."""
         self.path.unlink(missing_ok=True)
 
-    def _parsed(self, line: bytes) -> BookedCall:
-        try:
-            return BookedCall.model_validate_json(line)
-        except ValidationError as error:
-            raise StorageFault(
-                f"journal {self.path} is damaged; delete it: the calls of its batch are then made again"
-            ) from error
+
+def _line(booked: BookedCall) -> bytes:
+    return booked.model_dump_json().encode() + b"\n"
+
+
+def _parsed(data: bytes) -> BookedCall | None:
+    try:
+        return BookedCall.model_validate_json(data)
+    except ValidationError:
+        return None
 
 
 class ReplyFiles:
@@ -73,14 +80,14 @@ class ReplyFiles:
         self.folder = root / "replies"
 
     def find(self, request_id: str) -> BookedCall | None:
-        """Raises StorageFault where the file is damaged."""
+        """None where it was not answered yet. A damaged file is renamed: the reply is asked for again."""
         path = self._path(request_id)
         if not path.exists():
             return None
-        try:
-            return BookedCall.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise StorageFault(f"reply {path} is damaged; delete it: it is then asked for again") from error
+        booked = _parsed(path.read_bytes())
+        if booked is None:
+            set_aside(path)
+        return booked
 
     def add(self, booked: BookedCall) -> None:
         data = booked.model_dump_json(indent=1).encode() + b"\n"

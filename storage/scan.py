@@ -93,7 +93,7 @@ def why_unusable(shards: ShardStore, batch: Batch) -> str | None:
 
 
 def run_files(root: Path) -> tuple[list[RunInfo], list[tuple[str, StageState]], list[SetAside]]:
-    """Every run, the oldest first; (run id, stage) in the order of their beginning; and the files that cannot be used."""
+    """Every run, the oldest first; (run id, stage) in the order in which they began; the files that cannot be used."""
     runs: list[RunInfo] = []
     states: list[tuple[str, StageState]] = []
     aside: list[SetAside] = []

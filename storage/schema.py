@@ -8,13 +8,14 @@ from pathlib import Path
 
 import duckdb
 
-from storage.faults import StorageFault
+from storage.faults import StorageFault, UnusableDatabase
 from storage.presets import presets_sql
 
 STORAGE_VERSION = (
     "v1.2.0"  # DuckDB 2 would write files that no 1.x tool can open; every 1.x since 1.2 opens these
 )
 VIEWS = ("views.sql", "decide.sql", "lineage.sql")  # in the order in which they need each other
+ANEW = "`steca doctor` makes it anew from the shards"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
 
@@ -30,15 +31,15 @@ def migrations() -> list[tuple[int, str]]:
 def open_database(path: Path) -> duckdb.DuckDBPyConnection:
     """The working database, made or migrated to this code's schema.
 
-    Raises StorageFault where it is damaged, held by another process, or newer than this code.
+    Raises StorageFault where it is held by another process, or newer than this code; UnusableDatabase where it is
+    damaged.
     """
     try:
         connection = duckdb.connect(path, config={"storage_compatibility_version": STORAGE_VERSION})
     except duckdb.Error as error:
-        raise StorageFault(
-            f"{path} cannot be opened: {one_line(error)}; close what holds it, or delete it: "
-            "the next ingest makes it anew from the shards"
-        ) from error
+        if "lock on file" in str(error):
+            raise StorageFault(f"{path} cannot be opened: {one_line(error)}; close what holds it") from error
+        raise UnusableDatabase(f"{path} cannot be opened: {one_line(error)}; {ANEW}") from error
     try:
         migrate(connection, path)
         connection.execute(presets_sql())
@@ -57,7 +58,7 @@ def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
     if present > known[-1][0]:
         raise StorageFault(
             f"{path} has schema {present}, this version knows up to {known[-1][0]}: update the project, "
-            "or delete the file to make it anew from the shards"
+            "or make the store anew with `steca doctor --rebuild`"
         )
     for number, sql in known:
         if number > present:
@@ -71,9 +72,8 @@ def _apply(connection: duckdb.DuckDBPyConnection, path: Path, number: int, sql: 
         connection.execute("INSERT INTO schema_version VALUES (?)", [number])
         connection.execute("COMMIT")
     except duckdb.Error as error:
-        raise StorageFault(
-            f"{path} cannot be migrated to schema {number}: {one_line(error)}; "
-            "delete it: the next ingest makes it anew from the shards"
+        raise UnusableDatabase(
+            f"{path} cannot be migrated to schema {number}: {one_line(error)}; {ANEW}"
         ) from error
 
 
@@ -85,6 +85,13 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
     if not there:
         return 0
     return int(connection.execute("SELECT coalesce(max(version), 0) FROM schema_version").fetchall()[0][0])
+
+
+def failed(what: str, error: duckdb.Error) -> StorageFault:
+    """DuckDB's error as ours; UnusableDatabase where it found the database damaged."""
+    if "corrupt" in str(error).lower() or isinstance(error, duckdb.InternalError):
+        return UnusableDatabase(f"{what}: {one_line(error)}; {ANEW}")
+    return StorageFault(f"{what}: {one_line(error)}")
 
 
 def one_line(error: Exception) -> str:

@@ -27,7 +27,7 @@ from storage.ingest import bring_up_to_date, transaction
 from storage.refresh import refresh_runs, refresh_set_aside, refresh_superseded, utc
 from storage.runs import StageState
 from storage.scan import SetAside
-from storage.schema import migrations, one_line, open_database, schema_version
+from storage.schema import failed, migrations, one_line, open_database, schema_version
 from storage.shards import ShardStore
 
 _COPY_PREFIX = ".publishing-"
@@ -89,7 +89,8 @@ class Store:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
-            raise StorageFault(one_line(error) + self._if_outdated()) from error
+            advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
+            raise StorageFault(one_line(error) + (advice if self.outdated() else "")) from error
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
         """Whether the published file has a run's stages as they are, and every batch of them."""
@@ -116,15 +117,13 @@ class Store:
         config: dict[str, Any] = {"python_enable_replacements": False}
         return duckdb.connect(self.published, read_only=True, config=config)
 
-    def _if_outdated(self) -> str:
-        """The advice where the published file has an older schema than this code asks for."""
+    def outdated(self) -> bool:
+        """Whether the published file has an older schema than this code asks for."""
         try:
             with self._reading() as connection:
-                outdated = schema_version(connection) < migrations()[-1][0]
+                return schema_version(connection) < migrations()[-1][0]
         except duckdb.Error:
-            return ""
-        advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
-        return advice if outdated else ""
+            return False
 
     def _ingest_into(self, path: Path) -> IngestReport:
         started = time.perf_counter()
@@ -149,7 +148,7 @@ class Store:
             connection.execute("CHECKPOINT")
             conflicts = rollout_conflicts(connection)
         except duckdb.Error as error:
-            raise StorageFault(f"cannot ingest into {path}: {one_line(error)}") from error
+            raise failed(f"cannot ingest into {path}", error) from error
         finally:
             connection.close()
         return IngestReport(loaded.batches, dict(loaded.rows), self.published, 0.0, tuple(aside), conflicts)

@@ -157,7 +157,9 @@ def tally(side: Side | None) -> Tally:
     return Tally(n, reward * n) if n else Tally(known=reward)
 
 
-def calibration(name: str, plan: str, rejection: str | None, deviation_id: str = "d") -> CalibrationRecord:
+def calibration(
+    name: str, plan: str, rejection: str | None, detail: str | None = None, deviation_id: str = "d"
+) -> CalibrationRecord:
     return CalibrationRecord(
         calibration_id=name,
         deviation_id=deviation_id,
@@ -169,6 +171,7 @@ def calibration(name: str, plan: str, rejection: str | None, deviation_id: str =
         plan=plan,
         kept=rejection is None,
         rejection=rejection,
+        rejection_detail=detail,
     )
 
 

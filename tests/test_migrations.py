@@ -153,6 +153,25 @@ def test_step_rewards_of_schema_2_keep_their_scored_turns(tmp_path: Path) -> Non
             assert new.execute(f"FROM {view}").fetchall() == []
 
 
+OLD_REJECTIONS = """
+INSERT INTO calibrations VALUES
+    ('a', 'd', 't', 'x', 'template', '', 'look', 'planner', false, 'no_plan: none: at all', 'p', 3),
+    ('b', 'd', 't', 'x', 'template', 'so', 'look', 'planner', true, NULL, 'p', NULL);
+"""
+
+
+def test_rejections_of_schema_5_are_split(tmp_path: Path) -> None:
+    path = tmp_path / "old.duckdb"
+    with duckdb.connect(path) as old:
+        for number, sql in migrations()[:5]:
+            old.execute(sql)
+            old.execute("INSERT INTO schema_version VALUES (?)", [number])
+        old.execute(OLD_REJECTIONS)
+    with open_database(path) as new:
+        sql = "SELECT calibration_id, rejection, rejection_detail, attempts FROM calibrations ORDER BY 1"
+        assert new.execute(sql).fetchall() == [("a", "no_plan", "none: at all", 3), ("b", None, None, None)]
+
+
 class OldStepReward(Record):
     """The record of schema 2, as far as it matters."""
 

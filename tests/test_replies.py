@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from storage.faults import StorageFault
 from storage.replies import BookedCall, Journal, ReplyFiles
 from tests.store_rows import llm_call
 
@@ -35,12 +32,14 @@ def test_a_line_that_was_cut_short_is_dropped_and_the_next_one_starts_anew(tmp_p
     assert journal.load() == [booked("a"), booked("b")]
 
 
-def test_a_damaged_line_before_the_last_is_a_fault_that_names_the_file(tmp_path: Path) -> None:
+def test_a_damaged_line_costs_its_own_call_only_and_the_file_is_kept(tmp_path: Path) -> None:
     journal = Journal(tmp_path, "b0")
     journal.add(booked("a"))
-    journal.path.write_bytes(b'{"text": 3}\n' + journal.path.read_bytes())
-    with pytest.raises(StorageFault, match=r"b0\.jsonl is damaged; delete it"):
-        journal.load()
+    journal.path.write_bytes(damaged := b'{"text": 3}\n' + journal.path.read_bytes())
+    assert journal.load() == [booked("a")]
+    journal.add(booked("b"))
+    assert journal.load() == [booked("a"), booked("b")]
+    assert journal.path.with_name("b0.jsonl.damaged").read_bytes() == damaged
 
 
 def test_a_closed_journal_is_gone(tmp_path: Path) -> None:
@@ -58,10 +57,12 @@ def test_replies_are_found_by_their_request_alone(tmp_path: Path) -> None:
     assert files.find("request-b") is None
 
 
-def test_a_damaged_reply_is_a_fault_that_names_the_file(tmp_path: Path) -> None:
+def test_a_damaged_reply_is_set_aside_and_asked_for_again(tmp_path: Path) -> None:
     files = ReplyFiles(tmp_path)
     files.add(booked("a"))
     (path,) = files.folder.rglob("*.json")
     path.write_bytes(path.read_bytes()[:20])
-    with pytest.raises(StorageFault, match=r"request-a\.json is damaged; delete it"):
-        files.find("request-a")
+    assert files.find("request-a") is None
+    assert [file.name for file in path.parent.iterdir()] == ["request-a.json.damaged"]
+    files.add(booked("a"))
+    assert files.find("request-a") == booked("a")

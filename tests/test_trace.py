@@ -12,6 +12,7 @@ from flows.cli import app
 from flows.terminal import make_console
 from flows.trace import print_trace
 from steca.deviation import preset
+from storage.records import CheckpointRecord
 from storage.shards import ShardStore
 from storage.store import Store
 from tests.judged_run import judged_run
@@ -225,6 +226,33 @@ def test_a_side_that_was_never_sampled_is_named(store: Store) -> None:
     assert said.count("no rollouts") == 1
     assert trace(store, "skipped").count("no rollouts") == 3
     assert "no rollouts" not in trace(store, "expert-run")
+
+
+def test_weights_of_two_trainings_and_rollouts_played_twice_repeat_no_row(tmp_path: Path) -> None:
+    again = checkpoint("c0").model_dump() | {"role": "trained", "round": 1, "parent": "c0", "training_id": ""}
+    records = [
+        task("task"), trajectory("x"), trajectory("e"), checkpoint("c0"), CheckpointRecord.model_validate(again),
+        scored_turn("before", "expert", trajectory_id="e", step_index=0), scored_turn("after", "explored"),
+        *rollouts("before", [1.0, 1.0]), *rollouts("after", [0.0, 0.0]),
+        deviation("dev", "deviated", ("before", 1.0, 2), ("after", 0.0, 2)),
+        calibration("cal", "planner", "step_cap", "12 steps ran out", deviation_id="dev"),
+    ]  # fmt: skip
+    shards = ShardStore(tmp_path)
+    record_run(tmp_path, "one", shards.write_batch("train-1", "b0", records))
+    shards.write_batch("train-2", "b0", [rollout("a", 1, ["dance"], "after", 1.0)])  # the smallest id
+    store = Store(tmp_path)
+    store.ingest()
+    rows = lineage(store, "cal")
+    assert [row["rollout_id"] for row in rows] == ["before-0", "before-1", "after-0", "a"]
+    assert {(row["explorer_role"], row["explorer_round"], row["scorer_role"]) for row in rows} == {
+        ("warmup", 0, "warmup")
+    }
+    said = trace(store, "cal")
+    assert "rejected: step_cap (12 steps ran out)" in said
+    assert (
+        "BUT these rollouts come to 0.50: they are not those that the verdict used; 1 were played again"
+        in said
+    )
 
 
 def on_a_terminal(store: Store, everything: bool) -> str:

@@ -54,10 +54,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         [
             trajectory("y"),
             *(rollout(f"r{index}", index, ["look"]) for index in range(3)),
-            calibration("stuck", "expert_suffix", "did not end in success"),
-            calibration("no plan", "planner", "no plan"),
-            calibration("stuck too", "planner", "did not end in success"),
-            calibration("stuck again", "planner", "did not end in success"),
+            calibration("stuck", "expert_suffix", "repair_failed", "4 turns ran out before the goal"),
+            calibration("no plan", "planner", "no_plan", "the expert knows no way on"),
+            calibration("stuck too", "planner", "repair_failed", "7 turns ran out before the goal"),
+            calibration("stuck again", "planner", "repair_failed: 9 turns: all ran out"),  # up to version 0.3
             example("s1", "calibrated"),
             example("s2", "expert"),
             example("s3", "expert"),
@@ -121,6 +121,32 @@ def test_step_rewards(tmp_path: Path) -> None:
     ]
 
 
+def test_step_values_can_be_summed(tmp_path: Path) -> None:
+    """Three turns share one history and its four rollouts; one ended its episode; one rollout was played twice."""
+    shared = [scored_turn("some", "expert", trajectory_id=name) for name in "xyz"]
+    other = [scored_turn("other", "explored"), scored_turn("ended", "explored", outcome=1.0)]
+    played = [*rollouts("some", [1.0, 0.0, 0.0, 0.0]), *rollouts("other", [1.0, 1.0])]
+    twice = rollout("twice", 1, ["look"] * 7, "other", 0.0)
+    shards = ShardStore(tmp_path)
+    shards.write_batch("explore-1", "b0", [*shared, *other, *played])
+    shards.write_batch("explore-2", "b0", [twice])
+    store = Store(tmp_path)
+    assert store.ingest().rollout_conflicts == 1
+    sql = "SELECT step_reward_id, turns, n, reward, terminal, rollout_tokens, rollout_steps FROM step_values ORDER BY 1"
+    assert store.query(sql)[1] == [
+        ("ended", 1, 0, 1.0, True, 0, 0),
+        ("other", 1, 2, 1.0, False, 18, 4),
+        ("some", 3, 4, 0.25, False, 36, 8),
+    ]
+    used = store.query("SELECT sum(tokens), sum(n_steps) FROM distinct_rollouts")[1]
+    assert store.query("SELECT sum(rollout_tokens), sum(rollout_steps) FROM step_values")[1] == used
+    assert store.query("SELECT sum(rollout_tokens) FROM step_rewards")[1] == [(18 + 3 * 36,)]
+    assert store.query("FROM rollout_conflicts")[1] == [("twice", "other", 1, "other-1")]
+    shards.write_batch("explore-1", "b0", [*shared, *other])
+    assert store.ingest().rollout_conflicts == 0
+    assert store.query("SELECT rollout_id FROM distinct_rollouts")[1] == [("twice",)]
+
+
 def test_success_by_task_type(store: Store) -> None:
     rows = store.query(
         """SELECT run_id, checkpoint, role, split, start, task_type, n, successes, rate, round(low, 4), round(high, 4)
@@ -142,9 +168,18 @@ def test_calibration_outcomes(store: Store) -> None:
            FROM calibration_outcomes WHERE run_id IN ('one', 'two') ORDER BY run_id, plan"""
     )[1]
     assert rows == [
-        ("one", "expert_suffix", 2, 1, 1, 0.5, {"did not end in success": 1}),
-        ("one", "planner", 3, 0, 3, 1.0, {"did not end in success": 2, "no plan": 1}),
+        ("one", "expert_suffix", 2, 1, 1, 0.5, {"repair_failed": 1}),
+        ("one", "planner", 3, 0, 3, 1.0, {"repair_failed": 2, "no_plan": 1}),
         ("two", "expert_suffix", 1, 1, 0, 0.0, None),
+    ]
+
+
+def test_why_a_repair_was_rejected_is_kept_in_words_too(store: Store) -> None:
+    sql = "SELECT rejection, rejection_detail FROM calibrations WHERE plan = 'planner' ORDER BY 2"
+    assert store.query(sql)[1] == [
+        ("repair_failed", "7 turns ran out before the goal"),
+        ("repair_failed", "9 turns: all ran out"),
+        ("no_plan", "the expert knows no way on"),
     ]
 
 

@@ -90,3 +90,4 @@ COMMENT ON COLUMN calibrations.rejection_detail IS 'The same in words; NULL wher
 
 COMMENT ON COLUMN run_stages.stage_key IS 'Digest of the name of the stage and of its batches'' stage keys: equal where two runs do the same work. It is no stage key of run_batches';
 COMMENT ON COLUMN run_stages.status IS 'running, completed, failed, crashed or outdated';
+COMMENT ON COLUMN run_stages.ended_at IS 'UTC; NULL while it runs, and where its process was killed';
