@@ -12,7 +12,9 @@ from tenacity import RetryCallState, wait_exponential, wait_random_exponential
 
 from models import endpoint as subject
 from models.calls import Reply
-from models.endpoint import MALFORMED, PAUSES
+from models.chat_request import ChatRequest
+from models.endpoint import PAUSES
+from models.tries import MALFORMED
 from models.trouble import Kind, Trouble, understood
 from tests.books import MemoryBook
 from tests.endpoints import MODEL, ask, endpoint_of, failed, outcomes, right, texts
@@ -256,7 +258,7 @@ CONTEXT = 60
 def test_a_history_that_fills_the_context_is_told_apart(dialect: str, prompt: int, kind: str) -> None:
     with FakeOpenAI(MODEL, dialect=dialect, n_ctx=CONTEXT) as server:  # type: ignore[arg-type]
         long = ask()
-        long = subject.ChatRequest([{"role": "user", "content": "word " * (prompt - 1) + "end"}], 8)
+        long = ChatRequest([{"role": "user", "content": "word " * (prompt - 1) + "end"}], 8)
         assert failed(endpoint_of(server), long).kind == kind
         assert len(server.requests) == 1
 

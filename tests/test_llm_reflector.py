@@ -14,7 +14,8 @@ from configs.serving import EndpointConfig
 from models.endpoint import Endpoint
 from models.llm_reflector import LLMReflector
 from models.reflection_checks import MOST_WORDS, Draft, problem_with
-from models.reflection_prompt import conversation, draft_of
+from models.reflection_drafts import draft_of
+from models.reflection_prompt import conversation
 from models.reflector import Reflection, ReflectionFault, ReflectionRequest, Refused
 from steca.types import Step
 from tests.books import MemoryBook
