@@ -46,9 +46,10 @@ __all__ = ["FakeOpenAI", "Fault", "Record"]
 class FakeOpenAI:
     """`plan` says what fails, `answer` what the model writes, `latency` how long that takes (seconds; errors come at
     once); all may be changed while it runs. `key`: the only one let in; `shows_key`: a wrong one is shown whole in the
-    error, not masked. `n_ctx`: tokens of prompt and answer together; `overflows`: what a longer prompt meets, where not the
-    dialect's words. `unsupported`: fields, or types of response_format, that this model does not take; `refuses`: what
-    one of them meets, where not OpenAI's words. `root`: the folder that a vLLM says it serves, the model's name unless given."""
+    error, not masked. `n_ctx`: tokens of prompt and answer together; `overflows`: what a longer prompt meets, where not
+    the dialect's words. `unsupported`: fields, or types of response_format, that this model does not take; `refuses`:
+    what one of them meets, where not OpenAI's words. `root`: the folder that a vLLM says it serves, the model's name
+    unless given."""
 
     def __init__(
         self, model: str = "small", *, dialect: Dialect = "openai", answer: Answer = default_answer,

@@ -25,7 +25,9 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reply_of(message: dict[str, Any], finish: str = "stop", **more: Any) -> Reply:
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish, **more}
-    return read({"model": "m", "choices": [choice], "usage": {"completion_tokens": 5}}, "m", strict=True).reply
+    return read(
+        {"model": "m", "choices": [choice], "usage": {"completion_tokens": 5}}, "m", strict=True
+    ).reply
 
 
 THOUGHT: list[tuple[dict[str, Any], str, str]] = [
@@ -83,7 +85,10 @@ ERRORS: list[tuple[object, Kind]] = [
     ({"error": {"code": 502}}, "server_error"),
     ({"error": {"code": 500}, "choices": None}, "server_error"),
     ({"error": {"code": 500}, "choices": []}, "server_error"),
-    ({"choices": [{"error": {"code": 502, "message": "provider"}, "message": {"content": ""}}]}, "server_error"),
+    (
+        {"choices": [{"error": {"code": 502, "message": "provider"}, "message": {"content": ""}}]},
+        "server_error",
+    ),
     ({"error": {"code": "insufficient_quota"}}, "quota"),
     ({"error": {"code": 402}}, "quota"),
     ({"error": {"code": 401, "message": "the key sk-secret"}}, "key"),

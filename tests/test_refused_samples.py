@@ -104,7 +104,13 @@ OVERLONG: dict[str, Reply] = {
     ),
     "OpenAI": json_reply(
         400,
-        {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded"}},
+        {
+            "error": {
+                "message": "Too long.",
+                "type": "invalid_request_error",
+                "code": "context_length_exceeded",
+            }
+        },
     ),
     "no words": json_reply(400, {}),
     "a page": Reply(413, b"<html>413 Request Entity Too Large</html>", media="text/html"),
@@ -188,7 +194,9 @@ def test_an_odd_sample_is_refused_and_the_others_go_on(status: int, body: object
 
 def test_a_server_error_that_passes_is_no_odd_sample() -> None:
     with FakeOpenAI(MODEL, dialect="vllm") as server:
-        server.plan.fail_when(lambda record: in_room(3)(record) and record.attempt < 4, Fault.server_error(500))
+        server.plan.fail_when(
+            lambda record: in_room(3)(record) and record.attempt < 4, Fault.server_error(500)
+        )
         out = outcomes(endpoint_of(server), [ask(number) for number in range(6)])
     assert not [one for one in out if isinstance(one, BaseException)]
 
@@ -197,14 +205,11 @@ def test_a_policy_whose_turns_are_nearly_all_refused_stops() -> None:
     def refused(record: Record) -> bool:
         return "room" in str(record.body["messages"])
 
-    with (
-        FakeOpenAI(MODEL, dialect="vllm") as server,
-        policy_of(server, in_flight=2) as policy,
-        pytest.raises(PolicyFault, match=r"HTTP 400: no\..*so were nearly all others"),
-    ):
+    histories = [ask(number).messages for number in range(200)]
+    with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server, in_flight=2) as policy:
         server.plan.fail_when(refused, Fault.refusing(400, {"error": "no."}))
-        histories = [ask(number).messages for number in range(200)]
-        policy.act(histories, range(200), Sampling())
+        with pytest.raises(PolicyFault, match=r"HTTP 400: no\..*so were nearly all others"):
+            policy.act(histories, range(200), Sampling())
     assert len(server.requests) <= 3 * FEW + 10
 
 
