@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 from tenacity import wait_random_exponential
-from test_llm_reflector import GOOD, MODEL, is_question, reflector, request, ungrounded, writes
+from test_llm_reflector import GOOD, MODEL, is_question, reflector, request, writes
 
 from models import endpoint as endpoints
+from models.calls import Reply
 from models.llm_reflector import LLMReflector
 from models.reflection_yield import FEW, MANY, ReflectionYield
 from models.reflector import Reflection, ReflectionFault, Refused
@@ -230,9 +231,6 @@ def test_a_plain_reply_that_an_earlier_version_filed_is_found() -> None:
         server.plan.fail_next(Fault.quota())
         with pytest.raises(ReflectionFault):
             subject.reflect([request()])
-        from models.calls import Reply
-
         book.kept[old] = Reply(f"Thought: {GOOD}\nAction: open box 1", 5, "stop")
         assert subject.reflect([request()]) == [Reflection(GOOD, MODEL, 1)]
         assert len(server.requests) == 1
-    assert ungrounded(request(), GOOD) == []
