@@ -217,6 +217,8 @@ class Endpoint:
 
     async def _ask(self, lane: Lane, body: dict[str, Any]) -> Trouble | None:
         """Send a question whose answer only shows what the server takes; it is on record, as it may cost money."""
+        if _LEAVING.is_set():
+            await asyncio.Event().wait()
         call = Tries(self._config.patience_seconds)
         call.begins(lane)
         try:
@@ -228,14 +230,12 @@ class Endpoint:
 
     def _client(self, lane: Lane) -> openai.AsyncOpenAI:
         if lane.base_url not in self._clients:
-            # no proxy leads there, whatever the environment says
-            here = on_this_machine(lane.base_url)
             self._clients[lane.base_url] = openai.AsyncOpenAI(
                 base_url=lane.base_url,
                 api_key=self._key or "none",  # the client insists on one
                 timeout=self._config.timeout_seconds,
                 max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=not here),
+                http_client=_transport(lane.base_url),
             )
         return self._clients[lane.base_url]
 
@@ -294,6 +294,17 @@ class Endpoint:
             trouble.kind,
             trouble.detail,
         )
+
+
+def _transport(base_url: str) -> Any:
+    """The client's HTTP. Raises Trouble where the environment names a proxy that it cannot use."""
+    try:  # no proxy leads to this machine, whatever the environment says
+        return openai.DefaultAsyncHttpxClient(trust_env=not on_this_machine(base_url))
+    except (ImportError, ValueError) as error:
+        problem = type(error).__name__  # its text may hold the proxy's password
+    raise Trouble(
+        "refused", f"the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({problem})"
+    )
 
 
 def _passes(error: BaseException) -> bool:

@@ -85,7 +85,9 @@ class Workplace:
             server = self.config.execution.server
             arguments = (*self.config.policy.arguments, *server.arguments)
             server = server.model_copy(update={"arguments": arguments})
-            served = served_policy(ref, server, self.ledger, self.root / "logs", self.says)
+            served = served_policy(
+                ref, server, self.ledger, self.root / "logs", self.says, self.config.execution.key_variables
+            )
             self._policy_open.callback(served.close)
             return served
         from models.transformers_policy import TransformersPolicy

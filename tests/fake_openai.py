@@ -49,13 +49,13 @@ class FakeOpenAI:
     error, not masked. `n_ctx`: tokens of prompt and answer together; `overflows`: what a longer prompt meets, where not
     the dialect's words. `unsupported`: fields, or types of response_format, that this model does not take; `refuses`:
     what one of them meets, where not OpenAI's words. `root`: the folder that a vLLM says it serves, the model's name
-    unless given."""
+    unless given; `host`: the interface that it listens on."""
 
     def __init__(
         self, model: str = "small", *, dialect: Dialect = "openai", answer: Answer = default_answer,
         key: str | None = None, shows_key: bool = False, n_ctx: int | None = None, latency: float = 0.0,
         unsupported: frozenset[str] = frozenset(), refuses: Callable[[str], Reply] = unsupported_field,
-        overflows: Reply | None = None, port: int = 0, root: str | None = None,
+        overflows: Reply | None = None, port: int = 0, host: str = "127.0.0.1", root: str | None = None,
     ) -> None:  # fmt: skip
         self.model, self.dialect, self.answer = model, dialect, answer
         self.key, self.shows_key, self.n_ctx = key, shows_key, n_ctx
@@ -68,7 +68,7 @@ class FakeOpenAI:
         self._busy = 0
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self._socket = bound(port)
+        self._host, self._socket = host, bound(port, host)
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -135,7 +135,7 @@ class FakeOpenAI:
         for writer in self._connections:
             writer.transport.abort()
         self._socket = bound(
-            self.port
+            self.port, self._host
         )  # bound but not listening: the port stays ours, connections are refused
 
     async def _end_handlers(self) -> None:

@@ -10,10 +10,11 @@ from itertools import pairwise
 import pytest
 from tenacity import RetryCallState, wait_exponential, wait_random_exponential
 
+from configs.serving import EndpointConfig
 from models import endpoint as subject
 from models.calls import Reply
 from models.chat_request import ChatRequest
-from models.endpoint import PAUSES
+from models.endpoint import PAUSES, Endpoint
 from models.tries import MALFORMED
 from models.trouble import Kind, Trouble, understood
 from tests.books import MemoryBook
@@ -350,3 +351,31 @@ def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI)
     answered = [line for line in heard if "answers again" in line]
     assert troubled[0].startswith(f"{server.url} is in trouble, requests to it are tried again: server_error")
     assert 1 <= len(troubled) == len(answered) <= 5
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"])
+def test_no_proxy_of_the_environment_leads_to_this_machine(
+    variable: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with FakeOpenAI(MODEL, dialect="vllm", host="0.0.0.0") as server:
+        where = EndpointConfig(base_urls=(f"http://{host}:{server.port}/v1",), patience_seconds=1)
+        endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+        assert texts(outcomes(endpoint, [ask()])) == [right(ask())]
+
+
+@pytest.mark.parametrize("proxy", ["socks4://user:hidden@127.0.0.1:9", "socks5://user:hidden@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_a_fault_that_names_its_variables(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    where = EndpointConfig(base_urls=("http://api.example.org/v1",), patience_seconds=0.1)
+    endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+    raised = failed(endpoint)
+    assert raised.kind == "refused"
+    assert "ALL_PROXY names cannot be used" in str(raised)
+    assert "hidden" not in str(raised)
