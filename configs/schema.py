@@ -248,6 +248,11 @@ class ExecutionConfig(Section):
         default_factory=ReflectorEndpoint, description="Where the reflector's model answers."
     )
 
+    @property
+    def key_variables(self) -> tuple[str, ...]:
+        """The environment variables that hold keys."""
+        return tuple(filter(None, (self.server.key_env, self.reflector.key_env)))
+
 
 class FactoryConfig(Section):
     """A whole factory run."""

@@ -90,6 +90,11 @@ class ReflectorEndpoint(EndpointConfig):
     model_config = ConfigDict(title="Reflector's endpoint")
     base_urls: Annotated[tuple[Url, ...], Field(min_length=1)] = ("https://api.openai.com/v1",)
     key_env: Name = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    least_usable: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.1,
+        description="A smaller share of usable reflections (none of the first 8, or of 20 and more) ends the run; 0: "
+        "never.",
+    )
 
     @model_validator(mode="after")
     def _key_for_this_server(self) -> ReflectorEndpoint:

@@ -23,9 +23,10 @@ class EnvironmentFault(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task. `payload` is all that the world needs to rebuild it: JSON text for a generated game, or the
-    game file's path relative to the data folder. A task can be rebuilt from the store alone (plus the data
-    folder for real games)."""
+    """One task. `payload` is all that the world needs to rebuild it: JSON text for a generated game, or the path of a
+    game relative to the data folder, with the digest of its files. A task can be rebuilt from the store alone (plus the
+    data folder for real games). What a world reads for a task decides the task's id, so that other data are another
+    task."""
 
     task_id: str
     world: str
@@ -88,7 +89,8 @@ class Environment(Protocol):
 
 class World(Protocol):
     """A registered world: where tasks come from, and how to run them. It may also have `remarks() -> list[str]`: what a
-    user should know of the tasks that it has listed, one line each (`remarks_of`)."""
+    user should know of the tasks that it has listed, one line each (`remarks_of`), and `data_digest() -> str`: of what
+    it reads beside the data of its tasks (`data_digest_of`)."""
 
     name: str
     version: str
@@ -142,3 +144,9 @@ def remarks_of(world: World) -> list[str]:
     """What a world has to say of the tasks that it has listed, e.g. which games it left out; [] where nothing."""
     remarks: Callable[[], list[str]] = getattr(world, "remarks", list)
     return remarks()
+
+
+def data_digest_of(world: World) -> str:
+    """The digest of what a world reads beside the data of its tasks (for its vocabulary); "" where it reads nothing."""
+    digest: Callable[[], str] = getattr(world, "data_digest", str)
+    return digest()

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from environments.base import data_digest_of, remarks_of
 from flows.forecast import forecast
 from flows.planning import EXPLORED, WARMED_UP, cut, planned
 from flows.spending import score_all
 from flows.stage import StageRun
 from models.reference import reference
 from storage.shards import BatchRef
-from tasks.calibrating import calibrate_batch
+from tasks.calibrating import REPLIES, calibrate_batch
 from tasks.demonstrating import demonstrate_batch
 from tasks.evaluating import evaluate_batch, force_batch
 from tasks.exploring import explore_batch
@@ -26,6 +27,8 @@ def demonstrate(here: StageRun) -> None:
     """Expert runs of all tasks."""
     size = here.config.execution.batch_tasks
     parts = planned(here.work.world, here.config)
+    for remark in remarks_of(here.work.world):
+        here.says(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
     here.expects(len(batches))
     for part, batch in batches:
@@ -38,7 +41,9 @@ def warmup(here: StageRun) -> None:
     folder = here.config.policy.base
     base = reference(folder).digest if folder else ""  # the content, not where it lies
     refs = {"records": here.upstream("demonstrate", "demonstrate", WARMED_UP)}
-    here.trained(here.run(warmup_batch, upstream=refs, base=base, round="0"))
+    data = "" if folder else data_digest_of(here.work.world)  # the tokenizer of a new model is made of it
+    more = {"base": base, "round": "0"} | ({"data": data} if data else {})
+    here.trained(here.run(warmup_batch, upstream=refs, more=more))
 
 
 def explore(here: StageRun) -> None:
@@ -64,8 +69,9 @@ def calibrate(here: StageRun) -> None:
     """Reflections on the deviations, and repairs that were executed to success."""
     verdicts = here.upstream("rewards", "decide")
     here.expects(len(verdicts))
+    more = {"replies": REPLIES} if here.config.calibration.reflector == "llm" else {}
     for pair, verdict in zip(explored(here), verdicts, strict=True):
-        here.run(calibrate_batch, upstream={"records": [*pair, verdict]})
+        here.run(calibrate_batch, upstream={"records": [*pair, verdict]}, more=more)
 
 
 def train(here: StageRun) -> None:
@@ -79,7 +85,9 @@ def train(here: StageRun) -> None:
     examples = here.run(assemble_batch, upstream=sources)
     played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks are in it twice
     refs = {"records": list(played.values()), "examples": [examples]}
-    here.trained(here.run(train_batch, upstream=refs, checkpoint=explorer(here), round=str(here.round)))
+    here.trained(
+        here.run(train_batch, upstream=refs, checkpoint=explorer(here), more={"round": str(here.round)})
+    )
 
 
 def evaluate(here: StageRun) -> None:
@@ -92,7 +100,7 @@ def evaluate(here: StageRun) -> None:
     starts = [[ref, *(force_starts(here, ref, policies["warmup"]) if forced else ())] for ref in tasks]
     for role, digest in policies.items():
         for refs in starts:
-            here.run(evaluate_batch, upstream={"records": refs}, checkpoint=digest, role=role)
+            here.run(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more={"role": role})
 
 
 CHAIN: dict[str, Callable[[StageRun], None]] = {

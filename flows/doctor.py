@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from flows.faults import StageFault
-from flows.liveness import is_alive, working_on
+from flows.lock import is_alive, working_on
 from flows.output import console, counted, in_folder
 from storage.faults import StorageFault, UnusableDatabase
 from storage.health import Health

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prefect import flow
 
+from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
 from flows.lock import working_on
 from flows.progress import current
@@ -20,6 +21,7 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
     Args:
         config: Everything that can be set. What was done before with the same settings is not done again.
     """
+    refuse_conflicts(config, "configuration")
     preflight(config)
     root, run = root_of(config), run_id(config)
     with working_on(root, run, current().says):

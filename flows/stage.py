@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
+from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
 from environments.base import Task
 from flows.lock import working_on
@@ -93,11 +94,13 @@ class StageRun:
         checkpoint: str | None = None,
         tasks: Sequence[Task] = (),
         instead_of: BatchRef | None = None,
-        **more: str,
+        more: Mapping[str, str] | None = None,
     ) -> BatchRef:
         """Run one batch, or take it from the cache. `instead_of` is the batch that it goes on with, which was cut short
-        by a budget."""
-        ref, cached = self._done(task, task.request(self.work, part, upstream, checkpoint, tasks, **more))
+        by a budget; `more` decides what comes out, too."""
+        ref, cached = self._done(
+            task, task.request(self.work, part, upstream, checkpoint, tasks, **(more or {}))
+        )
         if instead_of is None:
             self.batches.append(ref)
         else:
@@ -179,6 +182,8 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
     be refused is refused before anything is written."""
     if run:
         config = config_of_run(config.data_dir, run, given=config)
+    else:
+        refuse_conflicts(config, "configuration")
     check_round(config, run or run_id(config), round)
     reporter = current()
     root = root_of(config)

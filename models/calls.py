@@ -35,11 +35,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model wrote. `finish` is "length" where max_tokens or the context ended it."""
+    """What a model wrote. `text` is the answer, `thinking` what came before it; `tokens` counts both. `finish` is
+    "length" where max_tokens or the context ended it. `refusal`: the model's words where it declined to answer."""
 
     text: str
     tokens: int
     finish: Literal["stop", "length"]
+    thinking: str = ""
+    refusal: str = ""
 
 
 class Book(Protocol):

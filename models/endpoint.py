@@ -2,8 +2,9 @@
 
 What passes (rate limits, overload, time-outs, dropped connections, unreadable answers) is tried again after a growing
 pause, or the one that the server asks for, until it has gone on for `patience_seconds`; meanwhile fewer requests go
-out. What does not pass is raised at once. Every answer is handed to the `Book` in the moment it comes, and what the
-book knows is not asked again: nothing is paid for twice, whatever happens to the process.
+out. What does not pass is raised at once. A refusal is looked into (`models/diagnosis.py`): a field that the server
+does not know is left out from then on, or goes by its other name. Every answer is handed to the `Book` in the moment
+it comes, and what the book knows is not asked again: nothing is paid for twice, whatever happens to the process.
 """
 
 from __future__ import annotations
@@ -13,29 +14,29 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet, WeakValueDictionary
 
 import openai
-from openai.types.chat import ChatCompletion
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
 from configs.serving import EndpointConfig
+from models.advice import advice
+from models.answers import Answer, read
 from models.calls import Book, Call, Purpose, Reply
+from models.capabilities import characters_of
+from models.chat_request import SIBLING, ChatRequest, features
 from models.lanes import Lane, choose
-from models.policy import Message
+from models.refusals import left_out, look_into
 from models.serving import on_this_machine
+from models.tries import Tries, asked_pause
 from models.trouble import ROOM, Trouble, understood
 
 PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 """Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
-MALFORMED = 4
-"""Tries after which a server that answers nonsense, or as another model, is given up: each may cost money."""
-
 
 _OPEN: WeakSet[Endpoint] = WeakSet()
 _LEAVING = threading.Event()
@@ -50,37 +51,12 @@ def finish(seconds: float) -> None:
 
 
 class EndpointFault(Exception):
-    """A request that cannot be answered. The message names server and model, and says what to do."""
+    """A request that cannot be answered. The message names server and model, and says what to do; `reason` is what the
+    server said."""
 
-    def __init__(self, message: str, kind: str) -> None:
+    def __init__(self, message: str, kind: str, reason: str = "") -> None:
         super().__init__(message)
-        self.kind = kind
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """One completion to ask for. `limit` is the field that says max_tokens; `extra` goes into the body as it is (a
-    server's own fields, response_format)."""
-
-    messages: Sequence[Message]
-    max_tokens: int
-    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    temperature: float | None = None
-    top_p: float | None = None
-    seed: int | None = None
-    stop: tuple[str, ...] = ()
-    extra: Mapping[str, Any] = field(default_factory=dict)
-
-    def fields(self) -> dict[str, Any]:
-        """The request's body, without the model."""
-        optional = {
-            "temperature": self.temperature,
-            "top_p": self.top_p,
-            "seed": self.seed,
-            "stop": list(self.stop) or None,
-        }
-        given = {name: value for name, value in optional.items() if value is not None}
-        return {"messages": list(self.messages), self.limit: self.max_tokens, **given, **self.extra}
+        self.kind, self.reason = kind, reason or message
 
 
 Verify = Callable[[str], str]
@@ -102,7 +78,7 @@ class Endpoint:
         says: Callable[[str], None] = lambda line: None,
     ) -> None:
         """`model` is what the book files replies under: a checkpoint's digest, or a provider's name for a model. `says`
-        hears when a server is in trouble, and when it answers again."""
+        hears when a server is in trouble, when it answers again, and what it does not take."""
         self._config, self._key, self._purpose, self._model = config, key, purpose, model
         self._book, self._verify, self._says = book, verify, says
         self.lanes = [Lane(url, config.in_flight) for url in config.base_urls]
@@ -122,25 +98,22 @@ class Endpoint:
         async with self._asking.setdefault(
             key, asyncio.Lock()
         ):  # an equal request waits for this one's answer
-            known = self._book.find(key)
+            known = self.known(request)
             return known if known is not None else await self._answered(request, key, affinity)
 
-    async def _answered(self, request: ChatRequest, key: str, affinity: str) -> Reply:
-        call = _Tries(self._config.patience_seconds)
-        try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_passes), wait=_pause, stop=call.is_enough, reraise=True
-            ):
-                with attempt:
-                    return await self._try(request, key, affinity, call)
-        except Trouble as trouble:
-            self._book.failed(key, self._call(call, ok=False))
-            raise self._fault(trouble, call) from trouble
-        raise AssertionError("a try either returns or raises")
+    def known(self, request: ChatRequest) -> Reply | None:
+        """The reply that the book has; earlier versions filed one in plain text under what was sent for it."""
+        known = self._book.find(self.key(request))
+        if known is None and request.plain is not None:
+            known = self._book.find(self.key(replace(request, messages=request.plain, extra={})))
+        return known
 
     def key(self, request: ChatRequest) -> str:
-        """Content address of a request to this model."""
-        text = json.dumps([self._model, request.fields()], sort_keys=True, separators=(",", ":"))
+        """Content address of a request to this model, as it is wanted: whatever servers take of it."""
+        return self._address(request.fields())
+
+    def _address(self, body: Mapping[str, Any]) -> str:
+        text = json.dumps([self._model, body], sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     async def settle(self) -> None:
@@ -153,17 +126,51 @@ class Endpoint:
         for client in self._clients.values():
             await client.close()
 
-    async def _try(self, request: ChatRequest, key: str, affinity: str, call: _Tries) -> Reply:
+    # One request
+
+    async def _answered(self, request: ChatRequest, key: str, affinity: str) -> Reply:
+        call = Tries(self._config.patience_seconds)
+        try:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception(_passes), wait=_pause, stop=call.is_enough, reraise=True
+            ):
+                with attempt:
+                    return await self._try(request, key, affinity, call)
+        except Trouble as trouble:
+            self._book.failed(key, self._call(call, None))
+            self._tell_of_refused(trouble, call)
+            raise self._fault(trouble, call) from trouble
+        raise AssertionError("a try either returns or raises")
+
+    async def _try(self, request: ChatRequest, key: str, affinity: str, call: Tries) -> Reply:
         while True:
             lane = choose(self.lanes, affinity, failed=call.lane)
             async with lane.turn() as admitted:
                 if admitted:
                     return await self._try_there(lane, request, key, call)
 
-    async def _try_there(self, lane: Lane, request: ChatRequest, key: str, call: _Tries) -> Reply:
+    async def _try_there(self, lane: Lane, request: ChatRequest, key: str, call: Tries) -> Reply:
+        """Again at once where something was learned from a refusal."""
+        while True:
+            trouble = await self._sent(lane, request, key, call)
+            if isinstance(trouble, Reply):
+                return trouble
+            found: Trouble | None = trouble
+            if call.doubts(trouble):
+                found = await look_into(lane, request, call, trouble, self._ask, self._learned)
+            call.met(found or Trouble("unsupported", trouble.detail))
+            if found:
+                self._tell(lane, found, call.sent_at)
+                raise found  # out here it does not carry the client's exception along, which holds the key
+
+    async def _sent(self, lane: Lane, request: ChatRequest, key: str, call: Tries) -> Reply | Trouble:
         if _LEAVING.is_set():
             await asyncio.Event().wait()
         call.begins(lane)
+        if lacking := lane.shown.lacks(request, self._purpose):
+            return Trouble(
+                "unsupported", f"it does not take {', '.join(sorted(lacking))} ({lane.shown.words})"
+            )
         try:
             model = lane.model or await self._checked(lane)
             task = asyncio.create_task(self._send(lane, model, request, key, call))
@@ -172,10 +179,7 @@ class Endpoint:
             task.add_done_callback(_heard)
             return await _shielded(task)
         except Exception as error:
-            trouble = understood(error, self._key)
-        call.met(trouble)
-        self._tell(lane, trouble, call.sent_at)
-        raise trouble  # out here it does not carry the client's exception along, which holds the key
+            return understood(error, self._key)
 
     async def _checked(self, lane: Lane) -> str:
         """What the lane's server serves our model under, asked once for all requests that wait, also where that fails:
@@ -192,32 +196,54 @@ class Endpoint:
         finally:
             lane.checking = None
 
-    async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: _Tries) -> Reply:
+    async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: Tries) -> Reply:
         call.sent_at = time.monotonic()
-        async with asyncio.timeout(self._config.timeout_seconds):  # the client's own is for each read
-            # chat.completions.create spends a quarter of the client's time on turning the messages into themselves
-            completion = await self._client(lane).post(
-                "/chat/completions", cast_to=ChatCompletion, body={"model": model, **request.fields()}
-            )
-        reply = _read(completion, model, strict=self._purpose == "policy")
+        body = request.without(lane.shown.refused)
+        answer = await self._post(lane, model, body)
         if lane.troubled:
             self._says(f"{lane.base_url} answers again")
         lane.succeeded()
-        self._book.keep(key, reply, self._call(call, True, completion, reply))
-        return reply
+        lane.shown.answered(features(body), characters_of(request), answer.prompt_tokens)
+        self._book.keep(key, answer.reply, self._call(call, answer))
+        return answer.reply
+
+    async def _post(self, lane: Lane, model: str, body: Mapping[str, Any]) -> Answer:
+        async with asyncio.timeout(self._config.timeout_seconds):  # the client's own is for each read
+            # chat.completions.create spends a quarter of the client's time on turning the messages into themselves
+            data = await self._client(lane).post(
+                "/chat/completions", cast_to=object, body={"model": model, **body}
+            )
+        return read(data, model, strict=self._purpose == "policy", secret=self._key)
+
+    async def _ask(self, lane: Lane, body: dict[str, Any]) -> Trouble | None:
+        """Send a question whose answer only shows what the server takes; it is on record, as it may cost money."""
+        if _LEAVING.is_set():
+            await asyncio.Event().wait()
+        call = Tries(self._config.patience_seconds)
+        call.begins(lane)
+        try:
+            answer = await self._post(lane, lane.model or self._model, body)
+        except Exception as error:
+            return understood(error, self._key)
+        self._book.keep(self._address(body), answer.reply, self._call(call, answer))
+        return None
 
     def _client(self, lane: Lane) -> openai.AsyncOpenAI:
         if lane.base_url not in self._clients:
-            # no proxy leads there, whatever the environment says
-            here = on_this_machine(lane.base_url)
             self._clients[lane.base_url] = openai.AsyncOpenAI(
                 base_url=lane.base_url,
                 api_key=self._key or "none",  # the client insists on one
                 timeout=self._config.timeout_seconds,
                 max_retries=0,
-                http_client=openai.DefaultAsyncHttpxClient(trust_env=not here),
+                http_client=_transport(lane.base_url),
             )
         return self._clients[lane.base_url]
+
+    # What is said and written down about it
+
+    def _learned(self, lane: Lane, refused: str) -> None:
+        if self._purpose == "reflection" or refused in SIBLING:  # else it is a fault, which says it
+            self._says(f"{lane.base_url} does not take {refused}: {left_out(refused)} from now on")
 
     def _tell(self, lane: Lane, trouble: Trouble, sent_at: float) -> None:
         if trouble.passes and not lane.troubled:
@@ -232,65 +258,53 @@ class Endpoint:
         elif trouble.kind == "stale":
             lane.model = None
 
-    def _call(
-        self,
-        tries: _Tries,
-        ok: bool,
-        completion: ChatCompletion | None = None,
-        reply: Reply | None = None,
-    ) -> Call:
-        usage = completion.usage if completion else None
+    def _tell_of_refused(self, trouble: Trouble, tries: Tries) -> None:
+        """Of the first one only: each is stored as what it is."""
+        if trouble.kind == "refused_sample" and tries.lane and not tries.lane.refused_one:
+            tries.lane.refused_one = True
+            self._says(
+                f"{tries.lane.base_url} refuses a request and answers others; such ones are stored as refused: "
+                f"{trouble.detail}"
+            )
+
+    def _call(self, tries: Tries, answer: Answer | None) -> Call:
         now = time.monotonic()
         return Call(
             purpose=self._purpose,
             model=self._model,
-            served_model=str(completion.model or "") if completion else "",
+            served_model=answer.model if answer else "",
             server=urlsplit(tries.lane.base_url).netloc if tries.lane else "",
             started_at=tries.started_at,
             latency=now - tries.sent_at,
             waited=now - tries.began,
-            retries=len(tries.faults) - (not ok),
+            retries=len(tries.faults) - (answer is None),
             faults=tuple(tries.faults),
-            prompt_tokens=_count(usage, "prompt_tokens"),
-            cached_tokens=_count(getattr(usage, "prompt_tokens_details", None), "cached_tokens"),
-            completion_tokens=_count(usage, "completion_tokens"),
-            finish=reply.finish if reply else "",
-            ok=ok,
+            prompt_tokens=answer.prompt_tokens if answer else 0,
+            cached_tokens=answer.cached_tokens if answer else 0,
+            completion_tokens=answer.reply.tokens if answer else 0,
+            finish=answer.reply.finish if answer else "",
+            ok=answer is not None,
         )
 
-    def _fault(self, trouble: Trouble, tries: _Tries) -> EndpointFault:
+    def _fault(self, trouble: Trouble, tries: Tries) -> EndpointFault:
         where = tries.lane.base_url if tries.lane else "no server"
         tried = f" after {len(tries.faults)} tries" if len(tries.faults) > 1 else ""
         return EndpointFault(
-            f"{where} did not answer for {self._model}{tried}: {trouble.detail}; {_advice(trouble, self._config)}",
+            f"{where} did not answer for {self._model}{tried}: {trouble.detail}; {advice(trouble, self._config)}",
             trouble.kind,
+            trouble.detail,
         )
 
 
-class _Tries:
-    """The tries of one request so far."""
-
-    def __init__(self, patience: float) -> None:
-        self.began = self.sent_at = time.monotonic()
-        self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self.faults: list[str] = []
-        self.lane: Lane | None = None
-        self._patience, self._failing_since = patience, 0.0
-
-    def begins(self, lane: Lane) -> None:
-        self.lane, self.sent_at = lane, time.monotonic()
-
-    def met(self, trouble: Trouble) -> None:
-        if not self.faults:
-            self._failing_since = time.monotonic()
-        self.faults.append(trouble.kind)
-
-    def is_enough(self, state: RetryCallState) -> bool:
-        """Whether it has failed for too long, would have to wait for too long, or has failed too often in a way that
-        costs."""
-        if sum(kind in ("malformed", "stale") for kind in self.faults) >= MALFORMED:
-            return True
-        return time.monotonic() - self._failing_since + (_asked(state) or 0.0) >= self._patience
+def _transport(base_url: str) -> Any:
+    """The client's HTTP. Raises Trouble where the environment names a proxy that it cannot use."""
+    try:  # no proxy leads to this machine, whatever the environment says
+        return openai.DefaultAsyncHttpxClient(trust_env=not on_this_machine(base_url))
+    except (ImportError, ValueError) as error:
+        problem = type(error).__name__  # its text may hold the proxy's password
+    raise Trouble(
+        "refused", f"the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({problem})"
+    )
 
 
 def _passes(error: BaseException) -> bool:
@@ -313,57 +327,5 @@ async def _shielded(task: asyncio.Task[Reply]) -> Reply:
         raise
 
 
-def _asked(state: RetryCallState) -> float | None:
-    """The pause that the server asks for."""
-    error = state.outcome.exception() if state.outcome else None
-    return error.retry_after if isinstance(error, Trouble) else None
-
-
 def _pause(state: RetryCallState) -> float:
-    return _asked(state) or PAUSES(state)  # a server that is too busy does not mean it when it says 0
-
-
-def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
-    """The reply in a completion; text that is missing is empty text. `strict`: the named model must have answered.
-    Raises Trouble."""
-    try:
-        choice = completion.choices[0]
-        text, finish = choice.message.content, choice.finish_reason
-    except (AttributeError, IndexError, TypeError) as error:
-        raise Trouble("malformed", "the answer holds no choice") from error
-    if not isinstance(text, str | None):
-        raise Trouble("malformed", "the answer holds no text")
-    if strict and completion.model != model:
-        raise Trouble("stale", f"{completion.model} answered instead of {model}")
-    tokens = _count(completion.usage, "completion_tokens")
-    return Reply(text or "", tokens, "length" if finish == "length" else "stop")
-
-
-def _count(usage: object, name: str) -> int:
-    """A number in a server's count of tokens; 0 where it does not count, or not in numbers."""
-    value = getattr(usage, name, None)
-    return value if isinstance(value, int) else 0
-
-
-def _advice(trouble: Trouble, config: EndpointConfig) -> str:
-    if trouble.kind == "key":
-        named = " or ".join(
-            part
-            for part in (
-                f"the variable {config.key_env}" if config.key_env else "",
-                f"the Prefect secret {config.key_secret}" if config.key_secret else "",
-            )
-            if part
-        )
-        return f"check {named}" if named else "name the variable that holds the key in key_env"
-    if trouble.kind == "model":
-        return "check base_urls (most end in /v1) and the model's name"
-    if trouble.kind == "quota":
-        return "the account has no credit left: what was answered is kept, the same run goes on from there"
-    if trouble.kind == "connection":
-        return "check base_urls and that the server runs; what was answered is kept, the same run goes on from there"
-    if trouble.retry_after and trouble.retry_after > config.patience_seconds:
-        return f"it asks to wait {trouble.retry_after:.0f} s: run again then; what was answered is kept"
-    if trouble.passes:
-        return "what was answered is kept, the same run goes on from there"
-    return "mend the request or the server's settings; what was answered is kept"
+    return asked_pause(state) or PAUSES(state)  # a server that is too busy does not mean it when it says 0

@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
+from models.capabilities import Capabilities
+
 GROWTH = 0.25
 """How much a success raises the limit."""
 CROWDED = 1.25
@@ -26,6 +28,7 @@ class Lane:
 
     def __init__(self, base_url: str, most: int) -> None:
         self.base_url, self._most = base_url, most
+        self.shown = Capabilities()
         self.limit = float(most)
         self.in_flight = 0
         self.model: str | None = None
@@ -34,6 +37,8 @@ class Lane:
         """Finds that out, for all who wait for it."""
         self.troubled = False
         """Whether a request has failed since the last one that was answered."""
+        self.refused_one = False
+        """Whether it has refused a request while it answered others."""
         self.down_until = self.closed_until = 0.0
         self._queue: deque[asyncio.Future[bool]] = deque()
         self._lowered_at = 0.0

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.training import TrainingConfig
+from models.child_environment import without_keys
 from models.policy import PolicyFault
 from models.reference import CheckpointRef
 from models.train_job import MARK, RESULT
@@ -34,11 +35,13 @@ _GRACE = 15.0  # seconds for children to end by themselves after their caller's 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How many processes, and which config file for `accelerate launch` (None: plain DDP)."""
+    """How many processes, and which config file for `accelerate launch` (None: plain DDP). `secret` names variables
+    that hold keys, which the processes do not get."""
 
     processes: int
     accelerate: Path | None = None
     threads: int | None = None
+    secret: tuple[str, ...] = ()
 
 
 def train_launched(
@@ -70,7 +73,7 @@ def train_launched(
         "saving": {"folder": str(folder), "steps": saving.steps},
     }
     job.write_text(json.dumps(given))
-    code = _run(_command(launch, config, device, job), log, progress)
+    code = _run(_command(launch, config, device, job), log, progress, launch.secret)
     trained = _result(result, log, code, launch.processes)
     shutil.rmtree(folder)
     return trained
@@ -89,9 +92,9 @@ def _command(launch: Launch, config: TrainingConfig, device: Device, job: Path) 
     ]  # fmt: skip
 
 
-def _run(command: list[str], log: Path, progress: Progress | None) -> int:
+def _run(command: list[str], log: Path, progress: Progress | None, secret: tuple[str, ...]) -> int:
     """The exit code. Progress is passed on as it comes, everything else goes to the log."""
-    with _started(command) as process, log.open("w") as lines:
+    with _started(command, secret) as process, log.open("w") as lines:
         assert process.stdout
         for line in process.stdout:
             if line.startswith(MARK):
@@ -103,7 +106,7 @@ def _run(command: list[str], log: Path, progress: Progress | None) -> int:
 
 
 @contextmanager
-def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
+def _started(command: list[str], secret: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
     """A process group that ends with the block, in order or by force."""
     path = os.pathsep.join(part for part in (str(_HERE), os.environ.get("PYTHONPATH")) if part)
     process = subprocess.Popen(
@@ -113,7 +116,7 @@ def _started(command: list[str]) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        env={**without_keys(secret), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
     try:

@@ -2,20 +2,26 @@
 
 Replies are asked for in a structured form (a JSON schema), and as two lines of plain text from servers that do not have
 that. One that does not pass the checks is answered by the reason, and asked for again, up to `attempts` times; then the
-deviation is refused, with the last reason: a calibration without a usable reflection is stored as rejected.
+deviation is refused, with the last reason: a calibration without a usable reflection is stored as rejected. So is one
+that the model or its server refuses. Where nearly all are, the run stops (`models/reflection_yield.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, as_completed
 
 from configs.schema import CalibrationConfig
 from models.background import Background
-from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
+from models.calls import Reply
+from models.chat_request import ChatRequest
+from models.endpoint import Endpoint, EndpointFault
 from models.policy import Message
-from models.reflection_checks import Ungrounded, problem_with
-from models.reflection_prompt import RESPONSE_FORMAT, again, conversation, draft_of
+from models.reflection_checks import Draft, Ungrounded, problem_with
+from models.reflection_drafts import draft_of
+from models.reflection_prompt import RESPONSE_FORMAT, again, conversation
+from models.reflection_yield import FEW, ReflectionYield
 from models.reflector import Progress, Reflection, ReflectionFault, ReflectionRequest, Refused
 
 Outcome = Reflection | Refused
@@ -24,17 +30,28 @@ Outcome = Reflection | Refused
 UNANSWERED = {
     "context": "the transcript and the replies so far do not fit into the model's context",
     "filtered": "the provider refuses to answer this transcript",
+    "refused_sample": "the server refuses this transcript and answers others",
 }
 """Faults of one sample: it is data that there is no reflection on it."""
 
 
 class LLMReflector:
-    """See models.reflector.Reflector. All requests of a call are on their way at once."""
+    """See models.reflector.Reflector. All requests of a call are on their way at once, as soon as one reflection was
+    usable."""
 
-    def __init__(self, endpoint: Endpoint, config: CalibrationConfig, ungrounded: Ungrounded) -> None:
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        config: CalibrationConfig,
+        ungrounded: Ungrounded,
+        least_usable: float = 0.1,
+        says: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        """`least_usable`: a smaller share of usable reflections ends it; `says` hears in the end if most were not."""
         self._endpoint, self._config, self._ungrounded = endpoint, config, ungrounded
         self._background = Background()
-        self._structured = True
+        self._yield, self._says = ReflectionYield(config.model, least_usable), says
+        self._first = asyncio.Semaphore(FEW)
 
     @property
     def label(self) -> str:
@@ -43,7 +60,7 @@ class LLMReflector:
     def reflect(
         self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
     ) -> list[Outcome]:
-        """Raises ReflectionFault where the server cannot be used; what it has answered by then is kept."""
+        """Raises ReflectionFault where the server cannot be used, or its model; what was answered by then is kept."""
         futures = [self._background.submit(self._reflect(request)) for request in requests]
         try:
             for done, future in enumerate(as_completed(futures), start=1):
@@ -57,6 +74,9 @@ class LLMReflector:
         return [future.result() for future in futures]
 
     def close(self) -> None:
+        """Let go of the connections; say so if most reflections could not be used."""
+        if self._yield.worth_telling and not self._yield.too_low:
+            self._says(self._yield.told())
         self._background.close(self._endpoint.close)
 
     def _give_up(self, futures: Sequence[Future[Outcome]]) -> None:
@@ -65,41 +85,68 @@ class LLMReflector:
         self._background.submit(self._endpoint.settle()).result()
 
     async def _reflect(self, request: ReflectionRequest) -> Outcome:
-        said: list[Message] = []
+        """The first ones show whether the others are worth their price."""
+        if not self._yield.usable:
+            async with self._first:
+                if not self._yield.usable:
+                    return await self._counted(request)
+        return await self._counted(request)
+
+    async def _counted(self, request: ReflectionRequest) -> Outcome:
+        sample = _Sample()
+        outcome = await self._outcome(request, sample)
+        reason = outcome.reason if isinstance(outcome, Refused) else None
+        self._yield.count(reason, sample.reply, sample.new)
+        if self._yield.too_low:
+            raise ReflectionFault(self._yield.fault())
+        return outcome
+
+    async def _outcome(self, request: ReflectionRequest, sample: _Sample) -> Outcome:
         problem = ""
         for attempt in range(1, self._config.attempts + 1):
+            asked = self._request(request, sample.said)
+            sample.new = sample.new or self._endpoint.known(asked) is None
             try:
-                reply = await self._ask(request, said)
+                reply = await self._endpoint.chat(asked)
             except EndpointFault as fault:
                 if fault.kind not in UNANSWERED:
                     raise
-                return Refused(UNANSWERED[fault.kind], attempt)
+                return Refused(f"{UNANSWERED[fault.kind]} ({fault.reason})", attempt)
+            sample.reply = reply.text or reply.thinking or reply.refusal
+            if reply.refusal:
+                return Refused(f"the model refuses: {reply.refusal}", attempt)
             draft = draft_of(reply.text)
-            problem = problem_with(draft, request, self._ungrounded) or ""
+            problem = self._problem(draft, reply, request)
             if draft and not problem:
                 return Reflection(draft.thought, self.label, attempt)
-            if reply.finish == "length":
-                problem = f"it was cut off after {reply.tokens} tokens"
-            said += again(reply.text, problem)
+            sample.said += again(reply.text, problem)
         return Refused(problem, self._config.attempts)
 
-    async def _ask(self, request: ReflectionRequest, said: Sequence[Message]) -> Reply:
-        """A reply, in the structured form where the server has it."""
-        if self._structured:
-            try:
-                return await self._endpoint.chat(self._request(request, said, True))
-            except EndpointFault as fault:
-                if fault.kind != "refused":
-                    raise
-        reply = await self._endpoint.chat(self._request(request, said, False))
-        self._structured = False  # only now is it known that the form was what the server refused
-        return reply
+    def _problem(self, draft: Draft | None, reply: Reply, request: ReflectionRequest) -> str:
+        """Why a reply cannot be used; empty where it can."""
+        problem = problem_with(draft, request, self._ungrounded)
+        if problem is None:
+            return ""
+        only = " of thinking, before its answer began" if reply.thinking and not reply.text else ""
+        if reply.finish == "length":
+            return f"it was cut off after {reply.tokens} tokens{only}"
+        return "it holds no answer, only thinking" if only else problem
 
-    def _request(self, request: ReflectionRequest, said: Sequence[Message], structured: bool) -> ChatRequest:
+    def _request(self, request: ReflectionRequest, said: Sequence[Message]) -> ChatRequest:
         return ChatRequest(
-            messages=[*conversation(request, structured), *said],
+            messages=[*conversation(request, structured=True), *said],
             max_tokens=self._config.max_tokens,
             limit="max_completion_tokens",  # newer models of OpenAI refuse max_tokens
             temperature=self._config.temperature,
-            extra={"response_format": RESPONSE_FORMAT} if structured else {},
+            extra={"response_format": RESPONSE_FORMAT},
+            plain=[*conversation(request, structured=False), *said],
         )
+
+
+class _Sample:
+    """One deviation at work: what was said, the last reply, and whether one was newly asked for."""
+
+    def __init__(self) -> None:
+        self.said: list[Message] = []
+        self.reply = ""
+        self.new = False

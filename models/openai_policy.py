@@ -8,12 +8,17 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 
 from models.background import Background
+from models.calls import Reply
+from models.chat_request import ChatRequest
 from models.desk import Choices
-from models.endpoint import ChatRequest, Endpoint, EndpointFault, Reply
+from models.endpoint import Endpoint, EndpointFault
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
+from models.trouble import OF_ONE_SAMPLE
 
 _SEEDS = (1 << 63) - 1
 """Servers refuse seeds of more than 63 bits; those of turns have 64."""
+FEW, REFUSED = 8, 9
+"""So many refused turns, and so many for each answered one, are no oddity of single histories."""
 _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
@@ -21,13 +26,15 @@ class OpenAIPolicy:
     """See models.policy.Policy. Each request carries its own seed, so a result does not depend on what else the server
     does, up to the float ties that other batch shapes bring.
 
-    A history that leaves no room in the context is answered by an empty turn with finish "length".
+    A history that leaves no room in the context is answered by an empty turn with finish "length", one that is refused
+    for another reason by an empty turn with finish "stop". Where nearly all are refused it is a fault.
     """
 
     def __init__(self, endpoint: Endpoint, digest: str, stopped: Callable[[], None] = lambda: None) -> None:
         """`stopped` is called at the end, when nothing is on its way any more."""
         self._endpoint, self._digest, self._stopped = endpoint, digest, stopped
         self._background = Background()
+        self._answered = self._refused = 0
 
     @property
     def digest(self) -> str:
@@ -73,9 +80,13 @@ class OpenAIPolicy:
                 _request(history, seed, sampling, choices), history[0]["content"]
             )
         except EndpointFault as fault:
-            if fault.kind == "context":
-                return Generation("", 0, "length")
-            raise PolicyFault(str(fault)) from fault
+            if fault.kind not in OF_ONE_SAMPLE:
+                raise PolicyFault(str(fault)) from fault
+            self._refused += 1
+            if self._refused >= FEW and self._refused > REFUSED * self._answered:
+                raise PolicyFault(f"{fault}; so were nearly all others: {self._refused}") from fault
+            return Generation("", 0, "length" if fault.kind == "context" else "stop")
+        self._answered += 1
         return _generation(reply)
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from models.policy import Message
-from models.reflection_checks import Draft
 from models.reflector import ReflectionRequest
-from steca.turns import parse_turn
 
 _TASK = """\
 An agent works on a task in a world that answers in text. In each turn it writes one thought and one action, and is \
@@ -41,9 +38,6 @@ _PLAIN = """
 Answer with exactly two lines and nothing else:
 Thought: that thought
 Action: {action}"""
-
-
-_FENCE = re.compile(r"^```(?:json)?\s*|\s*```$")
 
 
 class Answer(BaseModel):
@@ -79,13 +73,3 @@ def again(said: str, problem: str) -> list[Message]:
         {"role": "assistant", "content": said or "(nothing)"},
         {"role": "user", "content": f"This cannot be used: {problem}. Write it again, in the same form."},
     ]
-
-
-def draft_of(text: str) -> Draft | None:
-    """What a reply proposes; None where it has neither form. Servers may ignore the form that was asked for."""
-    try:
-        answer = Answer.model_validate_json(_FENCE.sub("", text.strip()))
-    except ValidationError:
-        turn = parse_turn(text)
-        return Draft(*turn) if turn else None
-    return Draft(" ".join(answer.thought.split()), answer.action.strip())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from http.client import HTTPException
+from ipaddress import ip_address
 from pathlib import Path
 from typing import IO, Any
 from urllib import request
@@ -14,7 +15,6 @@ from urllib.parse import urlsplit
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, folder_digest
 
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # No list of models is longer; what is, is something else.
 _LONGEST = 4 * 2**20
 
@@ -32,8 +32,15 @@ class Unreachable(PolicyFault):
 
 
 def on_this_machine(url: str) -> bool:
-    """Whether a URL leads to the loopback interface: then its files are ours, and no proxy leads there."""
-    return urlsplit(url).hostname in _LOOPBACK
+    """Whether a URL leads to the loopback interface: then its files are ours, and no proxy leads there. All of
+    127.0.0.0/8 does, and the address 0.0.0.0 that a server listens on."""
+    host = (urlsplit(url).hostname or "").rstrip(".")
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+    address = getattr(address, "ipv4_mapped", None) or address
+    return address.is_loopback or address.is_unspecified
 
 
 def served_name(ref: CheckpointRef) -> str:

@@ -37,3 +37,9 @@ def split_thinking(text: str) -> Written:
         if closed and opening not in thinking:
             return Written(thinking.strip(), answer.strip())
     return Written("", text.strip())
+
+
+def apart(text: str) -> Written:
+    """Thinking and answer; an answer without thinking before it is left as it was written, to the last blank."""
+    written = split_thinking(text)
+    return Written("", text) if written.answer == text.strip() else written

@@ -8,16 +8,18 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from configs.serving import ServerConfig
+from models.child_environment import without_keys
 from models.policy import PolicyFault
 from models.reference import CheckpointRef
 from models.serving import dtype_of, served_name
 
 CHECKOUT = Path(__file__).parent.parent
 # Of our own interpreter: they would lead vLLM's to our packages.
-_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV", "VLLM_API_KEY")
+_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 _QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 
 
@@ -36,9 +38,10 @@ def command(ref: CheckpointRef, config: ServerConfig, port: int) -> list[str]:
     ]
 
 
-def environment(program: str, key: str) -> dict[str, str]:
-    """Our environment less what is our interpreter's, with the tools beside vLLM's program (ninja) in front."""
-    kept = {name: value for name, value in os.environ.items() if name not in _OURS}
+def environment(program: str, key: str, secret: Collection[str] = ()) -> dict[str, str]:
+    """Our environment less what is our interpreter's and less all keys (`secret` names variables that hold some), with
+    the tools beside vLLM's program (ninja) in front. vLLM's own `key` is VLLM_API_KEY."""
+    kept = without_keys((*_OURS, *secret))
     path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
     return kept | _QUIET | {"PATH": path} | ({"VLLM_API_KEY": key} if key else {})
 

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -38,9 +39,17 @@ class VllmServer:
     """Use as a context manager, or call `start` and `close`. `base_url`, `model` (the name to ask for) and `log` are
     known before the start and stay through restarts. `restart` may be called by several threads at once."""
 
-    def __init__(self, ref: CheckpointRef, config: ServerConfig, logs: Path, key: str = "") -> None:
-        """`logs` is the folder for the server's log; `key` is what clients will have to send, if any."""
-        self._ref, self._config, self._key = ref, config, key
+    def __init__(
+        self,
+        ref: CheckpointRef,
+        config: ServerConfig,
+        logs: Path,
+        key: str = "",
+        secret: Collection[str] = (),
+    ) -> None:
+        """`logs` is the folder for the server's log; `key` is what clients will have to send, if any; `secret` names
+        variables that hold keys, which the server does not get."""
+        self._ref, self._config, self._key, self._secret = ref, config, key, secret
         self.model = served_name(ref)
         self._port = _free_port()
         self.base_url = f"http://127.0.0.1:{self._port}/v1"
@@ -63,7 +72,7 @@ class VllmServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment(line[0], self._key),
+                env=environment(line[0], self._key, self._secret),
                 start_new_session=True,  # Ctrl-C in our terminal is for us to answer
             )
         try:

@@ -59,8 +59,10 @@ class Health:
         except (ValueError, KeyError, TypeError):
             return "it is damaged"
         try:
-            return self._why(BatchRef.model_validate(result))
-        except ValidationError:  # of something else
+            return self._why(
+                BatchRef.model_validate(result.get("ref", result))
+            )  # up to 0.3.0 the reference itself
+        except (ValidationError, AttributeError):  # of something else
             return None
 
     def _why(self, ref: BatchRef) -> str | None:

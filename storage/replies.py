@@ -18,10 +18,13 @@ from storage.records import LlmCallRecord
 
 
 class BookedCall(BaseModel):
-    """A call, and what was answered; `text` is None where the request was given up."""
+    """A call, and what was answered; `text` is None where the request was given up. `thinking` came before the text,
+    `refusal` in its place."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     text: str | None
+    thinking: str = ""
+    refusal: str = ""
     call: LlmCallRecord
 
 

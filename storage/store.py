@@ -107,7 +107,7 @@ class Store:
             )[1][0][0]
         except StorageFault:  # of an older version
             return False
-        if self._if_outdated():
+        if self.outdated():
             return False
         wanted = [(state.round, state.stage, state.status, utc(state.ended_at)) for state in states]
         refs = sum(len({(ref.stage_key, ref.batch_id) for ref in (*s.batches, *s.calls)}) for s in states)

@@ -17,7 +17,7 @@ from storage.records import Record, TaskRecord
 from storage.shards import BatchRef
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
 from tasks.calls import write_calls
-from tasks.former import former_id
+from tasks.former import alike, former_id, surely_same
 from tasks.units import Taken, take, unit_keys
 from tasks.workplace import Progress, Workplace
 
@@ -132,10 +132,11 @@ class BatchTask:
         """The batch from the cache, verified; None where it is not there whole. Needs no Prefect. Raises StorageFault
         where what the cache refers to is missing or damaged."""
         result = stored_result(work.root, cache_key(self.name, self.version, request.inputs))
-        ref = BatchRef.model_validate(result["ref"]) if result else self._former(request, work)
-        if ref:
-            work.shards.verify(ref)
-        return ref
+        if result is None:
+            return self._former(request, work)
+        ref = BatchRef.model_validate(result["ref"])
+        work.shards.verify(ref)
+        return self._former(request, work, ref) or ref
 
     def run(self, request: Request, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
         """Run the batch, or take it from the cache; the verified reference, and whether it was cached. `meter.cut` says
@@ -144,7 +145,6 @@ class BatchTask:
         work.meter.cut = None
         former = None if force else self._former(request, work)
         if former:
-            work.shards.verify(former)
             return former, True
         job = Job(request.refs, work, force)
         state: Any = placed(self.task, work.root, force)(request.inputs, job, return_state=True)
@@ -155,14 +155,23 @@ class BatchTask:
         ref, from_cache = BatchRef.model_validate(result["ref"]), state.name == "Cached"
         if from_cache:
             work.shards.verify(ref)
+        if not force and not result["cut"]:
+            ref = self._former(request, work, ref) or ref
         return ref, from_cache
 
-    def _former(self, request: Request, work: Workplace) -> BatchRef | None:
-        if not work.former:
+    def _former(self, request: Request, work: Workplace, made: BatchRef | None = None) -> BatchRef | None:
+        """The batch that 0.3.0 made of the same, verified: surely the same, or with the same rows as `made` now."""
+        name = former_id(self.name, request.inputs, request.refs) if work.former else ""
+        ref = work.former.get(name)
+        if ref is None:
             return None
-        refs = {group: list(these) for group, these in request.refs.items()}
-        name = former_id(self.name, self.version, request.inputs, refs)
-        return work.former.get(name) if name else None
+        if made is None and not surely_same(self.name, self.version, request.inputs):
+            return None
+        work.shards.verify(ref)
+        if made is None or work.shards.content([ref]) == work.shards.content([made]):
+            return ref
+        rows = (work.shards.read_batch(each) for each in (ref, made))
+        return ref if request.inputs["tasks"] and alike(*rows) else None
 
     def _write(self, inputs: Inputs, job: Job) -> Result:
         work = job.work

@@ -79,7 +79,7 @@ def _train(
         if how.processes == 1 and how.accelerate is None:
             result = train(base, examples, config, work.checkpoints, seed, how.device, progress, saving)
         else:
-            launch = Launch(how.processes, how.accelerate, how.threads)
+            launch = Launch(how.processes, how.accelerate, how.threads, how.key_variables)
             result = train_launched(
                 base, examples, config, work.checkpoints, launch, saving, seed, how.device, progress
             )

@@ -8,6 +8,7 @@ from typing import Literal
 
 from configs.serving import PriceConfig
 from models.calls import Call, Reply
+from models.thinking import apart
 from storage.ids import content_id
 from storage.records import LlmCallRecord
 from storage.replies import BookedCall, Journal, ReplyFiles
@@ -47,7 +48,7 @@ class Ledger:
         return _reply(booked) if booked else None
 
     def keep(self, key: str, reply: Reply, call: Call) -> None:
-        self.book(self.priced(key, call, reply.text))
+        self.book(self.priced(key, call, reply))
 
     def failed(self, key: str, call: Call) -> None:
         self.book(self.priced(key, call, None))
@@ -64,13 +65,15 @@ class Ledger:
         if booked.text is not None:
             self._known[booked.call.request_id] = booked
 
-    def priced(self, key: str, call: Call, text: str | None) -> BookedCall:
+    def priced(self, key: str, call: Call, reply: Reply | None) -> BookedCall:
         fields = {name: getattr(call, name) for name in Call.__slots__}
         fields["faults"] = list(call.faults)
         usd = price(call, self._prices.get(call.model))
         call_id = content_id("call", key, fields)
         record = LlmCallRecord(call_id=call_id, request_id=key, usd=usd, **fields)
-        return BookedCall(text=text, call=record)
+        if reply is None:
+            return BookedCall(text=None, call=record)
+        return BookedCall(text=reply.text, thinking=reply.thinking, refusal=reply.refusal, call=record)
 
 
 class Lasting:
@@ -87,7 +90,7 @@ class Lasting:
         return _reply(booked)
 
     def keep(self, key: str, reply: Reply, call: Call) -> None:
-        booked = self._ledger.priced(key, call, reply.text)
+        booked = self._ledger.priced(key, call, reply)
         self._files.add(booked)
         self._ledger.book(booked)
 
@@ -99,7 +102,9 @@ def _reply(booked: BookedCall) -> Reply | None:
     if booked.text is None:
         return None
     finish: Literal["stop", "length"] = "length" if booked.call.finish == "length" else "stop"
-    return Reply(booked.text, booked.call.completion_tokens, finish)
+    written = apart(booked.text)  # until version 0.3 thinking was left in the text
+    thinking = booked.thinking or written.thinking
+    return Reply(written.answer, booked.call.completion_tokens, finish, thinking, booked.refusal)
 
 
 def price(call: Call, prices: PriceConfig | None) -> float | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from configs.schema import CalibrationConfig
-from configs.serving import EndpointConfig
+from configs.serving import ReflectorEndpoint
 from environments.base import World
 from models.calls import Book
 from models.endpoint import Endpoint
@@ -26,7 +26,7 @@ def template_reflector(world: World) -> TemplateReflector:
 
 
 def llm_reflector(
-    config: CalibrationConfig, where: EndpointConfig, world: World, book: Book, says: Callable[[str], None]
+    config: CalibrationConfig, where: ReflectorEndpoint, world: World, book: Book, says: Callable[[str], None]
 ) -> LLMReflector:
     """A language model behind an API; the world says which names a thought may mention. Raises PolicyFault where its
     key is missing."""
@@ -39,4 +39,4 @@ def llm_reflector(
     key = key_of(where, "execution.reflector")
     # a provider's model has no digest to verify: its name is all that there is
     endpoint = Endpoint(where, key, "reflection", config.model, book, lambda _: config.model, says)
-    return LLMReflector(endpoint, config, ungrounded)
+    return LLMReflector(endpoint, config, ungrounded, where.least_usable, says)

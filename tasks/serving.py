@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from configs.serving import ServerConfig
@@ -18,14 +18,19 @@ from tasks.keys import key_of
 
 
 def served_policy(
-    ref: CheckpointRef, config: ServerConfig, book: Book, logs: Path, says: Callable[[str], None]
+    ref: CheckpointRef,
+    config: ServerConfig,
+    book: Book,
+    logs: Path,
+    says: Callable[[str], None],
+    secret: Collection[str] = (),
 ) -> OpenAIPolicy:
     """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it was not
-    to be reached. Raises PolicyFault."""
+    to be reached; one that is started here does not get the variables `secret`. Raises PolicyFault."""
     key = key_of(config, "execution.server")
     if config.base_urls:
         return OpenAIPolicy(_endpoint(ref, config, key, book, says), ref.digest)
-    server = VllmServer(ref, config, logs, key or "")
+    server = VllmServer(ref, config, logs, key or "", secret)
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     began = time.monotonic()
     server.start()

@@ -99,7 +99,8 @@ class Workplace:
             server = self.execution.server
             arguments = (*self._config.policy.arguments, *server.arguments)
             server = server.model_copy(update={"arguments": arguments})
-            served = served_policy(ref, server, self.ledger, self.root / "logs", self.says)
+            logs, keys = self.root / "logs", self.execution.key_variables
+            served = served_policy(ref, server, self.ledger, logs, self.says, keys)
             self._policy_open.callback(served.close)
             return served
         from models.transformers_policy import TransformersPolicy

@@ -11,7 +11,8 @@ from urllib import request as http
 
 from configs.serving import EndpointConfig
 from models.calls import Book, Purpose, Reply
-from models.endpoint import ChatRequest, Endpoint, EndpointFault, Verify
+from models.chat_request import ChatRequest
+from models.endpoint import Endpoint, EndpointFault, Verify
 from models.trouble import Trouble
 from tests.books import MemoryBook
 from tests.fake_openai import FakeOpenAI

@@ -18,7 +18,7 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Self
 
@@ -35,6 +35,7 @@ from tests.fake_openai_replies import (
     output_limit,
     overflow,
     prompt_tokens,
+    unsupported_field,
 )
 from tests.fake_openai_rules import Refused, check
 from tests.fake_openai_wire import Reply, bound, send, wait
@@ -45,17 +46,21 @@ __all__ = ["FakeOpenAI", "Fault", "Record"]
 class FakeOpenAI:
     """`plan` says what fails, `answer` what the model writes, `latency` how long that takes (seconds; errors come at
     once); all may be changed while it runs. `key`: the only one let in; `shows_key`: a wrong one is shown whole in the
-    error, not masked. `n_ctx`: tokens of prompt and answer together. `unsupported`: fields that this model does not
-    take. `root`: the folder that a vLLM says it serves, the model's name unless given."""
+    error, not masked. `n_ctx`: tokens of prompt and answer together; `overflows`: what a longer prompt meets, where not
+    the dialect's words. `unsupported`: fields, or types of response_format, that this model does not take; `refuses`:
+    what one of them meets, where not OpenAI's words. `root`: the folder that a vLLM says it serves, the model's name
+    unless given; `host`: the interface that it listens on."""
 
     def __init__(
         self, model: str = "small", *, dialect: Dialect = "openai", answer: Answer = default_answer,
         key: str | None = None, shows_key: bool = False, n_ctx: int | None = None, latency: float = 0.0,
-        unsupported: frozenset[str] = frozenset(), port: int = 0, root: str | None = None,
+        unsupported: frozenset[str] = frozenset(), refuses: Callable[[str], Reply] = unsupported_field,
+        overflows: Reply | None = None, port: int = 0, host: str = "127.0.0.1", root: str | None = None,
     ) -> None:  # fmt: skip
         self.model, self.dialect, self.answer = model, dialect, answer
         self.key, self.shows_key, self.n_ctx = key, shows_key, n_ctx
         self.latency, self.unsupported, self.root = latency, unsupported, root
+        self.refuses, self.overflows = refuses, overflows
         self.plan = Plan()
         self.requests: list[Record] = []
         self.errors: list[BaseException] = []
@@ -63,7 +68,7 @@ class FakeOpenAI:
         self._busy = 0
         self._connections: set[asyncio.StreamWriter] = set()
         self._server: asyncio.Server | None = None
-        self._socket = bound(port)
+        self._host, self._socket = host, bound(port, host)
         self.port: int = self._socket.getsockname()[1]
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -130,7 +135,7 @@ class FakeOpenAI:
         for writer in self._connections:
             writer.transport.abort()
         self._socket = bound(
-            self.port
+            self.port, self._host
         )  # bound but not listening: the port stays ours, connections are refused
 
     async def _end_handlers(self) -> None:
@@ -228,6 +233,8 @@ class FakeOpenAI:
         if wrong is None and self.n_ctx is not None:
             prompt = prompt_tokens(request["messages"])
             wrong = overflow(self.dialect, self.n_ctx, prompt, output_limit(request))
+            if wrong and self.overflows and prompt > self.n_ctx:
+                wrong = self.overflows
         if wrong:
             return wrong
         injected = self.plan.choose(record)
@@ -245,9 +252,9 @@ class FakeOpenAI:
         return key_error(given, whole=self.shows_key)
 
     def _wrong_model(self, request: Request) -> Reply | None:
-        for name in sorted(self.unsupported & request.keys()):
-            text = f"Unsupported parameter: '{name}' is not supported with this model."
-            return error_reply(self.dialect, 400, text, param=name, code="unsupported_parameter")
+        kind = (request.get("response_format") or {}).get("type")
+        for name in sorted(self.unsupported & {*request.keys(), kind}):
+            return self.refuses(name)
         if request["model"] == self.model:
             return None
         text = f"The model `{request['model']}` does not exist. Valid aliases: {self.model}."

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, Literal
 
-from tests.fake_openai_replies import Request, error_reply
+from tests.fake_openai_replies import Request, error_reply, json_reply
 from tests.fake_openai_wire import Reply
 
 Edit = Callable[[dict[str, Any]], object]
@@ -154,9 +154,15 @@ class Fault:
         return _always("malformed", Reply(200, body))
 
     @staticmethod
-    def error_as_success() -> Fault:
-        """Status 200 with an error for a body, as some gateways do."""
-        return _always("error_as_success", replace(_error(500, "Provider returned error"), status=200))
+    def error_as_success(body: object | None = None) -> Fault:
+        """Status 200 with an error for a body, as some gateways do; one without a status unless given."""
+        plain = replace(_error(500, "Provider returned error"), status=200)
+        return _always("error_as_success", plain if body is None else json_reply(200, body))
+
+    @staticmethod
+    def refusing(status: int, body: object) -> Fault:
+        """Any answer with this status and JSON."""
+        return _always(f"refusing_{status}", json_reply(status, body))
 
     @staticmethod
     def no_choices() -> Fault:
@@ -201,6 +207,16 @@ class Fault:
     def wrong_text(text: str) -> Fault:
         """A text that need not fit anything that was asked for."""
         return _message("wrong_text", content=text)
+
+    @staticmethod
+    def reasoning(text: str, field: str = "reasoning_content", content: str | None = "") -> Fault:
+        """Thinking in a field of its own, beside this content."""
+        return _message("reasoning", **{field: text, "content": content})
+
+    @staticmethod
+    def parts(*parts: object) -> Fault:
+        """A content in typed parts, as Mistral's thinking models have it."""
+        return _message("parts", content=list(parts))
 
     @staticmethod
     def no_usage() -> Fault:

@@ -41,6 +41,12 @@ def error_reply(
     return json_reply(status, {"error": error})
 
 
+def unsupported_field(name: str) -> Reply:
+    """As OpenAI refuses a field that a model does not take."""
+    text = f"Unsupported parameter: '{name}' is not supported with this model."
+    return error_reply("openai", 400, text, param=name, code="unsupported_parameter")
+
+
 def overflow(dialect: Dialect, limit: int, prompt: int, output: float) -> Reply | None:
     """The error where a context of `limit` tokens is too small for `prompt` and `output` tokens; None where it is not.
 

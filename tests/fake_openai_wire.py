@@ -51,10 +51,10 @@ class Reply:
         return replace(self, body=json.dumps(data).encode())
 
 
-def bound(port: int) -> socket.socket:
+def bound(port: int, host: str = "127.0.0.1") -> socket.socket:
     sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    sock.bind(("127.0.0.1", port))
+    sock.bind((host, port))
     return sock
 
 

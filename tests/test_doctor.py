@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.doctor import Finding, examine
-from flows.liveness import working_on
+from flows.lock import working_on
 from storage.runs import RunFolder
 from storage.schema import migrations
 from storage.shards import ShardStore

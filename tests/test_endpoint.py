@@ -10,9 +10,12 @@ from itertools import pairwise
 import pytest
 from tenacity import RetryCallState, wait_exponential, wait_random_exponential
 
+from configs.serving import EndpointConfig
 from models import endpoint as subject
 from models.calls import Reply
-from models.endpoint import MALFORMED, PAUSES
+from models.chat_request import ChatRequest
+from models.endpoint import PAUSES, Endpoint
+from models.tries import MALFORMED
 from models.trouble import Kind, Trouble, understood
 from tests.books import MemoryBook
 from tests.endpoints import MODEL, ask, endpoint_of, failed, outcomes, right, texts
@@ -93,18 +96,19 @@ def test_what_passes_is_tried_again_and_each_call_is_on_record_once(
     assert sum(call.completion_tokens for call in book.calls) == spoken
 
 
-LASTING: list[tuple[Fault, Kind, str]] = [
-    (Fault.quota(), "quota", "no credit left"),
-    (Fault.unauthorized(), "key", "check the variable MY_KEY"),
-    (Fault.forbidden(), "key", "check the variable MY_KEY"),
-    (Fault.unknown_model(), "model", "check base_urls (most end in /v1) and the model's name"),
-    (Fault.no_response_format(), "refused", "mend the request"),
+LASTING: list[tuple[Fault, Kind, str, int]] = [
+    (Fault.quota(), "quota", "no credit left", 1),
+    (Fault.unauthorized(), "key", "check the variable MY_KEY", 1),
+    (Fault.forbidden(), "key", "check the variable MY_KEY", 1),
+    (Fault.unknown_model(), "model", "check base_urls (most end in /v1) and the model's name", 4),
+    (Fault.no_response_format(), "refused", "mend the request", 4),
 ]
+"""The last number: requests until it is known, with the questions whether it is about a field or this sample."""
 
 
-@pytest.mark.parametrize(("fault", "kind", "advice"), LASTING, ids=named)
+@pytest.mark.parametrize(("fault", "kind", "advice", "asked"), LASTING, ids=named)
 def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
-    server: FakeOpenAI, fault: Fault, kind: Kind, advice: str
+    server: FakeOpenAI, fault: Fault, kind: Kind, advice: str, asked: int
 ) -> None:
     book = MemoryBook()
     server.plan.fail_next(fault, times=9)
@@ -112,7 +116,7 @@ def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
     assert raised.kind == kind
     for part in (server.url, MODEL, advice):
         assert part in str(raised)
-    assert len(server.requests) == 1
+    assert len(server.requests) == asked
     (call,) = book.calls
     assert (call.ok, call.faults, call.retries, call.completion_tokens) == (False, (kind,), 0, 0)
     assert (call.model, call.server) == (MODEL, f"127.0.0.1:{server.port}")
@@ -130,7 +134,7 @@ def test_a_lasting_fault_after_passing_ones_counts_them_as_retries(server: FakeO
 DATA: list[tuple[Fault, Reply]] = [
     (Fault.null_content(), Reply("", 11, "stop")),
     (Fault.empty_text(), Reply("", 11, "stop")),
-    (Fault.refusal(), Reply("", 11, "stop")),
+    (Fault.refusal("No, I cannot."), Reply("", 11, "stop", refusal="No, I cannot.")),
     (Fault.content_filter(), Reply(right(ask()), 11, "stop")),
     (Fault.cut_short(), Reply(right(ask())[:10], 11, "length")),
     (Fault.no_usage(), Reply(right(ask()), 0, "stop")),
@@ -193,7 +197,7 @@ def test_a_pause_of_no_length_is_none_and_a_pause_beyond_all_patience_ends_it(se
 
 def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(subject, "PAUSES", wait_exponential(multiplier=0.02, max=0.16))
-    server.plan.fail_next(Fault.server_error(), times=5)
+    server.plan.fail_next(Fault.server_error(502), times=5)
     texts(outcomes(endpoint_of(server), [ask()]))
     arrived = [record.arrived for record in server.requests]
     gaps = [late - early for early, late in pairwise(arrived)]
@@ -255,10 +259,11 @@ CONTEXT = 60
 )
 def test_a_history_that_fills_the_context_is_told_apart(dialect: str, prompt: int, kind: str) -> None:
     with FakeOpenAI(MODEL, dialect=dialect, n_ctx=CONTEXT) as server:  # type: ignore[arg-type]
-        long = ask()
-        long = subject.ChatRequest([{"role": "user", "content": "word " * (prompt - 1) + "end"}], 8)
-        assert failed(endpoint_of(server), long).kind == kind
-        assert len(server.requests) == 1
+        long = ChatRequest([{"role": "user", "content": "word " * (prompt - 1) + "end"}], 8)
+        short, full = outcomes(endpoint_of(server, in_flight=1), [ask(), long])
+        assert isinstance(short, Reply)
+        assert getattr(full, "kind", full) == kind
+        assert len(server.requests) <= 3
 
 
 def test_more_tokens_wanted_than_the_context_has_is_no_overflow() -> None:
@@ -346,3 +351,31 @@ def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI)
     answered = [line for line in heard if "answers again" in line]
     assert troubled[0].startswith(f"{server.url} is in trouble, requests to it are tried again: server_error")
     assert 1 <= len(troubled) == len(answered) <= 5
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0"])
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy", "all_proxy"])
+def test_no_proxy_of_the_environment_leads_to_this_machine(
+    variable: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    with FakeOpenAI(MODEL, dialect="vllm", host="0.0.0.0") as server:
+        where = EndpointConfig(base_urls=(f"http://{host}:{server.port}/v1",), patience_seconds=1)
+        endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+        assert texts(outcomes(endpoint, [ask()])) == [right(ask())]
+
+
+@pytest.mark.parametrize("proxy", ["socks4://user:hidden@127.0.0.1:9", "socks5://user:hidden@127.0.0.1:9"])
+def test_a_proxy_that_cannot_be_used_is_a_fault_that_names_its_variables(
+    proxy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    where = EndpointConfig(base_urls=("http://api.example.org/v1",), patience_seconds=0.1)
+    endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+    raised = failed(endpoint)
+    assert raised.kind == "refused"
+    assert "ALL_PROXY names cannot be used" in str(raised)
+    assert "hidden" not in str(raised)

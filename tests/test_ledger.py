@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,26 @@ def test_replies_of_a_batch_are_forgotten_with_it_and_lasting_ones_are_not(tmp_p
     assert other.rows() == [
         rows["always"]
     ]  # the same row, at the price that was paid: counted once in the table
+
+
+def test_thinking_and_refusal_are_kept_beside_the_text(tmp_path: Path) -> None:
+    replies = [
+        Reply("Action: look\n", 50, "stop", "hm"),
+        Reply("", 50, "stop", refusal="No."),
+        Reply("", 50, "length", "hm"),
+    ]
+    lasting = Lasting(ledger(tmp_path), tmp_path)
+    for number, reply in enumerate(replies):
+        lasting.keep(f"k{number}", reply, replace(call(), finish=reply.finish))
+    again = ledger(tmp_path)
+    assert [again.find(f"k{number}") for number in range(3)] == replies
+    assert [Lasting(again, tmp_path).find(f"k{number}") for number in range(3)] == replies
+
+
+def test_thinking_that_an_earlier_version_left_in_the_text_is_told_apart(tmp_path: Path) -> None:
+    book = ledger(tmp_path)
+    book.keep("k", Reply("<think>Action: inventory</think>\nAction: look", 50, "stop"), call())
+    assert ledger(tmp_path).find("k") == Reply("Action: look", 50, "stop", "Action: inventory")
 
 
 def test_two_equal_calls_at_different_times_are_two_rows(tmp_path: Path) -> None:

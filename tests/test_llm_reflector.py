@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
 from configs.schema import CalibrationConfig
 from configs.serving import EndpointConfig
+from models.diagnosis import QUESTION
 from models.endpoint import Endpoint
 from models.llm_reflector import LLMReflector
 from models.reflection_checks import MOST_WORDS, Draft, problem_with
-from models.reflection_prompt import conversation, draft_of
+from models.reflection_prompt import conversation
 from models.reflector import Reflection, ReflectionFault, ReflectionRequest, Refused
 from steca.types import Step
 from tests.books import MemoryBook
-from tests.fake_openai import FakeOpenAI, Fault
+from tests.fake_openai import FakeOpenAI, Fault, Record
 from tests.fake_openai_replies import Answer, Request, error_reply, wanted_schema
 
 MODEL = "reflector-1"
+
+
+def is_question(record: Record) -> bool:
+    """Whether it was only asked to see what the server takes."""
+    return bool(record.body["messages"] == QUESTION)
+
+
 BEFORE = Step("Thought: s\nAction: go to box 1", "s", "go to box 1", "The box 1 is closed.", True, "expert")
 DEVIATED = Step("Thought: t\nAction: look", "t", "look", "You are facing box 1.", True, "deviation")
 GOOD = "Looking around did not help, as the box 1 is still closed. I open it."
@@ -50,11 +58,18 @@ def writes(thought: str, action: str = "open box 1") -> Answer:
 
 
 @contextmanager
-def reflector(server: FakeOpenAI, book: MemoryBook | None = None, **config: object) -> Iterator[LLMReflector]:
+def reflector(
+    server: FakeOpenAI,
+    book: MemoryBook | None = None,
+    *,
+    says: Callable[[str], None] = lambda line: None,
+    least_usable: float = 0.1,
+    **config: object,
+) -> Iterator[LLMReflector]:
     settings = CalibrationConfig.model_validate({"reflector": "llm", "model": MODEL, **config})
     where = EndpointConfig(base_urls=(server.url,), patience_seconds=0.5)
     endpoint = Endpoint(where, "sk-test", "reflection", MODEL, book or MemoryBook(), lambda _: MODEL)
-    subject = LLMReflector(endpoint, settings, ungrounded)
+    subject = LLMReflector(endpoint, settings, ungrounded, least_usable, says)
     try:
         yield subject
     finally:
@@ -142,17 +157,22 @@ def test_a_transcript_that_fills_the_models_context_is_refused_and_the_others_ar
     long = Step(DEVIATED.text, "t", "look", "You see a box 1. " * 400, True, "deviation")
     filling = ReflectionRequest("put a mug on a shelf", "You see a box 1.", (BEFORE, long), "open box 1")
     with FakeOpenAI(MODEL, answer=writes(GOOD), n_ctx=1500) as server, reflector(server) as subject:
-        assert subject.reflect([filling, request()]) == [
-            Refused("the transcript and the replies so far do not fit into the model's context", 1),
-            Reflection(GOOD, MODEL, 1),
-        ]
+        refused, reflected = subject.reflect([filling, request()])
+    assert reflected == Reflection(GOOD, MODEL, 1)
+    assert isinstance(refused, Refused)
+    assert refused.attempts == 1
+    assert refused.reason.startswith(
+        "the transcript and the replies so far do not fit into the model's context (HTTP 400: This model's maximum"
+    )
 
 
 def test_a_prompt_that_the_provider_filters_is_refused_and_the_form_stays() -> None:
     flagged = error_reply("openai", 400, "The prompt was flagged.", code="content_filter")
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server) as subject:
         server.plan.fail_next(Fault("filtered", lambda record, honest: flagged), times=1)
-        assert subject.reflect([request()]) == [Refused("the provider refuses to answer this transcript", 1)]
+        assert subject.reflect([request()]) == [
+            Refused("the provider refuses to answer this transcript (HTTP 400: The prompt was flagged.)", 1)
+        ]
         assert subject.reflect([request(1)]) == [Reflection(GOOD, MODEL, 1)]
         assert ["response_format" in seen.body for seen in server.requests] == [True, True]
 
@@ -164,7 +184,7 @@ def test_a_server_without_structured_output_is_asked_for_plain_text() -> None:
     ):
         assert subject.reflect([request()]) == [Reflection(GOOD, MODEL, 1)]
         assert subject.reflect([request(1)]) == [Reflection(GOOD, MODEL, 1)]
-        asked = ["response_format" in seen.body for seen in server.requests]
+        asked = ["response_format" in seen.body for seen in server.requests if not is_question(seen)]
     assert asked == [True, False, False]  # it is not tried again
 
 
@@ -192,15 +212,6 @@ def test_what_was_answered_before_a_lasting_fault_is_kept_and_not_asked_again() 
             assert sum(record.fault == "" for record in server.requests) == 8
     assert paid >= 6
     assert sum(not call.ok for call in book.calls) == 1
-
-
-def test_drafts_are_read_from_json_fences_and_plain_lines() -> None:
-    wanted = Draft("So it is.", "open box 1")
-    reply = json.dumps({"thought": "So\nit is.", "action": " open box 1 "})
-    for text in (reply, f"```json\n{reply}\n```", "Thought: So it is.\nAction: open box 1"):
-        assert draft_of(text) == wanted
-    for text in ("", "So it is.", "{}", '{"thought": "x"}', "[1]"):
-        assert draft_of(text) is None
 
 
 def test_the_check_of_the_action_forgives_blanks_and_case_only() -> None:

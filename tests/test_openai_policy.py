@@ -21,6 +21,7 @@ from tenacity import wait_random_exponential
 
 from models import endpoint as endpoints
 from models.calls import Book
+from models.diagnosis import QUESTION
 from models.openai_policy import OpenAIPolicy, turn_pattern
 from models.policy import Generation, History, PolicyFault, Sampling
 from rollouts.play import Played, Start, Wrapping, beginning, play
@@ -47,6 +48,8 @@ def speaks(speak: Speak = speak) -> Answer:
     """A toy policy behind a server."""
 
     def answer(body: Request, _: int) -> str:
+        if body["messages"] == QUESTION:
+            return "{}"
         return speak(seen(body["messages"], body.get("seed", 0), Sampling(body["temperature"])))
 
     return answer
@@ -126,6 +129,7 @@ def test_greedy_turns_send_no_seed_and_sampled_ones_all_that_draws_them() -> Non
 def test_a_history_that_fills_the_context_is_an_empty_turn_that_was_cut_off(words: int) -> None:
     history: History = [{"role": "user", "content": "word " * (words - 1) + "end"}]
     with FakeOpenAI(MODEL, dialect="vllm", n_ctx=50) as server, policy_of(server) as policy:
+        policy.act([ask().messages], [0], Sampling(max_tokens=8))
         assert policy.act([history], [0], Sampling(max_tokens=8)) == [Generation("", 0, "length")]
         with pytest.raises(PolicyFault, match="max_tokens=51 cannot be greater"):
             policy.act([ask().messages], [0], Sampling(max_tokens=51))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from storage.replies import BookedCall, Journal, ReplyFiles
@@ -55,6 +56,20 @@ def test_replies_are_found_by_their_request_alone(tmp_path: Path) -> None:
     files.add(booked("a"))
     assert ReplyFiles(tmp_path).find("request-a") == booked("a")
     assert files.find("request-b") is None
+
+
+def test_files_of_before_thinking_was_told_apart_are_read(tmp_path: Path) -> None:
+    files = ReplyFiles(tmp_path)
+    files.add(booked("a"))
+    (path,) = files.folder.rglob("*.json")
+    old = json.loads(path.read_text())
+    del old["thinking"], old["refusal"]
+    path.write_text(json.dumps(old))
+    assert files.find("request-a") == booked("a")
+    Journal(tmp_path, "b0").add(booked("a"))
+    line = tmp_path / "journal" / "b0.jsonl"
+    line.write_text(json.dumps(old) + "\n")
+    assert Journal(tmp_path, "b0").load() == [booked("a")]
 
 
 def test_a_damaged_reply_is_set_aside_and_asked_for_again(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, reference
-from models.serving import verify_served
+from models.serving import on_this_machine, verify_served
 
 KEY = "sk-a-very-secret-key"
 
@@ -141,3 +141,35 @@ def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(server, ref,
     monkeypatch.delenv("NO_PROXY", raising=False)
     server.lists({"id": ref.digest[:16]})
     assert verify_served(server.url, ref) == ref.digest[:16]
+
+
+OURS = [
+    "127.0.0.1",
+    "127.0.0.2",
+    "127.1.2.3",
+    "localhost",
+    "LocalHost",
+    "localhost.",
+    "a.localhost",
+    "0.0.0.0",
+]
+OURS += ["[::1]", "[::]", "[::ffff:127.0.0.1]"]
+OTHERS = [
+    "128.0.0.1",
+    "10.0.0.1",
+    "example.org",
+    "localhost.example.org",
+    "notlocalhost",
+    "127.0.0.1.example.org",
+]
+OTHERS += ["[::2]"]
+
+
+@pytest.mark.parametrize("host", OURS)
+def test_this_machine_goes_by_many_names(host) -> None:
+    assert on_this_machine(f"http://{host}:8000/v1")
+
+
+@pytest.mark.parametrize("host", OTHERS)
+def test_other_machines_are_others(host) -> None:
+    assert not on_this_machine(f"http://{host}:8000/v1")

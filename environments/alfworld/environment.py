@@ -14,9 +14,10 @@ from typing import NamedTuple
 
 from environments.alfworld.expert import expert_turn
 from environments.alfworld.game import Game, GameError, State, compile_game
+from environments.alfworld.located import located
 from environments.alfworld.planner import plan_repair
 from environments.alfworld.problem import game_texts
-from environments.alfworld.reader import data_folder, read_game
+from environments.alfworld.reader import read_game
 from environments.base import EnvironmentFault, StepResult, Task
 from steca.turns import parse_turn
 from steca.types import Step, Turn
@@ -100,7 +101,7 @@ class AlfworldEnvironment:
 def compiled(world: str, payload: str, data: Path | None = None) -> Game:
     """The game of a task's payload; the last few hundred are kept. Raises EnvironmentFault."""
     if world != GENERATED:
-        return read_game(data_folder(data) / payload).compile()
+        return read_game(located(data, payload)).compile()
     try:
         return compile_game(*game_texts(payload))
     except GameError as error:

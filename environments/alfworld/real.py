@@ -20,6 +20,7 @@ from environments.alfworld.briefing import briefing
 from environments.alfworld.dialect import Dialect
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.game import TASK_MARK
+from environments.alfworld.located import located, named
 from environments.alfworld.phrases import STATES
 from environments.alfworld.reader import (
     GET_AGAIN,
@@ -91,7 +92,7 @@ class RealAlfworld:
 
     def demonstration(self, task: Task) -> list[Turn] | None:
         """The recorded run with composed thoughts; None where the game has none or the expert explores."""
-        file = self._data / task.payload / "gt_traj.json"
+        file = located(self._data, task.payload) / "gt_traj.json"
         if self._expert == "exploring" or not file.exists():
             return None
         first, pairs = read_recording(file)
@@ -108,6 +109,10 @@ class RealAlfworld:
         themselves, and the words for states."""
         return list(_vocabulary(self._data))
 
+    def data_digest(self) -> str:
+        """Of what is read beside the games of the tasks: the vocabulary comes from all train games."""
+        return hashlib.sha256("\n".join(self.vocabulary()).encode()).hexdigest()[:16]
+
     def _task(self, path: str, split: Split) -> Task | None:
         """None for a game that the official loader leaves out, too; damaged files are faults, as they are there."""
         looked_at = self._looked_at.setdefault(split, {})
@@ -122,12 +127,14 @@ class RealAlfworld:
             raise EnvironmentFault(
                 f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
             )
-        return Task(f"{NAME}/{path}", NAME, split, _task_type(path), instruction[1].strip(), path)
+        game_and_digest = named(self._data, path)
+        identity = f"{NAME}/{game_and_digest}"
+        return Task(identity, NAME, split, _task_type(path), instruction[1].strip(), game_and_digest)
 
 
 @lru_cache(maxsize=1 << 16)
-def _dialect(data: Path, path: str) -> Dialect:
-    return read_game(data / path).dialect()
+def _dialect(data: Path, payload: str) -> Dialect:
+    return read_game(located(data, payload)).dialect()
 
 
 def _task_type(path: str) -> str:

@@ -1,0 +1,65 @@
+"""One completion to ask for, and the optional features of its body that a server may not know."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from models.policy import Message
+
+SIBLING = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+"""The two names of one limit."""
+_NEEDED = frozenset(("messages", "model"))
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """`limit` is the field that says max_tokens; `extra` goes into the body as it is (a server's own fields,
+    response_format). `plain` are the messages for a server that takes no response_format, where they differ."""
+
+    messages: Sequence[Message]
+    max_tokens: int
+    limit: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    temperature: float | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    plain: Sequence[Message] | None = None
+
+    def fields(self) -> dict[str, Any]:
+        """The wanted body, without the model."""
+        optional = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "seed": self.seed,
+            "stop": list(self.stop) or None,
+        }
+        given = {name: value for name, value in optional.items() if value is not None}
+        return {"messages": list(self.messages), self.limit: self.max_tokens, **given, **self.extra}
+
+    def without(self, refused: frozenset[str]) -> dict[str, Any]:
+        """The body for a server that refuses these features: a limit goes by its other name, a JSON schema becomes
+        any JSON and then none, everything else is left out."""
+        body = self.fields()
+        if self.limit in refused:
+            body = {SIBLING.get(name, name) if name == self.limit else name: body[name] for name in body}
+        if "json_schema" in refused and feature("response_format", body) == "json_schema":
+            body["response_format"] = {"type": "json_object"}
+        if feature("response_format", body) in refused:
+            body = {**body, "messages": list(self.plain or self.messages)}
+        return {name: value for name, value in body.items() if feature(name, body) not in refused}
+
+
+def features(body: Mapping[str, Any]) -> frozenset[str]:
+    """What a body asks of a server beside an answer to its messages."""
+    return frozenset(feature(name, body) for name in body if name not in _NEEDED)
+
+
+def feature(name: str, body: Mapping[str, Any]) -> str:
+    """A field's name; the type of a response_format, as servers know some types and not others."""
+    wanted = body.get(name)
+    if name == "response_format" and isinstance(wanted, Mapping):
+        return str(wanted.get("type"))
+    return name
