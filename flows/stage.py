@@ -29,7 +29,7 @@ from rollouts.budget import Meter, in_words
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, Spent, StageState, StageStatus
+from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
 from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Refs, Request
@@ -60,7 +60,7 @@ class StageRun:
         self.calls: dict[str, BatchRef] = {}
         self.cached = 0
         self.started = datetime.now(UTC)
-        self.before = _last_complete(folder.stage(round_of(stage, round), stage))
+        self.before = last_whole(folder.stage(round_of(stage, round), stage))
 
     def expects(self, batches: int) -> None:
         """Say how many batches there will be."""
@@ -215,13 +215,6 @@ def _save_failure(here: StageRun, error: BaseException) -> None:
         here.publish()
     except StorageFault:
         return
-
-
-def _last_complete(state: StageState | None) -> tuple[BatchRef, ...]:
-    """The batches of a stage when it was last complete, also where it was started again since."""
-    if state is None:
-        return ()
-    return state.batches if state.status in ("completed", "outdated") else state.before
 
 
 def _flow_run() -> str | None:

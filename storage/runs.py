@@ -71,7 +71,7 @@ class StageState(BaseModel):
     ended_at: datetime | None = None
     seconds: float | None = None
     batches: tuple[BatchRef, ...] = ()
-    before: tuple[BatchRef, ...] = ()  # while it is not complete: its batches when it was so last
+    before: tuple[BatchRef, ...] = ()  # while it is not complete: see last_whole
     calls: tuple[BatchRef, ...] = ()  # the language-model calls behind them
     cached_batches: int = 0  # of `batches`, those that came from the cache
     checkpoint: str | None = None  # digest of the policy that the stage trained or used
@@ -79,6 +79,14 @@ class StageState(BaseModel):
     flow_run_id: str | None = None  # Prefect's
     stopped: str | None = None  # which budget ended it early
     spent: Spent | None = None  # what the run has paid for rollouts, up to the end of this stage
+
+
+def last_whole(state: StageState | None) -> tuple[BatchRef, ...]:
+    """The batches of a stage when it was last complete under no limit, also where it was begun again since; () where it
+    never was."""
+    if state is None or state.stopped:
+        return ()
+    return state.batches if state.status in ("completed", "outdated") else state.before
 
 
 M = TypeVar("M", bound=BaseModel)

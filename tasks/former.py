@@ -16,7 +16,7 @@ from environments.base import FIRST_VERSION
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import Record
-from storage.runs import RunFolder
+from storage.runs import RunFolder, last_whole
 from storage.shards import BatchRef
 from tasks.caching import Inputs
 
@@ -46,8 +46,7 @@ def former_batches(root: Path) -> dict[str, BatchRef]:
         except StorageFault:  # what it would have offered is done again
             continue
         for state in states:
-            if state.status == "completed" and state.stopped is None:
-                found |= {ref.batch_id: ref for ref in state.batches if not ref.content}
+            found |= {ref.batch_id: ref for ref in last_whole(state) if not ref.content}
     return found
 
 
