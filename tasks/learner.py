@@ -92,13 +92,13 @@ def _nothing_changed(result: TrainResult, config: TrainingConfig, role: Role) ->
     """Which training did nothing, why that may be, and what to do."""
     stage, section = ("warmup", "warmup") if role == "warmup" else ("train", "training")
     if not any(point.gradient_norm for point in result.curve):
-        cause = "every gradient was 0, so the weights of its examples are; look at datasets.weighting and datasets.lam"
+        cause = (
+            "every gradient was 0, as where all examples weigh 0; look at datasets.weighting and datasets.lam"
+        )
     else:
         rate = max(point.learning_rate for point in result.curve)
         cause = f"its highest learning rate, {rate:g}, is too small for {config.dtype}; raise {section}.learning_rate"
-    return (
-        f"{stage}: the training changed no weight, so its checkpoint is the model that it began with: {cause}"
-    )
+    return f"stage {stage} changed no weight, so its checkpoint is the model that it began with: {cause}"
 
 
 @contextmanager

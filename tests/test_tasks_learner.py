@@ -118,9 +118,9 @@ def test_a_base_that_changed_since_the_stage_began_is_refused(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("role", "weight", "rate", "line"),
     [
-        ("warmup", 1.0, 1e-30, "warmup: .* 1e-30, is too small for float32; raise warmup.learning_rate"),
-        ("trained", 1.0, 1e-30, "train: .* is too small for float32; raise training.learning_rate"),
-        ("trained", 0.0, 1e-3, "train: .* every gradient was 0, .* datasets.weighting"),
+        ("warmup", 1.0, 1e-30, "stage warmup .* 1e-30, is too small for float32; raise warmup.learning_rate"),
+        ("trained", 1.0, 1e-30, "stage train .* is too small for float32; raise training.learning_rate"),
+        ("trained", 0.0, 1e-3, "stage train .* every gradient was 0, .* datasets.weighting"),
         ("trained", 1.0, 1e-3, None),
     ],
 )
@@ -138,7 +138,7 @@ def test_a_training_that_changed_nothing_is_named_and_recorded(
         return
     (told,) = said
     assert re.fullmatch(f"{line}.*", told)
-    assert "the training changed no weight" in told
+    assert "changed no weight, so its checkpoint is the model that it began with: " in told
     assert not (tmp_path / "training").exists() or not any((tmp_path / "training").iterdir())
 
 
