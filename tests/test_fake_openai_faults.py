@@ -29,6 +29,7 @@ from tests.fake_openai_asking import (
     gather,
     parse,
 )
+from tests.fake_openai_replies import json_reply
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_a_fault_raises_what_the_client_documents(
 RETURNED: list[tuple[Fault, Callable[[Any], bool], type[Exception] | None]] = [
     (Fault.html(200), lambda r: isinstance(r, str), AttributeError),
     (Fault.malformed(b"null"), lambda r: r is None, AttributeError),
+    (Fault.error_as_success([{"error": {"code": 429}}]), lambda r: isinstance(r, list), AttributeError),
     (Fault.error_as_success(), lambda r: r.choices is None, TypeError),
     (Fault.no_choices(), lambda r: r.choices is None, TypeError),
     (Fault.no_message(), lambda r: r.choices[0].message is None, AttributeError),
@@ -117,6 +119,29 @@ def test_a_broken_answer_that_the_client_lets_through(
         with pytest.raises(raised):
             parse(server)
     assert server.counts == {fault.name: 2}
+
+
+def test_a_field_or_a_long_prompt_is_refused_in_the_words_that_it_is_told() -> None:
+    long = [{"role": "user", "content": "word " * 60 + "end"}]
+    says, overflows = (json_reply(422, {"error": {"message": what}}) for what in ("no field", "no room"))
+    with FakeOpenAI(
+        unsupported=frozenset({"seed", "json_object"}), refuses=lambda _: says, overflows=overflows, n_ctx=50
+    ) as server:
+        for changes in ({}, {"seed": None, "response_format": {"type": "json_object"}}):
+            with pytest.raises(openai.UnprocessableEntityError, match="no field"):
+                ask(server, **changes)
+        with pytest.raises(openai.UnprocessableEntityError, match="no room"):
+            ask(server, seed=None, messages=long)
+        assert ask(server, seed=None).model == "small"
+    assert server.refusals == []
+
+
+def test_thinking_stands_beside_the_content_or_in_parts_of_it(server: FakeOpenAI) -> None:
+    server.plan.fail_next(Fault.reasoning("hm", field="reasoning", content="So."))
+    server.plan.fail_next(Fault.parts({"type": "text", "text": "So."}))
+    beside, parted = (ask(server).choices[0].message for _ in range(2))
+    assert (beside.reasoning, beside.content) == ("hm", "So.")
+    assert parted.content == [{"type": "text", "text": "So."}]
 
 
 def test_without_a_fault_nothing_is_wrong(server: FakeOpenAI) -> None:

@@ -302,6 +302,19 @@ def _until(holds: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+@pytest.mark.parametrize(
+    "text", ["<think>\nThought: hm.\nAction: inventory\n</think>\n\n{}", "Action: inventory\n</think>\n{}"]
+)
+def test_what_a_policy_thinks_first_is_not_its_turn(text: str) -> None:
+    turn = "Thought: so.\nAction: look"
+    with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server) as policy:
+        server.plan.fail_next(Fault.wrong_text(text.format(turn)))
+        server.plan.fail_next(Fault.reasoning("Action: inventory", content=turn))
+        server.plan.fail_next(Fault.reasoning(turn))
+        turns = [policy.act([ask(number).messages], [0], SAMPLED)[0].text for number in range(3)]
+    assert turns == [turn, turn, ""]
+
+
 def test_a_policy_fault_is_no_end_for_the_policy() -> None:
     with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server) as policy:
         server.plan.fail_next(Fault.quota())
