@@ -21,11 +21,17 @@ from flows.ask import check_query
 from flows.cli import app, clear_errors
 from flows.console import BarReporter, PlainReporter
 from flows.output import print_rows, print_table, setting, to_start
+from flows.reconsider import Question
 from flows.status import print_run, print_runs
 from flows.summary import counts_table, print_summary, stages_table, success_table
 from flows.terminal import PIPE_WIDTH, make_console, visible
+from flows.trace import print_trace
+from flows.whatif import print_what_if
+from steca.deviation import preset
 from storage.faults import StorageFault
 from storage.runs import RunFolder, StageState
+from storage.store import Store
+from tests.judged_run import judged_run
 
 HOSTILE = {
     "closing tag": "template [/INST] failed",
@@ -260,7 +266,7 @@ def test_the_summary_names_a_folder_with_brackets_in_commands_that_work(
 
     from flows.runs import run_id
 
-    folder = tmp_path / "it's [/b] mine"
+    folder = tmp_path / "it's [INST] :x: mine"
     folder.mkdir()
     shutil.copy(finished.data_dir / "trajectories.duckdb", folder)
     out = io.StringIO()
@@ -270,3 +276,51 @@ def test_the_summary_names_a_folder_with_brackets_in_commands_that_work(
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, result.output
+
+
+FROM_OUTSIDE = {
+    "instruction",
+    "expert_action",
+    "explored_action",
+    "turn_action",
+    "reflection",
+    "required_action",
+}
+
+
+class HostileStore(Store):
+    """A store whose texts from games and models are all one hostile text."""
+
+    def __init__(self, root: Path, text: str) -> None:
+        super().__init__(root)
+        self._text = text
+
+    def query(self, sql: str, params: Any = ()) -> tuple[list[str], list[tuple[Any, ...]]]:
+        columns, rows = super().query(sql, params)
+        return columns, [tuple(map(self._replaced, columns, row)) for row in rows]
+
+    def _replaced(self, column: str, value: Any) -> Any:
+        if column == "actions" and value is not None:
+            return [self._text for _ in value]
+        return self._text if column in FROM_OUTSIDE and value is not None else value
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("judged")
+    judged_run(root, "sequential", preset("sequential"), "sequential", tasks=3)
+    return root
+
+
+@pytest.mark.parametrize("text", [t for n, t in HOSTILE.items() if n != "half a character"])
+def test_what_if_and_trace_show_a_text_as_it_is(
+    text: str, judged: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = HostileStore(judged, text)
+    print_what_if(store, None, Question(preset="paper", delta=1.0), 2, "table")
+    said = capsys.readouterr().out
+    deviation = store.query("SELECT deviation_id FROM deviations ORDER BY 1 LIMIT 1")[1][0][0]
+    print_trace(store, deviation, everything=True)
+    for output in (said, capsys.readouterr().out):
+        assert not RAW.search(output)
+        assert visible(text).split("\n")[0][:200] in output
