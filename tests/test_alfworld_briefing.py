@@ -14,6 +14,7 @@ from environments.alfworld.dialect import Dialect, in_dialect
 from environments.alfworld.environment import after_arrival
 from environments.alfworld.game import Game, compile_game
 from environments.alfworld.generator import GeneratedAlfworld
+from environments.alfworld.located import located
 from environments.alfworld.problem import export_game, game_texts, read_payload
 from environments.alfworld.real import RealAlfworld
 from environments.base import EnvironmentFault, Task
@@ -139,7 +140,7 @@ def test_game_files_are_briefed_in_the_words_of_their_grammar(
 def test_a_game_file_is_read_once_for_its_briefings(both: dict[Dialect, RealAlfworld]) -> None:
     [task, *_] = both["move"].tasks("seen", 6, seed=0)
     said = both["move"].briefing(task, example=True)
-    folder = both["move"]._data / task.payload
+    folder = located(both["move"]._data, task.payload)
     (folder / "game.tw-pddl").unlink()
     assert both["move"].briefing(task, example=True) is said
     gone = Task("x", task.world, task.split, task.task_type, task.instruction, "json_2.1.1/nowhere")
@@ -180,4 +181,6 @@ def test_real_games_are_briefed_in_the_words_of_their_grammar() -> None:
         snapshot = environment.snapshot()
         assert world.briefing(task, example=True) is briefing(snapshot.game.dialect, True)
         mine = INSTRUCTED[snapshot.game.dialect].replace("{obj}", "{o}").replace("{recep}", "{r}")
-        assert f'"{mine}"' in (world._data / task.payload / "game.tw-pddl").read_text().replace("\\", "")
+        assert f'"{mine}"' in (located(world._data, task.payload) / "game.tw-pddl").read_text().replace(
+            "\\", ""
+        )

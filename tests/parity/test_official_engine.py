@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from environments.alfworld.located import located
 from environments.alfworld.problem import export_game
 from environments.registry import make_world
 
@@ -43,7 +44,7 @@ def compare(files: list[Path]) -> None:
 @pytest.mark.parametrize("split", ["train", "seen"])
 def test_real_games_play_as_in_the_official_engine(split):
     tasks = make_world("alfworld", {}).tasks(split, GAMES, seed=3)
-    compare([Path(os.environ["ALFWORLD_DATA"]) / task.payload / "game.tw-pddl" for task in tasks])
+    compare([located(Path(os.environ["ALFWORLD_DATA"]), task.payload) / "game.tw-pddl" for task in tasks])
 
 
 def test_generated_games_play_as_in_the_official_engine(tmp_path):
