@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+WORKERS ?= 2
 
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official training benchmarks learning clean help
+.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official together training benchmarks learning clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -21,8 +22,8 @@ $(STAMP): pyproject.toml
 run: $(STAMP)  ## The quick start: the whole factory on generated games, under 10 minutes on 2 cores
 	$(BIN)/steca run --config configs/quickstart.yaml
 
-test: $(STAMP) lint  ## Lint, types and the everyday tests
-	$(BIN)/pytest -m "not slow"
+test: $(STAMP) lint  ## Lint, types and the everyday tests, by two workers (WORKERS=0: by none, one test after the other)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -62,6 +63,9 @@ parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare ever
 parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (installs the extra `alfworld`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
+
+together: $(STAMP)  ## Whole runs started at the same moment in one data folder (a few minutes)
+	$(BIN)/pytest -m slow tests/test_together.py
 
 training: $(STAMP)  ## Training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/test_distributed.py
