@@ -35,11 +35,13 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a model wrote. `finish` is "length" where max_tokens or the context ended it."""
+    """What a model wrote. `finish` is "length" where max_tokens or the context ended it. `thinking` is what it wrote
+    before its answer and is no part of `text`."""
 
     text: str
     tokens: int
     finish: Literal["stop", "length"]
+    thinking: str = ""
 
 
 class Book(Protocol):

@@ -29,6 +29,7 @@ from models.calls import Book, Call, Purpose, Reply
 from models.lanes import Lane, choose
 from models.policy import Message
 from models.serving import on_this_machine
+from models.thinking import parted
 from models.trouble import ROOM, Trouble, understood
 
 PAUSES = wait_random_exponential(multiplier=0.5, max=30)
@@ -60,7 +61,7 @@ class EndpointFault(Exception):
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One completion to ask for. `limit` is the field that says max_tokens; `extra` goes into the body as it is (a
-    server's own fields, response_format)."""
+    server's own fields, response_format). `opened` and `lead` say how the reply is read (models.thinking.parted)."""
 
     messages: Sequence[Message]
     max_tokens: int
@@ -70,6 +71,8 @@ class ChatRequest:
     seed: int | None = None
     stop: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    opened: str = ""
+    lead: str = ""
 
     def fields(self) -> dict[str, Any]:
         """The request's body, without the model."""
@@ -199,7 +202,7 @@ class Endpoint:
             completion = await self._client(lane).post(
                 "/chat/completions", cast_to=ChatCompletion, body={"model": model, **request.fields()}
             )
-        reply = _read(completion, model, strict=self._purpose == "policy")
+        reply = _read(completion, model, request, strict=self._purpose == "policy")
         if lane.troubled:
             self._says(f"{lane.base_url} answers again")
         lane.succeeded()
@@ -323,7 +326,7 @@ def _pause(state: RetryCallState) -> float:
     return _asked(state) or PAUSES(state)  # a server that is too busy does not mean it when it says 0
 
 
-def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
+def _read(completion: ChatCompletion, model: str, request: ChatRequest, strict: bool) -> Reply:
     """The reply in a completion; text that is missing is empty text. `strict`: the named model must have answered.
     Raises Trouble."""
     try:
@@ -336,7 +339,16 @@ def _read(completion: ChatCompletion, model: str, strict: bool) -> Reply:
     if strict and completion.model != model:
         raise Trouble("stale", f"{completion.model} answered instead of {model}")
     tokens = _count(completion.usage, "completion_tokens")
-    return Reply(text or "", tokens, "length" if finish == "length" else "stop")
+    thinking, answer = _parts(choice.message, text or "", request)
+    return Reply(answer, tokens, "length" if finish == "length" else "stop", thinking)
+
+
+def _parts(message: object, text: str, request: ChatRequest) -> tuple[str, str]:
+    """(thinking, answer): by the server's own field where it has one, else read off the text."""
+    for name in ("reasoning", "reasoning_content"):
+        if isinstance(thinking := getattr(message, name, None), str) and thinking.strip():
+            return thinking.strip(), text
+    return parted(text, request.opened, request.lead) or ("", text)
 
 
 def _count(usage: object, name: str) -> int:

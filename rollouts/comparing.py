@@ -145,6 +145,7 @@ def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
         "stop": list(policy.stop),
         "constrain": policy.constrain,
     }
+    thinking = {"thinking": policy.thinking, "max_thinking_tokens": policy.max_thinking_tokens}
     return {
         "scorer": scorer,
         "seed": config.seed,
@@ -154,6 +155,7 @@ def _basis(config: FactoryConfig, scorer: str) -> dict[str, Any]:
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
         **(served if policy.engine != "transformers" else {}),
+        **(thinking if policy.thinking == "on" else {}),
     }
 
 

@@ -19,11 +19,12 @@ from storage.records import LlmCallRecord
 
 
 class BookedCall(BaseModel):
-    """A call, and what was answered; `text` is None where the request was given up."""
+    """A call, and what was answered; `text` is None where the request was given up. `thinking` came before the text."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     text: str | None
     call: LlmCallRecord
+    thinking: str = ""
 
 
 class Journal:

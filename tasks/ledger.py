@@ -47,7 +47,7 @@ class Ledger:
         return _reply(booked) if booked else None
 
     def keep(self, key: str, reply: Reply, call: Call) -> None:
-        self.book(self.priced(key, call, reply.text))
+        self.book(self.priced(key, call, reply))
 
     def failed(self, key: str, call: Call) -> None:
         self.book(self.priced(key, call, None))
@@ -64,13 +64,15 @@ class Ledger:
         if booked.text is not None:
             self._known[booked.call.request_id] = booked
 
-    def priced(self, key: str, call: Call, text: str | None) -> BookedCall:
+    def priced(self, key: str, call: Call, reply: Reply | None) -> BookedCall:
         fields = {name: getattr(call, name) for name in Call.__slots__}
         fields["faults"] = list(call.faults)
         usd = price(call, self._prices.get(call.model))
         call_id = content_id("call", key, fields)
         record = LlmCallRecord(call_id=call_id, request_id=key, usd=usd, **fields)
-        return BookedCall(text=text, call=record)
+        if reply is None:
+            return BookedCall(text=None, call=record)
+        return BookedCall(text=reply.text, call=record, thinking=reply.thinking)
 
 
 class Lasting:
@@ -87,7 +89,7 @@ class Lasting:
         return _reply(booked)
 
     def keep(self, key: str, reply: Reply, call: Call) -> None:
-        booked = self._ledger.priced(key, call, reply.text)
+        booked = self._ledger.priced(key, call, reply)
         self._files.add(booked)
         self._ledger.book(booked)
 
@@ -99,7 +101,7 @@ def _reply(booked: BookedCall) -> Reply | None:
     if booked.text is None:
         return None
     finish: Literal["stop", "length"] = "length" if booked.call.finish == "length" else "stop"
-    return Reply(booked.text, booked.call.completion_tokens, finish)
+    return Reply(booked.text, booked.call.completion_tokens, finish, booked.thinking)
 
 
 def price(call: Call, prices: PriceConfig | None) -> float | None:

@@ -12,9 +12,16 @@ from configs.schema import FactoryConfig
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
 PLAYED = tuple(
-    f"policy.{name}" for name in ("prompt", "max_turn_tokens", "engine", "arguments", "stop", "constrain")
+    f"policy.{name}"
+    for name in (
+        *("prompt", "max_turn_tokens", "engine", "arguments", "stop", "constrain"),
+        *("thinking", "max_thinking_tokens"),
+    )
 )
 """The settings that decide what a policy writes, beside its checkpoint."""
+ADDED: dict[str, Any] = {"policy.thinking": "off", "policy.max_thinking_tokens": 1024}
+"""Settings that came after 0.3.0, each with the value that stands for what was done before. With that value they are
+left out of cache keys and ids, so that runs and rollouts of older versions keep theirs."""
 
 
 def view(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:
@@ -25,12 +32,24 @@ def view(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:
 
 def settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
     """The same part as JSON values."""
-    return _picked(config.model_dump(mode="json"), _tree(fields))
+    return _picked(_as_before(config.model_dump(mode="json")), _tree(fields))
 
 
 def outcome_settings(config: FactoryConfig) -> dict[str, Any]:
     """All settings that decide what comes out, as JSON: what the id of a run stands for."""
-    return config.model_dump(mode="json", exclude={"name", "data_dir", "budget", "execution"})
+    return _as_before(config.model_dump(mode="json", exclude={"name", "data_dir", "budget", "execution"}))
+
+
+def _as_before(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those of ADDED that stand for what was done before."""
+    for name, before in ADDED.items():
+        *path, last = name.split(".")
+        here = values
+        for part in path:
+            here = here.get(part, {})
+        if last in here and here[last] == before:
+            del here[last]
+    return values
 
 
 def _tree(fields: Sequence[str]) -> Tree:
@@ -53,4 +72,8 @@ def _pruned(model: M, tree: Tree) -> M:
 
 
 def _picked(values: dict[str, Any], tree: Tree) -> dict[str, Any]:
-    return {name: _picked(values[name], below) if below else values[name] for name, below in tree.items()}
+    return {
+        name: _picked(values[name], below) if below else values[name]
+        for name, below in tree.items()
+        if name in values  # what is left out stands for what was done before
+    }
