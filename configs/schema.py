@@ -110,6 +110,12 @@ class PolicyConfig(Section):
             )
         return self
 
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _switched(cls, value: object) -> object:
+        """YAML reads a bare `on` as true."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+
     @field_validator("arguments")
     @classmethod
     def _allowed(cls, arguments: tuple[str, ...]) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from rollouts_toys import GREEDY, Toy, config, like_expert, tasks, world
 from test_policy import act, by_generate, grown, starts
 from test_rollouts_scoring import CONFIG, FRAGILE, explored
 
-from configs.load import ConfigFault, check
+from configs.load import ConfigFault, check, load_config
 from configs.schema import FactoryConfig
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
@@ -251,5 +251,9 @@ def test_thinking_takes_tokens_of_its_own_and_no_constraint() -> None:
 
     assert sampling() == sampling(max_thinking_tokens=9) == Sampling(max_tokens=48)
     assert sampling(thinking="on", max_thinking_tokens=500) == Sampling(max_tokens=548, thinking=True)
+    for written, read_as in (("on", "on"), ("off", "off"), ("'on'", "on"), ("true", "on")):
+        assert load_config(None, [f"policy.thinking={written}"]).policy.thinking == read_as
+    with pytest.raises(ConfigFault, match=r"policy\.thinking: got 1; allowed: one of off, on"):
+        load_config(None, ["policy.thinking=1"])
     with pytest.raises(ConfigFault, match="constrain: admissible leaves no room to think"):
         check({"policy": {"engine": "openai", "thinking": "on", "constrain": "admissible"}}, "test")
