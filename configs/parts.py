@@ -12,13 +12,17 @@ from configs.schema import FactoryConfig
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
 PLAYED = tuple(
-    f"policy.{name}" for name in ("prompt", "max_turn_tokens", "engine", "arguments", "stop", "constrain")
+    f"policy.{name}"
+    for name in (
+        *("prompt", "max_turn_tokens", "engine", "arguments", "stop", "constrain"),
+        *("thinking", "max_thinking_tokens"),
+    )
 )
 """The settings that decide what a policy writes, beside its checkpoint: in the key of every stage that plays, and in
 the id of every rollout (`played`)."""
 SERVED = frozenset(f"policy.{name}" for name in ("engine", "arguments", "stop", "constrain"))
 """Of these, the ones that only a served policy has."""
-ADDED: dict[str, Any] = {}
+ADDED: dict[str, Any] = {"policy.thinking": "off", "policy.max_thinking_tokens": 1024}
 """Settings that came after 0.3.0, each with the value that stands for what was done before. With that value they are
 left out of cache keys and ids, so that runs and rollouts of older versions keep theirs."""
 

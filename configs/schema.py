@@ -76,6 +76,15 @@ class PolicyConfig(Section):
         description="For chat models, react: the world's instruction comes first; one_shot: and a worked example.",
     )
     max_turn_tokens: Positive = Field(48, description="Longest turn, in tokens.")
+    thinking: Literal["off", "on"] = Field(
+        "off",
+        description="on: the model may think before each turn; what it thinks is stored and counted, but no later turn "
+        "sees it and none of it is trained on. off: its chat template is told so where it knows how.",
+    )
+    max_thinking_tokens: Positive = Field(
+        1024,
+        description="thinking on: so many tokens more than max_turn_tokens; a turn cut off within is empty.",
+    )
     engine: Literal["transformers", "openai"] = Field(
         "transformers",
         description="Who generates: transformers, in this process; openai: servers (vLLM) under execution.server.",
@@ -95,7 +104,17 @@ class PolicyConfig(Section):
     def _engine_can(self) -> PolicyConfig:
         if self.engine == "transformers" and (self.arguments or self.stop or self.constrain != "none"):
             raise ValueError("arguments, stop and constrain need engine: openai")
+        if self.thinking == "on" and self.constrain != "none":
+            raise ValueError(
+                "constrain: admissible leaves no room to think: set thinking: off, or constrain: none"
+            )
         return self
+
+    @field_validator("thinking", mode="before")
+    @classmethod
+    def _switched(cls, value: object) -> object:
+        """YAML reads a bare `on` as true."""
+        return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("arguments")
     @classmethod

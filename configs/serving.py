@@ -13,6 +13,7 @@ _OURS = {"--model", "--served-model-name", "--host", "--port"}
 DECIDING = {
     *("--dtype", "--quantization", "--kv-cache-dtype", "--max-model-len", "--chat-template", "--tokenizer"),
     *("--generation-config", "--override-generation-config", "--hf-overrides", "--load-format", "--seed"),
+    *("--reasoning-parser", "--default-chat-template-kwargs"),
 }
 """Arguments of vLLM that change what a checkpoint writes."""
 Name = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")]

@@ -27,9 +27,11 @@ class Answer:
     cached_tokens: int
 
 
-def read(data: Any, model: str, strict: bool, secret: str | None = None) -> Answer:
+def read(
+    data: Any, model: str, strict: bool, secret: str | None = None, opened: str = "", lead: str = ""
+) -> Answer:
     """The answer in the JSON of a completion; text that is missing is empty text. `strict`: the named model must have
-    answered. Raises Trouble."""
+    answered. `opened` and `lead`: how the text is read (models.thinking.parted). Raises Trouble."""
     data = _parsed(data)
     error = error_in(data)
     if error is not None:
@@ -40,7 +42,7 @@ def read(data: Any, model: str, strict: bool, secret: str | None = None) -> Answ
         refusal, served = message.get("refusal"), data.get("model")
     except (AttributeError, IndexError, KeyError, TypeError):
         raise Trouble("malformed", "the answer holds no choice") from None
-    written = _written(message)
+    written = _written(message, opened, lead)
     if strict and served != model:
         raise Trouble("stale", f"{served} answered instead of {model}")
     usage = data.get("usage")
@@ -76,7 +78,7 @@ def _trouble(error: Any, secret: str | None) -> Trouble:
     return of_status(status, error, {}, secret)
 
 
-def _written(message: Mapping[str, Any]) -> Written:
+def _written(message: Mapping[str, Any], opened: str, lead: str) -> Written:
     """Thinking in a field of its own, in parts of the content, or before the answer in the text."""
     content = message.get("content")
     inside = ""
@@ -84,9 +86,9 @@ def _written(message: Mapping[str, Any]) -> Written:
         inside, content = _of_parts(content)
     if not isinstance(content, str | None):
         raise Trouble("malformed", "the answer holds no text")
-    written = apart(content or "")
     fields = [message[name] for name in _THINKING if isinstance(message.get(name), str)]
     beside = next((text for text in fields if text.strip()), "")
+    written = apart(content or "", "" if beside else opened, "" if beside else lead)
     return Written(
         "\n".join(part for part in (beside.strip(), inside, written.thinking) if part), written.answer
     )

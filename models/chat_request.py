@@ -16,7 +16,8 @@ _NEEDED = frozenset(("messages", "model"))
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """`limit` is the field that says max_tokens; `extra` goes into the body as it is (a server's own fields,
-    response_format). `plain` are the messages for a server that takes no response_format, where they differ."""
+    response_format). `plain` are the messages for a server that takes no response_format, where they differ.
+    `opened` and `lead` say how the reply is read (models.thinking.parted)."""
 
     messages: Sequence[Message]
     max_tokens: int
@@ -27,6 +28,8 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
     plain: Sequence[Message] | None = None
+    opened: str = ""
+    lead: str = ""
 
     def fields(self) -> dict[str, Any]:
         """The wanted body, without the model."""

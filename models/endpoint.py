@@ -199,7 +199,7 @@ class Endpoint:
     async def _send(self, lane: Lane, model: str, request: ChatRequest, key: str, call: Tries) -> Reply:
         call.sent_at = time.monotonic()
         body = request.without(lane.shown.refused)
-        answer = await self._post(lane, model, body)
+        answer = await self._post(lane, model, body, request)
         if lane.troubled:
             self._says(f"{lane.base_url} answers again")
         lane.succeeded()
@@ -207,13 +207,17 @@ class Endpoint:
         self._book.keep(key, answer.reply, self._call(call, answer))
         return answer.reply
 
-    async def _post(self, lane: Lane, model: str, body: Mapping[str, Any]) -> Answer:
+    async def _post(
+        self, lane: Lane, model: str, body: Mapping[str, Any], request: ChatRequest | None = None
+    ) -> Answer:
+        """The answer to a body; `request` says how it is read."""
         async with asyncio.timeout(self._config.timeout_seconds):  # the client's own is for each read
             # chat.completions.create spends a quarter of the client's time on turning the messages into themselves
             data = await self._client(lane).post(
                 "/chat/completions", cast_to=object, body={"model": model, **body}
             )
-        return read(data, model, strict=self._purpose == "policy", secret=self._key)
+        opened, lead = (request.opened, request.lead) if request else ("", "")
+        return read(data, model, self._purpose == "policy", self._key, opened, lead)
 
     async def _ask(self, lane: Lane, body: dict[str, Any]) -> Trouble | None:
         """Send a question whose answer only shows what the server takes; it is on record, as it may cost money."""

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
+from typing import Any
 
 from models.background import Background
 from models.calls import Reply
@@ -13,6 +14,7 @@ from models.chat_request import ChatRequest
 from models.desk import Choices
 from models.endpoint import Endpoint, EndpointFault
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
+from models.thinking import TurnFormat
 from models.trouble import OF_ONE_SAMPLE
 
 _SEEDS = (1 << 63) - 1
@@ -30,9 +32,16 @@ class OpenAIPolicy:
     for another reason by an empty turn with finish "stop". Where nearly all are refused it is a fault.
     """
 
-    def __init__(self, endpoint: Endpoint, digest: str, stopped: Callable[[], None] = lambda: None) -> None:
-        """`stopped` is called at the end, when nothing is on its way any more."""
-        self._endpoint, self._digest, self._stopped = endpoint, digest, stopped
+    def __init__(
+        self,
+        endpoint: Endpoint,
+        digest: str,
+        stopped: Callable[[], None] = lambda: None,
+        formats: Callable[[bool], TurnFormat] = lambda thinking: TurnFormat(),
+    ) -> None:
+        """`stopped` is called at the end, when nothing is on its way any more. `formats` tells how the checkpoint's
+        chat template has turns written, with thinking or without."""
+        self._endpoint, self._digest, self._stopped, self._formats = endpoint, digest, stopped, formats
         self._background = Background()
         self._answered = self._refused = 0
 
@@ -59,7 +68,8 @@ class OpenAIPolicy:
         self, history: History, seed: int, sampling: Sampling, choices: Choices = None
     ) -> Future[Generation]:
         """Start one turn."""
-        return self._background.submit(self._turn(history, seed, sampling, choices))
+        request = _request(history, seed, sampling, choices, self._formats(sampling.thinking))
+        return self._background.submit(self._turn(request, self._formats(sampling.thinking)))
 
     def give_up(self, turns: Iterable[Future[Generation]]) -> None:
         """Send none of these turns that is not on its way yet; wait for those that are, so that they are kept."""
@@ -73,12 +83,10 @@ class OpenAIPolicy:
         finally:
             self._stopped()
 
-    async def _turn(self, history: History, seed: int, sampling: Sampling, choices: Choices) -> Generation:
+    async def _turn(self, request: ChatRequest, how: TurnFormat) -> Generation:
         try:
             # the first message tells the task: its rollouts share a prefix, which one server keeps computed
-            reply = await self._endpoint.chat(
-                _request(history, seed, sampling, choices), history[0]["content"]
-            )
+            reply = await self._endpoint.chat(request, request.messages[0]["content"])
         except EndpointFault as fault:
             if fault.kind not in OF_ONE_SAMPLE:
                 raise PolicyFault(str(fault)) from fault
@@ -87,7 +95,7 @@ class OpenAIPolicy:
                 raise PolicyFault(f"{fault}; so were nearly all others: {self._refused}") from fault
             return Generation("", 0, "length" if fault.kind == "context" else "stop")
         self._answered += 1
-        return _generation(reply)
+        return _generation(reply, how)
 
 
 class InFlight:
@@ -115,8 +123,13 @@ class InFlight:
         self._asked.clear()
 
 
-def _request(history: History, seed: int, sampling: Sampling, choices: Choices) -> ChatRequest:
+def _request(
+    history: History, seed: int, sampling: Sampling, choices: Choices, how: TurnFormat
+) -> ChatRequest:
     greedy = sampling.temperature == 0
+    extra: dict[str, Any] = {"chat_template_kwargs": dict(how.arguments)} if how.arguments else {}
+    if choices is not None:
+        extra["structured_outputs"] = {"regex": turn_pattern(choices, how.lead)}
     return ChatRequest(
         messages=history,
         max_tokens=sampling.max_tokens,
@@ -124,16 +137,23 @@ def _request(history: History, seed: int, sampling: Sampling, choices: Choices) 
         top_p=None if greedy else sampling.top_p,
         seed=None if greedy else seed & _SEEDS,
         stop=sampling.stop,
-        extra={} if choices is None else {"structured_outputs": {"regex": turn_pattern(choices)}},
+        extra=extra,
+        opened=how.opened,
+        lead=how.lead,
     )
 
 
-def turn_pattern(choices: Sequence[str]) -> str:
-    """A turn with a free thought and one of the actions, as a regular expression."""
+def turn_pattern(choices: Sequence[str], lead: str = "") -> str:
+    """A turn with a free thought and one of the actions, as a regular expression. `lead`: what comes before it, such as
+    the end of a block of thinking that the prompt has opened."""
     # not re.escape: vLLM's grammars warn of each escaped blank
-    actions = "|".join(_SPECIAL.sub(r"\\\g<0>", action) for action in choices)
-    return rf"Thought: [^\n]+\nAction: ({actions})"
+    before, *actions = (_SPECIAL.sub(r"\\\g<0>", text).replace("\n", r"\n") for text in (lead, *choices))
+    return rf"{before}Thought: [^\n]+\nAction: ({'|'.join(actions)})"
 
 
-def _generation(reply: Reply) -> Generation:
-    return Generation(reply.text, reply.tokens, reply.finish)
+def _generation(reply: Reply, how: TurnFormat) -> Generation:
+    """Servers count all tokens together: those of the thinking are counted here."""
+    if not reply.thinking:
+        return Generation(reply.text, reply.tokens, reply.finish)
+    thought = min(how.count(reply.thinking), reply.tokens) if reply.text else reply.tokens
+    return Generation(reply.text, reply.tokens, reply.finish, reply.thinking, thought)

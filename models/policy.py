@@ -32,21 +32,26 @@ History = Sequence[Message]
 @dataclass(frozen=True, slots=True)
 class Sampling:
     """How a turn is drawn. temperature 0 is greedy (seeds then do not matter); max_tokens counts one turn; `stop` are
-    texts that end it and are not part of it (for policies behind a server)."""
+    texts that end it and are not part of it (for policies behind a server). `thinking`: the model may think before it;
+    max_tokens then counts that too."""
 
     temperature: float = 0.0
     top_p: float = 1.0
     max_tokens: int = 48
     stop: tuple[str, ...] = ()
+    thinking: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One written turn. `finish` is "length" where max_tokens or the context ended it."""
+    """One written turn. `finish` is "length" where max_tokens or the context ended it. `thinking` is what the model
+    wrote before it and is no part of `text`; its tokens are part of `tokens`. Where it was cut off, `text` is empty."""
 
     text: str
     tokens: int
     finish: Literal["stop", "length"]
+    thinking: str = ""
+    thinking_tokens: int = 0
 
 
 class Policy(Protocol):

@@ -18,7 +18,7 @@ from typing import Any
 from transformers import PreTrainedTokenizerBase
 
 from models.policy import History, Message, PolicyFault
-from models.thinking import MARKS
+from models.thinking import MARKS, TurnFormat
 
 SWITCHES = ("enable_thinking", "thinking")
 """Arguments by which templates are told whether the model is to think."""
@@ -73,6 +73,14 @@ class ChatTemplate:
         return ""
 
     @cached_property
+    def format(self) -> TurnFormat:
+        def count(text: str) -> int:
+            return len(self._tokenizer(text, add_special_tokens=False)["input_ids"])
+
+        lead = self.usual.lead
+        return TurnFormat(self.arguments, self.opened, lead if lead.strip() else "", count)
+
+    @cached_property
     def usual(self) -> Turn:
         """A turn that answers the first message; its text is a stand-in."""
         return self.turn([_ASKED, _SAID])
@@ -110,7 +118,7 @@ class ChatTemplate:
         common = list(self._special.finditer(last[:same]))
         if common:
             return last[: common[-1].end()]
-        for tail in (last, followed):
+        for tail in (last, followed.partition(_ASKED["content"])[0]):
             if found := self._special.search(tail):
                 return tail[: found.end()]
         if not self._tokenizer.eos_token:

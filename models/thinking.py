@@ -6,6 +6,8 @@ between two marks; where the chat template has already written the opening mark,
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 MARKS = (
@@ -13,6 +15,8 @@ MARKS = (
     ("<thinking>", "</thinking>"),
     ("<reasoning>", "</reasoning>"),
     ("[THINK]", "[/THINK]"),  # Magistral
+    ("<|channel>thought", "<channel|>"),  # Gemma 4
+    ("<|START_THINKING|>", "<|END_THINKING|>"),  # Command A
     ("<seed:think>", "</seed:think>"),
     ("<|channel|>analysis<|message|>", "<|start|>assistant<|channel|>final<|message|>"),  # gpt-oss
 )
@@ -24,6 +28,18 @@ class Written(NamedTuple):
 
     thinking: str
     answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnFormat:
+    """How a chat template has a model write its turns (models.templates reads it off): the `arguments` that it is
+    given, the block of thinking that its prompt leaves `opened`, what the model writes as `lead` between prompt and
+    answer, and the `count` of tokens in a text (words, where no tokenizer is known)."""
+
+    arguments: Mapping[str, bool] = field(default_factory=dict)
+    opened: str = ""
+    lead: str = ""
+    count: Callable[[str], int] = lambda text: len(text.split())
 
 
 def split_thinking(text: str) -> Written:
@@ -39,7 +55,21 @@ def split_thinking(text: str) -> Written:
     return Written("", text.strip())
 
 
-def apart(text: str) -> Written:
+def parted(text: str, opened: str = "", lead: str = "") -> Written | None:
+    """A turn in two parts, where it is more than an answer; else None: then it stands as it was written.
+
+    `opened` is a block of thinking that the prompt has begun, `lead` what the template has the model write between its
+    prompt and an answer (models.templates).
+    """
+    if lead and text.startswith(lead):
+        return Written("", text[len(lead) :])
+    for whole in (text, opened + text):
+        written = split_thinking(whole)
+        if written.answer != whole.strip():
+            return written
+    return None
+
+
+def apart(text: str, opened: str = "", lead: str = "") -> Written:
     """Thinking and answer; an answer without thinking before it is left as it was written, to the last blank."""
-    written = split_thinking(text)
-    return Written("", text) if written.answer == text.strip() else written
+    return parted(text, opened, lead) or Written("", text)

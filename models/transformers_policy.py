@@ -20,6 +20,8 @@ from models.decoding import Uniforms, Written, decode, prefill
 from models.kv import BLOCK, Entry, Ids, KVBatch, KVPool, KVShape, PrefixCache, block_keys, shared_prefix
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
 from models.rendering import HistoryEncoder
+from models.templates import ChatTemplate
+from models.turns import TurnReader
 
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -73,9 +75,11 @@ class TransformersPolicy:
         self._digest, self._batch = digest, batch
         shape = _kv_shape(model)
         self._pool = KVPool(shape)
-        self._stops = _stops(model, tokenizer)
+        self._encoders = {on: HistoryEncoder(tokenizer, on) for on in (False, True)}
+        self._readers = {on: TurnReader(tokenizer, e.template) for on, e in self._encoders.items()}
+        self._stops = _stops(model, tokenizer) | _template_stops(tokenizer)
         budget = min(2**30, 512 * 512 * shape.token_bytes) if cache_bytes is None else cache_bytes
-        self._cache, self._encoder = PrefixCache(budget), HistoryEncoder(tokenizer)
+        self._cache = PrefixCache(budget)
 
     @classmethod
     def from_checkpoint(
@@ -97,11 +101,12 @@ class TransformersPolicy:
         for part in self._parts(requests):
             drawn = _uniforms([seeds[r.index] for r in part], sampling)
             for request, written in zip(part, self._run(part, drawn, sampling), strict=True):
-                results[request.index] = self._generation(written.tokens)
+                stopped = written.tokens[-1] in self._stops
+                results[request.index] = self._readers[sampling.thinking].read(written.tokens, stopped)
         return results
 
     def _requests(self, histories: Sequence[History], sampling: Sampling) -> list[_Request]:
-        encoded = self._encoder.encode(histories)
+        encoded = self._encoders[sampling.thinking].encode(histories)
         return [
             _Request(i, ids, min(sampling.max_tokens, self.context - len(ids)))
             for i, ids in enumerate(encoded)
@@ -129,7 +134,7 @@ class TransformersPolicy:
         logits = self._prefill(part, kv)
         lengths, limits = [len(r.ids) for r in part], [r.limit for r in part]
         written = decode(self.model, kv, logits, lengths, limits, drawn, sampling, self._stops)
-        self._keep(part, written)
+        self._keep(part, written, turns=not sampling.thinking)
         return written
 
     def _plan(self, part: list[_Request]) -> None:
@@ -158,21 +163,17 @@ class TransformersPolicy:
         logits |= prefill(self.model, kv, followers, ids, done)
         return torch.stack([logits[row] for row in range(len(part))])
 
-    def _keep(self, part: list[_Request], written: list[Written]) -> None:
+    def _keep(self, part: list[_Request], written: list[Written], turns: bool) -> None:
         """Cache what was computed (the last token's keys and values do not exist yet), and forget the earlier
-        turns that are now part of longer ones."""
+        turns that are now part of longer ones. `turns`: the new ones too; with thinking in them no history has them."""
         for request, end in zip(part, written, strict=True):
             if request.source is not None and request.done == len(request.source.ids):
                 self._cache.drop(request.source)
-            ids = np.concatenate([request.ids, np.asarray(end.tokens[:-1], dtype=np.int32)])
+            new = end.tokens[:-1] if turns else []
+            ids = np.concatenate([request.ids, np.asarray(new, dtype=np.int32)])
             self._cache.add(ids, block_keys(ids, request.keys), end.kv.row(end.row, len(ids)))
         batches = {id(end.kv): end.kv for end in written}
         self._pool.give_back(batches.values(), self._cache.budget - self._cache.bytes)
-
-    def _generation(self, tokens: list[int]) -> Generation:
-        stopped = tokens[-1] in self._stops
-        text = self.tokenizer.decode(tokens[:-1] if stopped else tokens, skip_special_tokens=True)
-        return Generation(str(text), len(tokens), "stop" if stopped else "length")
 
 
 def _uniforms(seeds: Sequence[int], sampling: Sampling) -> Uniforms:
@@ -193,3 +194,9 @@ def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozen
     ends = model.generation_config.eos_token_id if model.generation_config else None
     known = ends if isinstance(ends, list) else [ends]
     return frozenset(i for i in [*known, tokenizer.eos_token_id] if i is not None)
+
+
+def _template_stops(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The token with which a turn ends in the chat template, also where neither model nor tokenizer names it."""
+    end = tokenizer(ChatTemplate(tokenizer).usual.end, add_special_tokens=False)["input_ids"]
+    return frozenset(end[-1:])

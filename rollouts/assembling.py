@@ -119,26 +119,33 @@ def _row(sample: TrainingSample) -> TrainingExampleRecord:
     )
 
 
-def warmup_examples(world: World, records: Sequence[Record], style: Style) -> list[Example]:
-    """The warm-up's examples: whole expert runs at weight 1."""
+def warmup_examples(
+    world: World, records: Sequence[Record], style: Style, thinking: bool = False
+) -> list[Example]:
+    """The warm-up's examples: whole expert runs at weight 1. `thinking`: of a policy that thinks before its turns."""
     return [
-        _example(demo.expert, 0, 1.0, briefing_of(world, demo.task, style))
+        _example(demo.expert, 0, 1.0, briefing_of(world, demo.task, style), thinking)
         for demo in demonstrations(records)
     ]
 
 
 def training_inputs(
-    world: World, rows: Sequence[TrainingExampleRecord], records: Sequence[Record], style: Style
+    world: World,
+    rows: Sequence[TrainingExampleRecord],
+    records: Sequence[Record],
+    style: Style,
+    thinking: bool = False,
 ) -> list[Example]:
     """The trainer's examples for rows of `training_examples`; `records` hold their trajectories and tasks."""
     runs = {run.id: run for run in stored(records)}
     briefings = {row.task_id: briefing_of(world, task_of(row), style) for row in of_type(records, TaskRecord)}
     return [
-        _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id]) for row in rows
+        _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id], thinking)
+        for row in rows
     ]
 
 
-def _example(run: Stored, target_from: int, weight: float, briefing: str) -> Example:
+def _example(run: Stored, target_from: int, weight: float, briefing: str, thinking: bool) -> Example:
     trajectory = run.trajectory
     said = messages(trajectory.first_observation, trajectory.steps, briefing)
     return Example(
@@ -146,4 +153,5 @@ def _example(run: Stored, target_from: int, weight: float, briefing: str) -> Exa
         messages=said,
         targets=[index >= target_from for index in range(len(trajectory.steps))],
         weight=weight,
+        thinking=thinking,
     )

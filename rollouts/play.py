@@ -76,7 +76,10 @@ class Wrapping:
 
 def sampling_of(config: FactoryConfig, temperature: float = 0.0, top_p: float = 1.0) -> Sampling:
     """How a configuration's policy draws its turns."""
-    return Sampling(temperature, top_p, config.policy.max_turn_tokens, config.policy.stop)
+    policy = config.policy
+    thinks = policy.thinking == "on"
+    most = policy.max_turn_tokens + (policy.max_thinking_tokens if thinks else 0)
+    return Sampling(temperature, top_p, most, policy.stop, thinks)
 
 
 def seed_of(*parts: object) -> int:
@@ -218,6 +221,7 @@ def _turn_seed(seed: int, turn: int) -> int:
 
 
 def _step(text: str, result: StepResult, origin: Origin, generation: Generation | None = None) -> Step:
+    wrote = generation or Generation(text, 0, "stop")
     return Step(
         text,
         result.thought,
@@ -225,7 +229,9 @@ def _step(text: str, result: StepResult, origin: Origin, generation: Generation 
         result.observation,
         result.valid,
         origin,
-        generation.tokens if generation else 0,
+        wrote.tokens,
+        wrote.thinking,
+        wrote.thinking_tokens,
     )
 
 

@@ -46,7 +46,12 @@ class Demonstration:
 def trajectory_id(played: Played, kind: Kind, checkpoint: str | None) -> str:
     """Content address over every field of the trajectory's rows: the same run by the same policy is the same row."""
     how = ["constrained"] if played.constrained else []
-    return content_id("trajectory", asdict(played.trajectory), played.progress, kind, checkpoint, *how)
+    fields = asdict(played.trajectory)
+    for step in fields["steps"]:
+        for later in ("thinking", "thinking_tokens"):  # empty means: as before there was any
+            if not step[later]:
+                del step[later]
+    return content_id("trajectory", fields, played.progress, kind, checkpoint, *how)
 
 
 def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tuple[str, list[Record]]:
@@ -82,6 +87,8 @@ def _step_record(identity: str, index: int, step: Step) -> StepRecord:
         observation=step.observation,
         valid=step.valid,
         tokens=step.tokens,
+        thinking=step.thinking or None,
+        thinking_tokens=step.thinking_tokens or None,
     )
 
 
@@ -121,10 +128,24 @@ def _trajectory(head: TrajectoryRecord, steps: dict[str, list[StepRecord]]) -> T
     return Trajectory(
         head.task_id,
         head.first_observation,
-        tuple(Step(s.text, s.thought, s.action, s.observation, s.valid, s.origin, s.tokens) for s in rows),
+        tuple(map(_step, rows)),
         head.outcome,
         head.end_reason,  # type: ignore[arg-type]
         head.prefix_steps,
+    )
+
+
+def _step(row: StepRecord) -> Step:
+    return Step(
+        row.text,
+        row.thought,
+        row.action,
+        row.observation,
+        row.valid,
+        row.origin,
+        row.tokens,
+        row.thinking or "",
+        row.thinking_tokens or 0,
     )
 
 

@@ -167,6 +167,7 @@ def _rollout(
     point: Point, sample: int, scorer: str, sampling: Sampling, start: Start, run: Played
 ) -> RolloutRecord:
     own = run.trajectory.steps[len(start.steps) :]
+    thought = sum(step.thinking_tokens for step in own)
     fields: dict[str, Any] = {
         "seed": start.seed,
         "temperature": sampling.temperature,
@@ -178,6 +179,7 @@ def _rollout(
         "end_reason": run.trajectory.end,
         "actions": [step.action for step in own],
         **({"constrained": True} if run.constrained else {}),
+        **({"thinking_tokens": thought} if thought else {}),
     }
     return RolloutRecord(
         rollout_id=content_id("rollout", point.id, sample, fields),

@@ -41,7 +41,9 @@ class Step:
     observation: str
     valid: bool
     origin: Origin
-    tokens: int = 0  # tokens the policy generated for this turn; 0 for experts
+    tokens: int = 0  # tokens the policy generated for this turn, thinking included; 0 for experts
+    thinking: str = ""  # what the model thought before the turn; never part of a history
+    thinking_tokens: int = 0  # of `tokens`
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,10 @@ from storage.ids import content_id
 
 CONSTRAINED = "TRUE where the policy could write admissible actions only; NULL where it wrote freely"
 
+THINKING_TOKENS = (
+    "Of tokens, those of thinking (counted anew where a server wrote it); NULL where there was none"
+)
+
 
 class Record(BaseModel):
     """A row. `table` is its table, `key` its primary key; field descriptions become column comments."""
@@ -76,7 +80,14 @@ class StepRecord(Record):
     action: str
     observation: str
     valid: bool = Field(description="FALSE where the environment refused the action")
-    tokens: int = Field(description="Tokens the policy generated for the turn; 0 for the expert")
+    tokens: int = Field(
+        description="Tokens the policy generated for the turn, thinking included; 0 for the expert"
+    )
+    thinking: str | None = Field(
+        None,
+        description="What the model thought before the turn, no part of any history; NULL where it did not",
+    )
+    thinking_tokens: int | None = Field(None, description=THINKING_TOKENS)
 
 
 class RolloutRecord(Record):
@@ -94,7 +105,8 @@ class RolloutRecord(Record):
     outcome: float = Field(description="Environment reward at the end, in [0, 1]")
     progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
     n_steps: int = Field(description="Steps played after the scored turn")
-    tokens: int = Field(description="Tokens generated")
+    tokens: int = Field(description="Tokens generated, thinking included")
+    thinking_tokens: int | None = Field(None, description=THINKING_TOKENS)
     end_reason: str
     actions: list[str] = Field(description="The actions played after the scored turn")
     constrained: bool | None = Field(None, description=CONSTRAINED)

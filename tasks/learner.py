@@ -29,7 +29,8 @@ Role = Literal["warmup", "trained"]
 
 def warm_up(batch: Batch) -> CheckpointRecord:
     """Train the base model on the batch's expert runs."""
-    examples = warmup_examples(batch.world, batch.records(), batch.config.policy.prompt)
+    policy = batch.config.policy
+    examples = warmup_examples(batch.world, batch.records(), policy.prompt, policy.thinking == "on")
     base = _base(batch, examples)
     parent = base.digest if batch.inputs["base"] else None
     return _train(batch, base, examples, batch.config.warmup, "warmup", parent)
@@ -38,7 +39,8 @@ def warm_up(batch: Batch) -> CheckpointRecord:
 def reinforce(batch: Batch) -> CheckpointRecord:
     """Train the explorer on the batch's weighted examples."""
     rows = of_type(batch.records("examples"), TrainingExampleRecord)
-    examples = training_inputs(batch.world, rows, batch.records(), batch.config.policy.prompt)
+    policy = batch.config.policy
+    examples = training_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
     base = batch.work.checkpoint(batch.inputs["checkpoint"])
     return _train(batch, base, examples, batch.config.training, "trained", base.digest)
 

@@ -38,13 +38,20 @@ def check_base_model(config: FactoryConfig) -> None:
     if policy.base is None:
         return
     from models.base_model import check_base
+    from models.template_check import check_template
 
+    thinks = policy.thinking == "on"
     longest = {
         "warmup.max_tokens": config.warmup.max_tokens,
         "training.max_tokens": config.training.max_tokens,
         "policy.max_turn_tokens": policy.max_turn_tokens,
     }
+    if thinks:
+        both = policy.max_turn_tokens + policy.max_thinking_tokens
+        longest["policy.max_turn_tokens and max_thinking_tokens"] = both
     check_base(policy.base, longest, in_process=policy.engine == "transformers")
+    if fault := check_template(policy.base, thinks):
+        raise PolicyFault(fault)
 
 
 def accelerate_file(execution: ExecutionConfig) -> Path | None:

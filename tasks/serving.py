@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from functools import cache
 from pathlib import Path
 
 from configs.serving import ServerConfig
@@ -12,6 +13,7 @@ from models.endpoint import Endpoint
 from models.openai_policy import OpenAIPolicy
 from models.reference import CheckpointRef
 from models.serving import Unreachable, verify_served
+from models.thinking import TurnFormat
 from models.trouble import Trouble
 from models.vllm_server import VllmServer
 from tasks.keys import key_of
@@ -27,9 +29,9 @@ def served_policy(
 ) -> OpenAIPolicy:
     """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it was not
     to be reached; one that is started here does not get the variables `secret`. Raises PolicyFault."""
-    key = key_of(config, "execution.server")
+    key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
-        return OpenAIPolicy(_endpoint(ref, config, key, book, says), ref.digest)
+        return OpenAIPolicy(_endpoint(ref, config, key, book, says), ref.digest, formats=formats)
     server = VllmServer(ref, config, logs, key or "", secret)
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     began = time.monotonic()
@@ -42,7 +44,21 @@ def served_policy(
             says(f"the vLLM server has died and is started again; its log: {server.log}")
             server.restart()
 
-    return OpenAIPolicy(_endpoint(ref, own, key, book, says, revive), ref.digest, server.close)
+    return OpenAIPolicy(_endpoint(ref, own, key, book, says, revive), ref.digest, server.close, formats)
+
+
+def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
+    """How the checkpoint's chat template has turns written. transformers is loaded when that is first asked."""
+
+    @cache
+    def of(thinking: bool) -> TurnFormat:
+        from transformers import AutoTokenizer
+
+        from models.templates import ChatTemplate
+
+        return ChatTemplate(AutoTokenizer.from_pretrained(ref.path), thinking).format
+
+    return of
 
 
 def _endpoint(

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from configs.load import ConfigFault, load_config, refuse_conflicts
+from configs.parts import outcome_settings
 from configs.schema import FactoryConfig
 from flows.runs import config_of_run
 from storage.runs import RunFolder
-from tasks.views import outcome_settings
 
 BROKEN = [
     (

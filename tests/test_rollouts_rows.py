@@ -47,6 +47,7 @@ CHANGES: dict[str, Callable[[Trajectory], Trajectory]] = {
 }
 STEP_CHANGES: dict[str, Any] = {
     "text": "x", "thought": "x", "action": "x", "observation": "x", "valid": False, "origin": "repair", "tokens": 6,
+    "thinking": "x", "thinking_tokens": 6,
 }  # fmt: skip
 
 

@@ -25,7 +25,7 @@ from tests.fake_openai_wire import Reply
 
 
 class Serving(FakeOpenAI):
-    """The strict server, but the model's own tokens are counted and not words."""
+    """The strict server, but the model's own tokens are counted and not words; thinking has a field of its own."""
 
     def __init__(self, policy: TransformersPolicy, name: str, port: int) -> None:
         super().__init__(name, dialect="vllm", key=os.environ.get("VLLM_API_KEY"), port=port)
@@ -34,8 +34,9 @@ class Serving(FakeOpenAI):
     def _honest(self, record: Record) -> Reply:
         request = record.body
         sampling = Sampling(
-            request.get("temperature", 1.0), request.get("top_p", 1.0), request.get("max_tokens", 64)
-        )
+            request.get("temperature", 1.0), request.get("top_p", 1.0), request.get("max_tokens", 64),
+            thinking=request.get("chat_template_kwargs", {}).get("enable_thinking", False),
+        )  # fmt: skip
         turn = self._policy.act([request["messages"]], [request.get("seed", 0)], sampling)[0]
         unlimited = {**request, "max_tokens": None}
         reply = completion(
@@ -44,6 +45,7 @@ class Serving(FakeOpenAI):
         data = json.loads(reply.body)
         data["usage"]["completion_tokens"] = turn.tokens
         data["choices"][0]["finish_reason"] = turn.finish
+        data["choices"][0]["message"]["reasoning"] = turn.thinking or None
         return json_reply(200, data)
 
 
