@@ -162,6 +162,16 @@ def test_weights_are_compared_whatever_else_lies_beside_them(tmp_path: Path) -> 
     assert result.ref.digest != reference(folder).digest
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_value_makes_a_weight_unsound(value: float, dtype: torch.dtype) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(3, 0), torch.nn.Linear(3, 300)).to(dtype)
+    assert first_unsound(model) is None
+    with torch.no_grad():
+        model[1].weight[170, 1] = value
+    assert first_unsound(model) == "1.weight"
+
+
 def test_long_lists_of_names_are_cut() -> None:
     assert some(["a", "b"]) == "a, b"
     assert some([f"e{i}" for i in range(8)]) == "e0, e1, e2, e3, e4 and 3 more"
