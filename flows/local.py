@@ -62,4 +62,7 @@ def quiet() -> None:
 
 
 def _not_of_a_run(record: logging.LogRecord) -> bool:
-    return not record.name.startswith(("prefect.flow_runs", "prefect.task_runs"))
+    """Nor of the queues that report to the server: that they still have something to send at the end is no news."""
+    return not record.name.startswith(
+        ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
+    )

@@ -13,11 +13,11 @@ from models.policy import Policy
 from rollouts.prompting import briefing_of
 from rollouts.rows import by_task, task_of
 from storage.ids import content_id
-from storage.records import Record, TaskRecord
+from storage.records import CheckpointRecord, Record, TaskRecord
 from storage.shards import BatchRef
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
 from tasks.calls import write_calls
-from tasks.former import alike, former_id, surely_same
+from tasks.former import alike, former_id, had_no_rate, surely_same
 from tasks.units import Taken, take, unit_keys
 from tasks.workplace import Progress, Workplace
 
@@ -168,6 +168,8 @@ class BatchTask:
         if made is None and not surely_same(self.name, self.version, request.inputs):
             return None
         work.shards.verify(ref)
+        if made is None and had_no_rate(work.shards.read(ref, CheckpointRecord)):
+            return None
         if made is None or work.shards.content([ref]) == work.shards.content([made]):
             return ref
         rows = (work.shards.read_batch(each) for each in (ref, made))

@@ -15,7 +15,7 @@ from pathlib import Path
 from environments.base import FIRST_VERSION
 from storage.faults import StorageFault
 from storage.ids import content_id
-from storage.records import Record
+from storage.records import CheckpointRecord, Record
 from storage.runs import RunFolder, last_whole
 from storage.shards import BatchRef
 from tasks.caching import Inputs
@@ -69,6 +69,12 @@ def surely_same(stage: str, version: str, inputs: Inputs) -> bool:
         and not {"replies", "data"} & set(inputs)
         and all(_as_then(task) == task for task in inputs["tasks"])
     )
+
+
+def had_no_rate(rows: Sequence[Record]) -> bool:
+    """Whether rows are of a training whose every step had learning rate 0: in 0.3.0 one of a single step had."""
+    trainings = [row for row in rows if isinstance(row, CheckpointRecord)]
+    return any(not any(row.learning_rates or [1.0]) for row in trainings)
 
 
 def alike(rows: Sequence[Record], others: Sequence[Record]) -> bool:

@@ -64,10 +64,10 @@ def test_a_run_that_an_older_version_accepted_still_opens(
     overrides: list[str], _said: str, tmp_path: Path
 ) -> None:
     fields: dict[str, object] = {}
-    from configs.load import _override, check
+    from configs.load import apply, check
 
     for override in overrides:
-        _override(fields, override)
+        apply(fields, override)
     config = check(fields, "an older version")
     folder = RunFolder(tmp_path, "old-run")
     folder.create(config.name, outcome_settings(config))

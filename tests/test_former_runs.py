@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from old_folders import unpack
+from old_folders import POISONED_030, unpack
 from tiny_factory import tiny
 
 from configs.schema import FactoryConfig
@@ -14,8 +14,9 @@ from flows.replay import replay
 from flows.runs import STAGES, run_id
 from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder, StageState
+from storage.shards import ShardStore
 from storage.store import Store
-from tasks.former import former_batches
+from tasks.former import former_batches, had_no_rate
 
 
 @pytest.fixture
@@ -76,3 +77,16 @@ def test_what_was_not_completed_under_no_limit_is_not_taken_over(old: FactoryCon
 def test_another_world_takes_nothing_over(old: FactoryConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GeneratedAlfworld, "version", "2")
     assert replay(old) is None
+
+
+def test_a_training_without_a_rate_is_not_taken_over(tmp_path: Path) -> None:
+    """In 0.3.0 a training of one step had learning rate 0; now it learns."""
+    poisoned = tiny(unpack("data-0.3.0-poisoned", tmp_path), "warmup.steps=1", "training.steps=1")
+    assert run_id(poisoned) == POISONED_030
+    state = states(poisoned)["warmup"]
+    assert state.status == "completed"
+    assert any(name.startswith("warmup-") for name in former_batches(poisoned.data_dir))
+    shards = ShardStore(poisoned.data_dir)
+    assert had_no_rate(shards.read_batch(state.batches[0]))
+    assert replay(poisoned, stages=[("demonstrate", 1)]) == run_id(poisoned)
+    assert replay(poisoned, stages=[("warmup", 1)]) is None

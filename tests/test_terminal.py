@@ -249,9 +249,11 @@ def test_an_empty_query_is_one_line(query: str, tmp_path: Path) -> None:
     assert result.stderr.count("\n") == 1
 
 
-def test_several_queries_are_refused_and_preparations_are_not() -> None:
+def test_no_text_and_several_queries_are_refused_and_preparations_are_not() -> None:
     from configs.load import ConfigFault
 
+    with pytest.raises(ConfigFault, match="not UTF-8"):
+        check_query("SELECT '\udcff'")
     with pytest.raises(ConfigFault, match="2 statements"):
         check_query("SELECT 1; FROM tasks")
     for fine in ("SELECT ';'", "SET VARIABLE n = 3; SELECT getvariable('n')", "SELEC", "FROM a; -- the end"):
