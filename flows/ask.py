@@ -19,7 +19,8 @@ def print_answer(root: Path, query: str, format: str) -> None:
 
 
 def check_query(query: str) -> None:
-    """Refuse what DuckDB would answer with nothing, or with the rows of the last query only; or what is no text. Raises ConfigFault."""
+    """Refuse what DuckDB would answer with nothing, or with the rows of the last query only; or what is no text. Raises
+    ConfigFault."""
     try:
         query.encode()
         statements = duckdb.extract_statements(query)
