@@ -58,11 +58,8 @@ def examine(root: Path, rebuild: bool = False) -> Iterator[Finding]:
 
 def print_findings(root: Path, rebuild: bool) -> bool:
     """Print them as a table. Returns whether the folder is healthy now."""
-    out, left, table = (
-        console(),
-        0,
-        Table("state", "what", "what is wrong, what was done or is to do", show_lines=True),
-    )
+    out, left = console(), 0
+    table = Table("state", "what", "what is wrong, what was done or is to do", show_lines=True)
     table.columns[0].no_wrap = True
     for finding in examine(root, rebuild):
         left += finding.state == "left"
@@ -81,12 +78,10 @@ def _stages(root: Path) -> Iterator[Finding]:
         if state.status != "running" or is_alive(root, run):
             continue
         with working_on(root, run):
-            RunFolder(root, run).save_stage(state.model_copy(update={"status": "crashed", "error": KILLED}))
-        yield Finding(
-            "healed",
-            f"stage {state.stage} of run {run}",
-            f"it said running, but {KILLED}: marked as crashed; the same command goes on",
-        )
+            crashed = state.model_copy(update={"status": "crashed", "error": KILLED})
+            RunFolder(root, run).save_stage(crashed)
+        told = f"it said running, but {KILLED}: marked as crashed; the same command goes on"
+        yield Finding("healed", f"stage {state.stage} of run {run}", told)
 
 
 def _spending(root: Path) -> Iterator[Finding]:

@@ -91,7 +91,10 @@ def sweep(root: Path, left_for: float = LEFT_FOR) -> list[Path]:
     swept = []
     for found in list(_unfinished(root)):
         if time.time() - _last_written(found) > left_for:
-            shutil.rmtree(found, ignore_errors=True) if found.is_dir() else found.unlink(missing_ok=True)
+            try:
+                shutil.rmtree(found) if found.is_dir() else found.unlink()
+            except OSError:  # somebody else's, or gone by now: it harms nobody
+                continue
             swept.append(found)
     return swept
 

@@ -29,6 +29,7 @@ from rollouts.deciding import decide
 from rollouts.exploring import explore
 from rollouts.rows import Stored, demonstrations, of_type, stored
 from steca.types import Step, Turn
+from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record
 
 THOUGHT = "That did not help.\nAction: look"
@@ -240,6 +241,14 @@ def test_a_bad_plan_is_never_kept(where: World, reason: str) -> None:
     assert row.rejection_detail
     assert thinker.requests == []
     assert len(runs_of(rows, "rejected_repair")) == 1
+
+
+def test_reason_and_detail_are_in_the_id_as_one_text_as_ever() -> None:
+    """Version 0.3 stored them so; another id would be another row for the same work."""
+    [row] = of_type(calibrated(misplaced(), replan=False), CalibrationRecord)
+    why = f"{row.rejection}: {row.rejection_detail}"
+    parts = (row.deviation_id, row.trajectory_id, row.reflector, row.reflection, row.plan, why)
+    assert row.calibration_id == content_id("calibration", *parts)
 
 
 def test_the_planner_helps_where_the_exploring_expert_does_not() -> None:
