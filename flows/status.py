@@ -2,30 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Column, Table
 
 from flows.lock import is_alive
-from flows.output import to_start
+from flows.output import counted, in_folder, to_start
 from flows.runs import STAGES
 from flows.terminal import console, say
-from storage.runs import RunFolder, StageState, list_runs
+from storage.runs import RunFolder, StageState
+from storage.scan import run_files
 
 
 def print_runs(root: Path) -> None:
-    """One line a run: when it began, and its last stage."""
-    runs = list_runs(root)
-    if not runs:
+    """One line a run: when it began, how far it is, and whether something in it is outdated."""
+    runs, states, unusable = run_files(root)
+    if not runs and not unusable:
         say(console(), f"no runs in {root} yet: start one with {to_start(root)}")
         return
     table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
     for info in runs:
-        stages = RunFolder(root, info.run_id).stages()
+        stages = sorted((state for run, state in states if run == info.run_id), key=_place)
         done = str(sum(state.status == "completed" for state in stages))
-        last = (stages[-1].stage, status_of(root, info.run_id, stages[-1])) if stages else ("", "")
+        last = (stages[-1].stage, _status_of_run(root, info.run_id, stages)) if stages else ("", "")
         table.add_row(info.run_id, f"{info.created_at:%Y-%m-%d %H:%M}", done, *last)
     console().print(table)
+    if unusable:
+        files = counted(len(unusable), "run file")
+        say(console(), f"{files} cannot be read: `steca doctor{in_folder(root)}` says which and why")
+
+
+def _place(state: StageState) -> tuple[int, int]:
+    """Where a stage is in the chain."""
+    return state.round, STAGES.index(state.stage)
+
+
+def _status_of_run(root: Path, run: str, stages: Sequence[StageState]) -> str:
+    """What the run waits for: the first stage that is not done, else nothing."""
+    open_ = [status_of(root, run, state) for state in stages if state.status != "completed"]
+    return open_[0] if open_ else "completed"
 
 
 def print_run(root: Path, run: str) -> None:
@@ -33,7 +49,7 @@ def print_run(root: Path, run: str) -> None:
     folder = RunFolder(root, run)
     info = folder.load()
     table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
-    for state in sorted(folder.stages(), key=lambda state: (state.round, STAGES.index(state.stage))):
+    for state in sorted(folder.stages(), key=_place):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
         batches, cached = str(len(state.batches)), str(state.cached_batches)
         status = status_of(root, run, state)
