@@ -250,7 +250,9 @@ class ExecutionConfig(Section):
     """How the work is cut and where it runs; no effect on what comes out."""
 
     model_config = ConfigDict(title="Execution")
-    batch_tasks: Positive = Field(64, description="Tasks in one batch: what a killed run may lose. No effect on what is cached.")
+    batch_tasks: Positive = Field(
+        64, description="Tasks in one batch: what a killed run may lose. No effect on what is cached."
+    )
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: Positive | None = Field(None, description="Torch threads; empty: torch's own choice.")
     save_steps: Positive = Field(

@@ -23,6 +23,7 @@ from filelock import FileLock
 from flows import local, prefect_settings
 from flows.faults import StageFault
 from models import guard
+from models.child_environment import without_keys
 from storage.files import writing_in
 
 START_SECONDS = 300.0
@@ -148,14 +149,20 @@ def _launch(
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
-            env={name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-            | dict(settings),
+            env=_environment() | dict(settings),
             start_new_session=True,  # Ctrl-C in our terminal is for us to answer
             pass_fds=[listener.fileno()] if listener else [],
         )
     if listener:
         listener.close()
     return process
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the keys that a server has no use for and without the address of the server that it is itself."""
+    return {
+        name: value for name, value in without_keys(needed="PREFECT_").items() if name != "PREFECT_API_URL"
+    }
 
 
 def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:

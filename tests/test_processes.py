@@ -78,9 +78,10 @@ def test_a_run_that_is_ended_leaves_nothing_running(
 ) -> None:
     shutil.rmtree(data_dir / "runs", ignore_errors=True)
     command = ["run", "--config", str(TINY), "--set", f"data_dir={data_dir}", "--set", "warmup.steps=100000"]
-    with started(command, surroundings) as process:
+    with started(command, {**surroundings, "OPENAI_API_KEY": "not-for-children"}) as process:
         wait_until(lambda: list(data_dir.glob("runs/*/stages/*-warmup.json")), process)
         family = family_of(process)
+        assert not [each for each in family if "not-for-children" in each.environ().values()]
         assert any("prefect_app.py" in " ".join(each.cmdline()) for each in family), "its server is a child"
         (os.killpg if whole_group else os.kill)(process.pid, number)
         output = process.communicate(timeout=60)[0]
