@@ -16,9 +16,15 @@ TRAINING = frozenset(("warmup", "train"))
 
 def preflight(config: FactoryConfig, stages: Collection[str] | None = None) -> None:
     """Look for everything that some stages (None: all) will need. Raises EnvironmentFault for a world that cannot be
-    made, PolicyFault where a key, the command that starts vLLM or the file for `accelerate launch` is missing."""
+    made, PolicyFault where a key, a device, the command that starts vLLM or the file for `accelerate launch` is
+    missing."""
     make_world(config.environment.name, config.environment.options)
     wanted = PLAYING | TRAINING | {"calibrate"} if stages is None else frozenset(stages)
+    played_here = PLAYING if config.policy.engine == "transformers" else frozenset[str]()
+    if config.execution.device == "cuda" and wanted & (TRAINING | played_here):
+        from models.transformers_policy import pick_device
+
+        pick_device("cuda")
     if wanted & TRAINING:
         accelerate_file(config.execution)
     if "calibrate" in wanted and config.calibration.reflector == "llm":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from policy_toys import examples, untrained
 from tiny_factory import ROOT
 
@@ -149,3 +150,20 @@ def test_a_missing_file_for_accelerate_is_told_before_any_work_and_before_a_trai
     with pytest.raises(PolicyFault, match=r"execution\.accelerate: there is no file"):
         preflight(check(wrong, "test"))
     preflight(check({}, "test"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_told_before_any_work_that_needs_it() -> None:
+    config = check({"execution": {"device": "cuda"}}, "test")
+    for stages in (None, ["train"], ["explore"]):
+        with pytest.raises(PolicyFault, match=r"execution\.device is cuda, but no CUDA device is here"):
+            preflight(config, stages)
+    preflight(config, ["demonstrate"])
+    served = check(
+        {
+            "execution": {"device": "cuda", "server": {"base_urls": ["http://127.0.0.1:1/v1"]}},
+            "policy": {"engine": "openai"},
+        },
+        "test",
+    )
+    preflight(served, ["explore"])
