@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official together training benchmarks learning clean help
+.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training benchmarks learning clean help
 
 help:  ## What there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -64,8 +64,8 @@ parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (ins
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
 
-together: $(STAMP)  ## Whole runs started at the same moment in one data folder (a few minutes)
-	$(BIN)/pytest -m slow tests/test_together.py
+processes: $(STAMP)  ## Whole commands that are started at the same moment, ended and killed (a few minutes)
+	$(BIN)/pytest -m slow tests/test_together.py tests/test_resume.py tests/test_processes.py
 
 training: $(STAMP)  ## Training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/test_distributed.py

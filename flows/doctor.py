@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from rich.table import Table
-from rich.text import Text
 
 from flows.faults import StageFault
 from flows.lock import is_alive, working_on
-from flows.output import console, counted, in_folder
+from flows.output import counted, in_folder
+from flows.terminal import console, say, text
 from storage.faults import StorageFault, UnusableDatabase
 from storage.health import Health
 from storage.runs import RunFolder
@@ -63,11 +63,11 @@ def print_findings(root: Path, rebuild: bool) -> bool:
     table.columns[0].no_wrap = True
     for finding in examine(root, rebuild):
         left += finding.state == "left"
-        table.add_row(finding.state, Text(finding.what, overflow="fold"), Text(finding.told, overflow="fold"))
+        table.add_row(finding.state, text(finding.what, overflow="fold"), text(finding.told, overflow="fold"))
     if table.row_count:
         out.print(table)
     verdict = f"{counted(left, 'thing')} left to do" if left else "healthy"
-    out.print(Text(f"{root}: {verdict}"), soft_wrap=True)
+    say(out, f"{root}: {verdict}")
     return not left
 
 

@@ -1,4 +1,4 @@
-"""Whatever ends a command, no process of it stays; and where no Prefect server is to be had, it says so in one line.
+"""Whatever ends a command, no process of it stays; and where no Prefect server is to be had, it says so in one line. Slow: `make processes`.
 
 Each start of a Prefect server costs seconds: the runs share a data folder, whose database is made only once.
 """
@@ -20,6 +20,7 @@ import psutil
 import pytest
 from tiny_factory import ROOT, STECA, TINY
 
+pytestmark = pytest.mark.slow
 Surroundings = dict[str, str]
 
 

@@ -1,4 +1,4 @@
-"""A run that is killed in the middle of the rewards goes on where it stopped, and loses and doubles nothing."""
+"""A run that is killed in the middle of the rewards goes on where it stopped, and loses and doubles nothing. Slow: `make processes`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tiny_factory import ROOT, STECA, TINY, tiny
 
 from configs.schema import FactoryConfig
@@ -16,6 +17,8 @@ from flows.status import status_of
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store
+
+pytestmark = pytest.mark.slow
 
 
 def manifests(data_dir: Path) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Whole runs that are started at the same moment in one data folder. Slow: `make together`."""
+"""Whole runs that are started at the same moment in one data folder. Slow: `make processes`."""
 
 from __future__ import annotations
 
