@@ -1,6 +1,7 @@
-"""Whatever ends a command, no process of it stays; and where no Prefect server is to be had, it says so in one line. Slow: `make processes`.
+"""Whatever ends a command, no process of it stays; and where no Prefect server is to be had, it says so in one line.
 
-Each start of a Prefect server costs seconds: the runs share a data folder, whose database is made only once.
+Slow: `make processes`. Each start of a Prefect server costs seconds: the runs share a data folder, whose database is
+made only once.
 """
 
 from __future__ import annotations

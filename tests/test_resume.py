@@ -1,4 +1,7 @@
-"""A run that is killed in the middle of the rewards goes on where it stopped, and loses and doubles nothing. Slow: `make processes`."""
+"""A run that is killed in the middle of the rewards goes on where it stopped, and loses and doubles nothing.
+
+Slow: `make processes`.
+"""
 
 from __future__ import annotations
 
