@@ -19,12 +19,12 @@ from typing import Annotated, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from benchmarks.intervals import difference, mean_interval
 from configs.load import load_config
 from configs.schema import FactoryConfig
+from flows.terminal import SafeConsole, make_console
 
 NONE = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
 ARMS: dict[str, dict[str, Any]] = {
@@ -65,7 +65,7 @@ def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]
     from flows.launch import surroundings
 
     found: dict[str, Episodes] = {}
-    console = Console()
+    console = make_console()
     with surroundings(folder, console, debug=False):
         from flows.factory import factory
         from storage.store import Store
@@ -107,7 +107,7 @@ def recovered(episodes: Episodes) -> list[bool]:
     return [success for _, kind, _, success, invalid in episodes if kind == "task" and invalid]
 
 
-def report(console: Console, seeds: dict[int, dict[str, Episodes]]) -> None:
+def report(console: SafeConsole, seeds: dict[int, dict[str, Episodes]]) -> None:
     """Success of each arm that every seed has, and the difference of STeCa to each of the others."""
     common = set.intersection(*(set(found) for found in seeds.values()))
     seeds = {seed: {arm: e for arm, e in found.items() if arm in common} for seed, found in seeds.items()}
@@ -171,7 +171,7 @@ def main(
     files = sorted(RESULTS.glob("seed-*.parquet"))
     if not files:
         raise SystemExit(f"nothing was measured yet in {RESULTS}: leave --report out")
-    report(Console(width=200), {int(file.stem.removeprefix("seed-")): kept(file) for file in files})
+    report(make_console(width=200), {int(file.stem.removeprefix("seed-")): kept(file) for file in files})
 
 
 if __name__ == "__main__":
