@@ -78,8 +78,11 @@ def _stages(root: Path) -> Iterator[Finding]:
         if state.status != "running" or is_alive(root, run):
             continue
         with working_on(root, run):
+            folder = RunFolder(root, run)
+            if folder.stage(state.round, state.stage) != state:  # somebody has taken it up since
+                continue
             crashed = state.model_copy(update={"status": "crashed", "error": KILLED})
-            RunFolder(root, run).save_stage(crashed)
+            folder.save_stage(crashed)
         told = f"it said running, but {KILLED}: marked as crashed; the same command goes on"
         yield Finding("healed", f"stage {state.stage} of run {run}", told)
 

@@ -7,6 +7,7 @@ one is missing it leaves everything as it was, and the flows do the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from configs.schema import FactoryConfig
 from flows.chain import CHAIN
@@ -15,6 +16,7 @@ from flows.progress import Silent
 from flows.runs import folder_of, how_of, root_of, run_id, schedule
 from flows.stage import StageRun
 from storage.faults import StorageFault
+from storage.records import CheckpointRecord
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
 from storage.store import Store
@@ -53,8 +55,20 @@ class _Rehearsed(RunFolder):
 class _Lookup(StageRun):
     """A stage that takes every batch from the cache."""
 
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._trainings: list[Sequence[CheckpointRecord]] = []
+
     def estimates(self, forecast: Callable[[], str]) -> None:
         """Nothing will be paid."""
+
+    def draw(self) -> None:
+        """The curves, once all is found."""
+        for training in self._trainings:
+            super()._draw(training)
+
+    def _draw(self, training: Sequence[CheckpointRecord]) -> None:
+        self._trainings.append(training)
 
     def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
         ref = task.find(request, self.work)
@@ -79,15 +93,19 @@ def replay(
     with working_on(root, name, says):
         real = RunFolder(root, name)
         rehearsed = _Rehearsed(real)
+        found: list[_Lookup] = []
         try:
             for stage, round in stages or schedule(config):
                 here = _Lookup(stage, config, rehearsed, round, False, Silent())
                 CHAIN[stage](here)
                 here.complete()
+                found.append(here)
         except (_Missing, StorageFault):
             return None
         folder_of(config, run).save_how(how_of(config))
         rehearsed.commit()
+        for here in found:
+            here.draw()
         store = Store(root)
         if not store.holds(name, real.stages()):
             store.ingest()

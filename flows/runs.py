@@ -106,6 +106,8 @@ def batches_of(state: StageState, task: str, parts: Sequence[str] | None = None)
 
 def outdate(folder: RunFolder, stage: str, round: int) -> None:
     """Mark every later stage of the run as outdated: what it was made from has changed."""
+    if stage == STAGES[-1]:  # nothing is made from evaluations, later rounds neither
+        return
     at = round_of(stage, round)
     for state in folder.stages():
         order = STAGES.index(state.stage) > STAGES.index(stage)

@@ -60,7 +60,9 @@ class StageRun:
         self.calls: dict[str, BatchRef] = {}
         self.cached = 0
         self.started = datetime.now(UTC)
-        self.before = last_whole(folder.stage(round_of(stage, round), stage))
+        known = folder.stage(round_of(stage, round), stage)
+        self.before = last_whole(known)
+        self._had = known.batches if known and known.status in ("completed", "outdated") else self.before
 
     def expects(self, batches: int) -> None:
         """Say how many batches there will be."""
@@ -116,10 +118,13 @@ class StageRun:
         training = self.work.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
         verify_checkpoint(self.work.checkpoint(self.checkpoint))
+        self._draw(training)
+
+    def _draw(self, training: Sequence[CheckpointRecord]) -> None:
         from flows.curves import curve_file, draw
 
         file = curve_file(self.folder, self.stage, round_of(self.stage, self.round))
-        if self.cached < len(self.batches) or not file.exists():
+        if self.before != tuple(self.batches) or not file.exists():
             draw(training, file)
             self.says(f"curves: {file}")
 
@@ -161,11 +166,11 @@ class StageRun:
                 self.says(f"{left.file} was set aside and is not in the store: {left.reason}")
 
     def _holds_the_same(self) -> bool:
-        if self.before == tuple(self.batches):
+        if self._had == tuple(self.batches):
             return True
         content = self.work.shards.content
         try:
-            return content(self.before) == content(self.batches)
+            return content(self._had) == content(self.batches)
         except StorageFault:  # what was there before cannot be read any more
             return False
 

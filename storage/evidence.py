@@ -39,12 +39,13 @@ class EvidencePool:
         says: Callable[[str], None] = lambda line: None,
         fresh: bool = False,
     ) -> None:
-        """`says` hears of damaged files. `fresh`: what is there is not used, and gives way to what is added."""
+        """`says` hears of damaged files. `fresh`: what others filed is not used, and gives way to what is added."""
         self.folder, self._says, self._fresh = root / "evidence" / scorer[:ID_LENGTH], says, fresh
+        self._own: dict[str, Rollouts] = {}
 
     def load(self, task_id: str) -> Rollouts:
         """All rollouts of a task. A damaged file is renamed and left out: its rollouts are played again."""
-        return {} if self._fresh else self._read(task_id)[0]
+        return dict(self._own.get(task_id, {})) if self._fresh else self._read(task_id)[0]
 
     def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> Rollouts:
         """Keep rows beside those that are there; what is filed in their places, which another process may have filed
@@ -57,6 +58,8 @@ class EvidencePool:
                 merged = known | new if self._fresh else new | known
                 if merged != known or len(files) > 1:
                     self._write(task_id, merged, files)
+        if self._fresh:
+            self._own.setdefault(task_id, {}).update(new)
         return {key: merged[key] for key in new}
 
     def _write(self, task_id: str, rows: Rollouts, files: Iterable[Path]) -> None:

@@ -133,7 +133,11 @@ class RunFolder:
 
     def save_how(self, how: RunHow) -> None:
         """Write, or replace, how the run's work is done."""
-        if self.how() != how:
+        try:
+            same = self.how() == how
+        except StorageFault:  # damaged: it is replaced
+            same = False
+        if not same:
             _write(self.folder / "how.json", how)
 
     def how(self) -> RunHow | None:

@@ -3,6 +3,7 @@ is made of it must not be done again for that."""
 
 from __future__ import annotations
 
+from storage.faults import StorageFault
 from storage.records import LlmCallRecord
 from storage.shards import BatchRef, ShardStore
 from tasks.workplace import Workplace
@@ -26,7 +27,11 @@ def calls_of(shards: ShardStore, batch: BatchRef) -> list[BatchRef]:
 def write_calls(work: Workplace, stage_key: str, batch_id: str) -> None:
     """Add the ledger's calls to those that are there: what a redo replaces was paid for as well."""
     known = work.shards.find(stage_key, CALLS + batch_id)
-    before = work.shards.read(known, LlmCallRecord) if known else []
+    try:
+        before = work.shards.read(known, LlmCallRecord) if known else []
+    except StorageFault as fault:  # a damaged book must not cost the batch
+        before = []
+        work.says(f"earlier calls of {batch_id} are lost: {fault}")
     calls = {call.call_id: call for call in (*before, *work.ledger.rows())}
     if calls:
         work.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))

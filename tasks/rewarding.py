@@ -8,7 +8,6 @@ from __future__ import annotations
 from configs.parts import PLAYED
 from rollouts.deciding import decide
 from rollouts.scoring import score
-from storage.evidence import EvidencePool
 from storage.records import Record
 from tasks.batch import Batch, batch_task
 
@@ -33,7 +32,7 @@ def score_batch(batch: Batch) -> list[Record]:
         batch.records(),
         batch.config,
         batch.progress,
-        EvidencePool(batch.work.root, batch.policy.digest, batch.work.says, fresh=batch.force),
+        batch.work.evidence(batch.policy.digest, batch.force),
         batch.work.meter,
     )
 

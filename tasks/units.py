@@ -71,5 +71,5 @@ def take(shards: ShardStore, stage_key: str, keys: Mapping[str, str]) -> Taken:
         except StorageFault:  # a damaged batch is done again
             continue
         rows |= {task: held.get(task, ()) for task in new}
-        batches.append(ref.batch_id)
-    return Taken(rows, tuple(batches))
+        batches += [ref.batch_id, *manifest.taken_from]
+    return Taken(rows, tuple(dict.fromkeys(batches)))

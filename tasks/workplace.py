@@ -18,6 +18,7 @@ from models.policy import Generation, History, Policy, Sampling
 from models.reference import CheckpointRef
 from models.reflector import Reflector
 from rollouts.budget import Meter
+from storage.evidence import EvidencePool
 from storage.shards import BatchRef, ShardStore
 from tasks.former import former_batches
 from tasks.ledger import Lasting, Ledger
@@ -45,6 +46,7 @@ class Workplace:
         self.progress, self.says = progress, says or (lambda line: None)
         self._policy: Policy | None = None
         self._reflector: Reflector | None = None
+        self._pools: dict[tuple[str, bool], EvidencePool] = {}
         self._policy_open, self._reflector_open = ExitStack(), ExitStack()
 
     @property
@@ -126,6 +128,12 @@ class Workplace:
         self._policy = self._reflector = None
         self._policy_open.close()
         self._reflector_open.close()
+
+    def evidence(self, scorer: str, fresh: bool) -> EvidencePool:
+        """One for each scorer: a forced stage that goes on with a batch uses what it has played itself."""
+        if (scorer, fresh) not in self._pools:
+            self._pools[scorer, fresh] = EvidencePool(self.root, scorer, self.says, fresh)
+        return self._pools[scorer, fresh]
 
     def use_threads(self) -> None:
         """Give torch the configured number of threads."""

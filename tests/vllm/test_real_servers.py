@@ -145,7 +145,7 @@ def test_reflections_are_the_models_and_what_is_kept_passed_the_checks(
 
 def test_greedy_episodes_are_those_of_transformers(small: Ran) -> None:
     """The explorations of the same run settings by the other engine, in the same store: equal episodes are one row."""
-    from flows.factory import demonstrate, explore, warmup
+    from flows.stages import demonstrate, explore, warmup
 
     local = small.config.model_copy(
         update={"policy": small.config.policy.model_copy(update={"engine": "transformers"})}
