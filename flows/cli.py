@@ -80,7 +80,9 @@ def stage(
     name: StageName,
     run: Annotated[str, typer.Option("--run", help="Id of a run, as `steca status` lists them.")],
     round: Annotated[int, typer.Option(min=1, help="Round, for runs of several rounds.")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="Do every batch again, cached or not.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Do every batch again as it is cut now, cached or not.")
+    ] = False,
     data_dir: DataOption = Path("data"),
     set_: HowOption = None,
     debug: DebugOption = False,

@@ -13,6 +13,8 @@ from flows.faults import StageFault
 from flows.lock import is_alive, working_on
 from flows.output import counted, in_folder
 from flows.terminal import console, say, text
+from models.policy import PolicyFault
+from models.reference import CheckpointRef, verify_checkpoint
 from storage.faults import StorageFault, UnusableDatabase
 from storage.health import Health
 from storage.runs import RunFolder
@@ -20,6 +22,7 @@ from storage.scan import SetAside, run_files
 from storage.store import IngestReport, Store
 
 State = Literal["healed", "left", "note"]
+TRAININGS = ("warmup", "train")
 KILLED = "its process was killed"
 
 
@@ -47,6 +50,7 @@ def examine(root: Path, rebuild: bool = False) -> Iterator[Finding]:
             f"it was damaged: renamed to {file.name}.damaged; its rollouts are played again",
         )
     yield from _store(Store(root), rebuild, health)
+    yield from _checkpoints(root)
     if kept := health.kept_damaged():
         names = ", ".join(_within(root, file) for file in kept[:5]) + (", ..." if len(kept) > 5 else "")
         yield Finding(
@@ -85,6 +89,23 @@ def _stages(root: Path) -> Iterator[Finding]:
             folder.save_stage(crashed)
         told = f"it said running, but {KILLED}: marked as crashed; the same command goes on"
         yield Finding("healed", f"stage {state.stage} of run {run}", told)
+
+
+def _checkpoints(root: Path) -> Iterator[Finding]:
+    """Policies of finished trainings that are not there as they were saved."""
+    _, states, _ = run_files(root)
+    for run, state in states:
+        if state.stage not in TRAININGS or not state.checkpoint or state.status != "completed":
+            continue
+        ref = CheckpointRef(root / "checkpoints" / state.checkpoint[:16], state.checkpoint)
+        try:
+            verify_checkpoint(ref)
+        except PolicyFault:
+            option = f" --round {state.round}" if state.round > 1 else ""
+            command = f"steca stage {state.stage} --run {run}{option} --force{in_folder(root)}"
+            yield Finding(
+                "left", _within(root, ref.path), f"it is missing or damaged; train it again: {command}"
+            )
 
 
 def _spending(root: Path) -> Iterator[Finding]:

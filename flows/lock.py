@@ -39,14 +39,14 @@ def working_on(root: Path, run: str, says: Callable[[str], None] = lambda line: 
 
 
 def is_alive(root: Path, run: str) -> bool:
-    """Whether somebody works on a run now."""
+    """Whether somebody works on a run now; who may not look at the lock takes it to be held."""
     path = _path(root, run)
     if not path.parent.is_dir():
         return False
     try:
         with FileLock(path).acquire(timeout=0):
             return False
-    except Timeout:
+    except (Timeout, PermissionError):
         return True
 
 

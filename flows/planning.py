@@ -18,7 +18,8 @@ def planned(world: World, config: FactoryConfig) -> dict[str, list[Task]]:
     if counts.explore_demonstrated:
         train = world.tasks("train", counts.demonstrations, config.seed)
         both = min(counts.exploration, counts.demonstrations)
-        parts = {"demonstrations": train[both:], "shared": train[:both]}
+        # in the order of the tasks: a training sees its examples in the order of their batches
+        parts = {"shared": train[:both], "demonstrations": train[both:]}
     else:
         train = world.tasks("train", counts.demonstrations + counts.exploration, config.seed)
         parts = {

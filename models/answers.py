@@ -50,7 +50,7 @@ def read(
     reply = Reply(
         written.answer,
         _count(usage, "completion_tokens"),
-        "length" if finish in _CUT else "stop",
+        "length" if isinstance(finish, str) and finish in _CUT else "stop",
         written.thinking,
         _refusal(refusal, finish, written),
     )
@@ -64,7 +64,7 @@ def _parsed(data: Any) -> Any:
         return data
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Trouble("malformed", "the answer is no JSON of a chat completion") from None
 
 
@@ -99,7 +99,7 @@ def _of_parts(parts: list[Any]) -> tuple[str, str]:
     texts: dict[str, list[str]] = {"thinking": [], "text": []}
     for part in parts:
         kind = part.get("type") if isinstance(part, Mapping) else None
-        if kind not in texts:
+        if not isinstance(kind, str) or kind not in texts:
             raise Trouble("malformed", "the answer holds no text")
         inner = part.get(kind)
         texts[kind].append(_of_parts(inner)[1] if isinstance(inner, list) else str(inner or ""))

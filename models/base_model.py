@@ -83,7 +83,8 @@ def no_causal_lm(folder: Path) -> str | None:
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     config = _read_config(folder)
-    kind, given = config["model_type"], config.get("architectures") or []
+    kind, listed = config["model_type"], config.get("architectures")
+    given = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
     known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
     if known is None:
         code = "; it comes with code of its own, which is never run" if config.get("auto_map") else ""

@@ -7,6 +7,7 @@ itself. What a refusal was about is found out by trying (`models/diagnosis.py`).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -124,12 +125,16 @@ def _cause(error: Exception, secret: str | None) -> str:
 def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds from the header Retry-After (or retry-after-ms); None where it says nothing readable."""
     try:
-        if milliseconds := headers.get("retry-after-ms"):
-            return max(0.0, float(milliseconds) / 1000)
-        value = headers.get("retry-after", "")
-        try:
-            return max(0.0, float(value))
-        except ValueError:
-            return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        seconds = _seconds(headers.get("retry-after-ms", ""), headers.get("retry-after", ""))
+    except (ValueError, TypeError, OverflowError):
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _seconds(milliseconds: str, value: str) -> float:
+    if milliseconds:
+        return float(milliseconds) / 1000
+    try:
+        return float(value)
+    except ValueError:
+        return (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds()

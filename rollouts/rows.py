@@ -99,7 +99,7 @@ def of_type(records: Iterable[Record], record_type: type[R]) -> list[R]:
 
 def by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
     """The records of each task, tasks and records in order: steps go with their trajectory, rollouts with the turn that
-    they continue. Raises KeyError for a record that belongs to no task among them."""
+    they continue. Not for records that belong to no task, such as checkpoints."""
     records = list(records)
     own = {row.trajectory_id: row.task_id for row in of_type(records, TrajectoryRecord)}
     own |= {row.step_reward_id: row.task_id for row in of_type(records, ScoredTurnRecord)}

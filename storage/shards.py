@@ -130,9 +130,10 @@ class ShardStore:
         0.3.0, which have to be read."""
         return added(ref.content or content_of(self.read_batch(ref)) for ref in refs)
 
-    def in_stage(self, stage_key: str) -> Iterator[tuple[BatchRef, Manifest]]:
-        """Every current batch of a stage key whose manifest can be read, in the order of batch ids."""
-        for path in sorted((self.folder / check_name("stage key", stage_key)).glob("*.json")):
+    def newest_first(self, stage_key: str) -> Iterator[tuple[BatchRef, Manifest]]:
+        """Every current batch of a stage key whose manifest can be read, the one that was written last first."""
+        paths = (self.folder / check_name("stage key", stage_key)).glob("*.json")
+        for path in sorted(paths, key=lambda path: (-path.stat().st_mtime_ns, path.name)):
             try:
                 manifest, data = read_manifest(path)
             except StorageFault:

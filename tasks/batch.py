@@ -16,7 +16,7 @@ from storage.ids import content_id
 from storage.records import CheckpointRecord, Record, TaskRecord
 from storage.shards import BatchRef
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
-from tasks.calls import write_calls
+from tasks.calls import CALLS, write_calls
 from tasks.former import alike, former_id, had_no_rate, surely_same
 from tasks.units import Taken, take, unit_keys
 from tasks.workplace import Progress, Workplace
@@ -82,13 +82,14 @@ class Batch:
 @dataclass(frozen=True)
 class BatchTask:
     """A stage's work on one batch. `reads` names every setting that the body uses; `each_task`: the rows of a task do
-    not depend on the other tasks of its batch."""
+    not depend on the other tasks of its batch; `replies_kept`: what models reply is kept for every run."""
 
     name: str
     version: str
     reads: tuple[str, ...]
     body: Callable[[Batch], Sequence[Record]]
     each_task: bool = False
+    replies_kept: bool = False
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -143,7 +144,8 @@ class BatchTask:
         afterwards whether a budget ended it early. Raises what the body raises, and StorageFault where a cached batch
         is missing or damaged."""
         work.meter.cut = None
-        former = None if force else self._former(request, work)
+        key = cache_key(self.name, self.version, request.inputs)
+        former = None if force or stored_result(work.root, key) else self._former(request, work)
         if former:
             return former, True
         job = Job(request.refs, work, force)
@@ -184,7 +186,7 @@ class BatchTask:
         work.ledger.begin(batch_id)
         batch = Batch(inputs, job.refs, work, work.part(self.reads), job.force)
         keys = self._unit_keys(batch) if self.each_task else {}
-        taken = Taken() if job.force else take(work.shards, stage_key, keys)
+        taken = Taken() if job.force else take(work.shards, stage_key, keys, self._may_take(work))
         rows = self._rows(batch, keys, taken)
         write_calls(work, stage_key, batch_id)
         cut = work.meter.cut
@@ -192,6 +194,13 @@ class BatchTask:
         ref = work.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
         work.ledger.end()
         return {"ref": ref.model_dump(mode="json"), "cut": cut}
+
+    def _may_take(self, work: Workplace) -> Callable[[BatchRef], bool]:
+        """From which batches rows are taken over. Where replies are kept for every run, not from those that a model was
+        asked for: made again they cost nothing, and each batch has its own calls."""
+        if not self.replies_kept:
+            return lambda ref: True
+        return lambda ref: work.shards.find(ref.stage_key, CALLS + ref.batch_id) is None
 
     def _rows(self, batch: Batch, keys: Mapping[str, str], taken: Taken) -> Sequence[Record]:
         """The rows of a batch, task by task where they are made so: in this order however the tasks are cut."""
@@ -218,7 +227,7 @@ class BatchTask:
 
 
 def batch_task(
-    name: str, version: str, reads: Sequence[str], each_task: bool = False
+    name: str, version: str, reads: Sequence[str], each_task: bool = False, replies_kept: bool = False
 ) -> Callable[[Callable[[Batch], Sequence[Record]]], BatchTask]:
     """Make a function of a batch a cached task that writes one shard batch."""
-    return lambda body: BatchTask(name, version, tuple(reads), body, each_task)
+    return lambda body: BatchTask(name, version, tuple(reads), body, each_task, replies_kept)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.files import check_name
 from storage.ids import content_id
+from storage.shards import BatchRef
 
 if TYPE_CHECKING:  # a run that finds everything in the cache never loads Prefect
     from prefect import Task
@@ -78,6 +79,7 @@ def stored_result(data_dir: Path, key: str) -> Result | None:
     try:
         record = json.loads((results_of(data_dir) / key).read_bytes())
         result: Result = json.loads(record["result"])
+        BatchRef.model_validate(result["ref"])
         return None if result["cut"] else result
     except (OSError, ValueError, KeyError, TypeError):
         return None

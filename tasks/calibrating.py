@@ -11,7 +11,7 @@ REPLIES = "2"
 again from the replies that are kept; those of the template stay."""
 
 
-@batch_task("calibrate", version="2", reads=("environment", "calibration"), each_task=True)
+@batch_task("calibrate", version="2", reads=("environment", "calibration"), each_task=True, replies_kept=True)
 def calibrate_batch(batch: Batch) -> list[Record]:
     reflector = batch.work.reflector(batch.config.calibration, batch.world)
     return calibrate(batch.world, reflector, batch.records(), batch.config, batch.progress)

@@ -53,12 +53,19 @@ def former_batches(root: Path) -> dict[str, BatchRef]:
 def former_id(stage: str, inputs: Inputs, refs: Mapping[str, Sequence[BatchRef]]) -> str:
     """The id under which 0.3.0 wrote a batch with these inputs."""
     upstream = {
-        group: [ref.model_dump(mode="json", exclude={"content"}) for ref in these]
+        group: [ref.model_dump(mode="json", exclude={"content"}) for ref in _in_order(stage, group, these)]
         for group, these in refs.items()
     }
     tasks = [_as_then(task) for task in inputs["tasks"]]
     named = {name: value for name, value in inputs.items() if name not in SINCE}
     return f"{stage}-{inputs['part']}-{content_id(named | {'upstream': upstream, 'tasks': tasks})}"
+
+
+def _in_order(stage: str, group: str, refs: Sequence[BatchRef]) -> Sequence[BatchRef]:
+    """Shared demonstrations came last."""
+    if (stage, group) not in (("warmup", "records"), ("assemble", "demonstrated")):
+        return refs
+    return sorted(refs, key=lambda ref: ref.batch_id.startswith("demonstrate-shared-"))
 
 
 def surely_same(stage: str, version: str, inputs: Inputs) -> bool:

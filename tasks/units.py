@@ -7,7 +7,7 @@ another batch of the same stage key has, and does the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rollouts.rows import by_task
@@ -15,7 +15,7 @@ from storage.content import content_of
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import Record
-from storage.shards import ShardStore
+from storage.shards import BatchRef, ShardStore
 from tasks.caching import Inputs
 
 _OF_THE_BATCH = ("part", "upstream", "tasks", "briefings")
@@ -56,15 +56,21 @@ def unit_keys(
     }
 
 
-def take(shards: ShardStore, stage_key: str, keys: Mapping[str, str]) -> Taken:
-    """The rows of all units that batches of the stage key hold already."""
+def take(
+    shards: ShardStore,
+    stage_key: str,
+    keys: Mapping[str, str],
+    may: Callable[[BatchRef], bool] = lambda ref: True,
+) -> Taken:
+    """The rows of all units that batches of the stage key hold already, of the newest where several do; `may` says
+    which batches may be used."""
     wanted = {key: task for task, key in keys.items()}
     rows: dict[str, Sequence[Record]] = {}
     batches: list[str] = []
-    for ref, manifest in shards.in_stage(stage_key):
+    for ref, manifest in shards.newest_first(stage_key):
         here = [wanted[key] for key in manifest.units.values() if key in wanted]
         new = [task for task in here if task not in rows]
-        if not new:
+        if not new or not may(ref):
             continue
         try:
             held = by_task(shards.read_batch(ref))

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -19,8 +20,9 @@ from environments.base import EnvironmentFault
 from environments.registry import make_world
 from flows.factory import factory
 from flows.faults import StageFault
+from flows.planning import WARMED_UP, planned
 from flows.replay import replay
-from flows.runs import STAGES, config_of_run, folder_of, how_of, run_id
+from flows.runs import STAGES, config_of_run, folder_of, how_of, outdate, run_id
 from flows.stages import STAGE_FLOWS
 from rollouts.comparing import _basis
 from storage.content import content_of
@@ -268,3 +270,67 @@ def test_the_digest_of_rows_does_not_depend_on_how_they_are_cut(finished: Factor
 
 def test_outcome_settings_leave_out_how_the_work_is_done() -> None:
     assert not {"execution", "budget", "name", "data_dir"} & set(outcome_settings(FactoryConfig()))
+
+
+def test_a_forced_stage_that_a_budget_cuts_goes_on_from_what_it_played_itself(copied: FactoryConfig) -> None:
+    """It comes back to a cut batch with what the others left over, and must not begin that batch anew."""
+    budget = copied.model_copy(
+        update={"budget": BudgetConfig(rollouts=136)}
+    )  # 68 of the first run, and once more
+    STAGE_FLOWS["rewards"](budget, force=True)
+    rewards = states(copied)["rewards"]
+    assert rewards.stopped is None
+    scored = [ref.rows["rollouts"] for ref in rewards.batches if ref.batch_id.startswith("score-")]
+    assert sum(scored) == 68
+    assert RunFolder(copied.data_dir, run_id(copied)).spent().rollouts == 136
+
+
+def test_a_budget_that_buys_nothing_more_outdates_nothing(copied: FactoryConfig) -> None:
+    small = tiny(copied.data_dir, "seed=5", "name=small").model_copy(
+        update={"budget": BudgetConfig(rollouts=7)}
+    )
+    factory(small)
+    assert states(small)["rewards"].stopped
+    STAGE_FLOWS["rewards"](small)
+    assert {state.status for state in states(small).values()} == {"completed"}
+
+
+def test_a_replay_that_finds_not_all_leaves_nothing(copied: FactoryConfig) -> None:
+    other = tiny(copied.data_dir, "name=new", "training.steps=4")  # shares all before the last training
+    before = sorted(copied.data_dir.rglob("*"))
+    assert replay(other) is None
+    new = set(copied.data_dir.rglob("*")) - set(before)
+    assert {path.parent.name for path in new} <= {"locks"}
+
+
+def test_shared_demonstrations_come_in_the_order_of_the_tasks() -> None:
+    """Equal rows decide one key, so they must also come to a training in one order."""
+    world = make_world("alfworld-generated", {"receptacles": 6, "objects": 4})
+    apart = planned(world, tiny(Path("data"), "tasks.exploration=3"))
+    shared = planned(world, tiny(Path("data"), "tasks.exploration=3", "tasks.explore_demonstrated=true"))
+    both = [task for part in shared if part in WARMED_UP for task in shared[part]]
+    assert both == [task for part in apart if part in WARMED_UP for task in apart[part]]
+
+
+def test_nothing_is_made_from_evaluations(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path, "run-1")
+    folder.create("run", {})
+    for round in (1, 2):
+        for stage in STAGES[2:]:
+            state = StageState(
+                stage=stage, round=round, stage_key="k", status="completed", started_at=datetime.now(UTC)
+            )
+            folder.save_stage(state)
+    outdate(folder, "evaluate", 1)
+    assert {state.status for state in folder.stages()} == {"completed"}
+    outdate(folder, "train", 1)
+    outdated = {(state.round, state.stage) for state in folder.stages() if state.status == "outdated"}
+    assert outdated == {(1, "evaluate"), *((2, stage) for stage in STAGES[2:])}
+
+
+def test_a_damaged_how_is_replaced(tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    folder = folder_of(config)
+    (folder.folder / "how.json").write_text("{")
+    folder.save_how(how_of(config))
+    assert folder.how() == how_of(config)
