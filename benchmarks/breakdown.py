@@ -17,6 +17,7 @@ from models import decoding, transformers_policy
 from models.kv import KVBatch, KVPool, PrefixCache
 from models.rendering import HistoryEncoder
 from models.transformers_policy import TransformersPolicy
+from models.turns import TurnReader
 
 MODEL, KV, SAMPLING = "model(...)", "copying keys and values", "sampling"
 ENVIRONMENT = ("reset", "restore", "step", "snapshot", "progress")
@@ -58,7 +59,7 @@ def places(policy: TransformersPolicy) -> list[tuple[object, str, str]]:
         MODEL: [(policy.model, "forward")],
         KV: [(KVBatch, "select"), (KVPool, "batch"), (torch.Tensor, "copy_"), (PrefixCache, "add")],
         SAMPLING: [(decoding, "choose"), (transformers_policy, "_uniforms")],
-        "tokens and texts": [(HistoryEncoder, "encode"), (policy, "_generation")],
+        "tokens and texts": [(HistoryEncoder, "encode"), (TurnReader, "read")],
         "environment": [(AlfworldEnvironment, name) for name in ENVIRONMENT],
         "planning batches": [(policy, "_plan"), (policy, "_keep")],
         "inputs of the forward pass": [(decoding, "forward"), (decoding, "prefill")],
