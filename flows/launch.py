@@ -21,11 +21,10 @@ from storage.files import writing_in
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     """Run the factory here, and print what came out. Raises every layer's faults."""
     console = make_console()
-    make_world(
-        config.environment.name, config.environment.options
-    )  # refuse a wrong one before anything starts
+    make_world(config.environment.name, config.environment.options)
     run = _replayed(console, config)
     if run is None:
+        _check_before(config)
         with surroundings(config.data_dir, console, debug):
             from flows.factory import factory
 
@@ -60,11 +59,19 @@ def run_stage(
         )
     if not force and _replayed(console, config, run, [(name, round)]):
         return
+    _check_before(config, [name])
     with surroundings(data_dir, console, debug), working_on(folder.root, run, partial(say, console)):
         from flows.stages import STAGE_FLOWS
 
         folder.save_how(how_of(config))
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
+
+
+def _check_before(config: FactoryConfig, stages: Sequence[str] | None = None) -> None:
+    """Refuse what cannot work before a server is started for it."""
+    from tasks.preflight import preflight
+
+    preflight(config, stages, ask_prefect=False)
 
 
 def _replayed(

@@ -9,9 +9,9 @@ from rich.table import Column, Table
 
 from flows.lock import is_alive
 from flows.output import counted, in_folder, to_start
-from flows.runs import STAGES
+from flows.runs import BEFORE_ROUNDS, STAGES
 from flows.terminal import console, say
-from storage.runs import RunFolder, StageState
+from storage.runs import RunFolder, RunInfo, StageState
 from storage.scan import run_files
 
 
@@ -24,9 +24,10 @@ def print_runs(root: Path) -> None:
     table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
     for info in runs:
         stages = sorted((state for run, state in states if run == info.run_id), key=_place)
-        done = str(sum(state.status == "completed" for state in stages))
-        last = (stages[-1].stage, _status_of_run(root, info.run_id, stages)) if stages else ("", "")
-        table.add_row(info.run_id, f"{info.created_at:%Y-%m-%d %H:%M}", done, *last)
+        done, of = sum(state.status == "completed" for state in stages), _stages_of(info)
+        status = _status_of_run(root, info.run_id, stages, complete=done == of)
+        last = (stages[-1].stage, status) if stages else ("", status)
+        table.add_row(info.run_id, f"{info.created_at:%Y-%m-%d %H:%M}", f"{done} of {of}", *last)
     console().print(table)
     if unusable:
         files = counted(len(unusable), "run file")
@@ -38,10 +39,18 @@ def _place(state: StageState) -> tuple[int, int]:
     return state.round, STAGES.index(state.stage)
 
 
-def _status_of_run(root: Path, run: str, stages: Sequence[StageState]) -> str:
-    """What the run waits for: the first stage that is not done, else nothing."""
-    open_ = [status_of(root, run, state) for state in stages if state.status != "completed"]
-    return open_[0] if open_ else "completed"
+def _stages_of(info: RunInfo) -> int:
+    """How many stages a whole run has."""
+    rounds = int(info.config.get("rounds", 1))
+    return len(BEFORE_ROUNDS) + rounds * (len(STAGES) - len(BEFORE_ROUNDS))
+
+
+def _status_of_run(root: Path, run: str, stages: Sequence[StageState], complete: bool) -> str:
+    """That of the first stage that was begun and is not done, else whether all are."""
+    begun = [status_of(root, run, state) for state in stages if state.status != "completed"]
+    if begun:
+        return begun[0]
+    return "completed" if complete else "incomplete"
 
 
 def print_run(root: Path, run: str) -> None:

@@ -22,7 +22,7 @@ from storage.ids import ID_LENGTH, digest_bytes
 from storage.records import Record
 
 R = TypeVar("R", bound=Record)
-REDO = "delete it and run its stage again with --force"
+REDO = "run `steca doctor`, then the same command again: what it held is made anew (or run its stage with --force)"
 
 
 class BatchRef(BaseModel):
@@ -174,8 +174,7 @@ class ShardStore:
             data = path.read_bytes()
         except OSError as error:
             raise StorageFault(
-                f"shard {path} of batch {manifest.batch_id} cannot be read: {error.strerror}; "
-                "run its stage again with --force"
+                f"shard {path} of batch {manifest.batch_id} cannot be read: {error.strerror}; {REDO}"
             ) from error
         if digest_bytes(data) != shard.sha256:
             raise StorageFault(

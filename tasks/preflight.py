@@ -6,6 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from configs.schema import ExecutionConfig, FactoryConfig
+from configs.serving import EndpointConfig
 from environments.registry import make_world
 from models.policy import PolicyFault
 from tasks.keys import key_of
@@ -14,10 +15,10 @@ PLAYING = frozenset(("explore", "rewards", "evaluate"))
 TRAINING = frozenset(("warmup", "train"))
 
 
-def preflight(config: FactoryConfig, stages: Collection[str] | None = None) -> None:
+def preflight(config: FactoryConfig, stages: Collection[str] | None = None, ask_prefect: bool = True) -> None:
     """Look for everything that some stages (None: all) will need. Raises EnvironmentFault for a world that cannot be
     made, PolicyFault where a key, a device, the command that starts vLLM or the file for `accelerate launch` is
-    missing."""
+    missing. `ask_prefect`: whether there is a Prefect server that secrets can be asked of."""
     make_world(config.environment.name, config.environment.options)
     wanted = PLAYING | TRAINING | {"calibrate"} if stages is None else frozenset(stages)
     played_here = PLAYING if config.policy.engine == "transformers" else frozenset[str]()
@@ -28,13 +29,18 @@ def preflight(config: FactoryConfig, stages: Collection[str] | None = None) -> N
     if wanted & TRAINING:
         accelerate_file(config.execution)
     if "calibrate" in wanted and config.calibration.reflector == "llm":
-        key_of(config.execution.reflector, "execution.reflector")
+        _check_key(config.execution.reflector, "execution.reflector", ask_prefect)
     if wanted & PLAYING and config.policy.engine == "openai":
         from models.vllm_command import program_of
 
-        key_of(config.execution.server, "execution.server")
+        _check_key(config.execution.server, "execution.server", ask_prefect)
         if not config.execution.server.base_urls:
             program_of(config.execution.server)
+
+
+def _check_key(endpoint: EndpointConfig, what: str, ask_prefect: bool) -> None:
+    if ask_prefect or not endpoint.key_secret:
+        key_of(endpoint, what)
 
 
 def check_base_model(config: FactoryConfig) -> None:

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from tiny_factory import ROOT, STECA, TINY
 from typer.testing import CliRunner, Result
@@ -149,6 +150,25 @@ def test_status_lists_runs_and_stages(finished: FactoryConfig, tmp_path: Path) -
     assert_one_line(steca("status", "--run", "nope", *data), 1, *said)
     assert_one_line(steca("stage", "rewards", "--run", "nope", *data), 1, *said)
     assert_one_line(steca("status", "--run", "nope", "--data-dir", tmp_path), 1, "there are no runs yet")
+
+
+def test_a_run_whose_last_stage_never_ran_is_not_completed(copied: FactoryConfig) -> None:
+    data = ("--data-dir", copied.data_dir)
+    said = steca("status", *data).stdout
+    assert "7 of 7" in said
+    assert "completed" in said
+    (copied.data_dir / "runs" / run_id(copied) / "stages" / "1-evaluate.json").unlink()
+    said = steca("status", *data).stdout
+    assert "6 of 7" in said
+    assert "incomplete" in said
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_what_cannot_work_is_refused_before_a_server_is_started_and_a_folder_made(tmp_path: Path) -> None:
+    result = run_tiny(tmp_path / "data", "execution.device=cuda")
+    assert_one_line(result, 1, "no CUDA device is here")
+    assert "starting" not in result.stdout
+    assert not (tmp_path / "data").exists()
 
 
 def test_stages_are_listed_in_the_order_of_the_chain(copied: FactoryConfig) -> None:

@@ -108,7 +108,7 @@ def test_a_harmed_shard_is_refused_and_a_redo_mends_it(shards: ShardStore, harm)
     (path,) = shards.root.rglob("tasks-*.parquet")
     path.write_bytes(harm(path.read_bytes()))
     for read in (shards.read_batch, shards.verify, lambda ref: shards.read(ref, TaskRecord)):
-        with pytest.raises(StorageFault, match=rf"shard {path} is corrupt: .*delete it and run .*--force"):
+        with pytest.raises(StorageFault, match=rf"shard {path} is corrupt: .*steca doctor.*--force"):
             read(ref)
     assert shards.write_batch("explore-1", "b0", [task("a")]) == ref
     assert shards.read_batch(ref) == [task("a")]

@@ -189,7 +189,7 @@ def test_a_truncated_manifest_is_set_aside(tmp_path: Path, ingested: bool) -> No
     path.write_bytes(path.read_bytes()[:-10])
     (aside,) = store.ingest().set_aside
     assert (aside.stage_key, aside.batch_id, aside.file) == ("explore-1", "b0", ref.manifest)
-    assert f"manifest {path} is truncated or no manifest; delete it" in aside.reason
+    assert f"manifest {path} is truncated or no manifest; run `steca doctor`" in aside.reason
     assert store.query("SELECT task_id FROM tasks")[1] == [("b",)]
     shards.write_batch("explore-1", "b0", [task("a")])
     assert store.ingest().set_aside == ()
