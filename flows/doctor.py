@@ -9,6 +9,7 @@ from typing import Literal
 
 from rich.table import Table
 
+from flows.curves import TRAININGS
 from flows.faults import StageFault
 from flows.lock import is_alive, working_on
 from flows.output import counted, in_folder
@@ -22,7 +23,6 @@ from storage.scan import SetAside, run_files
 from storage.store import IngestReport, Store
 
 State = Literal["healed", "left", "note"]
-TRAININGS = ("warmup", "train")
 KILLED = "its process was killed"
 
 

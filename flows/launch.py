@@ -10,7 +10,6 @@ from pathlib import Path
 
 from configs.load import ConfigFault
 from configs.schema import FactoryConfig
-from environments.registry import make_world
 from flows import local
 from flows.interrupt import leave_on_interrupt
 from flows.prefect_server import prefect_server
@@ -21,7 +20,6 @@ from storage.files import writing_in
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     """Run the factory here, and print what came out. Raises every layer's faults."""
     console = make_console()
-    make_world(config.environment.name, config.environment.options)
     run = _replayed(console, config)
     if run is None:
         _check_before(config)

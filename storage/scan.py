@@ -57,7 +57,7 @@ def present_batches(shards: ShardStore) -> tuple[list[Batch], list[SetAside]]:
     found: list[Batch] = []
     aside: list[SetAside] = []
     for path in sorted(shards.folder.glob("*/*.json")):
-        batch = _batch(shards.root, path)
+        batch = _batch(shards, path)
         if isinstance(batch, Batch) and batch.name != (path.parent.name, path.stem):
             reason = f"manifest {path} is that of batch {batch.label}: a copy? delete it"
             batch = _unusable_manifest(shards.root, path, reason)
@@ -70,7 +70,7 @@ def replaced_batches(shards: ShardStore) -> tuple[list[BatchRef], list[SetAside]
     found: list[BatchRef] = []
     aside: list[SetAside] = []
     for path in sorted(shards.folder.glob("*/superseded/*.json")):
-        batch = _batch(shards.root, path)
+        batch = _batch(shards, path)
         if isinstance(batch, SetAside):
             aside.append(SetAside(batch.file, batch.reason))
         elif not _is(path.parent.parent / f"{batch.ref.batch_id}.json", batch.ref.sha256):
@@ -120,19 +120,12 @@ def run_files(root: Path) -> tuple[list[RunInfo], list[tuple[str, StageState]], 
     return runs, states, aside
 
 
-def _batch(root: Path, path: Path) -> Batch | SetAside:
+def _batch(shards: ShardStore, path: Path) -> Batch | SetAside:
     try:
         manifest, data = read_manifest(path)
     except StorageFault as fault:
-        return _unusable_manifest(root, path, str(fault))
-    ref = BatchRef(
-        stage_key=manifest.stage_key,
-        batch_id=manifest.batch_id,
-        manifest=_relative(root, path),
-        sha256=digest_bytes(data),
-        rows={shard.table: shard.rows for shard in manifest.shards},
-    )
-    return Batch(ref, manifest)
+        return _unusable_manifest(shards.root, path, str(fault))
+    return Batch(shards.reference(path, manifest, data), manifest)
 
 
 def _unusable_manifest(root: Path, path: Path, reason: str) -> SetAside:

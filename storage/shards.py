@@ -100,7 +100,7 @@ class ShardStore:
             with FileLock(folder / ".lock"):  # or two forced redos could replace each other unseen
                 _keep_superseded(path, data)
                 write_atomic(path, data)
-        return self._reference(path, manifest, data)
+        return self.reference(path, manifest, data)
 
     def read_batch(self, ref: BatchRef) -> list[Record]:
         """All records of a batch, verified. Raises StorageFault where a file is missing, truncated or changed."""
@@ -121,7 +121,7 @@ class ShardStore:
         if not path.exists():
             return None
         try:
-            return self._reference(path, *read_manifest(path))
+            return self.reference(path, *read_manifest(path))
         except StorageFault:
             return None
 
@@ -138,7 +138,7 @@ class ShardStore:
                 manifest, data = read_manifest(path)
             except StorageFault:
                 continue
-            yield self._reference(path, manifest, data), manifest
+            yield self.reference(path, manifest, data), manifest
 
     def manifest(self, ref: BatchRef) -> Manifest:
         """Raises StorageFault where it is missing or another one."""
@@ -154,7 +154,7 @@ class ShardStore:
         """Every current batch, in the order of (stage key, batch id)."""
         for path in sorted(self.folder.glob("*/*.json")):
             manifest, data = read_manifest(path)
-            yield self._reference(path, manifest, data), manifest
+            yield self.reference(path, manifest, data), manifest
 
     def superseded(self) -> Iterator[BatchRef]:
         """Every batch that a forced redo replaced, except one that is current again."""
@@ -162,7 +162,7 @@ class ShardStore:
             manifest, data = read_manifest(path)
             current = path.parent.parent / f"{manifest.batch_id}.json"
             if not (current.exists() and current.read_bytes() == data):
-                yield self._reference(path, manifest, data)
+                yield self.reference(path, manifest, data)
 
     def shard_path(self, manifest: Manifest, shard: Shard) -> Path:
         return self.folder / manifest.stage_key / shard.file
@@ -199,7 +199,8 @@ class ShardStore:
                     return manifest
         raise StorageFault(f"manifest {path} is missing or not the one that was written; {REDO}")
 
-    def _reference(self, path: Path, manifest: Manifest, data: bytes) -> BatchRef:
+    def reference(self, path: Path, manifest: Manifest, data: bytes) -> BatchRef:
+        """The reference to the batch whose manifest lies at `path` and has the bytes `data`."""
         return BatchRef(
             stage_key=manifest.stage_key,
             batch_id=manifest.batch_id,

@@ -103,7 +103,7 @@ class BatchTask:
     @cached_property
     def _worldly(self) -> bool:
         """Whether the body asks the world."""
-        return any(name == "environment" or name == "policy.prompt" for name in self.reads)
+        return not {"environment", "policy.prompt"}.isdisjoint(self.reads)
 
     def request(
         self,
