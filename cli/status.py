@@ -8,8 +8,8 @@ from pathlib import Path
 from rich.table import Column, Table
 
 from cli.terminal import console, say
+from configs.stages import BEFORE_ROUNDS, STAGES
 from flows.run_lock import is_alive
-from flows.runs import BEFORE_ROUNDS, STAGES
 from flows.wording import counted, in_folder, to_start
 from storage.runs import RunFolder, RunInfo, StageState
 from storage.scan import run_files

@@ -9,14 +9,13 @@ from typing import Any
 from configs.cache_inputs import outcome_settings
 from configs.load import apply, check
 from configs.schema import FactoryConfig
+from configs.stages import BEFORE_ROUNDS, STAGES, round_of
 from flows.faults import StageFault
 from flows.wording import counted, in_folder
 from storage.ids import content_id
 from storage.runs import RunExecution, RunFolder, StageState
 from storage.shards import BatchRef
 
-STAGES = ("demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate")
-BEFORE_ROUNDS = ("demonstrate", "warmup")
 HOW = {"budget", "execution"}
 """Sections that say how the work is done, and decide nothing of what comes out."""
 
@@ -29,11 +28,6 @@ def run_id(config: FactoryConfig) -> str:
 def root_of(config: FactoryConfig) -> Path:
     """The data folder of a configuration, absolute."""
     return config.data_dir.expanduser().resolve()
-
-
-def round_of(stage: str, round: int) -> int:
-    """The demonstrations and the warm-up come before the rounds: they are filed under 0."""
-    return 0 if stage in BEFORE_ROUNDS else round
 
 
 def schedule(config: FactoryConfig) -> list[tuple[str, int]]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
+from configs.stages import round_of
 from environments.base import Task
 from flows.progress import Reporter, current
 from flows.run_lock import working_on
@@ -21,7 +22,6 @@ from flows.runs import (
     how_of,
     outdate,
     root_of,
-    round_of,
     run_id,
 )
 from models.reference import verify_checkpoint

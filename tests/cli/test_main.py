@@ -25,7 +25,8 @@ from cli.progress_display import PlainReporter
 from cli.terminal import make_console
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from flows.runs import STAGES, run_id
+from configs.stages import STAGES
+from flows.runs import run_id
 from storage.runs import RunFolder
 from storage.store import Store
 from tests.support.tiny_factory import ROOT, STECA, TINY

@@ -14,6 +14,7 @@ import pytest
 from configs.cache_inputs import PLAYED, outcome_settings, played
 from configs.load import load_config
 from configs.schema import BudgetConfig, ExecutionConfig, FactoryConfig
+from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import EnvironmentFault
 from environments.registry import make_world
@@ -21,7 +22,7 @@ from flows.factory import factory
 from flows.faults import StageFault
 from flows.planning import WARMED_UP, planned
 from flows.replay import replay
-from flows.runs import STAGES, config_of_run, folder_of, how_of, outdate, run_id
+from flows.runs import config_of_run, folder_of, how_of, outdate, run_id
 from flows.stages import STAGE_FLOWS
 from rollouts.comparisons import _basis
 from storage.content import content_of

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from configs.schema import FactoryConfig
+from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
 from flows.replay import replay
-from flows.runs import STAGES, run_id
+from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder, StageState
 from storage.shards import ShardStore
