@@ -35,7 +35,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--record",
         action="store_true",
-        help="write tests/fixtures/tiny-run.json anew (see tests/recorded.py)",
+        help="write tests/fixtures/tiny-run.json anew (see tests/support/recorded_run.py)",
     )
 
 

@@ -15,9 +15,9 @@ from configs.schema import FactoryConfig
 from flows.runs import run_id
 from storage.runs import RunFolder
 from storage.shards import ShardStore
-from tasks.workplace import Workplace
-from tests.recorded import BATCH_TASKS, FIXTURE, by_hand, key_of, keys, recorded
-from tests.tiny_factory import tiny
+from tasks.resources.run_resources import RunResources
+from tests.support.recorded_run import BATCH_TASKS, FIXTURE, by_hand, key_of, keys, recorded
+from tests.support.tiny_factory import tiny
 
 
 @cache
@@ -107,11 +107,11 @@ def test_a_changed_cache_input_is_noticed(override: str, touched: set[str], tmp_
 
 
 def test_another_checkpoint_or_version_is_another_key(tmp_path: Path) -> None:
-    work, before = Workplace(tiny(tmp_path)), known()["portable"]["keys"]
+    resources, before = RunResources(tiny(tmp_path)), known()["portable"]["keys"]
     for task in BATCH_TASKS:
-        assert key_of(task, work) == before[task.name]
-        assert key_of(task, work, "c0ffef") != before[task.name]
-        assert key_of(replace(task, version=task.version + "1"), work) != before[task.name]
+        assert key_of(task, resources) == before[task.name]
+        assert key_of(task, resources, "c0ffef") != before[task.name]
+        assert key_of(replace(task, version=task.version + "1"), resources) != before[task.name]
 
 
 def test_the_work_by_hand_is_the_same_twice() -> None:

@@ -5,7 +5,7 @@ digits of a model's arithmetic, and so on the kind of processor and on torch (`m
 
 To record it anew, after a change that is meant to change results:
 
-    pytest tests/test_recorded.py --record
+    pytest tests/flows/test_recorded_run.py --record
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from configs.schema import FactoryConfig
 from environments.registry import make_world
 from flows.planning import planned
 from flows.runs import run_id
-from models.reflector import Progress, Reflection, ReflectionRequest
-from rollouts.assembling import assemble
-from rollouts.calibrating import calibrate
-from rollouts.deciding import decide
-from rollouts.exploring import explore
+from models.reflectors.reflector import Progress, Reflection, ReflectionRequest
 from rollouts.rows import of_type
-from rollouts.scoring import score
+from rollouts.stages.assemble import assemble
+from rollouts.stages.calibrate import calibrate
+from rollouts.stages.decide import decide
+from rollouts.stages.explore import explore
+from rollouts.stages.score import score
 from storage.content import content_of
 from storage.ids import content_id
 from storage.records import (
@@ -45,16 +45,22 @@ from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef, ShardStore
 from tasks.batch import BatchTask
 from tasks.caching import cache_key
-from tasks.calibrating import calibrate_batch
-from tasks.demonstrating import demonstrate_batch
-from tasks.evaluating import evaluate_batch, force_batch
-from tasks.exploring import explore_batch
-from tasks.rewarding import decide_batch, score_batch
-from tasks.training import assemble_batch, train_batch, warmup_batch
-from tasks.workplace import Workplace
-from tests.rollouts_toys import Toy, config, demonstrated, fragile, world
+from tasks.resources.run_resources import RunResources
+from tasks.stage_tasks import (
+    assemble_batch,
+    calibrate_batch,
+    decide_batch,
+    demonstrate_batch,
+    evaluate_batch,
+    explore_batch,
+    force_batch,
+    score_batch,
+    train_batch,
+    warmup_batch,
+)
+from tests.support.rollouts_toys import Toy, config, demonstrated, fragile, world
 
-FIXTURE = Path(__file__).parent / "fixtures" / "tiny-run.json"
+FIXTURE = Path(__file__).parent.parent / "fixtures" / "tiny-run.json"
 BATCH_TASKS = (
     demonstrate_batch, warmup_batch, explore_batch, score_batch, decide_batch, calibrate_batch, assemble_batch,
     train_batch, force_batch, evaluate_batch,
@@ -171,12 +177,12 @@ def tables(rows: Sequence[Record]) -> dict[str, dict[str, Any]]:
 def keys(finished: FactoryConfig) -> dict[str, str]:
     """For each kind of batch the cache key of one with the run's settings and made-up inputs: it shows which settings,
     and what else, a stage's results depend on."""
-    work = Workplace(finished)
-    return {task.name: key_of(task, work) for task in BATCH_TASKS}
+    resources = RunResources(finished)
+    return {task.name: key_of(task, resources) for task in BATCH_TASKS}
 
 
-def key_of(task: BatchTask, work: Workplace, checkpoint: str = "c0ffee") -> str:
-    request = task.request(work, "part", {"records": []}, checkpoint, round="0")
+def key_of(task: BatchTask, resources: RunResources, checkpoint: str = "c0ffee") -> str:
+    request = task.request(resources, "part", {"records": []}, checkpoint, round="0")
     return cache_key(task.name, task.version, request.inputs)
 
 
