@@ -9,18 +9,24 @@ from collections.abc import Callable
 from functools import partial
 
 from environments.base import data_digest_of, remarks_of
+from flows.budgeted import score_all
 from flows.forecast import forecast
 from flows.planning import EXPLORED, WARMED_UP, cut, planned
-from flows.spending import score_all
 from flows.stage import StageRun
 from models.reference import reference
 from storage.shards import BatchRef
-from tasks.calibrating import REPLIES, calibrate_batch
-from tasks.demonstrating import demonstrate_batch
-from tasks.evaluating import evaluate_batch, force_batch
-from tasks.exploring import explore_batch
-from tasks.rewarding import decide_batch
-from tasks.training import assemble_batch, train_batch, warmup_batch
+from tasks.stage_tasks import (
+    REPLIES,
+    assemble_batch,
+    calibrate_batch,
+    decide_batch,
+    demonstrate_batch,
+    evaluate_batch,
+    explore_batch,
+    force_batch,
+    train_batch,
+    warmup_batch,
+)
 
 
 def demonstrate(here: StageRun) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage import StageRun
 from rollouts.budget import cost, in_words
-from rollouts.deciding import rule_of
+from rollouts.stages.decide import rule_of
 from steca.allocation import plan
 from storage.records import StepRecord, TrajectoryRecord
 from storage.runs import Spent

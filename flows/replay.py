@@ -11,8 +11,8 @@ from typing import Any
 
 from configs.schema import FactoryConfig
 from flows.chain import CHAIN
-from flows.lock import working_on
 from flows.progress import Silent
+from flows.run_lock import working_on
 from flows.runs import folder_of, how_of, root_of, run_id, schedule
 from flows.stage import StageRun
 from storage.faults import StorageFault

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.cache_inputs import outcome_settings
 from configs.load import apply, check
-from configs.parts import outcome_settings
 from configs.schema import FactoryConfig
 from flows.faults import StageFault
-from flows.output import counted, in_folder
+from flows.wording import counted, in_folder
 from storage.ids import content_id
 from storage.runs import RunFolder, RunHow, StageState
 from storage.shards import BatchRef

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
 from environments.base import Task
-from flows.lock import working_on
 from flows.progress import Reporter, current
+from flows.run_lock import working_on
 from flows.runs import (
     batches_of,
     check_round,
@@ -33,9 +33,9 @@ from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
 from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Refs, Request
-from tasks.calls import calls_of
+from tasks.batch_calls import calls_of
 from tasks.preflight import check_base_model, preflight
-from tasks.workplace import Workplace
+from tasks.resources.run_resources import Workplace
 
 
 class StageRun:

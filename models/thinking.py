@@ -32,7 +32,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TurnFormat:
-    """How a chat template has a model write its turns (models.templates reads it off): the `arguments` that it is
+    """How a chat template has a model write its turns (models.chat_templates reads it off): the `arguments` that it is
     given, the block of thinking that its prompt leaves `opened`, what the model writes as `lead` between prompt and
     answer, and the `count` of tokens in a text (words, where no tokenizer is known)."""
 
@@ -59,7 +59,7 @@ def parted(text: str, opened: str = "", lead: str = "") -> Written | None:
     """A turn in two parts, where it is more than an answer; else None: then it stands as it was written.
 
     `opened` is a block of thinking that the prompt has begun, `lead` what the template has the model write between its
-    prompt and an answer (models.templates).
+    prompt and an answer (models.chat_templates).
     """
     if lead and text.startswith(lead):
         return Written("", text[len(lead) :])

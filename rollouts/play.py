@@ -1,8 +1,8 @@
 """The seam between worlds and policies: "play these episodes from these starts".
 
 Running episodes ask the policy's desk for their turns, the world answers each, finished episodes make room for waiting
-ones (models.desk: in lockstep, or each as soon as it can). Rollouts start from an environment snapshot, never from a
-replay. The result of an episode depends on its start and its seed alone.
+ones (models.turn_queue: in lockstep, or each as soon as it can). Rollouts start from an environment snapshot, never
+from a replay. The result of an episode depends on its start and its seed alone.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Literal
 
 from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import Environment, StepResult, Task, World
-from models.desk import Desk, desk_of
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import answered, messages
+from models.turn_queue import Desk, desk_of
 from rollouts.prompting import Style, briefing_of
 from steca.types import Origin, Step, Trajectory
 from storage.ids import content_id

@@ -11,13 +11,13 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy, Sampling
 from rollouts.budget import Meter
-from rollouts.comparing import Point, TaskComparisons
+from rollouts.comparisons import Point, TaskComparisons
 from rollouts.play import Played, Progress, Start, Wrapping, play, sampling_of
 from rollouts.rows import counted
 from steca.rewards import Tally
-from storage.evidence import EvidencePool
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
+from storage.rollout_pool import EvidencePool
 
 FILED_EVERY = 10.0
 """Seconds after which new rollouts are kept, whatever happens next."""

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from storage.evidence import rollouts_in
 from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
+from storage.rollout_pool import rollouts_in
 from storage.scan import Batch, present_batches
 from storage.shards import BatchRef, ShardStore
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from storage.columns import RECORD_OF_TABLE, arrow_schema
 from storage.faults import StorageFault
 from storage.ids import digest_bytes
-from storage.older import FORMER, MADE_HERE
+from storage.ingest.older import FORMER, MADE_HERE
 from storage.runs import RunInfo, StageState
 from storage.shards import REDO, BatchRef, Manifest, Shard, ShardStore, read_manifest
 

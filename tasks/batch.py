@@ -15,11 +15,11 @@ from rollouts.rows import by_task, task_of
 from storage.ids import content_id
 from storage.records import CheckpointRecord, Record, TaskRecord
 from storage.shards import BatchRef
+from tasks.batch_calls import CALLS, write_calls
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
-from tasks.calls import CALLS, write_calls
-from tasks.former import alike, former_id, had_no_rate, surely_same
-from tasks.units import Taken, take, unit_keys
-from tasks.workplace import Progress, Workplace
+from tasks.resources.run_resources import Progress, Workplace
+from tasks.task_rows import Taken, take, unit_keys
+from tasks.version_030 import alike, former_id, had_no_rate, surely_same
 
 if TYPE_CHECKING:
     from prefect import Task as PrefectTask

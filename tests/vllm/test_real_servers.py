@@ -20,18 +20,18 @@ import psutil
 import pytest
 
 from configs.schema import FactoryConfig
-from configs.serving import ServerConfig
+from configs.servers import ServerConfig
 from environments.base import World
 from environments.registry import make_world
-from models.openai_policy import OpenAIPolicy
+from models.local.transformers_policy import TransformersPolicy
 from models.reference import CheckpointRef, reference
-from models.transformers_policy import TransformersPolicy
-from models.vllm_server import VllmServer
+from models.served.openai_policy import OpenAIPolicy
+from models.served.vllm_server import VllmServer
 from rollouts.play import Played, Start, Wrapping, beginning, play, sampling_of
 from storage.store import Store
-from tasks.serving import served_policy
-from tests.books import MemoryBook
-from tests.smollm2 import prepare
+from tasks.resources.served_policy import served_policy
+from tests.support.call_logs import MemoryBook
+from tests.support.smollm2 import prepare
 from tests.vllm.real_servers import SMALL, SMOLLM2, VLLM, served
 
 pytestmark = [
@@ -246,10 +246,10 @@ def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path
 
 def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: tuple[str, str]) -> None:
     """SmolLM2's greedy turns through vLLM and through transformers, in float32."""
-    from configs.serving import EndpointConfig
-    from models.endpoint import Endpoint
+    from configs.servers import EndpointConfig
+    from models.client.endpoint import Endpoint
     from models.policy import Message, Sampling
-    from models.serving import verify_served
+    from models.served.verification import verify_served
 
     where = EndpointConfig(base_urls=(reflector[0],))
     endpoint = Endpoint(

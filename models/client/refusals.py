@@ -1,0 +1,98 @@
+"""Looks into a refused request: was it about a feature, about this one sample, or about all?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from models.client.attempts import Tries
+from models.client.chat_request import ChatRequest, features
+from models.client.diagnosis import diagnose
+from models.client.errors import Trouble
+from models.client.load_balancing import Lane
+
+Ask = Callable[[Lane, dict[str, Any]], Awaitable[Trouble | None]]
+"""Sends a body once; what it met, None where it was answered."""
+Verdict = Literal["feature", "sample", "all"]
+_LEFT_OUT = {
+    "max_tokens": "max_completion_tokens is sent instead",
+    "max_completion_tokens": "max_tokens is sent instead",
+    "json_schema": "JSON is asked for without a schema",
+    "json_object": "plain text is asked for",
+}
+
+
+def left_out(name: str) -> str:
+    """What is done about a feature that a server refuses."""
+    return _LEFT_OUT.get(name, "it is left out")
+
+
+async def look_into(
+    lane: Lane,
+    request: ChatRequest,
+    call: Tries,
+    trouble: Trouble,
+    ask: Ask,
+    learned: Callable[[Lane, str], None],
+) -> Trouble | None:
+    """What a refusal turns out to be; None where it was about a feature that is not sent there any more."""
+    proven = features(request.without(lane.shown.refused)) <= lane.shown.taken
+    if trouble.passes and proven and not call.is_odd:
+        return trouble
+    try:
+        async with lane.shown.finding_out:  # the others wait for what is found out, and hardly ask themselves
+            verdict = await _verdict(lane, request, call, trouble, ask, learned)
+    except Trouble as other:  # the server has got into trouble meanwhile
+        return other
+    if verdict == "feature":
+        return None
+    if verdict == "all" or (trouble.passes and not call.is_odd):
+        return trouble
+    too_long = lane.shown.too_long(request, trouble.status, trouble.told)
+    return Trouble("context" if too_long else "refused_sample", trouble.detail, None, trouble.status)
+
+
+async def _verdict(
+    lane: Lane,
+    request: ChatRequest,
+    call: Tries,
+    trouble: Trouble,
+    ask: Ask,
+    learned: Callable[[Lane, str], None],
+) -> Verdict:
+    shown, before = lane.shown, lane.shown.refused
+    if before != call.sent_without:
+        return "feature"
+    if shown.answered_at > call.sent_at and features(request.without(before)) <= shown.taken:
+        return "sample"
+    if shown.failed_at > call.sent_at:
+        return "all"
+
+    async def accepts(body: dict[str, Any]) -> bool:
+        return await _accepts(lane, body, ask)
+
+    if await diagnose(request, trouble.told, shown, accepts):
+        return "sample"
+    if shown.refused == before:
+        shown.failed_at = time.monotonic()
+        return "all"
+    shown.words = trouble.detail
+    for name in sorted(shown.refused - before):
+        learned(lane, name)
+    return "feature"
+
+
+async def _accepts(lane: Lane, body: dict[str, Any], ask: Ask) -> bool:
+    """Whether a body is answered; a server error is no refusal before it has come twice. Raises Trouble where the
+    server is in trouble that passes."""
+    for _ in range(2):
+        met = await ask(lane, body)
+        if met is None:
+            lane.shown.accepted(features(body))
+            return True
+        if not met.refuses and met.kind not in ("context", "filtered"):
+            raise met
+        if not met.passes:
+            break
+    return False
