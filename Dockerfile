@@ -14,6 +14,7 @@ COPY configs configs
 COPY rollouts rollouts
 COPY tasks tasks
 COPY flows flows
+COPY cli cli
 COPY prefect.yaml ./
 
 # torch from its CPU index: the default wheels for Linux bring gigabytes of CUDA along.
