@@ -33,7 +33,7 @@ from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import Record, RolloutRecord
-from storage.rollout_pool import EvidencePool
+from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
 
 QUICKSTART = Path("configs/quickstart.yaml")
@@ -85,7 +85,7 @@ class Batches:
         played = self._stage("demonstrate", number, [], lambda _: demonstrate(world, tasks, config))
         policy = self.policy or Scripted(self.shards.read_batch(played))
         explored = self._stage("explore", number, [played], lambda rows: explore(world, policy, rows, config))
-        pool = EvidencePool(self.root, policy.digest)
+        pool = RolloutPool(self.root, policy.digest)
         scored = self._stage(
             "score",
             number,

@@ -22,7 +22,7 @@ from storage.runs import RunFolder
 from storage.scan import SetAside, run_files
 from storage.store import IngestReport, Store
 
-State = Literal["healed", "left", "note"]
+FindingState = Literal["healed", "left", "note"]
 KILLED = "its process was killed"
 
 
@@ -30,7 +30,7 @@ KILLED = "its process was killed"
 class Finding:
     """Something about the folder: put right, left to the user, or only worth knowing."""
 
-    state: State
+    state: FindingState
     what: str
     told: str
 

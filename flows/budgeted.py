@@ -15,19 +15,19 @@ def score_all(here: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]
     scores: dict[int, BatchRef] = {}
     todo = list(range(len(pairs)))
     while todo:
-        before, cut = here.meter.spent.rollouts, []
+        before, cut = here.tracker.spent.rollouts, []
         for number, index in enumerate(todo):
-            here.meter.share(1 / (len(todo) - number))
+            here.tracker.share(1 / (len(todo) - number))
             upstream = {"records": pairs[index]}
             scores[index] = here.run(
                 score_batch, upstream=upstream, checkpoint=here.checkpoint, instead_of=scores.get(index)
             )
-            if here.meter.cut:
+            if here.tracker.cut:
                 cut.append(index)
-                here.stopped = f"{here.meter.cut} is spent"
+                here.stopped = f"{here.tracker.cut} is spent"
         if not cut:
             here.stopped = None
-        elif here.meter.exhausted or here.meter.spent.rollouts == before:
+        elif here.tracker.exhausted or here.tracker.spent.rollouts == before:
             break
         todo = cut
     if here.stopped:

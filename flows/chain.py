@@ -32,8 +32,8 @@ from tasks.stage_tasks import (
 def demonstrate(here: StageRun) -> None:
     """Expert runs of all tasks."""
     size = here.config.execution.batch_tasks
-    parts = planned(here.work.world, here.config)
-    for remark in remarks_of(here.work.world):
+    parts = planned(here.resources.world, here.config)
+    for remark in remarks_of(here.resources.world):
         here.says(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
     here.expects(len(batches))
@@ -47,7 +47,9 @@ def warmup(here: StageRun) -> None:
     folder = here.config.policy.base
     base = reference(folder).digest if folder else ""  # the content, not where it lies
     refs = {"records": here.upstream("demonstrate", "demonstrate", WARMED_UP)}
-    data = "" if folder else data_digest_of(here.work.world)  # the tokenizer of a new model is made of it
+    data = (
+        "" if folder else data_digest_of(here.resources.world)
+    )  # the tokenizer of a new model is made of it
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
     here.trained(here.run(warmup_batch, upstream=refs, more=more))
 

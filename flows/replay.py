@@ -71,7 +71,7 @@ class _Lookup(StageRun):
         self._trainings.append(training)
 
     def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
-        ref = task.find(request, self.work)
+        ref = task.find(request, self.resources)
         if ref is None:
             raise _Missing
         return ref, True

@@ -28,7 +28,7 @@ _SAID: Message = {"role": "assistant", "content": _STAND_IN}
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class TemplatedTurn:
     """What a model has to write after its prompt: `lead` (an answer's header, the end of a block of thinking that the
     prompt has opened; mostly nothing), the turn's text as the template keeps it, and the tokens that end it."""
 
@@ -81,11 +81,11 @@ class ChatTemplate:
         return TurnFormat(self.arguments, self.opened, lead if lead.strip() else "", count)
 
     @cached_property
-    def usual(self) -> Turn:
+    def usual(self) -> TemplatedTurn:
         """A turn that answers the first message; its text is a stand-in."""
         return self.turn([_ASKED, _SAID])
 
-    def turn(self, messages: History) -> Turn:
+    def turn(self, messages: History) -> TemplatedTurn:
         """The last message, an assistant's, as the model has to write it after `prompt(messages[:-1])`. Raises
         PolicyFault where the template alters the text or nothing ends it."""
         before = messages[:-1]
@@ -96,7 +96,7 @@ class ChatTemplate:
         if kept is None:
             raise PolicyFault("the chat template does not write a turn down as the policy wrote it")
         lead = head[len(prompt) :] if head.startswith(prompt) else self._closing()
-        return Turn(lead, kept, self._end(tail, self._around(before, [_ASKED])[1]))
+        return TemplatedTurn(lead, kept, self._end(tail, self._around(before, [_ASKED])[1]))
 
     def _around(self, before: History, after: History) -> tuple[str, str]:
         """What a conversation holds before and after a turn. Raises PolicyFault where it does not hold the turn."""

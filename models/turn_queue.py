@@ -15,7 +15,7 @@ Choices = Sequence[str] | None
 """The actions that a turn may take; None where it is free."""
 
 
-class Desk(Protocol):
+class TurnQueue(Protocol):
     def ask(self, ticket: int, history: History, seed: int, choices: Choices = None) -> None:
         """Want the next turn of an episode. `history` must not change before the answer."""
         ...
@@ -30,15 +30,15 @@ class Desk(Protocol):
 
 
 @runtime_checkable
-class HasDesk(Protocol):
-    """A policy with a desk of its own."""
+class HasTurnQueue(Protocol):
+    """A policy with a turn queue of its own."""
 
-    def desk(self, sampling: Sampling) -> Desk: ...
+    def turn_queue(self, sampling: Sampling) -> TurnQueue: ...
 
 
-def desk_of(policy: Policy, sampling: Sampling) -> Desk:
-    """The policy's own desk, else one in lockstep."""
-    return policy.desk(sampling) if isinstance(policy, HasDesk) else Lockstep(policy, sampling)
+def turn_queue_of(policy: Policy, sampling: Sampling) -> TurnQueue:
+    """The policy's own turn queue, else one in lockstep."""
+    return policy.turn_queue(sampling) if isinstance(policy, HasTurnQueue) else Lockstep(policy, sampling)
 
 
 class Lockstep:

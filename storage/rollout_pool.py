@@ -29,7 +29,7 @@ Rollouts = dict[tuple[str, int], RolloutRecord]
 """By step_reward_id and sample_index."""
 
 
-class EvidencePool:
+class RolloutPool:
     """The rollouts that one scorer (its digest) has played, under `root`, the data folder."""
 
     def __init__(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from storage.faults import StorageFault
 from storage.records import LlmCallRecord
 from storage.shards import BatchRef, ShardStore
-from tasks.resources.run_resources import Workplace
+from tasks.resources.run_resources import RunResources
 
 CALLS = "calls-"
 """Starts the id of the batch that holds the calls behind another batch."""
@@ -24,14 +24,14 @@ def calls_of(shards: ShardStore, batch: BatchRef) -> list[BatchRef]:
     return [calls for calls in seen.values() if calls]
 
 
-def write_calls(work: Workplace, stage_key: str, batch_id: str) -> None:
-    """Add the ledger's calls to those that are there: what a redo replaces was paid for as well."""
-    known = work.shards.find(stage_key, CALLS + batch_id)
+def write_calls(resources: RunResources, stage_key: str, batch_id: str) -> None:
+    """Add the call log's calls to those that are there: what a redo replaces was paid for as well."""
+    known = resources.shards.find(stage_key, CALLS + batch_id)
     try:
-        before = work.shards.read(known, LlmCallRecord) if known else []
-    except StorageFault as fault:  # a damaged book must not cost the batch
+        before = resources.shards.read(known, LlmCallRecord) if known else []
+    except StorageFault as fault:  # a damaged call log must not cost the batch
         before = []
-        work.says(f"earlier calls of {batch_id} are lost: {fault}")
-    calls = {call.call_id: call for call in (*before, *work.ledger.rows())}
+        resources.says(f"earlier calls of {batch_id} are lost: {fault}")
+    calls = {call.call_id: call for call in (*before, *resources.call_log.rows())}
     if calls:
-        work.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))
+        resources.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))

@@ -50,8 +50,8 @@ def cached(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> T
         retry_delay_seconds=[1, 10],
         retry_condition_fn=_transient,
     )
-    def batch(inputs: Inputs, job: Any) -> Result:
-        return body(inputs, job)
+    def batch(inputs: Inputs, context: Any) -> Result:
+        return body(inputs, context)
 
     return batch
 

@@ -58,8 +58,8 @@ def score_batch(batch: Batch) -> list[Record]:
         batch.records(),
         batch.config,
         batch.progress,
-        batch.work.evidence(batch.policy.digest, batch.force),
-        batch.work.meter,
+        batch.resources.evidence(batch.policy.digest, batch.force),
+        batch.resources.tracker,
     )
 
 
@@ -72,7 +72,7 @@ def decide_batch(batch: Batch) -> list[Record]:
 @batch_task("calibrate", version="2", reads=("environment", "calibration"), each_task=True, replies_kept=True)
 def calibrate_batch(batch: Batch) -> list[Record]:
     """Reflections on the deviations, and repairs proved by executing them."""
-    reflector = batch.work.reflector(batch.config.calibration, batch.world)
+    reflector = batch.resources.reflector(batch.config.calibration, batch.world)
     return calibrate(batch.world, reflector, batch.records(), batch.config, batch.progress)
 
 

@@ -41,14 +41,14 @@ def reinforce(batch: Batch) -> CheckpointRecord:
     rows = of_type(batch.records("examples"), TrainingExampleRecord)
     policy = batch.config.policy
     examples = training_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
-    base = batch.work.checkpoint(batch.inputs["checkpoint"])
+    base = batch.resources.checkpoint(batch.inputs["checkpoint"])
     return _train(batch, base, examples, batch.config.training, "trained", base.digest)
 
 
 def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
     """The configured model folder, else a new small model whose tokenizer knows the world's words. Raises PolicyFault
     where the folder is not what it was when the stage began: the result is filed under the digest of that time."""
-    folder, digest = batch.work.base, batch.inputs["base"]
+    folder, digest = batch.resources.base, batch.inputs["base"]
     if folder:
         found = reference(folder)
         if found.digest != digest:
@@ -61,7 +61,7 @@ def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
     small, seed = batch.config.policy.small, batch.config.seed
     tokenizer = train_tokenizer(texts, batch.world.vocabulary(), small.vocabulary)
     model = build_small_model(tokenizer, small, seed)
-    return save_checkpoint(model, tokenizer, batch.work.checkpoints, {"base": None, "seed": seed})
+    return save_checkpoint(model, tokenizer, batch.resources.checkpoints, {"base": None, "seed": seed})
 
 
 def _train(
@@ -72,21 +72,21 @@ def _train(
     role: Role,
     parent: str | None,
 ) -> CheckpointRecord:
-    work, seed = batch.work, batch.config.seed
-    how, told = work.execution, work.progress
-    work.use_threads()
+    resources, seed = batch.resources, batch.config.seed
+    how, told = resources.execution, resources.progress
+    resources.use_threads()
     progress = (lambda done, of, _: told(done, of)) if told else None
     saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
-    with _alone(saving.folder, work.root, work.says):
+    with _alone(saving.folder, resources.root, resources.says):
         if how.processes == 1 and how.accelerate is None:
-            result = train(base, examples, config, work.checkpoints, seed, how.device, progress, saving)
+            result = train(base, examples, config, resources.checkpoints, seed, how.device, progress, saving)
         else:
             launch = Launch(how.processes, how.accelerate, how.threads, how.key_variables)
             result = train_launched(
-                base, examples, config, work.checkpoints, launch, saving, seed, how.device, progress
+                base, examples, config, resources.checkpoints, launch, saving, seed, how.device, progress
             )
     if result.unchanged:
-        work.says(_nothing_changed(result, config, role))
+        resources.says(_nothing_changed(result, config, role))
     return _row(batch, result, role, parent)
 
 
@@ -127,20 +127,20 @@ def _state_folder(
 ) -> Path:
     """Named by everything that decides the training, down to the last bit: how many processes share it does too. By
     nothing else, so that whatever asks for the same training goes on from its state. Raises PolicyFault."""
-    how = batch.work.execution
+    how = batch.resources.execution
     file = accelerate_file(how)
     given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
     shared = [how.processes, file.read_text() if file else None, how.device]
     settings = config.model_dump(mode="json")
     decides = content_id(base.digest, given, settings, batch.config.seed, shared)
-    return batch.work.root / "training" / decides
+    return batch.resources.root / "training" / decides
 
 
 def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> CheckpointRecord:
     losses = [point.loss for point in result.curve]
     return CheckpointRecord(
         digest=result.ref.digest,
-        path=result.ref.path.relative_to(batch.work.root).as_posix(),
+        path=result.ref.path.relative_to(batch.resources.root).as_posix(),
         parent=parent,
         role=role,
         round=int(batch.inputs["round"]),

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 from configs.servers import EndpointConfig
-from models.client.errors import Trouble
+from models.client.errors import RequestError
 
 _GOES_ON = "what was answered is kept, the same run goes on from there"
 
 
-def advice(trouble: Trouble, config: EndpointConfig) -> str:
-    if trouble.kind == "key":
+def advice(error: RequestError, config: EndpointConfig) -> str:
+    if error.kind == "key":
         return _about_the_key(config)
-    if trouble.kind == "model":
+    if error.kind == "model":
         return "check base_urls (most end in /v1) and the model's name"
-    if trouble.kind == "quota":
+    if error.kind == "quota":
         return f"the account has no credit left: {_GOES_ON}"
-    if trouble.kind == "connection":
+    if error.kind == "connection":
         return f"check base_urls and that the server runs; {_GOES_ON}"
-    if trouble.kind == "unsupported":
+    if error.kind == "unsupported":
         return "serve the checkpoint by a server that takes it, as vLLM does, or change the setting that asks for it"
-    if trouble.retry_after and trouble.retry_after > config.patience_seconds:
-        return f"it asks to wait {trouble.retry_after:.0f} s: run again then; what was answered is kept"
-    if trouble.passes:
+    if error.retry_after and error.retry_after > config.patience_seconds:
+        return f"it asks to wait {error.retry_after:.0f} s: run again then; what was answered is kept"
+    if error.passes:
         return _GOES_ON
     return "mend the request or the server's settings; what was answered is kept"
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from models.client.calls import Reply
 from models.client.error_bodies import error_in, said_in, status_in
-from models.client.errors import Trouble, of_status
-from models.thinking import Written, apart
+from models.client.errors import RequestError, of_status
+from models.thinking import ParsedTurn, apart
 
 _THINKING = ("reasoning_content", "reasoning")
 """Where servers that take the thinking out of the text put it: vLLM, SGLang, DeepSeek; newer vLLM, OpenRouter, Groq."""
@@ -31,20 +31,20 @@ def read(
     data: Any, model: str, strict: bool, secret: str | None = None, opened: str = "", lead: str = ""
 ) -> Answer:
     """The answer in the JSON of a completion; text that is missing is empty text. `strict`: the named model must have
-    answered. `opened` and `lead`: how the text is read (models.thinking.parted). Raises Trouble."""
+    answered. `opened` and `lead`: how the text is read (models.thinking.parted). Raises RequestError."""
     data = _parsed(data)
     error = error_in(data)
     if error is not None:
-        raise _trouble(error, secret)
+        raise _error(error, secret)
     try:
         choice = data["choices"][0]
         message = choice["message"]
         refusal, served = message.get("refusal"), data.get("model")
     except (AttributeError, IndexError, KeyError, TypeError):
-        raise Trouble("malformed", "the answer holds no choice") from None
+        raise RequestError("malformed", "the answer holds no choice") from None
     written = _written(message, opened, lead)
     if strict and served != model:
-        raise Trouble("stale", f"{served} answered instead of {model}")
+        raise RequestError("stale", f"{served} answered instead of {model}")
     usage = data.get("usage")
     finish = choice.get("finish_reason")
     reply = Reply(
@@ -65,31 +65,31 @@ def _parsed(data: Any) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError):
-        raise Trouble("malformed", "the answer is no JSON of a chat completion") from None
+        raise RequestError("malformed", "the answer is no JSON of a chat completion") from None
 
 
-def _trouble(error: Any, secret: str | None) -> Trouble:
+def _error(error: Any, secret: str | None) -> RequestError:
     status = status_in(error)
     if status is None:
         said = said_in(error)[:300]
-        return Trouble(
+        return RequestError(
             "malformed", f"an error as the answer: {said.replace(secret, '[key]') if secret else said}"
         )
     return of_status(status, error, {}, secret)
 
 
-def _written(message: Mapping[str, Any], opened: str, lead: str) -> Written:
+def _written(message: Mapping[str, Any], opened: str, lead: str) -> ParsedTurn:
     """Thinking in a field of its own, in parts of the content, or before the answer in the text."""
     content = message.get("content")
     inside = ""
     if isinstance(content, list):
         inside, content = _of_parts(content)
     if not isinstance(content, str | None):
-        raise Trouble("malformed", "the answer holds no text")
+        raise RequestError("malformed", "the answer holds no text")
     fields = [message[name] for name in _THINKING if isinstance(message.get(name), str)]
     beside = next((text for text in fields if text.strip()), "")
     written = apart(content or "", "" if beside else opened, "" if beside else lead)
-    return Written(
+    return ParsedTurn(
         "\n".join(part for part in (beside.strip(), inside, written.thinking) if part), written.answer
     )
 
@@ -100,13 +100,13 @@ def _of_parts(parts: list[Any]) -> tuple[str, str]:
     for part in parts:
         kind = part.get("type") if isinstance(part, Mapping) else None
         if not isinstance(kind, str) or kind not in texts:
-            raise Trouble("malformed", "the answer holds no text")
+            raise RequestError("malformed", "the answer holds no text")
         inner = part.get(kind)
         texts[kind].append(_of_parts(inner)[1] if isinstance(inner, list) else str(inner or ""))
     return "".join(texts["thinking"]).strip(), "".join(texts["text"])
 
 
-def _refusal(refusal: Any, finish: Any, written: Written) -> str:
+def _refusal(refusal: Any, finish: Any, written: ParsedTurn) -> str:
     if isinstance(refusal, str) and refusal.strip():
         return " ".join(refusal.split())
     return "the provider's filter cut it off" if finish == "content_filter" and not written.answer else ""

@@ -7,44 +7,44 @@ from datetime import UTC, datetime
 
 from tenacity import RetryCallState
 
-from models.client.errors import Trouble
-from models.client.load_balancing import Lane
+from models.client.errors import RequestError
+from models.client.load_balancing import Backend
 
 MALFORMED = 4
-"""Tries after which a server that answers nonsense, or as another model, is given up: each may cost money."""
+"""Attempts after which a server that answers nonsense, or as another model, is given up: each may cost money."""
 SUSPICIOUS, ODD = 2, 5
 """A server error (500, 501) may pass. After so many in a row it is looked into whether it is about a field of the
 request, and after so many more whether it is about this one sample."""
 
 
-class Tries:
+class Attempts:
     """The tries of one request so far. `sent_at` is time.monotonic() at the last one."""
 
     def __init__(self, patience: float) -> None:
         self.began = self.sent_at = time.monotonic()
         self.started_at = datetime.now(UTC).isoformat(timespec="milliseconds")
         self.faults: list[str] = []
-        self.lane: Lane | None = None
+        self.backend: Backend | None = None
         self.sent_without: frozenset[str] = frozenset()
         """The features that its server was known to refuse when it was sent."""
         self._patience, self._failing_since = patience, 0.0
         self._last_status = self._in_a_row = 0
 
-    def begins(self, lane: Lane) -> None:
-        self.lane, self.sent_at, self.sent_without = lane, time.monotonic(), lane.shown.refused
+    def begins(self, backend: Backend) -> None:
+        self.backend, self.sent_at, self.sent_without = backend, time.monotonic(), backend.shown.refused
 
-    def met(self, trouble: Trouble) -> None:
+    def met(self, error: RequestError) -> None:
         if not self.faults:
             self._failing_since = time.monotonic()
-        self.faults.append(trouble.kind)
+        self.faults.append(error.kind)
 
-    def doubts(self, trouble: Trouble) -> bool:
+    def doubts(self, error: RequestError) -> bool:
         """Whether it is time to find out what a failure is about; every failure is shown once, in order."""
-        self._in_a_row = self._in_a_row + 1 if trouble.status == self._last_status else 1
-        self._last_status = trouble.status
-        if not trouble.refuses:
+        self._in_a_row = self._in_a_row + 1 if error.status == self._last_status else 1
+        self._last_status = error.status
+        if not error.refuses:
             return False
-        return not trouble.passes or self._in_a_row == SUSPICIOUS or self.is_odd
+        return not error.passes or self._in_a_row == SUSPICIOUS or self.is_odd
 
     @property
     def is_odd(self) -> bool:
@@ -62,4 +62,4 @@ class Tries:
 def asked_pause(state: RetryCallState) -> float | None:
     """The pause that the server asks for."""
     error = state.outcome.exception() if state.outcome else None
-    return error.retry_after if isinstance(error, Trouble) else None
+    return error.retry_after if isinstance(error, RequestError) else None

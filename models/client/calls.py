@@ -1,4 +1,4 @@
-"""Calls of language models: what was answered, what it took, and the book that both are written in."""
+"""Calls of language models: what was answered, what it took, and the call log that both are written in."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Reply:
     refusal: str = ""
 
 
-class Book(Protocol):
+class CallLog(Protocol):
     """Keeps replies by the content of their request, and every call. Called from one thread at a time."""
 
     def find(self, key: str) -> Reply | None: ...

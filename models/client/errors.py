@@ -17,7 +17,7 @@ import openai
 
 from models.client.error_bodies import codes_in, said_in
 
-Kind = Literal[
+ErrorKind = Literal[
     "rate_limit",  # 429: asked too much of it
     "overloaded",  # 503
     "server_error",  # any other 5xx
@@ -34,12 +34,12 @@ Kind = Literal[
     "unsupported",  # a field of the request is not known to the server
     "refused",  # requests like this one are refused
 ]
-PASSING: frozenset[Kind] = frozenset(
+PASSING: frozenset[ErrorKind] = frozenset(
     ("rate_limit", "overloaded", "server_error", "timeout", "connection", "malformed", "stale")
 )
-ROOM: frozenset[Kind] = frozenset(("rate_limit", "overloaded", "timeout"))
+ROOM: frozenset[ErrorKind] = frozenset(("rate_limit", "overloaded", "timeout"))
 """A sign that fewer requests at once would do better."""
-OF_ONE_SAMPLE: frozenset[Kind] = frozenset(("context", "filtered", "refused_sample"))
+OF_ONE_SAMPLE: frozenset[ErrorKind] = frozenset(("context", "filtered", "refused_sample"))
 """Faults of one request, which say nothing about the others: data."""
 _REFUSING = frozenset((400, 404, 405, 413, 415, 422, 500, 501))
 """With these servers refuse a field that they do not know, or a prompt that is too long."""
@@ -47,12 +47,12 @@ _FILTERED = frozenset(("content_filter", "content_policy_violation", "invalid_pr
 _QUOTED = 300
 
 
-class Trouble(Exception):
+class RequestError(Exception):
     """One failed try. `retry_after`: seconds that the server asks for; `detail` is fit to be shown; `status` is 0 where
     there was none; `told` is all that the server said, without the key."""
 
     def __init__(
-        self, kind: Kind, detail: str, retry_after: float | None = None, status: int = 0, told: str = ""
+        self, kind: ErrorKind, detail: str, retry_after: float | None = None, status: int = 0, told: str = ""
     ) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind, self.detail, self.retry_after = kind, detail, retry_after
@@ -69,35 +69,35 @@ class Trouble(Exception):
         return self.status in _REFUSING and self.kind in ("refused", "model", "server_error")
 
 
-def understood(error: Exception, secret: str | None = None) -> Trouble:
+def understood(error: Exception, secret: str | None = None) -> RequestError:
     """What an exception of the `openai` client, or of reading its answer, means; `secret` is cut out of what the server
     said. Others are raised again."""
-    if isinstance(error, Trouble):
+    if isinstance(error, RequestError):
         return error
     if isinstance(error, (openai.APITimeoutError, TimeoutError)):
-        return Trouble("timeout", "no answer in time")
+        return RequestError("timeout", "no answer in time")
     if isinstance(error, openai.APIConnectionError):
-        return Trouble("connection", _cause(error, secret))
+        return RequestError("connection", _cause(error, secret))
     if isinstance(error, openai.APIStatusError):
         body = error.body or error.response.reason_phrase
         return of_status(error.status_code, body, error.response.headers, secret)
     if isinstance(error, (openai.APIResponseValidationError, json.JSONDecodeError, UnicodeDecodeError)):
-        return Trouble("malformed", "the answer is no JSON of a chat completion")
+        return RequestError("malformed", "the answer is no JSON of a chat completion")
     raise error
 
 
-def of_status(status: int, body: Any, headers: Mapping[str, str], secret: str | None) -> Trouble:
+def of_status(status: int, body: Any, headers: Mapping[str, str], secret: str | None) -> RequestError:
     """What an answer with this status means; `body` is its JSON, or its text."""
     if status in (401, 403):  # servers echo the key, or parts of it: what they say is not repeated
-        return Trouble("key", f"the server refuses the key (HTTP {status})", status=status)
+        return RequestError("key", f"the server refuses the key (HTTP {status})", status=status)
     words = _without(secret, said_in(body))
     detail = f"HTTP {status}: {words if len(words) <= _QUOTED else f'{words[:_QUOTED]} ...'}"
     kind = _kind(status, codes_in(body))
     wait = _retry_after(headers) if kind in PASSING else None
-    return Trouble(kind, detail, wait, status, _without(secret, str(body)))
+    return RequestError(kind, detail, wait, status, _without(secret, str(body)))
 
 
-def _kind(status: int, codes: frozenset[str]) -> Kind:
+def _kind(status: int, codes: frozenset[str]) -> ErrorKind:
     if status == 402 or (status == 429 and "insufficient_quota" in codes):
         return "quota"
     if status == 429:

@@ -23,7 +23,7 @@ CROWDED = 1.25
 """A server with so many times the mean load, for what it bears, does not get further requests of its own episodes."""
 
 
-class Lane:
+class Backend:
     """One server: its address, and the requests on their way to it. For one event loop."""
 
     def __init__(self, base_url: str, most: int) -> None:
@@ -97,7 +97,7 @@ class Lane:
         return int(self.limit) if time.monotonic() >= self.closed_until else 0
 
     def _admit(self) -> None:
-        """Let waiting requests go as far as there is room; where the lane is closed, come back when it opens."""
+        """Let waiting requests go as far as there is room; where the backend is closed, come back when it opens."""
         while self._queue and self.in_flight < self._open():
             place = self._queue.popleft()
             if not place.cancelled():
@@ -113,14 +113,16 @@ class Lane:
         self._admit()
 
 
-def choose(lanes: Sequence[Lane], affinity: str, failed: Lane | None = None) -> Lane:
-    """The lane for a request of the episode `affinity`: another one than where it has just `failed`, if there is."""
+def choose_backend(backends: Sequence[Backend], affinity: str, failed: Backend | None = None) -> Backend:
+    """The backend for a request of the episode `affinity`: another one than where it has just `failed`, if there is."""
     now = time.monotonic()
-    up = [lane for lane in lanes if lane.down_until <= now] or [min(lanes, key=lambda lane: lane.down_until)]
-    up = [lane for lane in up if lane.closed_until <= now] or up
-    up = [lane for lane in up if lane is not failed] or up
-    own = lanes[zlib.crc32(affinity.encode()) % len(lanes)]
-    mean = sum(lane.load for lane in up) / sum(lane.limit for lane in up)
+    up = [backend for backend in backends if backend.down_until <= now] or [
+        min(backends, key=lambda backend: backend.down_until)
+    ]
+    up = [backend for backend in up if backend.closed_until <= now] or up
+    up = [backend for backend in up if backend is not failed] or up
+    own = backends[zlib.crc32(affinity.encode()) % len(backends)]
+    mean = sum(backend.load for backend in up) / sum(backend.limit for backend in up)
     if own in up and own.load <= CROWDED * mean * own.limit + 1:
         return own
-    return min(up, key=lambda lane: lane.load / lane.limit)
+    return min(up, key=lambda backend: backend.load / backend.limit)

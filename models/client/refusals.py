@@ -6,15 +6,15 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from models.client.attempts import Tries
+from models.client.attempts import Attempts
 from models.client.chat_request import ChatRequest, features
 from models.client.diagnosis import diagnose
-from models.client.errors import Trouble
-from models.client.load_balancing import Lane
+from models.client.errors import RequestError
+from models.client.load_balancing import Backend
 
-Ask = Callable[[Lane, dict[str, Any]], Awaitable[Trouble | None]]
+Ask = Callable[[Backend, dict[str, Any]], Awaitable[RequestError | None]]
 """Sends a body once; what it met, None where it was answered."""
-Verdict = Literal["feature", "sample", "all"]
+RefusalCause = Literal["feature", "sample", "all"]
 _LEFT_OUT = {
     "max_tokens": "max_completion_tokens is sent instead",
     "max_completion_tokens": "max_tokens is sent instead",
@@ -29,39 +29,41 @@ def left_out(name: str) -> str:
 
 
 async def look_into(
-    lane: Lane,
+    backend: Backend,
     request: ChatRequest,
-    call: Tries,
-    trouble: Trouble,
+    call: Attempts,
+    error: RequestError,
     ask: Ask,
-    learned: Callable[[Lane, str], None],
-) -> Trouble | None:
+    learned: Callable[[Backend, str], None],
+) -> RequestError | None:
     """What a refusal turns out to be; None where it was about a feature that is not sent there any more."""
-    proven = features(request.without(lane.shown.refused)) <= lane.shown.taken
-    if trouble.passes and proven and not call.is_odd:
-        return trouble
+    proven = features(request.without(backend.shown.refused)) <= backend.shown.taken
+    if error.passes and proven and not call.is_odd:
+        return error
     try:
-        async with lane.shown.finding_out:  # the others wait for what is found out, and hardly ask themselves
-            verdict = await _verdict(lane, request, call, trouble, ask, learned)
-    except Trouble as other:  # the server has got into trouble meanwhile
+        async with (
+            backend.shown.finding_out
+        ):  # the others wait for what is found out, and hardly ask themselves
+            verdict = await _verdict(backend, request, call, error, ask, learned)
+    except RequestError as other:  # the server has got into trouble meanwhile
         return other
     if verdict == "feature":
         return None
-    if verdict == "all" or (trouble.passes and not call.is_odd):
-        return trouble
-    too_long = lane.shown.too_long(request, trouble.status, trouble.told)
-    return Trouble("context" if too_long else "refused_sample", trouble.detail, None, trouble.status)
+    if verdict == "all" or (error.passes and not call.is_odd):
+        return error
+    too_long = backend.shown.too_long(request, error.status, error.told)
+    return RequestError("context" if too_long else "refused_sample", error.detail, None, error.status)
 
 
 async def _verdict(
-    lane: Lane,
+    backend: Backend,
     request: ChatRequest,
-    call: Tries,
-    trouble: Trouble,
+    call: Attempts,
+    error: RequestError,
     ask: Ask,
-    learned: Callable[[Lane, str], None],
-) -> Verdict:
-    shown, before = lane.shown, lane.shown.refused
+    learned: Callable[[Backend, str], None],
+) -> RefusalCause:
+    shown, before = backend.shown, backend.shown.refused
     if before != call.sent_without:
         return "feature"
     if shown.answered_at > call.sent_at and features(request.without(before)) <= shown.taken:
@@ -70,26 +72,26 @@ async def _verdict(
         return "all"
 
     async def accepts(body: dict[str, Any]) -> bool:
-        return await _accepts(lane, body, ask)
+        return await _accepts(backend, body, ask)
 
-    if await diagnose(request, trouble.told, shown, accepts):
+    if await diagnose(request, error.told, shown, accepts):
         return "sample"
     if shown.refused == before:
         shown.failed_at = time.monotonic()
         return "all"
-    shown.words = trouble.detail
+    shown.words = error.detail
     for name in sorted(shown.refused - before):
-        learned(lane, name)
+        learned(backend, name)
     return "feature"
 
 
-async def _accepts(lane: Lane, body: dict[str, Any], ask: Ask) -> bool:
-    """Whether a body is answered; a server error is no refusal before it has come twice. Raises Trouble where the
+async def _accepts(backend: Backend, body: dict[str, Any], ask: Ask) -> bool:
+    """Whether a body is answered; a server error is no refusal before it has come twice. Raises RequestError where the
     server is in trouble that passes."""
     for _ in range(2):
-        met = await ask(lane, body)
+        met = await ask(backend, body)
         if met is None:
-            lane.shown.accepted(features(body))
+            backend.shown.accepted(features(body))
             return True
         if not met.refuses and met.kind not in ("context", "filtered"):
             raise met

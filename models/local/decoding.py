@@ -21,7 +21,7 @@ _GROUP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class DecodedTurn:
     """One row's new tokens (the end token included, where it was written), and where its keys and values are."""
 
     tokens: list[int]
@@ -92,14 +92,14 @@ def decode(
     uniforms: Uniforms,
     sampling: Sampling,
     stops: frozenset[int],
-) -> list[Written]:
+) -> list[DecodedTurn]:
     """Write a turn for each row, from its last logits; `limits` bound the tokens, `uniforms` [rows, max_tokens].
 
     A row that has stopped idles in the padding until half of the batch has; then the others move together.
     """
     first, most, last = np.asarray(lengths), np.asarray(limits), np.asarray(list(stops))
     tokens = np.zeros((len(first), int(most.max())), dtype=np.int64)
-    ends: dict[int, Written] = {}
+    ends: dict[int, DecodedTurn] = {}
     rows = np.arange(len(first))  # which row each line of the batch holds
     running = np.ones(len(first), dtype=bool)  # line by line
     for step in range(1, tokens.shape[1] + 1):
@@ -107,7 +107,7 @@ def decode(
         tokens[rows, step - 1] = chosen
         over = running & ((chosen[:, None] == last).any(-1) | (most[rows] == step))
         for line in np.flatnonzero(over).tolist():
-            ends[rows[line]] = Written(tokens[rows[line], :step].tolist(), kv, line)
+            ends[rows[line]] = DecodedTurn(tokens[rows[line], :step].tolist(), kv, line)
         running &= ~over
         left = np.flatnonzero(running)
         if not len(left):

@@ -17,7 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from models.chat_templates import ChatTemplate
 from models.checkpoint import CheckpointRef, load
 from models.context_length import context_of
-from models.local.decoding import Uniforms, Written, decode, prefill
+from models.local.decoding import DecodedTurn, Uniforms, decode, prefill
 from models.local.kv import (
     BLOCK,
     Entry,
@@ -135,7 +135,7 @@ class TransformersPolicy:
             start = stop
 
     @torch.inference_mode()
-    def _run(self, part: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[Written]:
+    def _run(self, part: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[DecodedTurn]:
         self._plan(part)
         kv = self._pool.batch(len(part), max(len(r.ids) + r.limit for r in part))
         for row, request in enumerate(part):
@@ -173,7 +173,7 @@ class TransformersPolicy:
         logits |= prefill(self.model, kv, followers, ids, done)
         return torch.stack([logits[row] for row in range(len(part))])
 
-    def _keep(self, part: list[_Request], written: list[Written], turns: bool) -> None:
+    def _keep(self, part: list[_Request], written: list[DecodedTurn], turns: bool) -> None:
         """Cache what was computed (the last token's keys and values do not exist yet), and forget the earlier
         turns that are now part of longer ones. `turns`: the new ones too; with thinking in them no history has them."""
         for request, end in zip(part, written, strict=True):

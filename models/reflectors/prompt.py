@@ -40,17 +40,19 @@ Thought: that thought
 Action: {action}"""
 
 
-class Answer(BaseModel):
+class ReflectionAnswer(BaseModel):
     """The form of a structured reply."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(
+        extra="forbid", title="Answer"
+    )  # the title is part of the ids of stored requests
     thought: str = Field(description="The agent's thought, in the first person")
     action: str = Field(description="The action to take next, unchanged")
 
 
 RESPONSE_FORMAT: dict[str, Any] = {
     "type": "json_schema",
-    "json_schema": {"name": "reflection", "strict": True, "schema": Answer.model_json_schema()},
+    "json_schema": {"name": "reflection", "strict": True, "schema": ReflectionAnswer.model_json_schema()},
 }
 
 

@@ -14,7 +14,7 @@ _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|\d+")
 
 
 class ReflectionYield:
-    """Counts the outcomes of one reflector. Those that the book knew before do not count against it: they were paid
+    """Counts the outcomes of one reflector. Those that the call log knew before do not count against it: they were paid
     for, and the user has decided to go on."""
 
     def __init__(self, model: str, least: float) -> None:

@@ -51,17 +51,17 @@ class OpenAIPolicy:
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
         check_seeds(histories, seeds)
-        desk, turns = self.desk(sampling), dict[int, Generation]()
+        queue, turns = self.turn_queue(sampling), dict[int, Generation]()
         try:
             for ticket, (history, seed) in enumerate(zip(histories, seeds, strict=True)):
-                desk.ask(ticket, history, seed)
+                queue.ask(ticket, history, seed)
             while len(turns) < len(histories):
-                turns |= dict(desk.answers())
+                turns |= dict(queue.answers())
         finally:
-            desk.leave()
+            queue.leave()
         return [turns[ticket] for ticket in range(len(histories))]
 
-    def desk(self, sampling: Sampling) -> InFlight:
+    def turn_queue(self, sampling: Sampling) -> InFlight:
         return InFlight(self, sampling)
 
     def submit(
@@ -99,7 +99,7 @@ class OpenAIPolicy:
 
 
 class InFlight:
-    """Every question is on its way at once. See models.turn_queue.Desk."""
+    """Every question is on its way at once. See models.turn_queue.TurnQueue."""
 
     def __init__(self, policy: OpenAIPolicy, sampling: Sampling) -> None:
         self._policy, self._sampling = policy, sampling

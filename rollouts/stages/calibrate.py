@@ -21,14 +21,14 @@ from steca.exploration import Exploration
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record
 
-Plan = Literal["expert_suffix", "expert_continuation", "planner"]
+RepairPlan = Literal["expert_suffix", "expert_continuation", "planner"]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One executed plan, and why it cannot be kept (None where it can)."""
 
-    plan: Plan
+    plan: RepairPlan
     played: Played
     refused: Rejection | None
 
@@ -119,7 +119,7 @@ def _refused(exploration: Exploration, played: Played, deviated: Played) -> Reje
 
 def _plans(
     environment: Environment, start: Start, exploration: Exploration, wrapping: Wrapping, replan: bool
-) -> Iterator[tuple[Plan, Callable[[], Played | None]]]:
+) -> Iterator[tuple[RepairPlan, Callable[[], Played | None]]]:
     def written(texts: Sequence[str]) -> Played | None:
         return execute(environment, start, texts, "repair", wrapping)[-1] if texts else None
 

@@ -15,14 +15,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy
-from rollouts.budget import Meter
+from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of
 from rollouts.play import Progress
 from rollouts.sampling import Sampler, Wanted
 from steca.rewards import Tally
 from steca.stopping import Curtailed, Fixed, Sequential, Stopping, verdict_so_far
 from storage.records import Record
-from storage.rollout_pool import EvidencePool
+from storage.rollout_pool import RolloutPool
 
 
 def score(
@@ -31,18 +31,18 @@ def score(
     records: Sequence[Record],
     config: FactoryConfig,
     progress: Progress | None = None,
-    pool: EvidencePool | None = None,
-    meter: Meter | None = None,
+    pool: RolloutPool | None = None,
+    tracker: BudgetTracker | None = None,
 ) -> list[Record]:
     """Rows of all scored turns and their rollouts. `policy` is the scorer: the frozen warm-up policy.
 
-    `pool` keeps the rollouts for other runs and for the next try; `meter` pays for them, and its `cut` says which
+    `pool` keeps the rollouts for other runs and for the next try; `tracker` pays for them, and its `cut` says which
     limit ended the work early, if one did.
     """
     tasks = comparisons_of(world, records, config, policy.digest)
-    sampler = Sampler(world, policy, config, tasks, pool, meter or Meter())
+    sampler = Sampler(world, policy, config, tasks, pool, tracker or BudgetTracker())
     try:
-        if sampler.meter.limited and not _settle(tasks, config, sampler, progress, choosy=True):
+        if sampler.tracker.limited and not _settle(tasks, config, sampler, progress, choosy=True):
             return sampler.rows()
         sampler.restart()  # what a budget let come first must not decide what comes out where it suffices
         _settle(tasks, config, sampler, progress, choosy=False)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import duckdb
 
 from storage.records import Record
-from storage.scan import Batch, SetAside
+from storage.scan import SetAside, StoredBatch
 
 Holding = tuple[tuple[object, ...], str | None, int]
 """A key under which rows differ, the label of a batch that holds it (None: its table does), and which row it holds."""
@@ -35,7 +35,7 @@ def find(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[Ho
 
 
 def refused(
-    batches: Sequence[Batch], holdings: Iterable[tuple[type[Record], Sequence[Holding]]]
+    batches: Sequence[StoredBatch], holdings: Iterable[tuple[type[Record], Sequence[Holding]]]
 ) -> list[SetAside]:
     """Which of the newcomers to set aside: in their order, each that contradicts the tables or one accepted before."""
     settled: dict[tuple[object, ...], tuple[int, str]] = {}
@@ -57,7 +57,7 @@ def refused(
     return aside
 
 
-def _reason(batch: Batch, key: tuple[object, ...], other: str) -> str:
+def _reason(batch: StoredBatch, key: tuple[object, ...], other: str) -> str:
     table, *values = key
     return (
         f"batch {batch.label} holds another row of {table} under the key {', '.join(map(str, values))} than {other}; "

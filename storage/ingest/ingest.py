@@ -11,7 +11,7 @@ import duckdb
 
 from storage.ingest.conflicts import Contradiction, refresh_rollout_conflicts, refused
 from storage.ingest.loading import MACROS, Unloadable, contradictions, drop_unused_sets, forget, load
-from storage.scan import Batch, SetAside, present_batches, why_unusable
+from storage.scan import SetAside, StoredBatch, present_batches, why_unusable
 from storage.schema import one_line
 from storage.shards import ShardStore
 
@@ -77,8 +77,8 @@ def _tidy(connection: duckdb.DuckDBPyConnection, rollouts: bool) -> None:
 
 
 def _changed(
-    connection: duckdb.DuckDBPyConnection, present: Sequence[Batch]
-) -> tuple[list[Batch], list[Batch], list[tuple[str, str]]]:
+    connection: duckdb.DuckDBPyConnection, present: Sequence[StoredBatch]
+) -> tuple[list[StoredBatch], list[StoredBatch], list[tuple[str, str]]]:
     """(new batches, those that were set aside before, names of batches to forget)."""
     sql = "SELECT stage_key, batch_id, sha256 FROM {}"
     known = {
@@ -93,7 +93,7 @@ def _changed(
 
 
 def _load_what_can_be(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> Loaded:
     """Load all batches in one transaction. Where that fails: without those that contradict others, else in halves,
     down to the batches that cannot be loaded."""
@@ -111,7 +111,7 @@ def _load_what_can_be(
 
 
 def _load_what_agrees(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> Loaded:
     try:
         with transaction(connection):
@@ -127,7 +127,7 @@ def _load_what_agrees(
 
 
 def _load_halves(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch], why: str
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch], why: str
 ) -> Loaded:
     if len(batches) == 1:
         again = "run its stage again with --force, or delete its manifest"

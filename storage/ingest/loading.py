@@ -17,7 +17,7 @@ from storage.ingest.conflicts import Contradiction, Holding, find
 from storage.ingest.older import FORMER, complete, present_table
 from storage.ingest.refresh import insert_rows
 from storage.records import RECORDS, Record
-from storage.scan import Batch
+from storage.scan import StoredBatch
 from storage.shards import Shard, ShardStore
 
 # A label is "<stage_key>/<batch_id>"; neither part may hold a slash.
@@ -32,7 +32,7 @@ class Unloadable(Exception):
 
 
 def load(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> dict[str, int]:
     """Load batches that the tables do not hold and whose shards were verified. Returns new rows by table.
 
@@ -48,7 +48,7 @@ def load(
 
 
 def contradictions(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> list[tuple[type[Record], list[Holding]]]:
     """By kind of record, who holds which row under the keys that batches, or they and the tables, do not agree on."""
     found = []
@@ -87,7 +87,7 @@ def drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def _staged(
-    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[Batch]
+    connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> Iterator[type[Record]]:
     """Each kind of record that the batches hold, while the temporary table `incoming` has its rows."""
     for record in RECORDS:
@@ -106,7 +106,7 @@ def _stage(
     connection: duckdb.DuckDBPyConnection,
     shards: ShardStore,
     record: type[Record],
-    found: Sequence[tuple[Batch, Shard]],
+    found: Sequence[tuple[StoredBatch, Shard]],
 ) -> None:
     """Temporary table `incoming`: the rows of the shards of one table, each with the label of its batch."""
     # Columns spelt out: made by CREATE ... AS ... LIMIT 0 instead, DuckDB 2.0 keeps the statistics of an empty

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from configs.schema import CalibrationConfig
 from configs.servers import ReflectorEndpoint
 from environments.base import World
-from models.client.calls import Book
+from models.client.calls import CallLog
 from models.client.endpoint import Endpoint
 from models.reflectors.llm_reflector import LLMReflector
 from models.reflectors.reflector import ReflectionRequest, TemplateReflector
@@ -26,7 +26,11 @@ def template_reflector(world: World) -> TemplateReflector:
 
 
 def llm_reflector(
-    config: CalibrationConfig, where: ReflectorEndpoint, world: World, book: Book, says: Callable[[str], None]
+    config: CalibrationConfig,
+    where: ReflectorEndpoint,
+    world: World,
+    call_log: CallLog,
+    says: Callable[[str], None],
 ) -> LLMReflector:
     """A language model behind an API; the world says which names a thought may mention. Raises PolicyFault where its
     key is missing."""
@@ -38,5 +42,5 @@ def llm_reflector(
 
     key = key_of(where, "execution.reflector")
     # a provider's model has no digest to verify: its name is all that there is
-    endpoint = Endpoint(where, key, "reflection", config.model, book, lambda _: config.model, says)
+    endpoint = Endpoint(where, key, "reflection", config.model, call_log, lambda _: config.model, says)
     return LLMReflector(endpoint, config, ungrounded, where.least_usable, says)

@@ -16,17 +16,17 @@ from environments.registry import make_world
 from models.policy import Generation, History, Policy, Sampling
 from models.reference import CheckpointRef
 from models.reflectors.reflector import Reflector
-from models.turn_queue import Desk, desk_of
-from rollouts.budget import Meter
-from storage.rollout_pool import EvidencePool
+from models.turn_queue import TurnQueue, turn_queue_of
+from rollouts.budget import BudgetTracker
+from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
-from tasks.call_log import Lasting, Ledger
+from tasks.call_log import BatchCallLog, SharedCallLog
 from tasks.version_030 import former_batches
 
 Progress = Callable[[int, int], None]
 
 
-class Workplace:
+class RunResources:
     """Not a dataclass: Prefect would walk through its fields. The bodies of stages get settings by `Batch.config`
     only: here there is just what cannot change a result."""
 
@@ -34,19 +34,19 @@ class Workplace:
         self,
         config: FactoryConfig,
         progress: Progress | None = None,
-        meter: Meter | None = None,
+        tracker: BudgetTracker | None = None,
         says: Callable[[str], None] | None = None,
     ) -> None:
         """`says` hears what is worth a line, such as a server that is being started."""
         self._config = config
-        self.meter = meter or Meter(config.budget)
+        self.tracker = tracker or BudgetTracker(config.budget)
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
-        self.ledger = Ledger(self.root, config.budget.prices)
+        self.call_log = BatchCallLog(self.root, config.budget.prices)
         self.progress, self.says = progress, says or (lambda line: None)
         self._policy: Policy | None = None
         self._reflector: Reflector | None = None
-        self._pools: dict[tuple[str, bool], EvidencePool] = {}
+        self._pools: dict[tuple[str, bool], RolloutPool] = {}
         self._policy_open, self._reflector_open = ExitStack(), ExitStack()
 
     @property
@@ -102,7 +102,7 @@ class Workplace:
             arguments = (*self._config.policy.arguments, *server.arguments)
             server = server.model_copy(update={"arguments": arguments})
             logs, keys = self.root / "logs", self.execution.key_variables
-            served = served_policy(ref, server, self.ledger, logs, self.says, keys)
+            served = served_policy(ref, server, self.call_log, logs, self.says, keys)
             self._policy_open.callback(served.close)
             return served
         from models.local.transformers_policy import TransformersPolicy
@@ -117,8 +117,8 @@ class Workplace:
         if config.reflector == "template":
             return reflecting.template_reflector(world)
         if self._reflector is None:
-            book, where = Lasting(self.ledger, self.root), self.execution.reflector
-            model = reflecting.llm_reflector(config, where, world, book, self.says)
+            call_log, where = SharedCallLog(self.call_log, self.root), self.execution.reflector
+            model = reflecting.llm_reflector(config, where, world, call_log, self.says)
             self._reflector_open.callback(model.close)
             self._reflector = model
         return self._reflector
@@ -129,10 +129,10 @@ class Workplace:
         self._policy_open.close()
         self._reflector_open.close()
 
-    def evidence(self, scorer: str, fresh: bool) -> EvidencePool:
+    def evidence(self, scorer: str, fresh: bool) -> RolloutPool:
         """One for each scorer: a forced stage that goes on with a batch uses what it has played itself."""
         if (scorer, fresh) not in self._pools:
-            self._pools[scorer, fresh] = EvidencePool(self.root, scorer, self.says, fresh)
+            self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.says, fresh)
         return self._pools[scorer, fresh]
 
     def use_threads(self) -> None:
@@ -153,5 +153,5 @@ class LazyPolicy:
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
         return self.load(self.digest).act(histories, seeds, sampling)
 
-    def desk(self, sampling: Sampling) -> Desk:
-        return desk_of(self.load(self.digest), sampling)
+    def turn_queue(self, sampling: Sampling) -> TurnQueue:
+        return turn_queue_of(self.load(self.digest), sampling)

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 
 from configs.servers import ServerConfig
-from models.client.calls import Book
+from models.client.calls import CallLog
 from models.client.endpoint import Endpoint
-from models.client.errors import Trouble
+from models.client.errors import RequestError
 from models.reference import CheckpointRef
 from models.served.openai_policy import OpenAIPolicy
 from models.served.verification import Unreachable, verify_served
@@ -22,7 +22,7 @@ from tasks.resources.api_keys import key_of
 def served_policy(
     ref: CheckpointRef,
     config: ServerConfig,
-    book: Book,
+    call_log: CallLog,
     logs: Path,
     says: Callable[[str], None],
     secret: Collection[str] = (),
@@ -31,7 +31,7 @@ def served_policy(
     to be reached; one that is started here does not get the variables `secret`. Raises PolicyFault."""
     key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
-        return OpenAIPolicy(_endpoint(ref, config, key, book, says), ref.digest, formats=formats)
+        return OpenAIPolicy(_endpoint(ref, config, key, call_log, says), ref.digest, formats=formats)
     server = VllmServer(ref, config, logs, key or "", secret)
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     began = time.monotonic()
@@ -44,7 +44,7 @@ def served_policy(
             says(f"the vLLM server has died and is started again; its log: {server.log}")
             server.restart()
 
-    return OpenAIPolicy(_endpoint(ref, own, key, book, says, revive), ref.digest, server.close, formats)
+    return OpenAIPolicy(_endpoint(ref, own, key, call_log, says, revive), ref.digest, server.close, formats)
 
 
 def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
@@ -65,7 +65,7 @@ def _endpoint(
     ref: CheckpointRef,
     config: ServerConfig,
     key: str | None,
-    book: Book,
+    call_log: CallLog,
     says: Callable[[str], None],
     revive: Callable[[], None] = lambda: None,
 ) -> Endpoint:
@@ -74,6 +74,6 @@ def _endpoint(
         try:
             return verify_served(base_url, ref, key or "", config.timeout_seconds)
         except Unreachable as fault:  # it may be on its way up: the request is tried again
-            raise Trouble("connection", str(fault)) from None
+            raise RequestError("connection", str(fault)) from None
 
-    return Endpoint(config, key, "policy", ref.digest, book, verify, says)
+    return Endpoint(config, key, "policy", ref.digest, call_log, verify, says)

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
-from rollouts.budget import CHUNK, FIRST_CHUNK, Meter, in_words
+from rollouts.budget import CHUNK, FIRST_CHUNK, BudgetTracker, in_words
 from rollouts.rows import demonstrations, of_type
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
-from storage.rollout_pool import EvidencePool, Rollouts
+from storage.rollout_pool import RolloutPool, Rollouts
 from storage.runs import Spent
 from tests.support.rollouts_toys import Toy, config, demonstrated, fragile, world
 
@@ -36,15 +36,15 @@ def explored(count: int = 5) -> list[Record]:
 
 
 def scored(
-    records: list[Record], chosen: FactoryConfig, pool: EvidencePool | None = None, **budget: Any
-) -> tuple[list[Record], Meter]:
-    meter = Meter(BudgetConfig(**budget))
-    return score(world(), Toy(SPEAK), records, chosen, None, pool, meter), meter
+    records: list[Record], chosen: FactoryConfig, pool: RolloutPool | None = None, **budget: Any
+) -> tuple[list[Record], BudgetTracker]:
+    tracker = BudgetTracker(BudgetConfig(**budget))
+    return score(world(), Toy(SPEAK), records, chosen, None, pool, tracker), tracker
 
 
 @pytest.mark.parametrize("mode", ["fixed", "curtailed", "sequential"])
 def test_a_second_time_everything_comes_from_the_pool(mode: str, tmp_path: Path) -> None:
-    records, pool = explored(), EvidencePool(tmp_path, "toy")
+    records, pool = explored(), RolloutPool(tmp_path, "toy")
     first, paid = scored(records, settings(mode), pool)
     again, nothing = scored(records, settings(mode), pool)
     assert paid.spent.rollouts == len(of_type(first, RolloutRecord)) > 0
@@ -54,16 +54,16 @@ def test_a_second_time_everything_comes_from_the_pool(mode: str, tmp_path: Path)
 
 
 def test_the_pool_is_shared_by_every_mode_and_changes_nothing(tmp_path: Path) -> None:
-    records, pool = explored(), EvidencePool(tmp_path, "toy")
+    records, pool = explored(), RolloutPool(tmp_path, "toy")
     scored(records, settings("fixed", rewards={"rollouts": 24}), pool)
-    with_pool, meter = scored(records, settings("sequential"), pool)
-    assert meter.spent.rollouts == 0
+    with_pool, tracker = scored(records, settings("sequential"), pool)
+    assert tracker.spent.rollouts == 0
     assert with_pool == scored(records, settings("sequential"))[0]
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"rewards": {"temperature": 0.5}}])
 def test_other_settings_share_nothing(change: dict[str, Any], tmp_path: Path) -> None:
-    records, pool = explored(), EvidencePool(tmp_path, "toy")
+    records, pool = explored(), RolloutPool(tmp_path, "toy")
     _, first = scored(records, settings("fixed"), pool)
     _, other = scored(records, settings("fixed", **change), pool)
     assert first.spent.rollouts == other.spent.rollouts > 0
@@ -71,12 +71,12 @@ def test_other_settings_share_nothing(change: dict[str, Any], tmp_path: Path) ->
 
 def test_another_scorer_has_a_pool_of_its_own(tmp_path: Path) -> None:
     records = explored()
-    scored(records, settings("fixed"), EvidencePool(tmp_path, "toy"))
-    assert EvidencePool(tmp_path, "other").load(demonstrations(records)[0].task.task_id) == {}
+    scored(records, settings("fixed"), RolloutPool(tmp_path, "toy"))
+    assert RolloutPool(tmp_path, "other").load(demonstrations(records)[0].task.task_id) == {}
 
 
 def test_what_was_played_before_a_crash_is_kept(tmp_path: Path) -> None:
-    records, pool = explored(), EvidencePool(tmp_path, "toy")
+    records, pool = explored(), RolloutPool(tmp_path, "toy")
 
     class Dies(Toy):
         def act(self, *args: Any) -> Any:
@@ -84,18 +84,18 @@ def test_what_was_played_before_a_crash_is_kept(tmp_path: Path) -> None:
                 raise KeyboardInterrupt
             return super().act(*args)
 
-    meter = Meter()
+    tracker = BudgetTracker()
     with pytest.raises(KeyboardInterrupt):
-        score(world(), Dies(SPEAK), records, settings("sequential"), None, pool, meter)
+        score(world(), Dies(SPEAK), records, settings("sequential"), None, pool, tracker)
     rows, rest = scored(records, settings("sequential"), pool)
     assert 0 < rest.spent.rollouts < len(of_type(rows, RolloutRecord))
-    assert meter.spent.rollouts + rest.spent.rollouts == len(of_type(rows, RolloutRecord))
+    assert tracker.spent.rollouts + rest.spent.rollouts == len(of_type(rows, RolloutRecord))
 
 
 def test_rows_of_two_processes_are_both_kept_and_a_damaged_file_is_set_aside(tmp_path: Path) -> None:
     records, said = explored(1), []
     rows = of_type(scored(records, settings("fixed"))[0], RolloutRecord)
-    one, other = EvidencePool(tmp_path, "toy", said.append), EvidencePool(tmp_path, "toy")
+    one, other = RolloutPool(tmp_path, "toy", said.append), RolloutPool(tmp_path, "toy")
     one.add("a/task", rows[:3])
     other.add("a/task", rows[2:6])
     assert sorted(one.load("a/task").values(), key=place) == sorted(rows[:6], key=place)
@@ -121,7 +121,7 @@ def otherwise(row: RolloutRecord) -> RolloutRecord:
 
 def test_what_was_filed_first_stays(tmp_path: Path) -> None:
     rows = of_type(scored(explored(1), settings("fixed"))[0], RolloutRecord)
-    one, other = EvidencePool(tmp_path, "toy"), EvidencePool(tmp_path, "toy")
+    one, other = RolloutPool(tmp_path, "toy"), RolloutPool(tmp_path, "toy")
     one.add("a/task", rows[:3])
     filed = other.add("a/task", [otherwise(row) for row in rows[1:5]])
     assert filed == {place(row): row for row in [*rows[1:3], *map(otherwise, rows[3:5])]}
@@ -138,7 +138,7 @@ def test_two_runs_that_score_the_same_turns_at_once_use_the_same_rollouts(tmp_pa
     task_of = {
         turn.step_reward_id: turn.task_id for turn in of_type(scored(records, chosen)[0], ScoredTurnRecord)
     }
-    pool = EvidencePool(tmp_path, "toy")
+    pool = RolloutPool(tmp_path, "toy")
 
     class Meanwhile(Toy):
         def act(self, *args: Any) -> Any:
@@ -148,7 +148,7 @@ def test_two_runs_that_score_the_same_turns_at_once_use_the_same_rollouts(tmp_pa
             return super().act(*args)
 
     filed = {place(row): row for row in theirs}
-    mine = score(world(), Meanwhile(SPEAK), records, chosen, None, pool, Meter())
+    mine = score(world(), Meanwhile(SPEAK), records, chosen, None, pool, BudgetTracker())
     assert not theirs
     used = {place(row): row for row in of_type(mine, RolloutRecord)}
     assert any(used[key] == row for key, row in filed.items() if key in used)
@@ -158,12 +158,12 @@ def test_two_runs_that_score_the_same_turns_at_once_use_the_same_rollouts(tmp_pa
 
 @pytest.mark.parametrize("mode", ["fixed", "curtailed", "sequential"])
 def test_a_budget_is_never_passed_and_a_larger_one_goes_on(mode: str, tmp_path: Path) -> None:
-    records, pool, chosen = explored(), EvidencePool(tmp_path, "toy"), settings(mode)
+    records, pool, chosen = explored(), RolloutPool(tmp_path, "toy"), settings(mode)
     whole, free = scored(records, chosen)
-    few, meter = scored(records, chosen, pool, rollouts=20)
-    assert meter.cut == "budget.rollouts = 20"
-    assert meter.exhausted
-    assert meter.spent.rollouts == len(of_type(few, RolloutRecord)) == 20
+    few, tracker = scored(records, chosen, pool, rollouts=20)
+    assert tracker.cut == "budget.rollouts = 20"
+    assert tracker.exhausted
+    assert tracker.spent.rollouts == len(of_type(few, RolloutRecord)) == 20
     verdicts = decide([*records, *few], chosen.deviation, chosen.rewards)
     assert "undecided" in {row.verdict for row in verdicts}
     rest, more = scored(records, chosen, pool, rollouts=10_000)
@@ -224,16 +224,16 @@ def has_second(rows: list[Record]) -> bool:
     ],
 )
 def test_every_kind_of_limit_ends_the_work(budget: dict[str, Any], cut: str) -> None:
-    rows, meter = scored(explored(), settings("sequential"), **budget)
-    assert meter.cut is not None
-    assert meter.cut.startswith(f"budget.{cut} = ")
-    assert 0 < meter.spent.rollouts == len(of_type(rows, RolloutRecord))
-    assert meter.spent.rollouts < len(of_type(scored(explored(), settings("sequential"))[0], RolloutRecord))
+    rows, tracker = scored(explored(), settings("sequential"), **budget)
+    assert tracker.cut is not None
+    assert tracker.cut.startswith(f"budget.{cut} = ")
+    assert 0 < tracker.spent.rollouts == len(of_type(rows, RolloutRecord))
+    assert tracker.spent.rollouts < len(of_type(scored(explored(), settings("sequential"))[0], RolloutRecord))
 
 
 def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
     """A kill leaves neither the rollouts nor their price; what is filed is there with what it cost."""
-    records, pool, kept = explored(), EvidencePool(tmp_path, "toy"), []
+    records, pool, kept = explored(), RolloutPool(tmp_path, "toy"), []
 
     class Killed(Exception): ...
 
@@ -243,48 +243,48 @@ def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
                 raise Killed
             return super().act(*args)
 
-    class Unfiled(EvidencePool):
+    class Unfiled(RolloutPool):
         def add(self, *_: Any) -> Rollouts:
             raise Killed  # as if the process had ended before anything was filed
 
-    meter = Meter(kept=kept.append)
+    tracker = BudgetTracker(kept=kept.append)
     with pytest.raises(Killed):
-        score(world(), Dies(SPEAK), records, settings("sequential"), None, Unfiled(tmp_path, "toy"), meter)
-    assert meter.spent.rollouts > 0
+        score(world(), Dies(SPEAK), records, settings("sequential"), None, Unfiled(tmp_path, "toy"), tracker)
+    assert tracker.spent.rollouts > 0
     assert kept == []
     scored(records, settings("sequential"), pool)
-    meter = Meter(kept=kept.append)
-    score(world(), Toy(SPEAK), records, settings("fixed"), None, pool, meter)
-    assert kept[-1] == meter.spent
+    tracker = BudgetTracker(kept=kept.append)
+    score(world(), Toy(SPEAK), records, settings("fixed"), None, pool, tracker)
+    assert kept[-1] == tracker.spent
 
 
 def test_chunks_are_as_long_as_one_may_lose() -> None:
-    meter = Meter()
-    meter.pay(100, 1000, 100 * 0.5)
-    assert meter.room(10**6) == 120  # a minute of rollouts of half a second
-    slow = Meter(BudgetConfig(minutes=60))
+    tracker = BudgetTracker()
+    tracker.pay(100, 1000, 100 * 0.5)
+    assert tracker.room(10**6) == 120  # a minute of rollouts of half a second
+    slow = BudgetTracker(BudgetConfig(minutes=60))
     assert slow.room(10**6) == FIRST_CHUNK
 
 
 def test_a_share_opens_a_part_of_what_is_left() -> None:
-    meter = Meter(BudgetConfig(rollouts=100), Spent(rollouts=40))
-    meter.share(0.5)
-    assert meter.room(1000) == 30
-    meter.pay(30, 0, 0.0)
-    assert (meter.room(1000), meter.cut, meter.exhausted) == (0, "budget.rollouts = 100", False)
-    meter.share(1.0)
-    assert (meter.room(1000), meter.cut) == (30, None)
-    meter.pay(30, 0, 0.0)
-    assert (meter.room(1), meter.exhausted) == (0, True)
+    tracker = BudgetTracker(BudgetConfig(rollouts=100), Spent(rollouts=40))
+    tracker.share(0.5)
+    assert tracker.room(1000) == 30
+    tracker.pay(30, 0, 0.0)
+    assert (tracker.room(1000), tracker.cut, tracker.exhausted) == (0, "budget.rollouts = 100", False)
+    tracker.share(1.0)
+    assert (tracker.room(1000), tracker.cut) == (30, None)
+    tracker.pay(30, 0, 0.0)
+    assert (tracker.room(1), tracker.exhausted) == (0, True)
 
 
 def test_without_a_limit_work_is_only_cut_into_chunks() -> None:
-    meter = Meter()
-    assert (meter.room(3), meter.room(10**6), meter.exhausted, meter.cut) == (3, CHUNK, False, None)
+    tracker = BudgetTracker()
+    assert (tracker.room(3), tracker.room(10**6), tracker.exhausted, tracker.cut) == (3, CHUNK, False, None)
 
 
 def test_what_was_spent_is_told_beside_its_limits() -> None:
     budget = BudgetConfig(rollouts=1000, usd=2, usd_per_hour=3.6)
-    meter = Meter(budget)
-    meter.pay(20, 4000, 90.0)
-    assert in_words(meter.spent, budget) == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"
+    tracker = BudgetTracker(budget)
+    tracker.pay(20, 4000, 90.0)
+    assert in_words(tracker.spent, budget) == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"

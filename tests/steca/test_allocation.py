@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import beta
 
-from steca.allocation import PRIOR, Plan, looks, plan
+from steca.allocation import PRIOR, SamplingPlan, looks, plan
 from steca.deviation import Rule, decide, preset
 from steca.rewards import Tally
 from tests.support.steca_runs import REPEATABLE
@@ -74,7 +74,7 @@ def test_looks_are_every_outcome_first_and_rarer_later() -> None:
 
 
 def walk(
-    made: Plan, outcomes: list[float], reference: Tally = UNSEEN, explored: Tally = UNSEEN
+    made: SamplingPlan, outcomes: list[float], reference: Tally = UNSEEN, explored: Tally = UNSEEN
 ) -> list[tuple[int, int]]:
     """The sizes of both sides that the plan asks for, fed with these outcomes (then zeros), until it stops."""
     feed, sizes = iter(outcomes), [(reference.n, explored.n)]

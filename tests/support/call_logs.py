@@ -1,4 +1,4 @@
-"""A book of calls in memory, for tests of what writes into it."""
+"""A call log of calls in memory, for tests of what writes into it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from models.client.calls import Call, Reply
 
 
 class MemoryBook:
-    """Implements models.client.calls.Book."""
+    """Implements models.client.calls.CallLog."""
 
     def __init__(self) -> None:
         self.kept: dict[str, Reply] = {}

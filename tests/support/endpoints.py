@@ -10,10 +10,10 @@ from typing import Any
 from urllib import request as http
 
 from configs.servers import EndpointConfig
-from models.client.calls import Book, Purpose, Reply
+from models.client.calls import CallLog, Purpose, Reply
 from models.client.chat_request import ChatRequest
 from models.client.endpoint import Endpoint, EndpointFault, Verify
-from models.client.errors import Trouble
+from models.client.errors import RequestError
 from tests.support.call_logs import MemoryBook
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_openai_replies import default_answer
@@ -34,19 +34,19 @@ class Verifier:
             with http.urlopen(http.Request(f"{base_url}/models"), timeout=2) as answer:
                 names = [model["id"] for model in json.load(answer)["data"]]
         except (OSError, HTTPException):
-            raise Trouble("connection", "it does not list its models") from None
+            raise RequestError("connection", "it does not list its models") from None
         if self.model not in names:
             raise EndpointFault(f"{base_url} serves {names}, not {self.model}", "model")
         return self.model
 
 
 def endpoint_of(
-    *servers: FakeOpenAI, book: Book | None = None, key: str | None = KEY, verify: Verify | None = None,
+    *servers: FakeOpenAI, call_log: CallLog | None = None, key: str | None = KEY, verify: Verify | None = None,
     purpose: Purpose = "policy", says: Callable[[str], None] = lambda line: None, **config: Any,
 ) -> Endpoint:  # fmt: skip
     settings = {"timeout_seconds": 5.0, "patience_seconds": 20.0, **config}
     where = EndpointConfig(base_urls=tuple(server.url for server in servers), **settings)
-    return Endpoint(where, key, purpose, MODEL, book or MemoryBook(), verify or Verifier(), says)
+    return Endpoint(where, key, purpose, MODEL, call_log or MemoryBook(), verify or Verifier(), says)
 
 
 def ask(number: int = 0, **changes: Any) -> ChatRequest:

@@ -15,7 +15,7 @@ from configs.servers import EndpointConfig
 from models.client import endpoint as endpoints
 from models.policy import PolicyFault, Sampling
 from models.served.openai_policy import OpenAIPolicy
-from tasks.call_log import Ledger
+from tasks.call_log import BatchCallLog
 from tasks.resources.api_keys import key_of
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of
 from tests.support.fake_openai import FakeOpenAI, Fault
@@ -73,14 +73,14 @@ def test_the_key_is_in_no_error_no_log_and_no_file(
     fault: Fault | None, tmp_path: Path, loud: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
-    ledger = Ledger(tmp_path, {})
-    ledger.begin("b0")
+    call_log = BatchCallLog(tmp_path, {})
+    call_log.begin("b0")
     right = KEY if fault else "sk-another"
     with FakeOpenAI(MODEL, dialect="vllm", key=right, shows_key=True) as server:
         if fault:
             server.plan.fail_when(lambda _: True, fault)
         endpoint = endpoint_of(
-            server, book=ledger, verify=lambda _: MODEL, patience_seconds=0.2, timeout_seconds=0.3
+            server, call_log=call_log, verify=lambda _: MODEL, patience_seconds=0.2, timeout_seconds=0.3
         )
         policy = OpenAIPolicy(endpoint, MODEL)
         try:
@@ -96,7 +96,7 @@ def test_the_key_is_in_no_error_no_log_and_no_file(
     files = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
-    assert KEY not in repr(ledger.rows())
+    assert KEY not in repr(call_log.rows())
 
 
 def test_the_searches_would_find_a_key(loud: pytest.LogCaptureFixture) -> None:

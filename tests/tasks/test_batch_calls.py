@@ -14,7 +14,7 @@ from storage.shards import BatchRef
 from tasks.batch import Batch, BatchTask, batch_task
 from tasks.batch_calls import calls_of
 from tasks.caching import results_of
-from tasks.resources.run_resources import Workplace
+from tasks.resources.run_resources import RunResources
 
 
 def call(started: str) -> Call:
@@ -30,17 +30,17 @@ class Asks:
 
     def __call__(self, batch: Batch) -> list[LlmCallRecord]:
         self.asked += 1
-        book = batch.work.ledger
-        if book.find("first") is None:
-            book.keep("first", Reply("text", 5, "stop"), call(f"try {self.asked}"))
+        call_log = batch.resources.call_log
+        if call_log.find("first") is None:
+            call_log.keep("first", Reply("text", 5, "stop"), call(f"try {self.asked}"))
         if self.fails:
             raise RuntimeError("the server is gone")
         return []
 
 
-def paid(work: Workplace, ref: BatchRef) -> list[str]:
-    [calls] = calls_of(work.shards, ref)
-    return sorted(row.started_at for row in work.shards.read(calls, LlmCallRecord))
+def paid(resources: RunResources, ref: BatchRef) -> list[str]:
+    [calls] = calls_of(resources.shards, ref)
+    return sorted(row.started_at for row in resources.shards.read(calls, LlmCallRecord))
 
 
 def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
@@ -49,17 +49,17 @@ def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
     asks = Asks()
     task = batch_task("toy", version="1", reads=("seed",))(asks)
     config = FactoryConfig(data_dir=tmp_path)
-    work = Workplace(config)
-    request = task.request(work, "all")
+    resources = RunResources(config)
+    request = task.request(resources, "all")
     asks.fails = True
     with pytest.raises(RuntimeError, match="is gone"):
-        task.run(request, work, force=False)
+        task.run(request, resources, force=False)
     asks.fails = False
-    ref, _ = task.run(request, Workplace(config), force=False)
-    assert paid(work, ref) == ["try 1"]  # answered from the journal, not asked again
+    ref, _ = task.run(request, RunResources(config), force=False)
+    assert paid(resources, ref) == ["try 1"]  # answered from the journal, not asked again
     assert not list(tmp_path.glob("journal/*"))
-    again, _ = task.run(request, Workplace(config), force=True)
-    assert paid(work, again) == ["try 1", "try 3"]
+    again, _ = task.run(request, RunResources(config), force=True)
+    assert paid(resources, again) == ["try 1", "try 3"]
     assert again == ref  # what is made of the batch is not outdated by the times of its calls
 
 
@@ -74,7 +74,7 @@ class Answers:
 
     def _row(self, batch: Batch, task: Task) -> TaskRecord:
         self.made += 1
-        batch.work.ledger.keep(
+        batch.resources.call_log.keep(
             f"{task.task_id} {self.made}", Reply("text", 5, "stop"), call(f"try {self.made}")
         )
         return TaskRecord(
@@ -87,10 +87,12 @@ TASKS = [Task(f"t{n}", "w", "train", "t", "do", "") for n in range(4)]
 
 def answered(root: Path, task: BatchTask, tasks: list[Task], force: bool = False) -> tuple[list[str], int]:
     """The answers of a batch, and how many calls are behind it."""
-    work = Workplace(FactoryConfig(data_dir=root))
-    ref, _ = task.run(task.request(work, "all", tasks=tasks), work, force)
-    calls = [row for each in calls_of(work.shards, ref) for row in work.shards.read(each, LlmCallRecord)]
-    return [row.instruction for row in work.shards.read(ref, TaskRecord)], len(calls)
+    resources = RunResources(FactoryConfig(data_dir=root))
+    ref, _ = task.run(task.request(resources, "all", tasks=tasks), resources, force)
+    calls = [
+        row for each in calls_of(resources.shards, ref) for row in resources.shards.read(each, LlmCallRecord)
+    ]
+    return [row.instruction for row in resources.shards.read(ref, TaskRecord)], len(calls)
 
 
 def test_rows_are_taken_over_by_task_newest_first_with_the_calls_behind_them(
@@ -119,12 +121,12 @@ def test_a_damaged_batch_of_calls_does_not_cost_the_batch(prefect_api: str, tmp_
     asks = Asks()
     task = batch_task("toy", version="1", reads=("seed",))(asks)
     config = FactoryConfig(data_dir=tmp_path)
-    work = Workplace(config)
-    task.run(task.request(work, "all"), work, force=False)
+    resources = RunResources(config)
+    task.run(task.request(resources, "all"), resources, force=False)
     (shard,) = tmp_path.glob("shards/*/llm_calls-*.parquet")
     shard.write_bytes(shard.read_bytes()[:-9])
     said: list[str] = []
-    again = Workplace(config, says=said.append)
+    again = RunResources(config, says=said.append)
     ref, _ = task.run(task.request(again, "all"), again, force=True)
     assert paid(again, ref) == ["try 2"]
     assert any("earlier calls of" in line and "are lost" in line for line in said)

@@ -43,7 +43,7 @@ class Calls:
         self.made = 0
         self.gate = threading.Event()
 
-    def __call__(self, inputs: dict[str, Any], work: Any) -> dict[str, Any]:
+    def __call__(self, inputs: dict[str, Any], resources: Any) -> dict[str, Any]:
         self.made += 1
         if self.errors:
             raise self.errors.pop(0)

@@ -1,4 +1,4 @@
-"""The ledger of calls: priced, noted before anything else happens, never made twice."""
+"""The call log of calls: priced, noted before anything else happens, never made twice."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from configs.servers import PriceConfig
 from models.client.calls import Call, Reply
-from tasks.call_log import Lasting, Ledger, price
+from tasks.call_log import BatchCallLog, SharedCallLog, price
 
 PRICES = {"gpt-4o": PriceConfig(input=2.5, output=10.0, cached_input=1.25)}
 REPLY = Reply("Thought: so\nAction: look", 50, "stop")
@@ -21,8 +21,8 @@ def call(model: str = "gpt-4o", started: str = "2026-11-25T00:00:00+00:00", ok: 
     )
 
 
-def ledger(root: Path) -> Ledger:
-    opened = Ledger(root, PRICES)
+def open_log(root: Path) -> BatchCallLog:
+    opened = BatchCallLog(root, PRICES)
     opened.begin("b0")
     return opened
 
@@ -41,39 +41,39 @@ def test_the_price_counts_cached_input_apart(prices: PriceConfig | None, usd: fl
 
 
 def test_what_was_kept_is_found_and_is_a_row(tmp_path: Path) -> None:
-    book = ledger(tmp_path)
-    assert book.find("k") is None
-    book.keep("k", REPLY, call())
-    assert book.find("k") == REPLY
-    (row,) = book.rows()
+    call_log = open_log(tmp_path)
+    assert call_log.find("k") is None
+    call_log.keep("k", REPLY, call())
+    assert call_log.find("k") == REPLY
+    (row,) = call_log.rows()
     assert (row.request_id, row.usd, row.prompt_tokens) == ("k", pytest.approx(0.00275), 1000)
 
 
 def test_a_batch_that_died_goes_on_with_what_it_had(tmp_path: Path) -> None:
-    before = ledger(tmp_path)
+    before = open_log(tmp_path)
     before.keep("k", REPLY, call())
     before.failed("f", call(ok=False))
-    again = ledger(tmp_path)
+    again = open_log(tmp_path)
     assert again.find("k") == REPLY
     assert again.find("f") is None
     assert again.rows() == before.rows()
     assert len(again.rows()) == 2
     again.end()
-    assert ledger(tmp_path).rows() == []
+    assert open_log(tmp_path).rows() == []
 
 
 def test_replies_of_a_batch_are_forgotten_with_it_and_lasting_ones_are_not(tmp_path: Path) -> None:
-    book = ledger(tmp_path)
-    lasting = Lasting(book, tmp_path)
-    book.keep("once", REPLY, call())
+    call_log = open_log(tmp_path)
+    lasting = SharedCallLog(call_log, tmp_path)
+    call_log.keep("once", REPLY, call())
     lasting.keep("always", REPLY, call())
-    rows = {row.request_id: row for row in book.rows()}
-    book.end()
-    other = Ledger(tmp_path, {})
+    rows = {row.request_id: row for row in call_log.rows()}
+    call_log.end()
+    other = BatchCallLog(tmp_path, {})
     other.begin("b1")
     assert other.find("once") is None
-    assert Lasting(other, tmp_path).find("once") is None
-    assert Lasting(other, tmp_path).find("always") == REPLY
+    assert SharedCallLog(other, tmp_path).find("once") is None
+    assert SharedCallLog(other, tmp_path).find("always") == REPLY
     assert other.rows() == [
         rows["always"]
     ]  # the same row, at the price that was paid: counted once in the table
@@ -85,22 +85,22 @@ def test_thinking_and_refusal_are_kept_beside_the_text(tmp_path: Path) -> None:
         Reply("", 50, "stop", refusal="No."),
         Reply("", 50, "length", "hm"),
     ]
-    lasting = Lasting(ledger(tmp_path), tmp_path)
+    lasting = SharedCallLog(open_log(tmp_path), tmp_path)
     for number, reply in enumerate(replies):
         lasting.keep(f"k{number}", reply, replace(call(), finish=reply.finish))
-    again = ledger(tmp_path)
+    again = open_log(tmp_path)
     assert [again.find(f"k{number}") for number in range(3)] == replies
-    assert [Lasting(again, tmp_path).find(f"k{number}") for number in range(3)] == replies
+    assert [SharedCallLog(again, tmp_path).find(f"k{number}") for number in range(3)] == replies
 
 
 def test_thinking_that_an_earlier_version_left_in_the_text_is_told_apart(tmp_path: Path) -> None:
-    book = ledger(tmp_path)
-    book.keep("k", Reply("<think>Action: inventory</think>\nAction: look", 50, "stop"), call())
-    assert ledger(tmp_path).find("k") == Reply("Action: look", 50, "stop", "Action: inventory")
+    call_log = open_log(tmp_path)
+    call_log.keep("k", Reply("<think>Action: inventory</think>\nAction: look", 50, "stop"), call())
+    assert open_log(tmp_path).find("k") == Reply("Action: look", 50, "stop", "Action: inventory")
 
 
 def test_two_equal_calls_at_different_times_are_two_rows(tmp_path: Path) -> None:
-    book = ledger(tmp_path)
-    book.keep("k", REPLY, call())
-    book.keep("k", REPLY, call(started="2026-11-25T00:00:01+00:00"))
-    assert len(book.rows()) == 2
+    call_log = open_log(tmp_path)
+    call_log.keep("k", REPLY, call())
+    call_log.keep("k", REPLY, call(started="2026-11-25T00:00:01+00:00"))
+    assert len(call_log.rows()) == 2

@@ -13,7 +13,7 @@ from rollouts.prompting import Style
 from storage.records import Record
 from storage.shards import BatchRef
 from tasks.batch import Batch, BatchTask, Request, batch_task
-from tasks.resources.run_resources import Workplace
+from tasks.resources.run_resources import RunResources
 from tasks.stage_tasks import (
     assemble_batch,
     calibrate_batch,
@@ -32,25 +32,25 @@ PROMPTED = [explore_batch, score_batch, force_batch, evaluate_batch, warmup_batc
 OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
 
 
-def workplace(folder: Path, style: Style, said: str = "Mind your manners") -> Workplace:
+def workplace(folder: Path, style: Style, said: str = "Mind your manners") -> RunResources:
     settings: dict[str, Any] = {"environment": {"options": OPTIONS}, "policy": {"prompt": style}}
-    work = Workplace(check({**settings, "data_dir": str(folder)}, "test"))
-    work.world = Wordy(said)  # type: ignore[assignment]
-    return work
+    resources = RunResources(check({**settings, "data_dir": str(folder)}, "test"))
+    resources.world = Wordy(said)  # type: ignore[assignment]
+    return resources
 
 
-def filed(work: Workplace, count: int = 3) -> BatchRef:
-    return work.shards.write_batch("0" * 16, f"demonstrate-{count}", demonstrated(count))
+def filed(resources: RunResources, count: int = 3) -> BatchRef:
+    return resources.shards.write_batch("0" * 16, f"demonstrate-{count}", demonstrated(count))
 
 
-def request_of(stage: BatchTask, work: Workplace, count: int = 3) -> Request:
-    refs = {"records": [filed(work, count)]}
-    return stage.request(work, "all", refs, "a checkpoint", base="", round="1")
+def request_of(stage: BatchTask, resources: RunResources, count: int = 3) -> Request:
+    refs = {"records": [filed(resources, count)]}
+    return stage.request(resources, "all", refs, "a checkpoint", base="", round="1")
 
 
 def key(stage: BatchTask, folder: Path, style: Style, said: str = "Mind your manners", count: int = 3) -> Any:
-    work = workplace(folder, style, said)
-    return request_of(stage, work, count).inputs["briefings"]
+    resources = workplace(folder, style, said)
+    return request_of(stage, resources, count).inputs["briefings"]
 
 
 @pytest.mark.parametrize("stage", PROMPTED, ids=lambda stage: stage.name)
@@ -84,8 +84,8 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
         return batch.records()
 
     def run(style: Style, said: str) -> tuple[BatchRef, bool]:
-        work = workplace(tmp_path, style, said)
-        return told_batch.run(request_of(told_batch, work), work, force=False)
+        resources = workplace(tmp_path, style, said)
+        return told_batch.run(request_of(told_batch, resources), resources, force=False)
 
     prompts: list[tuple[Style, str]] = [
         ("react", "Be quick"),
@@ -108,6 +108,6 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
         assert isinstance(batch.config, FactoryConfig)
         return [batch.config.policy.prompt]  # type: ignore[list-item]
 
-    work = workplace(tmp_path, "react")
+    resources = workplace(tmp_path, "react")
     with pytest.raises(AttributeError, match="policy"):
-        deaf.run(request_of(deaf, work), work, force=False)
+        deaf.run(request_of(deaf, resources), resources, force=False)

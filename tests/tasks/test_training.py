@@ -20,7 +20,7 @@ from models.policy import PolicyFault
 from models.reference import CheckpointRef, reference
 from tasks.batch import Batch
 from tasks.preflight import preflight
-from tasks.resources.run_resources import Workplace
+from tasks.resources.run_resources import RunResources
 from tasks.training import Role, _alone, _base, _state_folder, _train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
@@ -30,7 +30,7 @@ BASE = CheckpointRef(Path("base"), "0" * 64)
 
 def batch_of(root: Path, inputs: dict[str, Any], said: list[str] | None = None, **config: Any) -> Batch:
     given = check({"data_dir": str(root), "execution": {"device": "cpu"}, **config}, "test")
-    return Batch(inputs, {}, Workplace(given, says=(said if said is not None else []).append), given)
+    return Batch(inputs, {}, RunResources(given, says=(said if said is not None else []).append), given)
 
 
 def folder(

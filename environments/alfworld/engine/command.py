@@ -33,7 +33,7 @@ from environments.alfworld.engine.templates import Expression, Listing, Segment,
 
 
 @dataclass(frozen=True)
-class Change:
+class RowChange:
     """One effect on the rows of a slot. `shadow` is the slot of `not_p`, where the texts ask for it."""
 
     slot: int
@@ -63,7 +63,7 @@ class Command:
     feedback: tuple[Segment, ...]
     by_name: tuple[Search, ...]
     any_how: tuple[Search, ...]
-    changes: tuple[Change, ...]
+    changes: tuple[RowChange, ...]
     rows: Callable[[Binding], tuple[Row, ...]]  # one for each change
 
     def after(self, state: State, known: Binding) -> State:
@@ -112,8 +112,8 @@ def compile_command(schema: Schema, action: Action, text: ActionText) -> Command
     )
 
 
-def _change(schema: Schema, effect: Effect) -> Change:
-    return Change(
+def _change(schema: Schema, effect: Effect) -> RowChange:
+    return RowChange(
         slot=schema.slots[effect.atom.predicate],
         shadow=schema.slots.get(f"not_{effect.atom.predicate}"),
         adds=effect.adds,

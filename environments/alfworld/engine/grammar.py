@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from environments.alfworld.engine.formulas import predicates_of
 from environments.alfworld.engine.pddl import And, GameError
-from environments.alfworld.engine.templates import Listing, Rule, parse_query, parse_segments
+from environments.alfworld.engine.templates import Listing, TextRule, parse_query, parse_segments
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ActionText:
 
 @dataclass(frozen=True)
 class Grammar:
-    rules: Mapping[str, tuple[Rule, ...]]
+    rules: Mapping[str, tuple[TextRule, ...]]
     actions: Mapping[str, ActionText]
     asked: frozenset[str]  # predicates that some condition or query reads
 
@@ -42,7 +42,7 @@ _FIELD = re.compile(r'(template|feedback|pddl|grammar)\s*::\s*("""(?:.*?)"""|"[^
 @lru_cache(maxsize=32)
 def parse_grammar(text: str) -> Grammar:
     """Raises GameError."""
-    rules: dict[str, tuple[Rule, ...]] = {}
+    rules: dict[str, tuple[TextRule, ...]] = {}
     actions: dict[str, ActionText] = {}
     position = 0
     while position < len(text):
@@ -62,13 +62,15 @@ def parse_grammar(text: str) -> Grammar:
     return Grammar(rules, actions, _asked(rules))
 
 
-def _rules(block: str) -> dict[str, tuple[Rule, ...]]:
+def _rules(block: str) -> dict[str, tuple[TextRule, ...]]:
     lines = (line for line in textwrap.dedent(block).split("\n") if not line.lstrip().startswith("#"))
     try:
         data = json.loads("\n".join(lines))
         return {
             name: tuple(
-                Rule(parse_query(r["condition"]) if r.get("condition") else None, parse_segments(r["rhs"]))
+                TextRule(
+                    parse_query(r["condition"]) if r.get("condition") else None, parse_segments(r["rhs"])
+                )
                 for r in alternatives
             )
             for name, alternatives in data.items()
@@ -77,7 +79,7 @@ def _rules(block: str) -> dict[str, tuple[Rule, ...]]:
         raise GameError(f"a block of the grammar is not the JSON it should be: {error}") from error
 
 
-def _asked(rules: Mapping[str, tuple[Rule, ...]]) -> frozenset[str]:
+def _asked(rules: Mapping[str, tuple[TextRule, ...]]) -> frozenset[str]:
     every = [rule for alternatives in rules.values() for rule in alternatives]
     listings = [part for rule in every for part in rule.segments if isinstance(part, Listing)]
     queries = [rule.condition for rule in every] + [listing.query for listing in listings]

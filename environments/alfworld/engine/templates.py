@@ -103,7 +103,7 @@ Segment = Text | Symbol | Expression | Listing
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class TextRule:
     """A right side, and the condition under which it is used."""
 
     condition: Query | None
@@ -115,7 +115,7 @@ class Writer:
     """What texts of one game are written with."""
 
     rules: Mapping[
-        str, tuple[Rule, ...]
+        str, tuple[TextRule, ...]
     ]  # the alternatives of each symbol: the first whose condition holds is used
     schema: Schema
     names: Names

@@ -24,7 +24,7 @@ EXAMPLE = PROMPTS / "example.json"
 
 
 @dataclass(frozen=True)
-class Example:
+class WorkedExample:
     """A whole episode that ended in success."""
 
     first_observation: str
@@ -40,7 +40,7 @@ def briefing(dialect: Dialect, example: bool) -> str:
 
 
 @cache
-def worked_example(dialect: Dialect) -> Example:
+def worked_example(dialect: Dialect) -> WorkedExample:
     """The expert's run of the example's game. Raises EnvironmentFault where it does not end in success."""
     game = compile_game(*game_texts(EXAMPLE.read_text(), dialect))
     environment = AlfworldEnvironment()
@@ -50,5 +50,5 @@ def worked_example(dialect: Dialect) -> Example:
         result = environment.step(turn.text)
         steps += (Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert"),)
         if result.done:
-            return Example(game.intro(), steps)
+            return WorkedExample(game.intro(), steps)
     raise EnvironmentFault(f"{EXAMPLE}: the expert cannot do this game's task; choose another game")

@@ -10,7 +10,7 @@ from tenacity import wait_random_exponential
 from models.client import endpoint as subject
 from models.client.answers import read
 from models.client.calls import Reply
-from models.client.errors import Kind, Trouble
+from models.client.errors import ErrorKind, RequestError
 from tests.support.call_logs import MemoryBook
 from tests.support.endpoints import MODEL, ask, endpoint_of, outcomes, right
 from tests.support.fake_openai import FakeOpenAI, Fault
@@ -72,7 +72,7 @@ def test_a_refusal_is_told_apart() -> None:
     assert reply_of({"content": "So", "refusal": ""}, "content_filter").refusal == ""
 
 
-ERRORS: list[tuple[object, Kind]] = [
+ERRORS: list[tuple[object, ErrorKind]] = [
     ({"error": {"code": 429, "message": "slow down"}}, "rate_limit"),
     ({"error": {"code": "429"}}, "rate_limit"),
     ({"error": {"type": "rate_limit_error"}}, "rate_limit"),
@@ -102,8 +102,8 @@ ERRORS: list[tuple[object, Kind]] = [
 
 
 @pytest.mark.parametrize(("body", "kind"), ERRORS)
-def test_an_error_with_status_200_is_the_error_that_it_is(body: object, kind: Kind) -> None:
-    with pytest.raises(Trouble) as raised:
+def test_an_error_with_status_200_is_the_error_that_it_is(body: object, kind: ErrorKind) -> None:
+    with pytest.raises(RequestError) as raised:
         read(body, "m", strict=True, secret="sk-secret")
     assert raised.value.kind == kind
     assert "sk-secret" not in str(raised.value)
@@ -121,9 +121,9 @@ def test_json_under_another_label_is_read() -> None:
 
 @pytest.mark.parametrize("code", [429, 503, 500])
 def test_what_passes_is_waited_for_although_it_comes_as_a_success(code: int) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     with FakeOpenAI(MODEL, dialect="vllm") as server:
         server.plan.fail_next(Fault.error_as_success({"error": {"code": code, "message": "busy"}}), times=6)
-        (reply,) = outcomes(endpoint_of(server, book=book), [ask()])
+        (reply,) = outcomes(endpoint_of(server, call_log=call_log), [ask()])
     assert isinstance(reply, Reply)
     assert reply.text == right(ask())

@@ -95,13 +95,13 @@ def test_an_unknown_field_is_left_out_or_goes_by_its_other_name(
         endpoint = reflecting(server, heard, patience_seconds=3.0)
         wanted = [full(number) for number in range(12)]
         keys = [endpoint.key(request) for request in wanted]
-        book = endpoint._book
+        call_log = endpoint._call_log
         assert len(texts(outcomes(endpoint, wanted))) == 12
         assert server.refusals == []
         bodies, asked = real(server), len(server.requests)
         assert {frozenset(body) for body in bodies} == {frozenset(bodies[0])}
-    assert isinstance(book, MemoryBook)
-    assert set(keys) <= set(book.kept)  # filed under what was wanted
+    assert isinstance(call_log, MemoryBook)
+    assert set(keys) <= set(call_log.kept)  # filed under what was wanted
     missing = set(full().fields()) - set(bodies[0])
     assert missing == {field}
     if field == "max_completion_tokens":
@@ -163,7 +163,7 @@ def test_a_server_that_refuses_everything_teaches_nothing(status: int, purpose: 
         raised = outcomes(endpoint, [full(number, extra={}) for number in range(10)])
         assert len(server.requests) <= 10 + 12
     assert {getattr(one, "kind", one) for one in raised} == {"model" if status == 404 else "refused"}
-    assert endpoint.lanes[0].shown.refused == frozenset()
+    assert endpoint.backends[0].shown.refused == frozenset()
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -176,7 +176,7 @@ def test_a_refused_sample_that_names_a_field_switches_nothing_off(status: int) -
         endpoint = reflecting(server)
         out = outcomes(endpoint, [full(number) for number in range(6)])
         assert {"response_format" in body for body in real(server)} == {True}
-    assert endpoint.lanes[0].shown.refused == frozenset()
+    assert endpoint.backends[0].shown.refused == frozenset()
     (odd,) = (one for one in out if isinstance(one, BaseException))
     assert isinstance(odd, EndpointFault)
     assert odd.kind == "refused_sample"
@@ -188,7 +188,7 @@ def test_an_unsteady_server_teaches_nothing() -> None:
         endpoint = reflecting(server)
         texts(outcomes(endpoint, [full()]))
         assert real(server)[0].keys() == {"model", *full().fields()}
-    assert endpoint.lanes[0].shown.refused == frozenset()
+    assert endpoint.backends[0].shown.refused == frozenset()
 
 
 def test_each_server_is_known_by_itself() -> None:
@@ -206,12 +206,12 @@ def limited() -> Iterator[FakeOpenAI]:
 
 
 def test_the_questions_are_on_record_and_a_question_of_before_is_no_proof(limited: FakeOpenAI) -> None:
-    book = MemoryBook()
-    texts(outcomes(reflecting(limited, book=book), [full()]))
+    call_log = MemoryBook()
+    texts(outcomes(reflecting(limited, call_log=call_log), [full()]))
     asked = sum(record.status == 200 for record in limited.requests)
-    assert len(book.calls) == asked == 2
-    (call,) = (call for call in book.calls if call.faults)
+    assert len(call_log.calls) == asked == 2
+    (call,) = (call for call in call_log.calls if call.faults)
     assert (call.faults, call.retries, call.ok) == (("unsupported",), 1, True)
     before = len(limited.requests)
-    texts(outcomes(reflecting(limited, book=book), [full(1)]))
+    texts(outcomes(reflecting(limited, call_log=call_log), [full(1)]))
     assert len(limited.requests) - before == 4  # refused, asked with all, asked without, answered

@@ -16,7 +16,7 @@ from models.client.attempts import MALFORMED
 from models.client.calls import Reply
 from models.client.chat_request import ChatRequest
 from models.client.endpoint import PAUSES, Endpoint
-from models.client.errors import Kind, Trouble, understood
+from models.client.errors import ErrorKind, RequestError, understood
 from tests.support.call_logs import MemoryBook
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, right, texts
 from tests.support.fake_openai import FakeOpenAI, Fault
@@ -39,7 +39,7 @@ def named(value: object) -> str | None:
     return str(getattr(value, "name", "")) or None
 
 
-PASSING: list[tuple[Fault, Kind]] = [
+PASSING: list[tuple[Fault, ErrorKind]] = [
     (Fault.rate_limit(), "rate_limit"),
     (Fault.rate_limit(0.05), "rate_limit"),
     (Fault.rate_limit(0.05, "milliseconds"), "rate_limit"),
@@ -76,27 +76,27 @@ PASSING: list[tuple[Fault, Kind]] = [
 
 @pytest.mark.parametrize(("fault", "kind"), PASSING, ids=named)
 def test_what_passes_is_tried_again_and_each_call_is_on_record_once(
-    server: FakeOpenAI, fault: Fault, kind: Kind
+    server: FakeOpenAI, fault: Fault, kind: ErrorKind
 ) -> None:
-    book, requests = MemoryBook(), [ask(number) for number in range(4)]
+    call_log, requests = MemoryBook(), [ask(number) for number in range(4)]
     server.plan.script = {0: fault, 2: fault}
     patient = 0.25 if kind == "timeout" else 5.0
-    replies = outcomes(endpoint_of(server, book=book, timeout_seconds=patient), requests)
+    replies = outcomes(endpoint_of(server, call_log=call_log, timeout_seconds=patient), requests)
     assert texts(replies) == [right(request) for request in requests]
     assert server.counts[fault.name] == 2
-    calls = {call.completion_tokens: call for call in book.calls}
-    assert len(book.calls) == 4
-    assert all(call.ok and call.retries == len(call.faults) for call in book.calls)
-    met = [name for call in book.calls for name in call.faults]
+    calls = {call.completion_tokens: call for call in call_log.calls}
+    assert len(call_log.calls) == 4
+    assert all(call.ok and call.retries == len(call.faults) for call in call_log.calls)
+    met = [name for call in call_log.calls for name in call.faults]
     assert met.count(kind) >= 2
     # half a JSON leaves its other half on the connection, for the request after it
     assert set(met) <= {kind} | ({"connection"} if fault.name == "short_length" else set())
     assert all(call.latency <= call.waited for call in calls.values())
     spoken = sum(len(words(right(request))) + 1 for request in requests)
-    assert sum(call.completion_tokens for call in book.calls) == spoken
+    assert sum(call.completion_tokens for call in call_log.calls) == spoken
 
 
-LASTING: list[tuple[Fault, Kind, str, int]] = [
+LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
     (Fault.quota(), "quota", "no credit left", 1),
     (Fault.unauthorized(), "key", "check the variable MY_KEY", 1),
     (Fault.forbidden(), "key", "check the variable MY_KEY", 1),
@@ -108,26 +108,26 @@ LASTING: list[tuple[Fault, Kind, str, int]] = [
 
 @pytest.mark.parametrize(("fault", "kind", "advice", "asked"), LASTING, ids=named)
 def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
-    server: FakeOpenAI, fault: Fault, kind: Kind, advice: str, asked: int
+    server: FakeOpenAI, fault: Fault, kind: ErrorKind, advice: str, asked: int
 ) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     server.plan.fail_next(fault, times=9)
-    raised = failed(endpoint_of(server, book=book, key_env="MY_KEY"))
+    raised = failed(endpoint_of(server, call_log=call_log, key_env="MY_KEY"))
     assert raised.kind == kind
     for part in (server.url, MODEL, advice):
         assert part in str(raised)
     assert len(server.requests) == asked
-    (call,) = book.calls
+    (call,) = call_log.calls
     assert (call.ok, call.faults, call.retries, call.completion_tokens) == (False, (kind,), 0, 0)
     assert (call.model, call.server) == (MODEL, f"127.0.0.1:{server.port}")
-    assert book.kept == {}
+    assert call_log.kept == {}
 
 
 def test_a_lasting_fault_after_passing_ones_counts_them_as_retries(server: FakeOpenAI) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     server.plan.script = {0: Fault.server_error(), 1: Fault.drop(), 2: Fault.quota()}
-    assert failed(endpoint_of(server, book=book)).kind == "quota"
-    (call,) = book.calls
+    assert failed(endpoint_of(server, call_log=call_log)).kind == "quota"
+    (call,) = call_log.calls
     assert (call.retries, call.faults) == (2, ("server_error", "connection", "quota"))
 
 
@@ -147,11 +147,11 @@ DATA: list[tuple[Fault, Reply]] = [
 def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
     server: FakeOpenAI, fault: Fault, reply: Reply
 ) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     server.plan.fail_next(fault)
-    assert outcomes(endpoint_of(server, book=book), [ask()]) == [reply]
+    assert outcomes(endpoint_of(server, call_log=call_log), [ask()]) == [reply]
     assert len(server.requests) == 1
-    (call,) = book.calls
+    (call,) = call_log.calls
     assert (call.ok, call.retries, call.faults, call.finish) == (True, 0, (), reply.finish)
     assert call.completion_tokens == reply.tokens
 
@@ -160,12 +160,12 @@ def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
     "usage", ['"many"', "[]", "{}", '{"completion_tokens": "x", "prompt_tokens_details": 3}']
 )
 def test_an_answer_that_counts_no_tokens_counts_none(server: FakeOpenAI, usage: str) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     choice = '{"index": 0, "finish_reason": null, "message": {"role": "assistant", "content": "So."}}'
     body = f'{{"model": "{MODEL}", "choices": [{choice}], "usage": {usage}}}'
     server.plan.fail_next(Fault.malformed(body.encode()))
-    assert outcomes(endpoint_of(server, book=book), [ask()]) == [Reply("So.", 0, "stop")]
-    (call,) = book.calls
+    assert outcomes(endpoint_of(server, call_log=call_log), [ask()]) == [Reply("So.", 0, "stop")]
+    (call,) = call_log.calls
     assert (call.prompt_tokens, call.cached_tokens, call.completion_tokens) == (0, 0, 0)
 
 
@@ -204,23 +204,23 @@ def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) ->
     assert all(gap >= 0.9 * pause for gap, pause in zip(gaps, (0.02, 0.04, 0.08, 0.16, 0.16), strict=True))
 
 
-@pytest.mark.parametrize(("tries", "most"), [(1, 0.5), (2, 1.0), (4, 4.0), (7, 30.0), (50, 30.0)])
-def test_the_pauses_by_default_are_drawn_up_to_half_a_minute(tries: int, most: float) -> None:
+@pytest.mark.parametrize(("attempts", "most"), [(1, 0.5), (2, 1.0), (4, 4.0), (7, 30.0), (50, 30.0)])
+def test_the_pauses_by_default_are_drawn_up_to_half_a_minute(attempts: int, most: float) -> None:
     state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # only the number of tries counts
-    state.attempt_number = tries
+    state.attempt_number = attempts
     drawn = [PAUSES(state) for _ in range(200)]
     assert 0 <= min(drawn) < max(drawn) <= most
     assert max(drawn) > 0.8 * most
 
 
 def test_patience_ends(server: FakeOpenAI) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     server.plan.fail_next(Fault.server_error(503), times=100000)
-    raised = failed(endpoint_of(server, book=book, patience_seconds=0.2))
+    raised = failed(endpoint_of(server, call_log=call_log, patience_seconds=0.2))
     assert raised.kind == "overloaded"
     assert re.search(rf"{server.url} did not answer for {MODEL} after \d+ tries: HTTP 503", str(raised))
     assert "the same run goes on from there" in str(raised)
-    (call,) = book.calls
+    (call,) = call_log.calls
     assert len(server.requests) == len(call.faults) == call.retries + 1 > 2
     assert call.waited >= 0.2
 
@@ -274,10 +274,10 @@ def test_more_tokens_wanted_than_the_context_has_is_no_overflow() -> None:
 
 
 def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
-    book = MemoryBook()
-    endpoint = endpoint_of(server, book=book, in_flight=1)
+    call_log = MemoryBook()
+    endpoint = endpoint_of(server, call_log=call_log, in_flight=1)
     assert len(texts(outcomes(endpoint, [ask(0), ask(0, seed=7)]))) == 2
-    first, second = book.calls
+    first, second = call_log.calls
     assert (first.prompt_tokens, first.cached_tokens) == (5, 0)
     assert (second.prompt_tokens, second.cached_tokens) == (5, 5)
     assert first.served_model == MODEL
@@ -286,12 +286,12 @@ def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
 def test_what_the_book_knows_is_not_asked_and_equal_requests_at_once_are_asked_once(
     server: FakeOpenAI,
 ) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     server.latency = 0.05
-    once = texts(outcomes(endpoint_of(server, book=book), [ask()] * 5 + [ask(seed=1)]))
+    once = texts(outcomes(endpoint_of(server, call_log=call_log), [ask()] * 5 + [ask(seed=1)]))
     assert len(set(once)) == 2
-    assert len(server.requests) == len(book.calls) == 2
-    assert texts(outcomes(endpoint_of(server, book=book), [ask()])) == once[:1]
+    assert len(server.requests) == len(call_log.calls) == 2
+    assert texts(outcomes(endpoint_of(server, call_log=call_log), [ask()])) == once[:1]
     assert len(server.requests) == 2
 
 
@@ -300,7 +300,7 @@ def test_a_book_that_cannot_write_stops_the_request_at_once(server: FakeOpenAI) 
         def keep(self, key: str, reply: Reply, call: object) -> None:
             raise OSError("no space left")
 
-    (outcome,) = outcomes(endpoint_of(server, book=Full()), [ask()])
+    (outcome,) = outcomes(endpoint_of(server, call_log=Full()), [ask()])
     assert isinstance(outcome, OSError)
     assert len(server.requests) == 1
 
@@ -326,20 +326,20 @@ def test_requests_are_what_a_strict_server_takes(dialect: str, extra: dict[str, 
 def test_an_error_that_nobody_expects_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
         understood(ZeroDivisionError())
-    same = Trouble("timeout", "no answer in time")
+    same = RequestError("timeout", "no answer in time")
     assert understood(same) is same
 
 
 def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     server.latency = 0.1
-    endpoint = endpoint_of(server, book=book, in_flight=1, timeout_seconds=0.4)
+    endpoint = endpoint_of(server, call_log=call_log, in_flight=1, timeout_seconds=0.4)
     began = time.monotonic()
     assert len(texts(outcomes(endpoint, [ask(number) for number in range(8)]))) == 8
     assert time.monotonic() - began > 0.4
-    assert all(call.faults == () for call in book.calls)
-    assert max(call.waited for call in book.calls) > 0.4 > 0.35
-    assert max(call.latency for call in book.calls) < 0.4
+    assert all(call.faults == () for call in call_log.calls)
+    assert max(call.waited for call in call_log.calls) > 0.4 > 0.35
+    assert max(call.latency for call in call_log.calls) < 0.4
 
 
 def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI) -> None:

@@ -15,7 +15,7 @@ from tenacity import wait_random_exponential
 from models.client import endpoint as subject
 from models.client.calls import Reply
 from models.client.endpoint import EndpointFault
-from models.client.errors import Trouble
+from models.client.errors import RequestError
 from tests.support.call_logs import MemoryBook
 from tests.support.endpoints import MODEL, Verifier, ask, asked, endpoint_of, outcomes, right, texts
 from tests.support.fake_openai import FakeOpenAI, Fault, Record
@@ -63,12 +63,12 @@ def test_fewer_are_sent_where_there_is_no_room_and_more_again_later(
     requests = [ask(number) for number in range(120)]
     server = servers[0]
     endpoint = endpoint_of(server, in_flight=16, timeout_seconds=1.0)
-    limits = seen_by(server, lambda: endpoint.lanes[0].limit)
+    limits = seen_by(server, lambda: endpoint.backends[0].limit)
     server.plan.script = dict.fromkeys(range(20, 30), fault)
     assert texts(outcomes(endpoint, requests)) == [right(r) for r in requests]
     assert limits[0] == 16
     assert min(limits) < 12
-    assert endpoint.lanes[0].limit > min(limits)
+    assert endpoint.backends[0].limit > min(limits)
     assert server.max_concurrency <= 16
 
 
@@ -79,12 +79,12 @@ def test_an_overloaded_server_is_left_to_itself_one_by_one_and_all_is_answered(
     server = servers[0]
     server.plan.fail_when(lambda record: record.concurrency > 2, Fault.rate_limit(0.01))
     requests = [ask(number) for number in range(60)]
-    book = MemoryBook()
-    assert texts(outcomes(endpoint_of(server, book=book, in_flight=32), requests)) == [
+    call_log = MemoryBook()
+    assert texts(outcomes(endpoint_of(server, call_log=call_log, in_flight=32), requests)) == [
         right(r) for r in requests
     ]
-    assert len(book.calls) == 60
-    refused = sum(call.retries for call in book.calls)
+    assert len(call_log.calls) == 60
+    refused = sum(call.retries for call in call_log.calls)
     assert refused < 200  # 60 at once, again and again, would be thousands
 
 
@@ -120,8 +120,8 @@ def test_a_dead_server_is_done_without_and_used_again_when_it_is_back(servers: l
         await round(100)
         assert len(dead.requests) == before
         await asyncio.to_thread(dead.start)
-        for lane in endpoint.lanes:
-            lane.down_until = min(lane.down_until, 1.0)  # the second in which it is avoided is over
+        for backend in endpoint.backends:
+            backend.down_until = min(backend.down_until, 1.0)  # the second in which it is avoided is over
         await round(200)
         assert len(dead.requests) > before
         await endpoint.close()
@@ -132,42 +132,44 @@ def test_a_dead_server_is_done_without_and_used_again_when_it_is_back(servers: l
 
 
 def test_all_requests_end_well_where_every_server_was_dead_for_a_while(servers: list[FakeOpenAI]) -> None:
-    book, verify = MemoryBook(), Verifier()
+    call_log, verify = MemoryBook(), Verifier()
     for server in servers[:2]:
         server.stop()
     starts = [threading.Timer(0.3, server.start) for server in servers[:2]]
     for timer in starts:
         timer.start()
     requests = [ask(number) for number in range(40)]
-    endpoint = endpoint_of(*servers[:2], book=book, verify=verify, in_flight=4)
+    endpoint = endpoint_of(*servers[:2], call_log=call_log, verify=verify, in_flight=4)
     assert texts(outcomes(endpoint, requests)) == [right(r) for r in requests]
     for timer in starts:
         timer.join()
-    assert len(book.calls) == 40
-    assert {fault for call in book.calls for fault in call.faults} == {"connection"}
+    assert len(call_log.calls) == 40
+    assert {fault for call in call_log.calls for fault in call.faults} == {"connection"}
 
 
 def test_a_server_that_dies_in_the_middle_and_comes_back_costs_tries_only(servers: list[FakeOpenAI]) -> None:
-    book, verify, server = MemoryBook(), Verifier(), servers[0]
+    call_log, verify, server = MemoryBook(), Verifier(), servers[0]
     server.plan.script = {15: Fault.crash(down=0.2)}
     requests = [ask(number) for number in range(40)]
-    endpoint = endpoint_of(server, book=book, verify=verify, in_flight=8)
+    endpoint = endpoint_of(server, call_log=call_log, verify=verify, in_flight=8)
     assert texts(outcomes(endpoint, requests)) == [right(r) for r in requests]
-    assert len(book.calls) == 40
+    assert len(call_log.calls) == 40
     assert verify.asked.count(server.url) >= 2
 
 
 def test_a_server_that_comes_back_with_another_model_writes_no_turn(servers: list[FakeOpenAI]) -> None:
-    book, server = MemoryBook(), servers[0]
+    call_log, server = MemoryBook(), servers[0]
     server.answer = lambda body, _: f"Written by {server.model}"
     server.plan.script = {10: Fault.crash(down=0.1, model="yesterday")}
-    results = outcomes(endpoint_of(server, book=book, in_flight=4), [ask(number) for number in range(40)])
+    results = outcomes(
+        endpoint_of(server, call_log=call_log, in_flight=4), [ask(number) for number in range(40)]
+    )
     faults = [result for result in results if isinstance(result, EndpointFault)]
     assert {fault.kind for fault in faults} == {"model"}
     assert any("serves ['yesterday'], not" in str(fault) for fault in faults)
-    assert {reply.text for reply in book.kept.values()} == {f"Written by {MODEL}"}
-    assert len(book.kept) + len(faults) == 40
-    assert {call.served_model for call in book.calls if call.ok} == {MODEL}
+    assert {reply.text for reply in call_log.kept.values()} == {f"Written by {MODEL}"}
+    assert len(call_log.kept) + len(faults) == 40
+    assert {call.served_model for call in call_log.calls if call.ok} == {MODEL}
 
 
 def test_a_server_that_hangs_keeps_no_request_from_the_others(servers: list[FakeOpenAI]) -> None:
@@ -194,26 +196,26 @@ def test_a_server_that_asks_for_a_long_pause_keeps_no_request_from_the_others(
 def test_all_that_wait_to_hear_what_is_served_hear_it_together_also_that_it_is_not_known(
     servers: list[FakeOpenAI],
 ) -> None:
-    times, book = list[str](), MemoryBook()
+    times, call_log = list[str](), MemoryBook()
 
     def verify(base_url: str) -> str:
         times.append(base_url)
         time.sleep(0.05)
-        raise Trouble("timeout", "no answer in time")
+        raise RequestError("timeout", "no answer in time")
 
-    endpoint = endpoint_of(servers[0], book=book, verify=verify, in_flight=20, patience_seconds=0.3)
+    endpoint = endpoint_of(servers[0], call_log=call_log, verify=verify, in_flight=20, patience_seconds=0.3)
     results = outcomes(endpoint, [ask(number) for number in range(20)])
     assert {type(result) for result in results} == {EndpointFault}
-    assert len(times) < sum(len(call.faults) for call in book.calls) / 2
+    assert len(times) < sum(len(call.faults) for call in call_log.calls) / 2
     assert servers[0].requests == []
 
 
 def test_cancelled_requests_keep_their_places_until_they_are_answered(servers: list[FakeOpenAI]) -> None:
-    server, book = servers[0], MemoryBook()
+    server, call_log = servers[0], MemoryBook()
     server.latency = 0.3
 
     async def work() -> None:
-        endpoint = endpoint_of(server, book=book, in_flight=3)
+        endpoint = endpoint_of(server, call_log=call_log, in_flight=3)
         chats = [asyncio.create_task(endpoint.chat(ask(number))) for number in range(12)]
         while len(server.requests) < 3:
             await asyncio.sleep(0.01)
@@ -228,11 +230,11 @@ def test_cancelled_requests_keep_their_places_until_they_are_answered(servers: l
             isinstance(r, asyncio.CancelledError)
             for r in await asyncio.gather(*chats, return_exceptions=True)
         )
-        assert [lane.load for lane in endpoint.lanes] == [0]
+        assert [backend.load for backend in endpoint.backends] == [0]
         await endpoint.close()
 
     asyncio.run(work())
-    assert len(server.requests) == len(book.kept) == len(book.calls) == 3
+    assert len(server.requests) == len(call_log.kept) == len(call_log.calls) == 3
     assert server.max_concurrency == 3
 
 

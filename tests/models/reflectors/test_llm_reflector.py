@@ -60,7 +60,7 @@ def writes(thought: str, action: str = "open box 1") -> Answer:
 @contextmanager
 def reflector(
     server: FakeOpenAI,
-    book: MemoryBook | None = None,
+    call_log: MemoryBook | None = None,
     *,
     says: Callable[[str], None] = lambda line: None,
     least_usable: float = 0.1,
@@ -68,7 +68,7 @@ def reflector(
 ) -> Iterator[LLMReflector]:
     settings = CalibrationConfig.model_validate({"reflector": "llm", "model": MODEL, **config})
     where = EndpointConfig(base_urls=(server.url,), patience_seconds=0.5)
-    endpoint = Endpoint(where, "sk-test", "reflection", MODEL, book or MemoryBook(), lambda _: MODEL)
+    endpoint = Endpoint(where, "sk-test", "reflection", MODEL, call_log or MemoryBook(), lambda _: MODEL)
     subject = LLMReflector(endpoint, settings, ungrounded, least_usable, says)
     try:
         yield subject
@@ -199,19 +199,19 @@ def test_a_wrong_key_fails_at_once_and_is_nowhere_in_the_message() -> None:
 
 
 def test_what_was_answered_before_a_lasting_fault_is_kept_and_not_asked_again() -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server:
-        with reflector(server, book) as subject:
+        with reflector(server, call_log) as subject:
             subject.reflect([request(i) for i in range(6)])
             server.plan.fail_next(Fault.quota(), times=1)
             with pytest.raises(ReflectionFault, match="credit"):
                 subject.reflect([request(i) for i in range(8)])
-        with reflector(server, book) as subject:
+        with reflector(server, call_log) as subject:
             paid = sum(record.fault == "" for record in server.requests)
             assert len(subject.reflect([request(i) for i in range(8)])) == 8
             assert sum(record.fault == "" for record in server.requests) == 8
     assert paid >= 6
-    assert sum(not call.ok for call in book.calls) == 1
+    assert sum(not call.ok for call in call_log.calls) == 1
 
 
 def test_the_check_of_the_action_forgives_blanks_and_case_only() -> None:

@@ -70,16 +70,16 @@ def useless(asked: Request, _: int) -> str:
 
 @contextmanager
 def telling(
-    server: FakeOpenAI, book: MemoryBook, **config: object
+    server: FakeOpenAI, call_log: MemoryBook, **config: object
 ) -> Iterator[tuple[LLMReflector, list[str]]]:
     heard: list[str] = []
-    with reflector(server, book, says=heard.append, **config) as subject:
+    with reflector(server, call_log, says=heard.append, **config) as subject:
         yield subject, heard
 
 
 def test_useless_replies_stop_the_run_before_all_are_paid_for_and_it_says_why() -> None:
-    book = MemoryBook()
-    with FakeOpenAI(MODEL, answer=useless, latency=0.01) as server, reflector(server, book) as subject:
+    call_log = MemoryBook()
+    with FakeOpenAI(MODEL, answer=useless, latency=0.01) as server, reflector(server, call_log) as subject:
         with pytest.raises(ReflectionFault) as fault:
             subject.reflect([request(number) for number in range(41)])
         assert len(server.requests) <= 2 * FEW * 3  # of 123
@@ -90,21 +90,21 @@ def test_useless_replies_stop_the_run_before_all_are_paid_for_and_it_says_why() 
     assert "such a reply: 'Let me tell you a story instead." in said
     assert "..." in said
     assert "least_usable=0" in said
-    assert len(book.kept) == len(server.requests)
+    assert len(call_log.kept) == len(server.requests)
 
 
 def test_the_same_run_goes_on_with_the_next_ones_and_pays_nothing_twice() -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     asked: list[int] = []
     with FakeOpenAI(MODEL, answer=useless) as server:
         for _ in range(3):
-            with reflector(server, book) as subject, pytest.raises(ReflectionFault):
+            with reflector(server, call_log) as subject, pytest.raises(ReflectionFault):
                 subject.reflect([request(number) for number in range(60)])
             asked.append(len(server.requests))
         bodies = [json.dumps(record.body) for record in server.requests]
         assert len(set(bodies)) == len(bodies)
         assert asked == sorted(set(asked))
-        with reflector(server, book, least_usable=0) as subject:
+        with reflector(server, call_log, least_usable=0) as subject:
             assert len(subject.reflect([request(number) for number in range(60)])) == 60
 
 
@@ -127,9 +127,9 @@ def sometimes(rooms: set[int]) -> Answer:
 
 
 def test_a_poor_reflector_goes_on_and_says_so_in_the_end() -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     with FakeOpenAI(MODEL, answer=sometimes({0, 1, 9, 12})) as server:
-        with telling(server, book) as (subject, heard):
+        with telling(server, call_log) as (subject, heard):
             out = subject.reflect([request(number) for number in range(16)])
             assert heard == []
         assert sum(isinstance(one, Reflection) for one in out) == 4
@@ -221,8 +221,8 @@ def test_thinking_is_not_sent_back_with_the_reason() -> None:
 
 
 def test_a_plain_reply_that_an_earlier_version_filed_is_found() -> None:
-    book = MemoryBook()
-    with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server, book) as subject:
+    call_log = MemoryBook()
+    with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server, call_log) as subject:
         wanted = subject._request(request(), [])
         endpoint = subject._endpoint
         old = endpoint._address(
@@ -231,6 +231,6 @@ def test_a_plain_reply_that_an_earlier_version_filed_is_found() -> None:
         server.plan.fail_next(Fault.quota())
         with pytest.raises(ReflectionFault):
             subject.reflect([request()])
-        book.kept[old] = Reply(f"Thought: {GOOD}\nAction: open box 1", 5, "stop")
+        call_log.kept[old] = Reply(f"Thought: {GOOD}\nAction: open box 1", 5, "stop")
         assert subject.reflect([request()]) == [Reflection(GOOD, MODEL, 1)]
         assert len(server.requests) == 1

@@ -19,12 +19,12 @@ import pytest
 from tenacity import wait_random_exponential
 
 from models.client import endpoint as endpoints
-from models.client.calls import Book
+from models.client.calls import CallLog
 from models.client.diagnosis import QUESTION
 from models.policy import Generation, History, PolicyFault, Sampling
 from models.served.openai_policy import OpenAIPolicy, turn_pattern
 from rollouts.play import Played, Start, Wrapping, beginning, play
-from tasks.call_log import Ledger
+from tasks.call_log import BatchCallLog
 from tests.support.call_logs import MemoryBook
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of, right
 from tests.support.fake_openai import FakeOpenAI, Fault
@@ -63,8 +63,10 @@ def serving(speak: Speak = speak, **options: Any) -> Iterator[FakeOpenAI]:
 
 
 @contextmanager
-def policy_of(*servers: FakeOpenAI, book: Book | None = None, **settings: Any) -> Iterator[OpenAIPolicy]:
-    policy = OpenAIPolicy(endpoint_of(*servers, book=book, **settings), MODEL)
+def policy_of(
+    *servers: FakeOpenAI, call_log: CallLog | None = None, **settings: Any
+) -> Iterator[OpenAIPolicy]:
+    policy = OpenAIPolicy(endpoint_of(*servers, call_log=call_log, **settings), MODEL)
     try:
         yield policy
     finally:
@@ -154,8 +156,8 @@ CHAOS: list[tuple[Fault, float]] = [
 
 
 def test_passing_faults_change_no_episode() -> None:
-    book = MemoryBook()
-    with serving() as one, serving() as two, policy_of(one, two, book=book, in_flight=16) as policy:
+    call_log = MemoryBook()
+    with serving() as one, serving() as two, policy_of(one, two, call_log=call_log, in_flight=16) as policy:
         for server in (one, two):
             for place, (fault, chance) in enumerate(CHAOS):
                 server.plan.fail_randomly(fault, chance, seed=place)
@@ -163,27 +165,27 @@ def test_passing_faults_change_no_episode() -> None:
         met = sum(bool(record.fault) for server in (one, two) for record in server.requests)
         answered = bodies(one) + bodies(two)
     assert met > 0.1 * len(answered)
-    assert len(set(answered)) == len(answered) == len(book.calls)
-    assert sum(call.retries for call in book.calls) == met
+    assert len(set(answered)) == len(answered) == len(call_log.calls)
+    assert sum(call.retries for call in call_log.calls) == met
 
 
 def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for_the_rest() -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
     ended: list[int] = []
     with serving(latency=0.01) as server:
         server.plan.fail_when(lambda record: record.number >= 60, Fault.quota())
         with (
-            policy_of(server, book=book, in_flight=8) as policy,
+            policy_of(server, call_log=call_log, in_flight=8) as policy,
             pytest.raises(PolicyFault, match="no credit left"),
         ):
             play(world(), policy, starts(), SAMPLED, WRAPPING, finished=lambda index, _: ended.append(index))
         paid = bodies(server)
-        assert len(paid) == 60 == len(book.kept) == sum(call.ok for call in book.calls)
+        assert len(paid) == 60 == len(call_log.kept) == sum(call.ok for call in call_log.calls)
         refused = len(server.requests) - 60
         assert refused <= 18  # no episode has asked on
         assert ended
         server.plan.heal()
-        with policy_of(server, book=book, in_flight=8) as policy:
+        with policy_of(server, call_log=call_log, in_flight=8) as policy:
             again = play(world(), policy, starts(), SAMPLED, WRAPPING)
         asked = bodies(server)
     assert results(again) == in_process()
@@ -191,39 +193,39 @@ def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for
 
 
 def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> None:
-    book = MemoryBook()
-    with serving(latency=0.3) as server, policy_of(server, book=book, in_flight=4) as policy:
+    call_log = MemoryBook()
+    with serving(latency=0.3) as server, policy_of(server, call_log=call_log, in_flight=4) as policy:
         server.plan.script = {3: Fault.quota()}  # at once, while the others take their time
         with pytest.raises(PolicyFault, match="no credit left"):
             play(world(), policy, starts(), SAMPLED, WRAPPING)
-        assert len(book.kept) == len(server.requests) - 1
+        assert len(call_log.kept) == len(server.requests) - 1
         # the one place that the refused request left free may have been taken before the fault was known
         assert 4 <= len(server.requests) <= 5
 
 
 def test_an_interrupt_keeps_what_is_on_its_way() -> None:
-    book = MemoryBook()
+    call_log = MemoryBook()
 
     def stop(_: int, __: int) -> None:
         raise KeyboardInterrupt
 
-    with serving(latency=0.1) as server, policy_of(server, book=book, in_flight=6) as policy:
+    with serving(latency=0.1) as server, policy_of(server, call_log=call_log, in_flight=6) as policy:
         with pytest.raises(KeyboardInterrupt):
             play(world(), policy, starts(), SAMPLED, WRAPPING, progress=stop)
-        assert len(book.kept) == len(server.requests) < 18 + 6
+        assert len(call_log.kept) == len(server.requests) < 18 + 6
 
 
 def test_a_journal_lets_another_process_go_on(tmp_path: Path) -> None:
     with serving() as server:
         server.plan.fail_when(lambda record: record.number >= 40, Fault.unauthorized())
-        first = Ledger(tmp_path, {})
+        first = BatchCallLog(tmp_path, {})
         first.begin("b0")
-        with policy_of(server, book=first, in_flight=8) as policy, pytest.raises(PolicyFault):
+        with policy_of(server, call_log=first, in_flight=8) as policy, pytest.raises(PolicyFault):
             play(world(), policy, starts(), SAMPLED, WRAPPING)
         server.plan.heal()
-        second = Ledger(tmp_path, {})
+        second = BatchCallLog(tmp_path, {})
         second.begin("b0")
-        with policy_of(server, book=second, in_flight=8) as policy:
+        with policy_of(server, call_log=second, in_flight=8) as policy:
             assert results(play(world(), policy, starts(), SAMPLED, WRAPPING)) == in_process()
         asked = bodies(server)
         assert len(asked) == len(set(asked)) == sum(row.ok for row in second.rows())
@@ -272,15 +274,15 @@ def test_nothing_is_left_of_a_closed_policy() -> None:
         with FakeOpenAI(MODEL, dialect="vllm", latency=0.05) as server, warnings.catch_warnings():
             warnings.simplefilter("error")
             policy = OpenAIPolicy(endpoint_of(server, in_flight=3), MODEL, lambda: stopped.append("stopped"))
-            desk = policy.desk(SAMPLED)
+            queue = policy.turn_queue(SAMPLED)
             for number in range(12):
-                desk.ask(number, ask(number).messages, number)
-            desk.answers()
+                queue.ask(number, ask(number).messages, number)
+            queue.answers()
             policy.close()  # in the middle of it
             policy.close()
             assert stopped == ["stopped"] * 2
             assert _connections_to(server) == 0
-            del policy, desk
+            del policy, queue
             gc.collect()
         _until(lambda: set(threading.enumerate()) <= before)
     finally:
