@@ -37,7 +37,7 @@ def queries(text: str) -> list[str]:
 
 def shown_answers(text: str) -> list[tuple[str, list[str]]]:
     """Queries whose answer is shown below them, with the column names of that answer."""
-    found = re.findall(r"^```sql\n([^`]*?)\n```\s*```text\n┃(.*?)┃\n", text, re.M)
+    found = re.findall(r"^```sql\n([^`]*?)\n```\s*```text\n┏.*┓\n┃(.*?)┃\n", text, re.M)
     return [(query, [name.strip() for name in header.split("┃")]) for query, header in found]
 
 
