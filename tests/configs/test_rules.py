@@ -76,6 +76,6 @@ def test_a_run_that_an_older_version_accepted_still_opens(
 
 def test_the_configurations_that_come_along_have_no_conflicts() -> None:
     root = Path(__file__).parents[2]
-    for file in (*root.glob("configs/*.yaml"), root / "tests" / "support" / "tiny.yaml"):
+    for file in (*root.glob("configs/*.yaml"), root / "tests/support/tiny.yaml"):
         load_config(file)
     refuse_conflicts(FactoryConfig(), "defaults")
