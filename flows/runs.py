@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.cache_inputs import outcome_settings
+from configs.cache_inputs import run_id_settings
 from configs.load import apply, check
 from configs.schema import FactoryConfig
 from configs.stages import BEFORE_ROUNDS, STAGES, round_of
@@ -22,7 +22,7 @@ HOW = {"budget", "execution"}
 
 def run_id(config: FactoryConfig) -> str:
     """The same settings are the same run, wherever its data lie and however the work is cut."""
-    return f"{config.name}-{content_id(outcome_settings(config))[:8]}"
+    return f"{config.name}-{content_id(run_id_settings(config))[:8]}"
 
 
 def root_of(config: FactoryConfig) -> Path:
@@ -50,7 +50,7 @@ def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
     if run:
         folder.load()
     else:
-        folder.create(config.name, outcome_settings(config))
+        folder.create(config.name, run_id_settings(config))
     return folder
 
 

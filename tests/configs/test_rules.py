@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_inputs import outcome_settings
+from configs.cache_inputs import run_id_settings
 from configs.load import ConfigFault, load_config, refuse_conflicts
 from configs.schema import FactoryConfig
 from flows.runs import config_of_run
@@ -70,8 +70,8 @@ def test_a_run_that_an_older_version_accepted_still_opens(
         apply(fields, override)
     config = check(fields, "an older version")
     folder = RunFolder(tmp_path, "old-run")
-    folder.create(config.name, outcome_settings(config))
-    assert outcome_settings(config_of_run(tmp_path, "old-run")) == outcome_settings(config)
+    folder.create(config.name, run_id_settings(config))
+    assert run_id_settings(config_of_run(tmp_path, "old-run")) == run_id_settings(config)
 
 
 def test_the_configurations_that_come_along_have_no_conflicts() -> None:
