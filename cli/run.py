@@ -44,12 +44,12 @@ def run_stage(
     """Run one stage of a known run, in the way in which the run was done last, but for the overrides. Raises StageFault
     where a stage before it is not complete."""
     from flows.run_lock import working_on
-    from flows.runs import check_round, config_of_run, folder_of, how_of
+    from flows.runs import check_round, config_of_run, execution_of, folder_of
 
     config = config_of_run(data_dir, run, _how_only(overrides))
     check_round(config, run, round)
     console, folder = make_console(), folder_of(config, run)
-    if folder.how() is None:
+    if folder.execution() is None:
         say(
             console,
             f"run {run} was made by version 0.3.0, which kept no execution and budget settings: defaults are used "
@@ -61,7 +61,7 @@ def run_stage(
     with flow_runtime(data_dir, console, debug), working_on(folder.root, run, partial(say, console)):
         from flows.stages import STAGE_FLOWS
 
-        folder.save_how(how_of(config))
+        folder.save_execution(execution_of(config))
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
 
 

@@ -8,7 +8,7 @@ from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
 from flows.progress import current
 from flows.run_lock import working_on
-from flows.runs import folder_of, how_of, root_of, run_id, schedule
+from flows.runs import execution_of, folder_of, root_of, run_id, schedule
 from flows.stages import DEFAULT, STAGE_FLOWS
 from storage.runs import RunFolder
 from tasks.preflight import check_base_model, preflight
@@ -28,7 +28,7 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
         warmed_up = RunFolder(root, run).stage(0, "warmup")
         if warmed_up is None or warmed_up.status != "completed":
             check_base_model(config)
-        folder_of(config).save_how(how_of(config))
+        folder_of(config).save_execution(execution_of(config))
         for stage, round in schedule(config):
             STAGE_FLOWS[stage](config, run=run, round=round)
     return run

@@ -13,7 +13,7 @@ from configs.schema import FactoryConfig
 from flows.chain import CHAIN
 from flows.progress import Silent
 from flows.run_lock import working_on
-from flows.runs import folder_of, how_of, root_of, run_id, schedule
+from flows.runs import execution_of, folder_of, root_of, run_id, schedule
 from flows.stage import StageRun
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
@@ -102,7 +102,7 @@ def replay(
                 found.append(here)
         except (_Missing, StorageFault):
             return None
-        folder_of(config, run).save_how(how_of(config))
+        folder_of(config, run).save_execution(execution_of(config))
         rehearsed.commit()
         for here in found:
             here.draw()

@@ -54,7 +54,7 @@ def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
     return folder
 
 
-def how_of(config: FactoryConfig) -> RunExecution:
+def execution_of(config: FactoryConfig) -> RunExecution:
     """What is kept beside the run. Paths are made absolute: the next command may come from another folder."""
     how = config.model_dump(mode="json", include=HOW)
     if config.execution.accelerate:
@@ -68,7 +68,7 @@ def config_of_run(
     """The configuration of a known run, with its work done as it was done last but for `changes` ("execution.x=y") and
     for what `given` sets in these sections other than by default. Raises StorageFault and ConfigFault."""
     folder = RunFolder(data_dir.expanduser().resolve(), run)
-    info, how = folder.load(), folder.how()
+    info, how = folder.load(), folder.execution()
     settings: dict[str, Any] = {**info.config, "name": info.name, "data_dir": data_dir}
     if how:
         settings |= how.model_dump()

@@ -18,8 +18,8 @@ from flows.runs import (
     check_round,
     completed,
     config_of_run,
+    execution_of,
     folder_of,
-    how_of,
     outdate,
     root_of,
     run_id,
@@ -29,7 +29,7 @@ from rollouts.budget import BudgetTracker, in_words
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
+from storage.runs import RunFolder, Spent, StageState, StageStatus, last_complete_batches
 from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Refs, Request
@@ -61,7 +61,7 @@ class StageRun:
         self.cached = 0
         self.started = datetime.now(UTC)
         known = folder.stage(round_of(stage, round), stage)
-        self.before = last_whole(known)
+        self.before = last_complete_batches(known)
         self._had = known.batches if known and known.status in ("completed", "outdated") else self.before
 
     def expects(self, batches: int) -> None:
@@ -197,7 +197,7 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
         check_base_model(config)
     with working_on(root, run or run_id(config), reporter.says):
         folder = folder_of(config, run)
-        folder.save_how(how_of(config))
+        folder.save_execution(execution_of(config))
         here = StageRun(stage, config, folder, round, force, reporter)
         here.save("running")
         try:

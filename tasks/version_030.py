@@ -16,7 +16,7 @@ from environments.base import FIRST_VERSION
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord, Record
-from storage.runs import RunFolder, last_whole
+from storage.runs import RunFolder, last_complete_batches
 from storage.shards import BatchRef
 from tasks.caching import Inputs
 
@@ -46,7 +46,7 @@ def former_batches(root: Path) -> dict[str, BatchRef]:
         except StorageFault:  # what it would have offered is done again
             continue
         for state in states:
-            found |= {ref.batch_id: ref for ref in last_whole(state) if not ref.content}
+            found |= {ref.batch_id: ref for ref in last_complete_batches(state) if not ref.content}
     return found
 
 

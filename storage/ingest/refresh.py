@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from storage.runs import RunInfo, StageState
-from storage.scan import SetAside, replaced_batches, run_files
+from storage.scan import SetAside, run_files, superseded_batches
 from storage.shards import ShardStore
 
 
@@ -35,7 +35,7 @@ def refresh_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> list[SetA
 
 def refresh_superseded(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> list[SetAside]:
     """Fill superseded_batches anew from the manifests that forced redos left. Returns those that cannot be used."""
-    refs, aside = replaced_batches(shards)
+    refs, aside = superseded_batches(shards)
     rows = {(ref.stage_key, ref.batch_id, ref.sha256): ref.manifest for ref in refs}
     _fill(
         connection,

@@ -22,7 +22,7 @@ from flows.factory import factory
 from flows.faults import StageFault
 from flows.planning import WARMED_UP, planned
 from flows.replay import replay
-from flows.runs import config_of_run, folder_of, how_of, outdate, run_id
+from flows.runs import config_of_run, execution_of, folder_of, outdate, run_id
 from flows.stages import STAGE_FLOWS
 from rollouts.comparisons import _basis
 from storage.content import content_of
@@ -102,7 +102,7 @@ def test_a_run_keeps_how_it_was_done(finished: FactoryConfig) -> None:
     how = {"execution": {"threads": 1, "batch_tasks": 2, "device": "cpu"}, "budget": {"rollouts": 50_000}}
     config = FactoryConfig.model_validate({**finished.model_dump(), **how, "name": "kept"})
     folder = folder_of(config)
-    folder.save_how(how_of(config))
+    folder.save_execution(execution_of(config))
     opened = config_of_run(config.data_dir, folder.run_id)
     assert (opened.execution, opened.budget) == (config.execution, config.budget)
     changed = config_of_run(config.data_dir, folder.run_id, ["execution.batch_tasks=64", "budget.rollouts=7"])
@@ -333,5 +333,5 @@ def test_a_damaged_how_is_replaced(tmp_path: Path) -> None:
     config = tiny(tmp_path)
     folder = folder_of(config)
     (folder.folder / "how.json").write_text("{")
-    folder.save_how(how_of(config))
-    assert folder.how() == how_of(config)
+    folder.save_execution(execution_of(config))
+    assert folder.execution() == execution_of(config)
