@@ -9,7 +9,7 @@ from typing import Literal
 
 from flows.curves import TRAININGS
 from flows.faults import StageFault
-from flows.run_lock import is_alive, working_on
+from flows.run_lock import is_locked, lock_run
 from flows.wording import counted, in_folder
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, verify_checkpoint
@@ -69,10 +69,9 @@ class Examination:
     def _killed_stages(self) -> Iterator[Finding]:
         """Stages with the status running while no process works on their run."""
         for run, state in self._states:
-            if state.status != "running" or is_alive(self._root, run):
+            if state.status != "running" or is_locked(folder := RunFolder(self._root, run)):
                 continue
-            with working_on(self._root, run):
-                folder = RunFolder(self._root, run)
+            with lock_run(folder):
                 if folder.stage(state.round, state.stage) != state:  # another process has resumed it
                     continue
                 folder.save_stage(state.model_copy(update={"status": "crashed", "error": KILLED}))
@@ -89,7 +88,7 @@ class Examination:
                 )
 
     def _results(self) -> Iterator[Finding]:
-        if busy := [run.run_id for run in self._runs if is_alive(self._root, run.run_id)]:
+        if busy := [run.run_id for run in self._runs if is_locked(RunFolder(self._root, run.run_id))]:
             yield Finding("note", "results", f"not checked, because a process works on run {busy[0]} now")
             return
         batches = [batch for shard in self._health.damaged_shards for batch in shard.batches]

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from configs.cache_inputs import ADDED_SINCE_030, cache_key_settings, restricted_config, run_id_settings
 from configs.schema import FactoryConfig
 from tasks import stage_tasks
-from tasks.batch import BatchTask
+from tasks.batch_task import BatchTask
 from tasks.caching import cached, placed
 from tasks.prefect_locks import ProcessLocks
 from tests.support.tiny_factory import ROOT
