@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from storage.columns import RECORD_OF_TABLE, arrow_schema
 from storage.faults import StorageFault
 from storage.ids import digest_bytes
-from storage.ingest.older import FORMER, MADE_HERE
+from storage.ingest.version_030 import DERIVED_COLUMNS, RETIRED_TABLES
 from storage.runs import RunInfo, StageState, read_run_file
 from storage.shards import REDO, BatchRef, Manifest, Shard, ShardStore, read_manifest
 
@@ -83,7 +83,7 @@ def superseded_batches(shards: ShardStore) -> tuple[list[BatchRef], list[SetAsid
 def why_unusable(shards: ShardStore, batch: StoredBatch) -> str | None:
     """Why the shards of a batch cannot be loaded; None where they can."""
     for shard in batch.manifest.shards:
-        if shard.table not in RECORD_OF_TABLE and shard.table not in FORMER:
+        if shard.table not in RECORD_OF_TABLE and shard.table not in RETIRED_TABLES:
             return f"batch {batch.label} holds the table {shard.table}, which a newer version wrote; update the project"
         try:
             data = shards.verified_bytes(batch.manifest, shard)
@@ -146,12 +146,12 @@ def _wrong_columns(shard: Shard, data: bytes) -> str | None:
         return f"is not a Parquet file ({error}); {REDO}"
     if file.metadata.num_rows != shard.rows:
         return f"has {file.metadata.num_rows} rows, but its manifest says {shard.rows}; {REDO}"
-    if shard.table in FORMER:
+    if shard.table in RETIRED_TABLES:
         return None
     wanted, there = arrow_schema(RECORD_OF_TABLE[shard.table]), set(file.schema_arrow.names)
     if unknown := sorted(there - set(wanted.names)):
         return f"has columns that this version does not know ({', '.join(unknown)}); update the project"
-    lacking = [field.name for field in wanted if not field.nullable and field.name not in MADE_HERE]
+    lacking = [field.name for field in wanted if not field.nullable and field.name not in DERIVED_COLUMNS]
     if missing := [name for name in lacking if name not in there]:
         return f"lacks the columns {', '.join(missing)}; {REDO}"
     return None

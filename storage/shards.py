@@ -15,7 +15,7 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
-from storage.content import added, content_of
+from storage.content import content_of, sum_of
 from storage.faults import StorageFault
 from storage.files import check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
@@ -130,7 +130,7 @@ class ShardStore:
     def content(self, refs: Iterable[BatchRef]) -> str:
         """The digest of all rows of some batches together. Batches of version 0.3.0 have to be read for it: then it
         raises StorageFault as `read_batch` does."""
-        return added(ref.content or content_of(self.read_batch(ref)) for ref in refs)
+        return sum_of(ref.content or content_of(self.read_batch(ref)) for ref in refs)
 
     def newest_first(self, stage_key: str) -> Iterator[tuple[BatchRef, Manifest]]:
         """Every current batch of a stage key whose manifest can be read, newest first."""
