@@ -217,7 +217,7 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
         ("execution.server.arguments=[--api-key=sk-1]", "name the variable that holds it in key_env"),
         ("execution.server.arguments=[--api_key=sk-1]", "name the variable that holds it in key_env"),
         ("execution.server.command=[vllm, --api_key, sk-1]", "name the variable that holds it in key_env"),
-        ("execution.server.arguments=[--model, another]", "--model is set for each checkpoint here"),
+        ("execution.server.arguments=[--model, another]", "--model is set automatically for each checkpoint"),
         (
             "execution.server.arguments=[--served_model_name=x]",
             "--served-model-name is set for each checkpoint",
@@ -226,11 +226,11 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
         ("calibration.reflector=llm", "name its model"),
         (
             "execution.server.arguments=[--dtype, float16]",
-            "changes what is written: give it in policy.arguments",
+            "changes what is generated: move it to policy.arguments",
         ),
         (
             "execution.server.arguments=[--max_model_len=9]",
-            "changes what is written: give it in policy.arguments",
+            "changes what is generated: move it to policy.arguments",
         ),
         ("policy.arguments=[--dtype, float16]", "need engine: openai"),
         (
