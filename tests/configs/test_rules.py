@@ -17,10 +17,10 @@ from storage.runs import RunFolder
 BROKEN = [
     (
         ["tasks.explore_demonstrated=true", "tasks.exploration=30", "tasks.demonstrations=8"],
-        "tasks.exploration is 30, but tasks.explore_demonstrated lets only the 8 tasks of tasks.demonstrations",
+        "tasks.exploration is 30, but tasks.explore_demonstrated allows only the 8 tasks of tasks.demonstrations",
     ),
-    (["tasks.unseen=0"], "evaluation.splits names unseen, but tasks.unseen is 0"),
-    (["evaluation.splits=[seen, seen]"], "evaluation.splits names seen 2 times"),
+    (["tasks.unseen=0"], "evaluation.splits lists unseen, but tasks.unseen is 0"),
+    (["evaluation.splits=[seen, seen]"], "evaluation.splits lists seen 2 times"),
     (["policy.max_turn_tokens=128", "policy.small.context=128"], "policy.max_turn_tokens is 128, but policy.small"),
     (
         [f"datasets.{name}=false" for name in ("calibrated", "explored_successes", "expert_suffixes", "expert_runs")],
