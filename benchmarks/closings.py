@@ -1,8 +1,8 @@
 """How a stopping rule ends, exactly: every state in which it closes a comparison, with the number of ways there.
 
 Given the two values, a state with s of m and t of n successes that k orders of outcomes lead to has the chance
-k p^s (1-p)^(m-s) q^t (1-q)^(n-t). So one walk through the rule itself (`Stopping.wanted`, `decide`) gives its error
-rates, power and cost for any pair of values, without simulation.
+k p^s (1-p)^(m-s) q^t (1-q)^(n-t). So one walk through the rule itself (`StoppingRule.target_counts`, `decide`) gives
+its error rates, power and cost for any pair of values, without simulation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import special
 
 from steca.deviation import Rule, decide
 from steca.rewards import Tally
-from steca.stopping import Curtailed, Stopping, settled
+from steca.stopping import Curtailed, StoppingRule, settled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,7 +80,7 @@ def _share(successes: int, of: int, n: Ints, some: Ints) -> Floats:
     return special.binom(of - n, successes - some) * (some <= successes) / special.binom(of, successes)
 
 
-def closings(stopping: Stopping, rule: Rule) -> Closings:
+def closings(stopping: StoppingRule, rule: Rule) -> Closings:
     """All of them, by walking every sequence of outcomes at once, fewest rollouts first."""
     ways = {(0, 0, 0, 0): 1.0}
     queue, closed = [(0, (0, 0, 0, 0))], []
@@ -89,7 +89,7 @@ def closings(stopping: Stopping, rule: Rule) -> Closings:
         count = ways.pop(state)
         m, s, n, t = state
         reference, explored = Tally(m, s), Tally(n, t)
-        more_m, more_n = stopping.wanted(reference, explored)
+        more_m, more_n = stopping.target_counts(reference, explored)
         if (more_m, more_n) == (m, n):
             closed.append((*state, count, _verdict(stopping, rule, reference, explored)))
             continue
@@ -108,7 +108,7 @@ def closings(stopping: Stopping, rule: Rule) -> Closings:
     )
 
 
-def _verdict(stopping: Stopping, rule: Rule, reference: Tally, explored: Tally) -> str:
+def _verdict(stopping: StoppingRule, rule: Rule, reference: Tally, explored: Tally) -> str:
     if isinstance(stopping, Curtailed):
         return str(settled(reference, explored, rule, stopping.rollouts))
     return decide(reference, explored, rule).verdict

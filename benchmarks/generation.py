@@ -34,7 +34,7 @@ from models.checkpoint import CheckpointRef, load, reference
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, History, Policy, Sampling
 from rollouts.comparisons import comparisons_of
-from rollouts.play import Start, Wrapping, play
+from rollouts.play import EpisodeSettings, Start, play
 from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
@@ -93,7 +93,7 @@ class Workload:
         """One greedy episode after each of the same turns: turns, seconds and the episodes."""
         sampling = Sampling(max_tokens=self.config.policy.max_turn_tokens)
         began = time.perf_counter()
-        played = play(self.world, policy, self._starts(), sampling, Wrapping(self.config.environment))
+        played = play(self.world, policy, self._starts(), sampling, EpisodeSettings(self.config.environment))
         seconds = time.perf_counter() - began
         runs = [run.trajectory for run in played]
         return sum(len(run.steps) - run.prefix for run in runs), seconds, runs

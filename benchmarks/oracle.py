@@ -210,7 +210,7 @@ _kept = lru_cache(maxsize=4096)(corridor)
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
+class ExactComparison:
     """A turn that the policy may write in place of the expert's, with the exact values that eq. 5 compares."""
 
     corridor: Corridor
@@ -220,7 +220,7 @@ class Compared:
     explored: float
 
 
-def compared_turns(tasks: Sequence[Task], step_cap: int, invalid_streak: int) -> Iterator[Compared]:
+def exact_comparisons(tasks: Sequence[Task], step_cap: int, invalid_streak: int) -> Iterator[ExactComparison]:
     """For every step but the first of every expert run, all that the policy may do there but the expert's action."""
     for task in tasks:
         here = corridor(json.loads(task.payload)["name"])
@@ -230,7 +230,7 @@ def compared_turns(tasks: Sequence[Task], step_cap: int, invalid_streak: int) ->
                 then = here.after(step, action)
                 if action != ON and chance:
                     value, _ = here.value(then, step_cap - step - 1, invalid_streak, int(then == step))
-                    yield Compared(here, step, action, reference, value)
+                    yield ExactComparison(here, step, action, reference, value)
 
 
 def make(options: Mapping[str, Any]) -> OracleWorld:

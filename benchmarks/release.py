@@ -20,7 +20,7 @@ from configs.schema import FactoryConfig
 from environments.base import Task, World
 from models.policy import History, Sampling
 from models.prompts import messages
-from rollouts.play import Wrapping, end_of, seed_of
+from rollouts.play import EpisodeSettings, end_of, seed_of
 from rollouts.prompting import briefing_of
 from rollouts.rows import demonstrations, explorations
 from steca.types import Step
@@ -64,7 +64,7 @@ class Release:
     def __init__(self, world: World, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
         self._world, self._environment = world, world.environment()
         self._model, self._tokenizer = model, tokenizer
-        self._wrapping = Wrapping(config.environment, config.policy.prompt)
+        self._settings = EpisodeSettings(config.environment, config.policy.prompt)
         rewards = config.rewards
         self._sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
 
@@ -72,7 +72,7 @@ class Release:
         """The steps of the whole episode; the rollout's own come after the replayed ones."""
         torch.manual_seed(draw.seed)
         first = self._environment.reset(draw.task)
-        briefing = briefing_of(self._world, draw.task, self._wrapping.style)
+        briefing = briefing_of(self._world, draw.task, self._settings.style)
         steps: list[Step] = []
         for text in draw.texts:
             end = self._step(steps, text)
@@ -83,7 +83,7 @@ class Release:
     def _step(self, steps: list[Step], text: str) -> str:
         result = self._environment.step(text)
         steps.append(Step(text, result.thought, result.action, result.observation, result.valid, "policy"))
-        return end_of(steps, result.done, self._wrapping)
+        return end_of(steps, result.done, self._settings)
 
     @torch.inference_mode()
     def _turn(self, history: History) -> str:

@@ -29,9 +29,9 @@ from rich.table import Table
 from scipy import stats
 
 from benchmarks.closings import Closings, Floats, Ints, closings
-from benchmarks.oracle import compared_turns, make
+from benchmarks.oracle import exact_comparisons, make
 from steca.deviation import preset
-from steca.stopping import Curtailed, Fixed, Sequential, Stopping
+from steca.stopping import Curtailed, Fixed, Sequential, StoppingRule
 
 MIX = Path(__file__).parent / "results" / "quickstart_mix.csv"
 OUTCOMES, RESAMPLES, EM_STEPS = 24, 100, 150
@@ -47,7 +47,7 @@ class Design:
 
     name: str
     preset: str
-    stopping: Stopping
+    stopping: StoppingRule
 
 
 def sequential(most: int, worth: int, name: str = "") -> Design:
@@ -136,7 +136,7 @@ def fitted(likelihood: Floats, seen: Floats) -> Floats:
 
 @cache
 def oracle_values() -> Values:
-    turns = list(compared_turns(make({}).tasks("train", 60, 0), 20, 5))
+    turns = list(exact_comparisons(make({}).tasks("train", 60, 0), 20, 5))
     pairs = np.array([(turn.reference, turn.explored) for turn in turns])
     return Values(pairs[:, 0], pairs[:, 1], np.full(len(pairs), 1 / len(pairs)))
 

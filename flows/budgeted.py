@@ -22,9 +22,9 @@ def score_all(here: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]
             scores[index] = here.run(
                 score_batch, upstream=upstream, checkpoint=here.checkpoint, instead_of=scores.get(index)
             )
-            if here.tracker.cut:
+            if here.tracker.limit_reached:
                 cut.append(index)
-                here.stopped = f"{here.tracker.cut} is spent"
+                here.stopped = f"{here.tracker.limit_reached} is spent"
         if not cut:
             here.stopped = None
         elif here.tracker.exhausted or here.tracker.spent.rollouts == before:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage import StageRun
-from rollouts.budget import cost, in_words
+from rollouts.budget import cost, describe_spending
 from rollouts.stages.decide import rule_of
 from steca.allocation import plan
 from storage.records import StepRecord, TrajectoryRecord
@@ -23,9 +23,9 @@ def forecast(here: StageRun, explorations: Sequence[BatchRef]) -> str:
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
     likely, most = (round(each * candidates) for each in per_candidate(here.config))
-    price = in_words(_cost(here, likely, runs, explorations[0]), _prices(here.config))
+    price = describe_spending(_cost(here, likely, runs, explorations[0]), _prices(here.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
-    return f"{about}; spent so far: {in_words(here.tracker.spent, here.config.budget)}"
+    return f"{about}; spent so far: {describe_spending(here.tracker.spent, here.config.budget)}"
 
 
 def _prices(config: FactoryConfig) -> BudgetConfig:

@@ -25,7 +25,7 @@ from flows.runs import (
     run_id,
 )
 from models.reference import verify_checkpoint
-from rollouts.budget import BudgetTracker, in_words
+from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
@@ -178,7 +178,7 @@ class StageRun:
         return task.run(request, self.resources, self.force)
 
     def _paid(self, spent: Spent) -> None:
-        self.reporter.burns(in_words(spent, self.config.budget))
+        self.reporter.burns(describe_spending(spent, self.config.budget))
 
 
 @contextmanager

@@ -38,7 +38,7 @@ class Rejection:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
+class CalibratedTrajectory:
     """A calibrated trajectory, really executed to success.
 
     `trajectory` holds `deviated` expert steps, then the deviated step (index `deviated`), then the repair.
@@ -125,7 +125,9 @@ def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | Non
     return Rejection(reason, f"outcome {executed.outcome:g} after {len(executed.steps)} steps{first}")
 
 
-def assemble(exploration: Exploration, executed: Trajectory, thought: str) -> Calibrated:
+def calibrated_trajectory(
+    exploration: Exploration, executed: Trajectory, thought: str
+) -> CalibratedTrajectory:
     """The calibrated trajectory of an executed splice, with `thought` as its reflective thought.
 
     Steps are labelled expert, deviation, repair; actions and observations are those that occurred.
@@ -146,7 +148,7 @@ def assemble(exploration: Exploration, executed: Trajectory, thought: str) -> Ca
     ]
     steps = (*exploration.prefix, replace(exploration.explored_step, origin="deviation"), *repair)
     trajectory = replace(executed, steps=steps, prefix=start)
-    return Calibrated(trajectory, exploration.step, exploration.continuation)
+    return CalibratedTrajectory(trajectory, exploration.step, exploration.continuation)
 
 
 def _divergence(exploration: Exploration, executed: Trajectory) -> str | None:

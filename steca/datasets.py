@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from steca.calibration import Calibrated
+from steca.calibration import CalibratedTrajectory
 from steca.deviation import Rule
 from steca.distance import ElementDistance, lexical_distance, ndtw
 from steca.exploration import Exploration
@@ -67,7 +67,7 @@ class TrainingSample:
 
 
 def calibrated_sample(
-    calibrated: Calibrated,
+    calibrated: CalibratedTrajectory,
     weighting: Weighting,
     sources: Sources,
     element: ElementDistance = lexical_distance,

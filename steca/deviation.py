@@ -117,7 +117,7 @@ def preset(name: str, delta: float = 0.0, error_rate: float = 0.05, smallest_dro
     return replace(PRESETS[name], delta=delta, error_rate=error_rate, smallest_drop=smallest_drop)
 
 
-def candidate(exploration: Exploration, element: ElementDistance = lexical_distance) -> Candidate:
+def candidate_of(exploration: Exploration, element: ElementDistance = lexical_distance) -> Candidate:
     """What the rules look at, of one exploration."""
     expert, explored = exploration.expert_action, exploration.explored_step.action
     return Candidate(

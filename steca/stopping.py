@@ -20,18 +20,18 @@ from steca.rewards import Tally
 from steca.vocabulary import Decision
 
 TOO_FEW = "too few rollouts"
-Wanted = tuple[int, int]
+TargetCounts = tuple[int, int]
 """Outcomes that (the reference, the explored turn) should have."""
 
 
-class Stopping(Protocol):
+class StoppingRule(Protocol):
     """`in_order`: the later candidates of a task wait for the verdicts on the earlier ones."""
 
     in_order: bool
 
-    def wanted(self, reference: Tally, explored: Tally) -> Wanted: ...
+    def target_counts(self, reference: Tally, explored: Tally) -> TargetCounts: ...
 
-    def worth(self, reference: Tally, explored: Tally) -> float:
+    def priority(self, reference: Tally, explored: Tally) -> float:
         """How much the next rollouts promise: which comparison comes first where not all can be paid."""
         ...
 
@@ -43,13 +43,13 @@ class Fixed:
     rollouts: int
     in_order = False
 
-    def wanted(self, reference: Tally, explored: Tally) -> Wanted:
+    def target_counts(self, reference: Tally, explored: Tally) -> TargetCounts:
         return self._of(reference), self._of(explored)
 
     def _of(self, side: Tally) -> int:
         return self.rollouts if side.known is None else 0
 
-    def worth(self, reference: Tally, explored: Tally) -> float:
+    def priority(self, reference: Tally, explored: Tally) -> float:
         return 0.0
 
 
@@ -66,7 +66,7 @@ class Curtailed:
     rule: Rule
     in_order = True
 
-    def wanted(self, reference: Tally, explored: Tally) -> Wanted:
+    def target_counts(self, reference: Tally, explored: Tally) -> TargetCounts:
         if settled(reference, explored, self.rule, self.rollouts) is not None:
             return reference.n, explored.n
         missing = [tally.known is None and tally.n < self.rollouts for tally in (reference, explored)]
@@ -76,7 +76,7 @@ class Curtailed:
             return reference.n, self._least(explored, lambda side: self._settled(reference, side))
         return self._least(reference, lambda side: self._settled(side, explored)), explored.n
 
-    def worth(self, reference: Tally, explored: Tally) -> float:
+    def priority(self, reference: Tally, explored: Tally) -> float:
         return float(reference.n + explored.n)  # finish what is begun
 
     def _settled(self, reference: Tally, explored: Tally) -> bool:
@@ -125,12 +125,12 @@ class Sequential:
     worth_rollouts: int
     in_order = True
 
-    def wanted(self, reference: Tally, explored: Tally) -> Wanted:
+    def target_counts(self, reference: Tally, explored: Tally) -> TargetCounts:
         if decide(reference, explored, self.rule).verdict != "undecided":
             return reference.n, explored.n
         return self._plan(reference, explored).next(reference, explored)
 
-    def worth(self, reference: Tally, explored: Tally) -> float:
+    def priority(self, reference: Tally, explored: Tally) -> float:
         return self._plan(reference, explored).value(reference, explored)
 
     def _plan(self, reference: Tally, explored: Tally) -> SamplingPlan:

@@ -141,10 +141,10 @@ class BatchTask:
         return self._former(request, resources, ref) or ref
 
     def run(self, request: Request, resources: RunResources, force: bool) -> tuple[BatchRef, bool]:
-        """Run the batch, or take it from the cache; the verified reference, and whether it was cached. `tracker.cut`
-        says afterwards whether a budget ended it early. Raises what the body raises, and StorageFault where a cached
-        batch is missing or damaged."""
-        resources.tracker.cut = None
+        """Run the batch, or take it from the cache; the verified reference, and whether it was cached.
+        `tracker.limit_reached` says afterwards whether a budget ended it early. Raises what the body raises, and
+        StorageFault where a cached batch is missing or damaged."""
+        resources.tracker.limit_reached = None
         key = cache_key(self.name, self.version, request.inputs)
         former = None if force or stored_result(resources.root, key) else self._former(request, resources)
         if former:
@@ -194,7 +194,7 @@ class BatchTask:
         )
         rows = self._rows(batch, keys, taken)
         write_calls(resources, stage_key, batch_id)
-        cut = resources.tracker.cut
+        cut = resources.tracker.limit_reached
         sources = [source for source in taken.batches if source != batch_id]
         ref = resources.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
         resources.call_log.end()

@@ -45,7 +45,7 @@ def test_exact_rates_are_those_of_games_played(p: float, q: float) -> None:
     for _ in range(800):
         streams = (draw.random((2, 12)) < np.array([[p], [q]])).astype(float)
         sides = [Tally(), Tally()]
-        while (wanted := MODE.wanted(sides[0], sides[1])) != (sides[0].n, sides[1].n):
+        while (wanted := MODE.target_counts(sides[0], sides[1])) != (sides[0].n, sides[1].n):
             sides = [Tally.of(list(stream[:n])) for stream, n in zip(streams, wanted, strict=True)]
         flags += decide(sides[0], sides[1], RULE).verdict == "deviated"
         costs.append(sides[0].n + sides[1].n)

@@ -12,7 +12,7 @@ import pytest
 
 from configs.schema import DatasetConfig
 from models.reflectors.reflector import Reflection, ReflectionRequest
-from rollouts.rows import Demonstration, Stored, demonstrations, explorations, of_type
+from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations, of_type
 from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
@@ -77,7 +77,7 @@ class Case:
     lost: Demonstration
     other: Demonstration
 
-    def run(self, demo: Demonstration, j: int) -> Stored:
+    def run(self, demo: Demonstration, j: int) -> StoredTrajectory:
         return explorations(self.records)[demo.task.task_id][j]
 
 
@@ -266,7 +266,7 @@ def test_training_inputs_train_on_the_targets_only() -> None:
 KINDS = ("expert", "explored", "calibrated")
 
 
-def runs_of_case(kind: str) -> list[Stored]:
+def runs_of_case(kind: str) -> list[StoredTrajectory]:
     return runs_of([*case().records, *case().demonstrated], kind)
 
 

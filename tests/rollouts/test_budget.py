@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
-from rollouts.budget import CHUNK, FIRST_CHUNK, BudgetTracker, in_words
+from rollouts.budget import CHUNK, FIRST_CHUNK, BudgetTracker, describe_spending
 from rollouts.rows import demonstrations, of_type
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
@@ -161,7 +161,7 @@ def test_a_budget_is_never_passed_and_a_larger_one_goes_on(mode: str, tmp_path: 
     records, pool, chosen = explored(), RolloutPool(tmp_path, "toy"), settings(mode)
     whole, free = scored(records, chosen)
     few, tracker = scored(records, chosen, pool, rollouts=20)
-    assert tracker.cut == "budget.rollouts = 20"
+    assert tracker.limit_reached == "budget.rollouts = 20"
     assert tracker.exhausted
     assert tracker.spent.rollouts == len(of_type(few, RolloutRecord)) == 20
     verdicts = decide([*records, *few], chosen.deviation, chosen.rewards)
@@ -225,8 +225,8 @@ def has_second(rows: list[Record]) -> bool:
 )
 def test_every_kind_of_limit_ends_the_work(budget: dict[str, Any], cut: str) -> None:
     rows, tracker = scored(explored(), settings("sequential"), **budget)
-    assert tracker.cut is not None
-    assert tracker.cut.startswith(f"budget.{cut} = ")
+    assert tracker.limit_reached is not None
+    assert tracker.limit_reached.startswith(f"budget.{cut} = ")
     assert 0 < tracker.spent.rollouts == len(of_type(rows, RolloutRecord))
     assert tracker.spent.rollouts < len(of_type(scored(explored(), settings("sequential"))[0], RolloutRecord))
 
@@ -247,44 +247,56 @@ def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
         def add(self, *_: Any) -> Rollouts:
             raise Killed  # as if the process had ended before anything was filed
 
-    tracker = BudgetTracker(kept=kept.append)
+    tracker = BudgetTracker(on_saved=kept.append)
     with pytest.raises(Killed):
         score(world(), Dies(SPEAK), records, settings("sequential"), None, Unfiled(tmp_path, "toy"), tracker)
     assert tracker.spent.rollouts > 0
     assert kept == []
     scored(records, settings("sequential"), pool)
-    tracker = BudgetTracker(kept=kept.append)
+    tracker = BudgetTracker(on_saved=kept.append)
     score(world(), Toy(SPEAK), records, settings("fixed"), None, pool, tracker)
     assert kept[-1] == tracker.spent
 
 
 def test_chunks_are_as_long_as_one_may_lose() -> None:
     tracker = BudgetTracker()
-    tracker.pay(100, 1000, 100 * 0.5)
-    assert tracker.room(10**6) == 120  # a minute of rollouts of half a second
+    tracker.charge(100, 1000, 100 * 0.5)
+    assert tracker.affordable(10**6) == 120  # a minute of rollouts of half a second
     slow = BudgetTracker(BudgetConfig(minutes=60))
-    assert slow.room(10**6) == FIRST_CHUNK
+    assert slow.affordable(10**6) == FIRST_CHUNK
 
 
 def test_a_share_opens_a_part_of_what_is_left() -> None:
     tracker = BudgetTracker(BudgetConfig(rollouts=100), Spent(rollouts=40))
     tracker.share(0.5)
-    assert tracker.room(1000) == 30
-    tracker.pay(30, 0, 0.0)
-    assert (tracker.room(1000), tracker.cut, tracker.exhausted) == (0, "budget.rollouts = 100", False)
+    assert tracker.affordable(1000) == 30
+    tracker.charge(30, 0, 0.0)
+    assert (tracker.affordable(1000), tracker.limit_reached, tracker.exhausted) == (
+        0,
+        "budget.rollouts = 100",
+        False,
+    )
     tracker.share(1.0)
-    assert (tracker.room(1000), tracker.cut) == (30, None)
-    tracker.pay(30, 0, 0.0)
-    assert (tracker.room(1), tracker.exhausted) == (0, True)
+    assert (tracker.affordable(1000), tracker.limit_reached) == (30, None)
+    tracker.charge(30, 0, 0.0)
+    assert (tracker.affordable(1), tracker.exhausted) == (0, True)
 
 
 def test_without_a_limit_work_is_only_cut_into_chunks() -> None:
     tracker = BudgetTracker()
-    assert (tracker.room(3), tracker.room(10**6), tracker.exhausted, tracker.cut) == (3, CHUNK, False, None)
+    assert (tracker.affordable(3), tracker.affordable(10**6), tracker.exhausted, tracker.limit_reached) == (
+        3,
+        CHUNK,
+        False,
+        None,
+    )
 
 
 def test_what_was_spent_is_told_beside_its_limits() -> None:
     budget = BudgetConfig(rollouts=1000, usd=2, usd_per_hour=3.6)
     tracker = BudgetTracker(budget)
-    tracker.pay(20, 4000, 90.0)
-    assert in_words(tracker.spent, budget) == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"
+    tracker.charge(20, 4000, 90.0)
+    assert (
+        describe_spending(tracker.spent, budget)
+        == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"
+    )

@@ -10,7 +10,7 @@ import pytest
 
 from environments.base import Environment, World
 from models.reflectors.reflector import Reflection, ReflectionRequest, Refused
-from rollouts.rows import Stored, demonstrations, of_type, stored
+from rollouts.rows import StoredTrajectory, demonstrations, of_type, stored_trajectories
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
@@ -84,8 +84,8 @@ def many() -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     return tuple(records), tuple(calibrated(records))
 
 
-def by_id(records: Sequence[Record]) -> dict[str, Stored]:
-    return {run.id: run for run in stored(records)}
+def by_id(records: Sequence[Record]) -> dict[str, StoredTrajectory]:
+    return {run.id: run for run in stored_trajectories(records)}
 
 
 def test_every_selected_deviation_has_one_calibration() -> None:
@@ -301,7 +301,7 @@ def test_a_repair_without_a_usable_reflection_is_rejected_and_stored_with_the_re
     assert {
         (row.kept, row.rejection, row.rejection_detail, row.reflection, row.attempts) for row in refused
     } == {(False, "no_reflection", "it mentions vase 9", "", 3)}
-    runs = {run.id: run for run in stored(again)}
+    runs = {run.id: run for run in stored_trajectories(again)}
     assert {runs[row.trajectory_id].record.kind for row in refused} == {"rejected_repair"}
     assert {runs[row.trajectory_id].trajectory.success for row in refused} == {True}
     thought_of = [by_deviation[row.deviation_id] for row in executed[1::2]]

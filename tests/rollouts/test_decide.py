@@ -10,7 +10,7 @@ import pytest
 
 from configs.schema import DeviationConfig, RewardsConfig
 from rollouts.rows import demonstrations, explorations, of_type
-from rollouts.stages.decide import comparisons, decide
+from rollouts.stages.decide import decide, scored_explorations
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
@@ -237,5 +237,5 @@ def test_the_same_decision_has_the_same_rows() -> None:
     assert judged(evidence()) == judged(evidence())
     assert all(
         found.exploration.step == found.explored.record.prefix_steps
-        for found in comparisons(evidence(), "success")
+        for found in scored_explorations(evidence(), "success")
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from rollouts.rows import Stored, demonstrations, of_type, stored
+from rollouts.rows import StoredTrajectory, demonstrations, of_type, stored_trajectories
 from rollouts.stages.evaluate import evaluate, force_deviations
 from storage.records import EvaluationRecord, Record
 from tests.support.rollouts_toys import (
@@ -43,8 +43,8 @@ def heads(rows: Sequence[Record]) -> dict[tuple[str, str], EvaluationRecord]:
     return {(row.start, row.task_id): row for row in of_type(rows, EvaluationRecord)}
 
 
-def runs(rows: Sequence[Record]) -> dict[str, Stored]:
-    return {run.id: run for run in stored(rows)}
+def runs(rows: Sequence[Record]) -> dict[str, StoredTrajectory]:
+    return {run.id: run for run in stored_trajectories(rows)}
 
 
 def test_a_forced_deviation_follows_the_expert_and_then_differs_from_it() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rollouts.play import Wrapping, play
+from rollouts.play import EpisodeSettings, play
 from rollouts.rows import Demonstration, demonstrations, explorations
 from rollouts.stages.explore import explore, prefix_starts
 from steca.types import Trajectory
@@ -36,10 +36,10 @@ def explored(speak: Speak, count: int = 5) -> list[Record]:
 
 def direct_runs(speak: Speak, demo: Demonstration) -> list[Trajectory]:
     """For every prefix j, the run that is really played from there."""
-    wrapping = Wrapping(CONFIG.environment)
-    starts = prefix_starts(world().environment(), demo, wrapping)
+    settings = EpisodeSettings(CONFIG.environment)
+    starts = prefix_starts(world().environment(), demo, settings)
     assert [len(start.steps) for start in starts] == list(range(len(demo.expert.trajectory.steps)))
-    return [played.trajectory for played in play(world(), Toy(speak), starts, GREEDY, wrapping)]
+    return [played.trajectory for played in play(world(), Toy(speak), starts, GREEDY, settings)]
 
 
 def shared_run(records: Sequence[Record], demo: Demonstration, j: int) -> Trajectory:

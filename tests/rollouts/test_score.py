@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from environments.base import StepResult, Task
-from rollouts.play import Start, Wrapping, beginning, execute, play
-from rollouts.rows import demonstrations, explorations, of_type, stored
+from rollouts.play import EpisodeSettings, Start, execute, play, start_of
+from rollouts.rows import demonstrations, explorations, of_type, stored_trajectories
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
@@ -123,17 +123,17 @@ def test_all_outcomes_are_stored_once_in_the_order_of_their_streams() -> None:
 def test_a_rollout_happens_again_from_its_row_alone() -> None:
     """Replay the holder's turns, then play with the stored seed: the same actions, outcome and progress."""
     records, rows = evidence(count=3)
-    runs = {run.id: run for run in stored(records)}
+    runs = {run.id: run for run in stored_trajectories(records)}
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
     rewards = {row.step_reward_id: row for row in of_type(rows, ScoredTurnRecord)}
-    environment, wrapping = world().environment(), Wrapping(CONFIG.environment)
+    environment, settings = world().environment(), EpisodeSettings(CONFIG.environment)
     for rollout in of_type(rows, RolloutRecord):
         reward = rewards[rollout.step_reward_id]
         task = demos[reward.task_id].task
         texts = [step.text for step in runs[reward.trajectory_id].trajectory.steps[: reward.step_index + 1]]
-        after = execute(environment, beginning(environment, task), texts, "policy", wrapping)[-1]
+        after = execute(environment, start_of(environment, task), texts, "policy", settings)[-1]
         start = after.resume(task, rollout.seed)
-        [again] = play(world(), Toy(FRAGILE), [start], SAMPLED, wrapping)
+        [again] = play(world(), Toy(FRAGILE), [start], SAMPLED, settings)
         assert again.trajectory.actions[len(texts) :] == tuple(rollout.actions)
         assert (again.trajectory.outcome, again.progress) == (rollout.outcome, rollout.progress)
         assert (again.trajectory.end, rollout.tokens) == (rollout.end_reason, 7 * rollout.n_steps)
@@ -260,8 +260,8 @@ def test_progress_is_told_of_the_rollouts() -> None:
 def test_a_start_is_not_changed_by_playing_from_it() -> None:
     environment = world().environment()
     task: Task = demonstrations(demonstrated(1))[0].task
-    start: Start = beginning(environment, task, seed=3)
-    wrapping = Wrapping(CONFIG.environment)
-    once = play(world(), Toy(erring(0.5)), [start] * 3, SAMPLED, wrapping)
-    again = play(world(), Toy(erring(0.5)), [start], SAMPLED, wrapping)
+    start: Start = start_of(environment, task, seed=3)
+    settings = EpisodeSettings(CONFIG.environment)
+    once = play(world(), Toy(erring(0.5)), [start] * 3, SAMPLED, settings)
+    again = play(world(), Toy(erring(0.5)), [start], SAMPLED, settings)
     assert [run.trajectory for run in once] == [again[0].trajectory] * 3

@@ -6,7 +6,7 @@ from math import sqrt
 
 import pytest
 
-from steca.calibration import assemble
+from steca.calibration import calibrated_trajectory
 from steca.datasets import (
     Sources,
     TrainingSample,
@@ -37,7 +37,7 @@ def test_calibrated() -> None:
     """Target c d against y z w: three aligned pairs at distance 1 over sqrt(4 + 9)."""
     found = exploration("abcd", "abxyzw", at=2)
     played = run([step(a) for a in "abxcd"], 1.0)
-    sample = calibrated_sample(assemble(found, played, "oops"), PLAIN, SOURCES, differ)
+    sample = calibrated_sample(calibrated_trajectory(found, played, "oops"), PLAIN, SOURCES, differ)
     assert sample.dataset == "calibrated"
     assert sample.targets == (False, False, False, True, True)
     assert sample.contrast == ("y", "z", "w")
@@ -48,7 +48,7 @@ def test_calibrated() -> None:
 
 def test_calibrated_needs_a_contrast() -> None:
     found = exploration("abcd", "abx", at=2)
-    calibrated = assemble(found, run([step(a) for a in "abxcd"], 1.0), "oops")
+    calibrated = calibrated_trajectory(found, run([step(a) for a in "abxcd"], 1.0), "oops")
     with pytest.raises(ValueError, match="contrast sequence is empty"):
         calibrated_sample(calibrated, PLAIN, SOURCES)
 

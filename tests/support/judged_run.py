@@ -88,7 +88,7 @@ class Judge:
         proof = self.mode == "sequential" or self.rule.test == "evidence"
         return Tally.of(outcomes if proof else outcomes[: self.wanted])
 
-    def verdicts(self, found: list[Compared]) -> Iterator[Verdict]:
+    def verdicts(self, found: list[ScoredCandidate]) -> Iterator[Verdict]:
         ended = False
         for at in found:
             if not self.rule.needs_rewards or prefilter(at.seen, self.rule):
@@ -104,7 +104,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ScoredCandidate:
     """One explored turn, and by side the id and the tally of each turn."""
 
     seen: Candidate
@@ -145,7 +145,7 @@ def _task(number: int, by: Judge) -> Iterator[Record]:
             known = {name: (identity, by.used(outcomes)) for name, (identity, outcomes, _) in sides.items()}
         else:
             known = {name: ("", Tally()) for name in sides}
-        found.append(Compared(seen, expert, explored, known))
+        found.append(ScoredCandidate(seen, expert, explored, known))
     yield from _judged(found, by)
 
 
@@ -171,7 +171,7 @@ def _side(
     return identity, outcomes, [turn, *evidence]
 
 
-def _judged(found: list[Compared], by: Judge) -> Iterator[Record]:
+def _judged(found: list[ScoredCandidate], by: Judge) -> Iterator[Record]:
     verdicts = list(by.verdicts(found))
     chosen = select(zip((at.seen for at in found), verdicts, strict=True), by.rule)
     for at, verdict in zip(found, verdicts, strict=True):
@@ -187,7 +187,7 @@ def _judged(found: list[Compared], by: Judge) -> Iterator[Record]:
         yield from _learnt(record)
 
 
-def _evidence(at: Compared, by: Judge) -> dict[str, Any]:
+def _evidence(at: ScoredCandidate, by: Judge) -> dict[str, Any]:
     row: dict[str, Any] = {}
     (_, reference), (_, expert), (_, explored) = at.sides.values()
     if explored.empty:

@@ -18,7 +18,7 @@ from environments.alfworld.expert.explorer import expert_turn
 from environments.base import Task, World
 from environments.registry import make_world
 from models.policy import Generation, History, Sampling
-from rollouts.rows import Stored, of_type, stored
+from rollouts.rows import StoredTrajectory, of_type, stored_trajectories
 from rollouts.stages.demonstrate import demonstrate
 from steca.turns import parse_turn
 from steca.types import Step, Trajectory
@@ -54,7 +54,7 @@ def demonstrated(count: int, split: Any = "train") -> tuple[Record, ...]:
 
 def of_task(records: Sequence[Record], task_id: str) -> list[Record]:
     """The rows of one task, with the steps of its trajectories and the rollouts of its step rewards."""
-    mine = {run.id for run in stored(records) if run.record.task_id == task_id}
+    mine = {run.id for run in stored_trajectories(records) if run.record.task_id == task_id}
     rewards = {r.step_reward_id for r in of_type(records, ScoredTurnRecord) if r.task_id == task_id}
 
     def belongs(record: Record) -> bool:
@@ -180,8 +180,8 @@ def executed(task: Task, texts: Sequence[str]) -> tuple[list[str], float, bool]:
     return [r.observation for r in results], results[-1].reward, results[-1].done
 
 
-def runs_of(records: Sequence[Record], kind: str) -> list[Stored]:
-    return [run for run in stored(records) if run.record.kind == kind]
+def runs_of(records: Sequence[Record], kind: str) -> list[StoredTrajectory]:
+    return [run for run in stored_trajectories(records) if run.record.kind == kind]
 
 
 class Wordy:
