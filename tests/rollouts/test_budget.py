@@ -167,7 +167,7 @@ def test_a_budget_is_never_passed_and_a_larger_one_goes_on(mode: str, tmp_path: 
     verdicts = decide([*records, *few], chosen.deviation, chosen.rewards)
     assert "undecided" in {row.verdict for row in verdicts}
     rest, more = scored(records, chosen, pool, rollouts=10_000)
-    assert more.cut is None
+    assert more.limit_reached is None
     assert rest == whole
     kept = sum(len(pool.load(demo.task.task_id)) for demo in demonstrations(records))
     assert kept == 20 + more.spent.rollouts, "a rollout was paid for twice"

@@ -78,7 +78,7 @@ def test_a_verdict_given_too_early_would_be_noticed() -> None:
     """The control: stopping at one outcome a side is not what fixed says."""
 
     class Hasty(Curtailed):
-        def wanted(self, reference: Tally, explored: Tally) -> tuple[int, int]:
+        def target_counts(self, reference: Tally, explored: Tally) -> tuple[int, int]:
             return 1, 1
 
     rule, streams = preset("paper"), list(product((0.0, 1.0), repeat=3))
