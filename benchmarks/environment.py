@@ -18,7 +18,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from environments.alfworld.environment import compiled
+from environments.alfworld.environment import compiled_game
 from environments.base import Environment, Task, World
 from environments.registry import make_world
 from steca.types import Step, Turn
@@ -67,7 +67,7 @@ def rewind(environment: Environment, times: int = 2000) -> int:
 def reset_all(environment: Environment, runs: list[Run], forget: bool) -> int:
     for task, _ in runs:
         if forget:
-            compiled.cache_clear()
+            compiled_game.cache_clear()
         environment.reset(task)
     return len(runs)
 

@@ -13,7 +13,7 @@ from environments.alfworld.engine.game import Game, compile_game
 from environments.alfworld.environment import after_arrival
 from environments.alfworld.generation.problem import export_game, game_texts, read_payload
 from environments.alfworld.generation.world import GeneratedAlfworld
-from environments.alfworld.official.located import located
+from environments.alfworld.official.trials import trial_folder
 from environments.alfworld.official.world import RealAlfworld
 from environments.alfworld.texts.briefing import EXAMPLE, briefing
 from environments.alfworld.texts.dialect import Dialect, in_dialect
@@ -140,7 +140,7 @@ def test_game_files_are_briefed_in_the_words_of_their_grammar(
 def test_a_game_file_is_read_once_for_its_briefings(both: dict[Dialect, RealAlfworld]) -> None:
     [task, *_] = both["move"].tasks("seen", 6, seed=0)
     said = both["move"].briefing(task, example=True)
-    folder = located(both["move"]._data, task.payload)
+    folder = trial_folder(both["move"]._data, task.payload)
     (folder / "game.tw-pddl").unlink()
     assert both["move"].briefing(task, example=True) is said
     gone = Task("x", task.world, task.split, task.task_type, task.instruction, "json_2.1.1/nowhere")
@@ -181,6 +181,6 @@ def test_real_games_are_briefed_in_the_words_of_their_grammar() -> None:
         snapshot = environment.snapshot()
         assert world.briefing(task, example=True) is briefing(snapshot.game.dialect, True)
         mine = INSTRUCTED[snapshot.game.dialect].replace("{obj}", "{o}").replace("{recep}", "{r}")
-        assert f'"{mine}"' in (located(world._data, task.payload) / "game.tw-pddl").read_text().replace(
+        assert f'"{mine}"' in (trial_folder(world._data, task.payload) / "game.tw-pddl").read_text().replace(
             "\\", ""
         )
