@@ -22,8 +22,9 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Refs, Request
+from tasks.batch import Refs, Request
 from tasks.batch_calls import calls_of
+from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
 

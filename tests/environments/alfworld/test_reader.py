@@ -56,7 +56,7 @@ def test_broken_files_are_refused_in_one_line_with_file_defect_and_remedy(tmp_pa
     whole = file.read_text()
     fields = json.loads(whole)
     broken = {
-        "invalid JSON": whole[: len(whole) // 2],
+        "the file may be truncated": whole[: len(whole) // 2],
         "invalid JSON": "hello",
         "lacks the key 'grammar'": json.dumps({k: v for k, v in fields.items() if k != "grammar"}),
         "lacks the key 'pddl_domain'": "[]",
