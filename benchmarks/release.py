@@ -1,11 +1,11 @@
-"""Step rewards as the code that was released with the paper makes them: the baseline of `benchmarks.rollouts`.
+"""Step rewards as computed by the code released with the paper: the baseline of `benchmarks.rollouts`.
 
-One episode after another. For every step of every task the expert's turn and the explored turn get N rollouts each;
-the filters look at them afterwards. Every rollout resets the environment and replays the whole prefix, and every turn
-is written by plain `generate` at batch 1, fed the whole history again (its own cache helps within one turn only).
+Episodes are played one after another. For every step of every task, the expert's turn and the explored turn get N
+rollouts each, before any filter. Every rollout resets the environment and replays the whole prefix. Plain `generate` at
+batch size 1 writes every turn, from the whole history (its key-value cache lasts one turn only).
 
-Two things are left out in its favour: explored turns at step 0 (eq. 5 has no reference there), and turns that ended
-the episode (their value is known).
+Two things are left out in its favour: explored turns at step 0 (eq. 5 has no reference there), and turns that ended the
+episode (their value is known).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from storage.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One rollout to make: the turns to replay, the last of which is scored, and its random stream."""
+    """One rollout to play: the turns to replay, of which the last is scored, and its seed."""
 
     task: Task
     texts: tuple[str, ...]
@@ -37,7 +37,7 @@ class Draw:
 
 
 def draws(records: Sequence[Record], rollouts: int) -> list[Draw]:
-    """Every rollout that the released way makes for these demonstrations and explorations."""
+    """Every rollout that the released code plays for these demonstrations and explorations."""
     found, runs = [], explorations(records)
     for demo in demonstrations(records):
         expert = tuple(step.text for step in demo.expert.trajectory.steps)
@@ -59,7 +59,7 @@ def draws(records: Sequence[Record], rollouts: int) -> list[Draw]:
 
 
 class Release:
-    """Makes one rollout after another."""
+    """Plays one rollout after another."""
 
     def __init__(self, world: World, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
         self._world, self._environment = world, world.environment()
@@ -69,7 +69,7 @@ class Release:
         self._sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
 
     def rollout(self, draw: Draw) -> list[Step]:
-        """The steps of the whole episode; the rollout's own come after the replayed ones."""
+        """The steps of the whole episode: the replayed ones, then those of the rollout."""
         torch.manual_seed(draw.seed)
         first = self._environment.reset(draw.task)
         briefing = briefing_of(self._world, draw.task, self._settings.style)

@@ -1,4 +1,4 @@
-"""The oracle world: its stated values are those that rollouts have."""
+"""The oracle world: its stated values equal those of rollouts."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_the_mean_of_many_rollouts_is_the_stated_value(index: int) -> None:
 
 
 def test_another_policy_than_the_stated_one_would_be_noticed() -> None:
-    """The control: chances of going on that are a fifth smaller."""
+    """Negative control: probabilities of going on that are a fifth smaller."""
     here, start = oracle_start(7)
     off = replace(here, on=tuple(0.8 * chance for chance in here.on))
     mean, value = rollouts(start)[:, 0].mean(), off.value(0, CAP, STREAK)[0]
@@ -58,7 +58,7 @@ def test_another_policy_than_the_stated_one_would_be_noticed() -> None:
 
 
 def by_hand(steps: list[Step], place: int, settings: EpisodeSettings) -> tuple[float, float]:
-    """The value of a state by playing out every sequence of actions under `rollouts.play`'s own rules of an end."""
+    """The value of a state by playing every sequence of actions, with `rollouts.play`'s own end conditions."""
     end = end_of(steps, place == TINY.rooms, settings)
     if end != "running":
         return float(end == "done"), TINY.progress(place)
@@ -111,7 +111,7 @@ def test_the_expert_reaches_the_goal_and_plans_repairs_from_the_cellar() -> None
         assert (result.reward, environment.progress()) == (1.0, 1.0)
 
 
-def test_greedy_takes_the_likeliest_action_and_seeds_decide_else() -> None:
+def test_greedy_takes_the_likeliest_action_and_sampling_depends_on_the_seed() -> None:
     here, start = oracle_start(0)
     history = [{"role": "user", "content": start.first_observation}]
     policy = OraclePolicy()

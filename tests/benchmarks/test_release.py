@@ -1,4 +1,4 @@
-"""The baseline of the rollout benchmark plays the same episodes as the stage rewards does, only more slowly."""
+"""The baseline of the rollout benchmark plays the same episodes as the stage rewards, only more slowly."""
 
 from __future__ import annotations
 
@@ -75,7 +75,8 @@ def test_the_release_scores_both_turns_of_every_step_but_the_last_and_the_first_
 
 
 def _turns(runs: dict[int, Any], step: int, length: int) -> int:
-    """The length of the run that the policy plays after `step` expert turns: the expert's at least, where it agrees."""
+    """The length of the run that the policy plays after `step` expert turns: at least the expert's if it agrees with
+    it."""
     trajectory: Trajectory | None = runs[step].trajectory if step in runs else None
     return len(trajectory.steps) if trajectory else length
 

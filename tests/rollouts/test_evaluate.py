@@ -97,7 +97,7 @@ def test_every_policy_starts_from_the_same_points_with_and_without_the_deviation
 
 
 def test_only_the_policys_own_invalid_actions_count() -> None:
-    """The deviation is an unparsable turn; the expert that plays on after it makes no mistake."""
+    """The deviation is an unparsable turn; the expert continues without a mistake."""
     garbage = forced(always(GARBAGE))
     rows = evaluated(like_expert, garbage)
     after = [row for (start, _), row in heads(rows).items() if start == "forced_deviation"]

@@ -1,4 +1,4 @@
-"""Playing: an episode's result is decided by its start and seed alone, and the caps count from its very start."""
+"""Playing: an episode's result depends on its start and seed only, and caps count from the start of the episode."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_every_turn_of_every_episode_has_a_seed_of_its_own() -> None:
 
 
 def test_a_seed_counts_from_the_start_of_the_episode() -> None:
-    """Turn t is drawn alike whether the turns before it were played or replayed."""
+    """Turn t has the same seed whether the turns before it were played or replayed."""
     environment = world().environment()
     start = start_of(environment, tasks(1)[0], seed=5)
     whole = Toy(always(LOOK))
@@ -187,7 +187,7 @@ def test_a_probe_played_on_is_the_whole_run() -> None:
     assert [run.progress for run in rest] == [run.progress for run in whole]
 
 
-def test_what_is_on_record_happens_again_in_a_fresh_environment() -> None:
+def test_recorded_episodes_replay_in_a_fresh_environment() -> None:
     these = starts(4, 2)
     for start, run in zip(
         these, play(world(), Toy(erring(0.4)), these, SAMPLED, EPISODE_SETTINGS), strict=True
@@ -200,7 +200,7 @@ def test_what_is_on_record_happens_again_in_a_fresh_environment() -> None:
         )
 
 
-def test_progress_is_told_monotonously_to_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_progress_is_reported_monotonically_to_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(playing, "MAX_RUNNING", 3)
     heard: list[tuple[int, int]] = []
     play(

@@ -1,4 +1,4 @@
-"""What a policy is told before an episode: the same text wherever it plays or learns, and part of what decides."""
+"""The prompt before an episode: the same text in play and training, and part of the ids of rollout points."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(styl
 
 
 def test_a_policy_that_insists_on_a_briefing_notices_where_there_is_none() -> None:
-    """Negative control of the toy that the tests here rest on."""
+    """Negative control of the toy policy that these tests use."""
     chosen = tasks(1)
     start = start_of(world().environment(), chosen[0])
     policy = Toy(unbriefed(like_expert, lambda task: briefing_of(WORDY, task, "react"), chosen))

@@ -1,4 +1,4 @@
-"""Rows: there and back without a loss, and an id that is the content, all of it and nothing else."""
+"""Rows: trajectories survive the round trip, and the id depends on all of the content and nothing else."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_a_task_is_rebuilt_from_its_row() -> None:
 
 
 def test_a_demonstration_needs_a_successful_expert_run() -> None:
-    """A cap that some experts miss: their tasks and failed runs are kept, and used by nothing."""
+    """A cap that some experts exceed: their tasks and failed runs are stored, but not used."""
     rows = demonstrate(world(), tasks(6), config(environment={"step_cap": 8}))
     heads = of_type(rows, TrajectoryRecord)
     assert len(of_type(rows, TaskRecord)) == len(heads) == 6
@@ -119,7 +119,7 @@ def test_a_recorded_expert_is_executed_and_not_believed() -> None:
     assert expert_run(environment, task, [], settings) is None
 
 
-def test_demonstrating_tells_its_progress() -> None:
+def test_demonstrating_reports_progress() -> None:
     heard: list[tuple[int, int]] = []
     demonstrate(world(), tasks(3), config(), lambda done, of: heard.append((done, of)))
     assert heard == [(1, 3), (2, 3), (3, 3)]

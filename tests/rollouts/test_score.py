@@ -1,4 +1,4 @@
-"""Scoring: who gets rollouts, what is kept of them, and that nothing but the turn and the seed decides them."""
+"""Scoring: which turns get rollouts, what is stored, and that rollouts depend on the turn and the seed only."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_all_outcomes_are_stored_once_in_the_order_of_their_streams() -> None:
 
 
 def test_a_rollout_happens_again_from_its_row_alone() -> None:
-    """Replay the holder's turns, then play with the stored seed: the same actions, outcome and progress."""
+    """Replay the source trajectory's turns, then play with the stored seed: the same actions, outcome and progress."""
     records, rows = evidence(count=3)
     runs = {run.id: run for run in stored_trajectories(records)}
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
@@ -140,7 +140,7 @@ def test_a_rollout_happens_again_from_its_row_alone() -> None:
 
 
 def test_a_turn_that_ends_the_episode_has_its_true_outcome_and_no_rollouts() -> None:
-    """The expert's last turn wins; under a cap that falls on it, the explored turn beside it is lost for sure."""
+    """The expert's last turn wins; under a cap at that step, the explored turn there must lose."""
     [demo] = demonstrations(demonstrated(1))
     last = len(demo.expert.trajectory.steps) - 1
     tight = config(environment={"step_cap": last + 1}, rewards={"mode": "fixed", "rollouts": N})
@@ -181,7 +181,7 @@ def by_id(rows: Sequence[Record]) -> dict[str, Record]:
     ],
 )
 def test_differently_drawn_evidence_never_shares_an_id(change: dict[str, Any]) -> None:
-    """Also where every outcome is the same, as of a policy that fails whatever its seed."""
+    """Even if all outcomes are equal, as for a policy that always fails."""
     speak = forever(GARBAGE, at=2, then=LOOK)
     records = explored(speak, 2)
     one = score(world(), Toy(speak), records, CONFIG)
@@ -222,7 +222,7 @@ def test_rows_that_differ_in_tokens_only_have_ids_of_their_own() -> None:
 
 
 class PayingWorld:
-    """The small world, but every episode is paid the share of the goal that it reached."""
+    """The small world, but the reward is the share of the goal reached."""
 
     name = "paying"
     version = "1"
@@ -249,7 +249,7 @@ def test_partial_outcomes_are_kept_as_they_are() -> None:
     assert any(0 < outcome < 1 for outcome, _ in paid), "no rollout was paid in part: nothing was tested"
 
 
-def test_progress_is_told_of_the_rollouts() -> None:
+def test_progress_counts_the_rollouts() -> None:
     heard: list[tuple[int, int]] = []
     records = explored(FRAGILE, 2)
     rows = score(world(), Toy(FRAGILE), records, CONFIG, lambda done, of: heard.append((done, of)))

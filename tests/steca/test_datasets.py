@@ -1,4 +1,4 @@
-"""The data sets: who enters, what is context and what is target, and the weights."""
+"""The data sets: which samples enter, what is context and what is target, and the weights."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def test_equation_5(
 
 
 def test_the_reference_is_the_previous_expert_turn() -> None:
-    """t = 2: r(s_2, â_3) = .4 is held against r(s_1, a_2) = .6 (deviated), not against r(s_2, a_3) = .2."""
+    """t = 2: r(s_2, â_3) = .4 is compared with r(s_1, a_2) = .6 (deviated), not with r(s_2, a_3) = .2."""
     expert_rewards = [of(5), of(3), of(1)]  # a_1, a_2, a_3
     found = candidate_of(exploration("abc", "abxy", at=2))
     assert (found.expert_action, found.explored_action) == ("c", "x")

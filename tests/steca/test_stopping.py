@@ -1,4 +1,4 @@
-"""The modes: what is curtailed says what is fixed, for every stream of outcomes; what is sequential stops in time."""
+"""Stopping rules: curtailed and fixed give equal verdicts for every stream of outcomes; sequential stops in time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Stream = tuple[float, ...]
 def play(
     stopping: StoppingRule, reference: Stream, explored: Stream, known: tuple[float | None, float | None]
 ) -> Pair:
-    """Both tallies where the comparison closes; the streams hold all outcomes that there could be."""
+    """Both tallies when the comparison closes; the streams hold all possible outcomes."""
     streams, sides = (reference, explored), [Tally(known=value) for value in known]
     while True:
         wanted = stopping.target_counts(sides[0], sides[1])
@@ -35,7 +35,7 @@ def play(
 def check(
     rule: Rule, n: int, reference: Stream, explored: Stream, known: tuple[float | None, float | None]
 ) -> int:
-    """Asserts that curtailed and fixed agree; the rollouts that were saved."""
+    """Asserts that curtailed and fixed agree; returns the rollouts saved."""
     whole = play(Fixed(n), reference, explored, known)
     early = play(Curtailed(n, rule), reference, explored, known)
     assert settled(*early, rule, n) == decide(*whole, rule).verdict, (reference, explored, known)
@@ -75,7 +75,7 @@ def test_curtailed_with_partial_outcomes() -> None:
 
 
 def test_a_verdict_given_too_early_would_be_noticed() -> None:
-    """The control: stopping at one outcome a side is not what fixed says."""
+    """Negative control: stopping at one outcome per side gives other verdicts than fixed."""
 
     class Hasty(Curtailed):
         def target_counts(self, reference: Tally, explored: Tally) -> tuple[int, int]:
@@ -93,7 +93,7 @@ def test_a_verdict_given_too_early_would_be_noticed() -> None:
     ("paper", 0.0, 0), ("release", 0.0, 1), ("paper", 0.1, 1), ("release", -0.1, 0)
 ])  # fmt: skip
 def test_of_two_turns_that_only_fail_one_is_sampled(name: str, delta: float, first: int) -> None:
-    """As where most values are near 0."""
+    """As when most values are near 0."""
     sides = play(Curtailed(5, preset(name, delta)), (0.0,) * 5, (0.0,) * 5, (None, None))
     assert (sides[first].n, sides[1 - first].n) == (5, 0)
 

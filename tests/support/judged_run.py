@@ -1,4 +1,4 @@
-"""A made-up run from explorations to training examples, whose verdicts the method itself gave."""
+"""A synthetic run from explorations to training examples, with verdicts by the method itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def judged_run(
     root: Path, run_id: str, rule: Rule, mode: str = "fixed", tasks: int = 12, wanted: int = 6, **config: Any
 ) -> Store:
     """Adds the run to the store in `root`: every turn but the last explored one of a task has 10 rollouts, of which
-    means take the first `wanted`. What happened depends on the task alone, what was decided on `rule` and `mode`."""
+    means use the first `wanted`. The outcomes depend on the task only, the verdicts on `rule` and `mode`."""
     records: list[Record] = [checkpoint(POLICY)]
     for number in range(tasks):
         records += list(_task(number, Judge(rule, mode, wanted)))
@@ -84,7 +84,7 @@ class Judge:
         return suffix_rule(replace(self.rule, test="evidence") if self.mode == "sequential" else self.rule)
 
     def used(self, outcomes: list[float]) -> Tally:
-        """All outcomes where proof is asked for, else the first `wanted`."""
+        """All outcomes if a proof is required, else the first `wanted`."""
         proof = self.mode == "sequential" or self.rule.test == "evidence"
         return Tally.of(outcomes if proof else outcomes[: self.wanted])
 
@@ -158,7 +158,7 @@ def _side(
         step_reward_id=identity, trajectory_id=trajectory, step_index=step, task_id=task, side=side,
         checkpoint=POLICY,
     )  # fmt: skip
-    # Two more than any verdict uses: another verdict paid for them.
+    # Two more than any verdict uses, as if sampled for another verdict.
     evidence = [
         RolloutRecord(
             rollout_id=content_id("rollout", identity, sample), step_reward_id=identity, sample_index=sample,

@@ -1,4 +1,4 @@
-"""What a chat model is told: each game's own words only, and an example that was really played, in no split."""
+"""The briefing of a chat model: only the game's own commands, and an example that was really played, in no split."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER: dict[Dialect, Dialect] = {"put": "move", "move": "put"}
 
 
 def commands(text: str) -> list[str]:
-    """The lines that stand for what an agent may write: the listed actions, and the example's."""
+    """The lines with actions: the listed ones, and the example's."""
     listed = text.partition("as you were told it:\n")[2].partition("\n\n")[0].splitlines()
     return [*listed, *re.findall(r"^Action: (.*\d)$", text, re.MULTILINE)]
 
@@ -37,7 +37,7 @@ def example_game(dialect: Dialect) -> Game:
 
 
 def told(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """The example as it stands in a briefing: the first observation, and (turn, observation) pairs."""
+    """The example in a briefing: the first observation, and (turn, observation) pairs."""
     story = text.partition("another household was done:\n\n")[2].partition("\n\nThat household's task")[0]
     first, *rest = re.split(r"\n\n(?=Thought: )", story)
     pairs = [tuple(part.split("\nObservation: ")) for part in rest]
@@ -118,7 +118,7 @@ def test_generated_games_are_briefed_in_the_words_of_their_grammar() -> None:
 
 @pytest.fixture
 def both(tmp_path: Path) -> dict[Dialect, RealAlfworld]:
-    """Two data folders as of real games, with the same six games in either dialect."""
+    """Two data folders in the official layout, with the same six games in either dialect."""
     worlds: dict[Dialect, RealAlfworld] = {}
     for dialect in DIALECTS:
         for number, task in enumerate(GeneratedAlfworld({}).tasks("train", 6, seed=5)):

@@ -1,4 +1,4 @@
-"""Episodes wrapped as in the paper, on real file layouts of the small world and on generated games."""
+"""Episodes as presented to the agent, in toy games in the official file layout and in generated games."""
 
 from __future__ import annotations
 

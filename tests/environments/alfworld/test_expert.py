@@ -1,4 +1,4 @@
-"""The exploring expert: it wins, from any history, on what is visible alone, and says what it sees."""
+"""The exploring expert wins from any history, from visible information only, and its thoughts say what it sees."""
 
 import os
 import random
@@ -99,7 +99,7 @@ def test_thoughts_are_short(runs) -> None:
 
 
 def test_a_win_needs_the_whole_run(runs) -> None:
-    """The control: without one of its actions that change something, the same run does not win."""
+    """Negative control: without one of its effective actions, the same run does not win."""
     world = GeneratedAlfworld({})
     environment = world.environment()
     for task, _, steps, won in runs[:40]:

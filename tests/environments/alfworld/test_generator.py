@@ -1,4 +1,4 @@
-"""The generator: distinct, balanced, deterministic games; splits that share nothing; files that an engine can read."""
+"""The generator: distinct, balanced, deterministic games; splits that share nothing; files that an engine can parse."""
 
 import json
 from collections import Counter
@@ -25,7 +25,7 @@ def world() -> GeneratedAlfworld:
 
 
 def content(task: Task) -> str:
-    """What a game is, whatever its ids: the goal, and what lies together on which type of place."""
+    """The content of a game without its ids: the goal, and what lies together on which type of place."""
     game = read_payload(task.payload)
     shelves: list[list[str]] = [[] for _ in game["places"]]
     for thing, *_, at in game["objects"]:

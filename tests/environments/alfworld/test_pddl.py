@@ -1,4 +1,4 @@
-"""Reading PDDL: what is understood, and that the rest is refused by name."""
+"""Parsing PDDL: what is supported, and that the rest raises an error that names it."""
 
 from __future__ import annotations
 

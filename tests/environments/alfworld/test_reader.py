@@ -1,4 +1,4 @@
-"""Official game files: what is read, which splits there are, and what is said about files that are broken."""
+"""Official game files: what is read, the splits, and the errors for broken files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES = ("pick_and_place_simple", "pick_two_obj_and_place", "look_at_obj_in_ligh
 
 
 def path_of(task: Task) -> str:
-    """Where its game lies in the data folder."""
+    """The path of its game in the data folder."""
     return task.payload.partition("#")[0]
 
 

@@ -1,4 +1,4 @@
-"""The grammar: what a file holds, and how right sides are read."""
+"""The grammar: the parts of a file, and how right-hand sides are parsed."""
 
 from __future__ import annotations
 

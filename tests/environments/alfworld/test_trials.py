@@ -1,4 +1,4 @@
-"""A real game is the task of its content: another file is another task, and one that changes under a run is noticed."""
+"""An official game's task id covers its content: another file is another task, and a change during a run is noticed."""
 
 from __future__ import annotations
 
