@@ -23,7 +23,7 @@ MODEL, KV, SAMPLING = "model(...)", "copying keys and values", "sampling"
 ENVIRONMENT = ("reset", "restore", "step", "snapshot", "progress")
 
 
-class Clock:
+class SelfTimer:
     """Self time (wall clock) by category: that of each wrapped function, without the wrapped functions that it
     calls."""
 
@@ -72,7 +72,7 @@ def places(policy: TransformersPolicy) -> list[tuple[object, str, str]]:
 
 def breakdown(policy: TransformersPolicy, stage: Callable[[TransformersPolicy], object]) -> Table:
     """Where the wall time of a stage goes, and how much is spent outside the model."""
-    clock = Clock()
+    clock = SelfTimer()
     with clock.on(places(policy)):
         began = time.perf_counter()
         stage(policy)

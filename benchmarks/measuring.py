@@ -23,7 +23,7 @@ ASKED = ("reset", "step", "snapshot", "restore", "progress")
 """The environment's methods that stages call during rollouts."""
 
 
-class Clock:
+class CpuClock:
     """CPU seconds by part. On a shared machine they are more reliable than wall time."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class Clock:
 class TimedWorld:
     """A world with timed environments, as "environment"."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    def __init__(self, world: World, clock: CpuClock) -> None:
         self._world, self._clock = world, clock
 
     def __getattr__(self, name: str) -> Any:
@@ -66,7 +66,7 @@ class TimedWorld:
 
 
 class _TimedEnvironment:
-    def __init__(self, environment: Environment, clock: Clock) -> None:
+    def __init__(self, environment: Environment, clock: CpuClock) -> None:
         self._environment = environment
         for name in ASKED:
             setattr(self, name, clock.timed("environment", getattr(environment, name)))

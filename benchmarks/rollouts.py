@@ -31,7 +31,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.growth import QUICKSTART, SEQUENTIAL, in_own_process
-from benchmarks.measuring import Clock, TimedWorld, machine, warmed_up
+from benchmarks.measuring import CpuClock, TimedWorld, machine, warmed_up
 from benchmarks.release import Release, draws
 from configs.load import load_config
 from configs.schema import FactoryConfig
@@ -87,7 +87,7 @@ class Bench:
     """Runs the methods on the same tasks, with the same model."""
 
     def __init__(self, ref: CheckpointRef, count: int) -> None:
-        self.clock, self.count = Clock(), count
+        self.clock, self.count = CpuClock(), count
         config = self._config(METHODS["fixed"])
         world: World = make_world(config.environment.name, config.environment.options)
         first = config.tasks.demonstrations

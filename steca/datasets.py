@@ -60,11 +60,6 @@ class TrainingSample:
         if any(step.origin == "deviation" for step in self.trajectory.steps[self.target_from :]):
             raise ValueError(f"{where}: a deviated turn would be a target; set target_from after it")
 
-    @property
-    def targets(self) -> tuple[bool, ...]:
-        """For each step, whether its turn is a training target."""
-        return tuple(index >= self.target_from for index in range(len(self.trajectory.steps)))
-
 
 def calibrated_sample(
     calibrated: CalibratedTrajectory,

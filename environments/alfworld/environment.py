@@ -6,7 +6,6 @@ inadmissible action both cost a step, and the answer is "Nothing happens.".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -18,19 +17,13 @@ from environments.alfworld.expert.planner import plan_repair
 from environments.alfworld.generation.problem import game_texts
 from environments.alfworld.official.reader import read_game
 from environments.alfworld.official.trials import trial_folder
+from environments.alfworld.texts.dialect import after_arrival
 from environments.base import EnvironmentFault, StepResult, Task
 from steca.turns import parse_turn
 from steca.types import Step, Turn
 
 NOTHING = "Nothing happens."
 GENERATED = "alfworld-generated"
-_ARRIVAL = re.compile(r"You arrive at [^.]*\. ")
-
-
-def after_arrival(text: str) -> str:
-    """The text without "You arrive at loc 5. " or, in the newer dialect, "You arrive at shelf 1. "."""
-    arrival = _ARRIVAL.match(text)
-    return text[arrival.end() :] if arrival else text
 
 
 class Snapshot(NamedTuple):

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from environments.alfworld.generation.problem import export_game
 from environments.alfworld.official.trials import trial_folder
 from environments.registry import make_world
+from tests.support.official_layout import export_game
 
 HERE = importlib.util.find_spec("alfworld") and importlib.util.find_spec("fast_downward")
 pytestmark = [

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 GoalKind = Literal["put", "light", "clean", "heat", "cool", "two"]
+CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
+"""The state of a thing after each treatment."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class TaskGoal:
     @property
     def condition(self) -> str | None:
         """The word for the thing's state after the treatment."""
-        return {"clean": "clean", "heat": "hot", "cool": "cool"}.get(self.kind)
+        return CONDITION.get(self.kind)
 
 
 _THING = r"(?:some |an? |the )?(?P<state>clean |hot |cool )?(?P<sliced>sliced )?(?P<thing>[a-z]+)"

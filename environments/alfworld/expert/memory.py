@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from environments.alfworld.expert.instruction import kind_of
+from environments.alfworld.expert.instruction import CONDITION, kind_of
 
 _ENTITY = r"([a-z]+ \d+)"
 _LISTED = re.compile(rf"\ban? {_ENTITY}")
@@ -18,8 +18,6 @@ _PUT = re.compile(rf"You (?:put|move) the {_ENTITY} (?:in/on|to) the {_ENTITY}\.
 _TREAT = re.compile(rf"You (clean|heat|cool) the {_ENTITY} using the {_ENTITY}\.")
 _SLICE = re.compile(rf"You sliced the {_ENTITY} with the {_ENTITY}\.")
 _CARRYING = re.compile(rf"You are carrying: an? {_ENTITY}\.")
-CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
-"""The state of a thing after each treatment."""
 
 
 @dataclass(slots=True)

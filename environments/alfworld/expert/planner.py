@@ -7,7 +7,6 @@ after a deviation and for the optimal length, but not as a demonstration.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations, product
@@ -17,10 +16,10 @@ from environments.alfworld.engine.pddl import And, Atom, Equal, Exists, Formula,
 from environments.alfworld.expert.instruction import GoalKind, TaskGoal
 from environments.alfworld.expert.memory import Memory, remember
 from environments.alfworld.expert.route import BlockedError, Route
+from environments.alfworld.texts.dialect import after_arrival
 from environments.alfworld.texts.narration import narrate
 from steca.types import Turn
 
-_ARRIVAL = re.compile(r"^You arrive at [^.]*\. ")
 _TREATMENTS: dict[str, tuple[GoalKind, str, tuple[str, ...]]] = {
     "isclean": ("clean", "clean", ("SinkBasinType", "SinkType")),
     "ishot": ("heat", "heat", ("MicrowaveType",)),
@@ -193,7 +192,7 @@ def _narrated(goal: TaskGoal, game: Game, state: State, route: Route) -> list[Tu
     turns = []
     for command, answer in route.steps:
         turns.append(Turn(narrate(goal, memory, command), command))
-        memory.observe(command, _ARRIVAL.sub("", answer))
+        memory.observe(command, after_arrival(answer))
     return turns
 
 

@@ -1,4 +1,4 @@
-"""A generated game as text: the compact payload that a task carries, its PDDL problem, and the official file layout.
+"""A generated game as text: the compact payload that a task carries, and its PDDL problem.
 
 The payload is JSON: {"type", "goal": [object type, target type], "task": instruction, "room", "places": [[type,
 x, y, z], ...], "objects": [[type, x, y, z, index of its place], ...]} with coordinates in centimetres. They give
@@ -26,7 +26,7 @@ from environments.alfworld.catalog import (
 )
 from environments.alfworld.generation.drawing import Household
 from environments.alfworld.texts.dialect import Dialect, in_dialect
-from environments.base import EnvironmentFault, Task
+from environments.base import EnvironmentFault
 
 RULES = Path(__file__).parent / "rules"
 INSTRUCTIONS = {
@@ -117,32 +117,6 @@ def problem_pddl(payload: str) -> str:
     ]
     sections = [["(:objects", *declared, ")"], ["(:init", *facts, ")"], [f"(:goal {goal})", ")", ""]]
     return "\n".join(["(define (problem household)", "(:domain alfred)", *chain.from_iterable(sections)])
-
-
-def export_game(task: Task, folder: Path, dialect: Dialect = "put") -> Path:
-    """Write the task as an official game folder; returns the path of its game.tw-pddl. Raises EnvironmentFault."""
-    domain, problem, grammar = game_texts(task.payload, dialect)
-    game = read_payload(task.payload)
-    thing, target = game["goal"]
-    lit = game["type"] == "look_at_obj_in_light"
-    params = {
-        "object_target": thing,
-        "parent_target": "" if lit else target,
-        "toggle_target": target if lit else "",
-        "mrecep_target": "",
-        "object_sliced": False,
-    }
-    trial = {"task_type": game["type"], "pddl_params": params, "scene": {"floor_plan": game["room"]}}
-    text = {"pddl_domain": domain, "grammar": grammar, "pddl_problem": problem, "solvable": True}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "traj_data.json").write_text(json.dumps(trial))
-        (folder / "game.tw-pddl").write_text(json.dumps(text))
-    except OSError as refused:
-        raise EnvironmentFault(
-            f"cannot write task {task.task_id} to {folder}: {refused.strerror}"
-        ) from refused
-    return folder / "game.tw-pddl"
 
 
 def read_payload(payload: str) -> dict[str, Any]:

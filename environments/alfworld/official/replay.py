@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.alfworld.engine.game import Game
-from environments.alfworld.environment import after_arrival
 from environments.alfworld.official.reader import read_game, read_recording
+from environments.alfworld.texts.dialect import after_arrival
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ before it first puts a thing down. All other commands are equal.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from typing import Literal
 
@@ -18,6 +19,7 @@ _ANSWER: dict[Dialect, str] = {
     "put": "You put the {o.name} in/on the {r.name}.",
     "move": "You move the {o.name} to the {r.name}.",
 }
+_ARRIVAL = re.compile(r"You arrive at [^.]*\. ")
 
 
 def dialect_of(verbs: Container[str]) -> Dialect:
@@ -30,3 +32,9 @@ def in_dialect(grammar: str, dialect: Dialect) -> str:
     """A generated game's grammar (written with "put") in the given dialect."""
     text = grammar.replace(COMMAND["put"], COMMAND[dialect])
     return text.replace(_ANSWER["put"], _ANSWER[dialect])
+
+
+def after_arrival(text: str) -> str:
+    """The text without "You arrive at loc 5. " or, in the newer dialect, "You arrive at shelf 1. "."""
+    arrival = _ARRIVAL.match(text)
+    return text[arrival.end() :] if arrival else text

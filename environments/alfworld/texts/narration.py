@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from environments.alfworld.expert.instruction import TaskGoal, kind_of
-from environments.alfworld.expert.memory import CONDITION, Memory
+from environments.alfworld.expert.instruction import CONDITION, TaskGoal, kind_of
+from environments.alfworld.expert.memory import Memory
 from environments.alfworld.texts import phrases
 from environments.alfworld.texts.phrases import a
 
 _GO = re.compile(r"go to ([a-z]+ \d+)$")
-_TAKE = re.compile(r"take ([a-z]+ \d+) from ([a-z]+ \d+)$")
-_PUT = re.compile(r"(?:put|move) ([a-z]+ \d+) (?:in/on|to) ([a-z]+ \d+)$")
+TAKE = re.compile(r"take ([a-z]+ \d+) from ([a-z]+ \d+)$")
+PUT = re.compile(r"(?:put|move) ([a-z]+ \d+) (?:in/on|to) ([a-z]+ \d+)$")
 _TREAT = re.compile(r"(clean|heat|cool) ([a-z]+ \d+) with ([a-z]+ \d+)$")
 _DOOR = re.compile(r"(open|close|examine|use) ([a-z]+ \d+)$")
 
@@ -48,9 +48,9 @@ def home_of_two(goal: TaskGoal, memory: Memory) -> str | None:
 def _reason(goal: TaskGoal, memory: Memory, action: str, plan: Sequence[str]) -> str:
     if go := _GO.match(action):
         return _going(goal, memory, go[1], plan)
-    if take := _TAKE.match(action):
+    if take := TAKE.match(action):
         return _taking(goal, memory, take[1])
-    if put := _PUT.match(action):
+    if put := PUT.match(action):
         right = kind_of(put[1]) == goal.thing and kind_of(put[2]) == goal.target
         return phrases.set_down(*put.groups()) if right else phrases.put_away(put[1], a(goal.thing), put[2])
     if treat := _TREAT.match(action):

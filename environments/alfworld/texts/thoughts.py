@@ -11,12 +11,9 @@ from collections.abc import Sequence
 
 from environments.alfworld.expert.instruction import TaskGoal, kind_of, parse_instruction
 from environments.alfworld.expert.memory import Memory, remember
-from environments.alfworld.texts.narration import narrate
+from environments.alfworld.texts.narration import PUT, TAKE, narrate
 from environments.alfworld.texts.phrases import a, at, plainly
 from steca.types import Step, Turn
-
-_GRASP = re.compile(r"take ([a-z]+ \d+) from ([a-z]+ \d+)$")
-_PLACED = re.compile(r"(?:put|move) ([a-z]+ \d+) (?:in/on|to) ([a-z]+ \d+)$")
 
 
 def compose_thoughts(first_observation: str, pairs: Sequence[tuple[str, str]]) -> list[Turn]:
@@ -55,10 +52,10 @@ def _verdict(goal: TaskGoal, before: Memory, last: Step) -> str:
         return "My last turn named no action."
     if not last.valid:
         return f"I tried to {action}, but nothing happened."
-    if grasp := _GRASP.match(action):
+    if grasp := TAKE.match(action):
         wrong = kind_of(grasp[1]) != goal.thing
         return f"I took {grasp[1]}, not {a(goal.thing)}." if wrong else f"I took {grasp[1]} too early."
-    if placed := _PLACED.match(action):
+    if placed := PUT.match(action):
         return (
             f"I put {placed[1]} {at(placed[2])} too early."
             if _hasty(goal, before, placed)

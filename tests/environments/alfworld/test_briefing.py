@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from environments.alfworld.engine.game import Game, compile_game
-from environments.alfworld.environment import after_arrival
-from environments.alfworld.generation.problem import export_game, game_texts, read_payload
+from environments.alfworld.generation.problem import game_texts, read_payload
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.trials import trial_folder
 from environments.alfworld.official.world import RealAlfworld
 from environments.alfworld.texts.briefing import EXAMPLE, briefing
-from environments.alfworld.texts.dialect import Dialect, in_dialect
+from environments.alfworld.texts.dialect import Dialect, after_arrival, in_dialect
 from environments.base import EnvironmentFault, Task
 from steca.turns import parse_turn
 from steca.types import Step
+from tests.support.official_layout import export_game
 
 DIALECTS: tuple[Dialect, ...] = ("put", "move")
 INSTRUCTED = {"put": "put {obj} in/on {recep}", "move": "move {obj} to {recep}"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from environments.alfworld.environment import NOTHING, AlfworldEnvironment, after_arrival
+from environments.alfworld.environment import NOTHING, AlfworldEnvironment
+from environments.alfworld.texts.dialect import after_arrival
 from environments.base import EnvironmentFault, Task
 from environments.registry import make_world
 from steca.types import Step, Turn

@@ -9,12 +9,13 @@ from environments.alfworld.catalog import CAN_CONTAIN, LAMPS, OPENABLE, PLACES, 
 from environments.alfworld.engine.game import compile_game
 from environments.alfworld.generation import world as generator
 from environments.alfworld.generation.drawing import TASK_TYPES, layouts
-from environments.alfworld.generation.problem import export_game, game_texts, problem_pddl, read_payload
+from environments.alfworld.generation.problem import game_texts, problem_pddl, read_payload
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.reader import read_game
 from environments.base import EnvironmentFault, Task
 from environments.registry import make_world
 from steca.types import Step
+from tests.support.official_layout import export_game
 
 SPLITS = ("train", "validation", "seen", "unseen")
 
