@@ -14,6 +14,7 @@ from storage.presets import presets_sql
 STORAGE_VERSION = (
     "v1.2.0"  # DuckDB 2 would write files that no 1.x tool can open; every 1.x since 1.2 opens these
 )
+SQL = files("storage").joinpath("sql")
 VIEWS = ("views.sql", "decide.sql", "lineage.sql")  # in the order in which they need each other
 ANEW = "`steca doctor` makes it anew from the shards"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
@@ -22,7 +23,7 @@ _NAME = re.compile(r"(\d{4})_\w+\.sql")
 def migrations() -> list[tuple[int, str]]:
     """(version, SQL) of every migration, in order."""
     found = []
-    for file in files("storage").joinpath("migrations").iterdir():
+    for file in SQL.joinpath("migrations").iterdir():
         if match := _NAME.fullmatch(file.name):
             found.append((int(match[1]), file.read_text()))
     return sorted(found)
@@ -44,7 +45,7 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
         migrate(connection, path)
         connection.execute(presets_sql())
         for file in VIEWS:
-            connection.execute(files("storage").joinpath(file).read_text())
+            connection.execute(SQL.joinpath(file).read_text())
     except BaseException:
         connection.close()
         raise
