@@ -55,7 +55,7 @@ vllm-here:
 	@[ -e .vllm/.gpu ] || $(MAKE) vllm-cpu
 
 serving: $(STAMP)  ## Whole runs with a served policy and a reflector behind an API, on servers that stand in for them
-	$(BIN)/pytest -m slow tests/test_served_run.py
+	$(BIN)/pytest -m slow tests/flows/test_served_run.py
 
 parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare every observation
 	$(BIN)/python -m benchmarks.parity
@@ -65,10 +65,10 @@ parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (ins
 	$(BIN)/pytest -m slow tests/parity
 
 processes: $(STAMP)  ## Whole commands that are started at the same moment, ended and killed (a few minutes)
-	$(BIN)/pytest -m slow tests/test_together.py tests/test_resume.py tests/test_processes.py
+	$(BIN)/pytest -m slow tests/flows/test_together.py tests/flows/test_resume.py tests/cli/test_processes.py
 
 training: $(STAMP)  ## Training in several processes equals one, FSDP too, over gloo (a few minutes)
-	$(BIN)/pytest -m slow tests/test_distributed.py
+	$(BIN)/pytest -m slow tests/models/training/test_distributed.py
 
 learning: $(STAMP)  ## The learning benchmark: STeCa beside its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

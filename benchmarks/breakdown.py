@@ -13,11 +13,11 @@ import torch
 from rich.table import Table
 
 from environments.alfworld.environment import AlfworldEnvironment
-from models import decoding, transformers_policy
-from models.kv import KVBatch, KVPool, PrefixCache
-from models.rendering import HistoryEncoder
-from models.transformers_policy import TransformersPolicy
-from models.turns import TurnReader
+from models.local import decoding, transformers_policy
+from models.local.kv import KVBatch, KVPool, PrefixCache
+from models.local.rendering import HistoryEncoder
+from models.local.transformers_policy import TransformersPolicy
+from models.local.turns import TurnReader
 
 MODEL, KV, SAMPLING = "model(...)", "copying keys and values", "sampling"
 ENVIRONMENT = ("reset", "restore", "step", "snapshot", "progress")

@@ -31,13 +31,13 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from environments.registry import make_world
 from models.checkpoint import CheckpointRef, load, reference
+from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, History, Policy, Sampling
-from models.transformers_policy import TransformersPolicy
-from rollouts.comparing import comparisons_of
-from rollouts.demonstrating import demonstrate
-from rollouts.exploring import explore
+from rollouts.comparisons import comparisons_of
 from rollouts.play import Start, Wrapping, play
-from rollouts.scoring import score
+from rollouts.stages.demonstrate import demonstrate
+from rollouts.stages.explore import explore
+from rollouts.stages.score import score
 from steca.types import Trajectory
 from storage.records import Record, RolloutRecord
 

@@ -27,13 +27,13 @@ from environments.base import Task
 from environments.registry import make_world
 from flows.planning import cut
 from models.policy import Generation, History, Policy, Sampling
-from rollouts.deciding import decide
-from rollouts.demonstrating import demonstrate
-from rollouts.exploring import explore
 from rollouts.rows import demonstrations
-from rollouts.scoring import score
-from storage.evidence import EvidencePool
+from rollouts.stages.decide import decide
+from rollouts.stages.demonstrate import demonstrate
+from rollouts.stages.explore import explore
+from rollouts.stages.score import score
 from storage.records import Record, RolloutRecord
+from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
 
 QUICKSTART = Path("configs/quickstart.yaml")
@@ -85,7 +85,7 @@ class Batches:
         played = self._stage("demonstrate", number, [], lambda _: demonstrate(world, tasks, config))
         policy = self.policy or Scripted(self.shards.read_batch(played))
         explored = self._stage("explore", number, [played], lambda rows: explore(world, policy, rows, config))
-        pool = EvidencePool(self.root, policy.digest)
+        pool = RolloutPool(self.root, policy.digest)
         scored = self._stage(
             "score",
             number,
@@ -120,8 +120,8 @@ def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str
     if checkpoint:
         import torch
 
+        from models.local.transformers_policy import TransformersPolicy
         from models.reference import reference
-        from models.transformers_policy import TransformersPolicy
 
         torch.set_num_threads(1)
         policy = TransformersPolicy.from_checkpoint(reference(checkpoint), "cpu")

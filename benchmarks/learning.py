@@ -22,9 +22,9 @@ import typer
 from rich.table import Table
 
 from benchmarks.intervals import difference, mean_interval
+from cli.terminal import SafeConsole, make_console
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from flows.terminal import SafeConsole, make_console
 
 NONE = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
 ARMS: dict[str, dict[str, Any]] = {
@@ -62,11 +62,11 @@ def arm_config(base: FactoryConfig, seed: int, arm: str, folder: Path) -> Factor
 
 def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]:
     """Run all arms of one seed; the test episodes of each, and of the warm-up policy."""
-    from flows.launch import surroundings
+    from cli.run import flow_runtime
 
     found: dict[str, Episodes] = {}
     console = make_console()
-    with surroundings(folder, console, debug=False):
+    with flow_runtime(folder, console, debug=False):
         from flows.factory import factory
         from storage.store import Store
 

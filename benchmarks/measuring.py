@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.checkpoint import CheckpointRef, reference, save_checkpoint
-from models.small import build_small_model
-from models.tokenizer import train_tokenizer
-from models.training import train
-from rollouts.assembling import warmup_examples
-from rollouts.demonstrating import demonstrate
+from models.local.small import build_small_model
+from models.local.tokenizer import train_tokenizer
+from models.training.training import train
+from rollouts.stages.assemble import warmup_examples
+from rollouts.stages.demonstrate import demonstrate
 
 R = TypeVar("R")
 ASKED = ("reset", "step", "snapshot", "restore", "progress")

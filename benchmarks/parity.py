@@ -15,8 +15,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from environments.alfworld.reader import LAYOUT, data_folder
-from environments.alfworld.replay import replay_folder
+from environments.alfworld.official.reader import LAYOUT, data_folder
+from environments.alfworld.official.replay import replay_folder
 from environments.base import EnvironmentFault
 
 

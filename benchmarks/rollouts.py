@@ -37,12 +37,12 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from environments.registry import make_world
 from models.checkpoint import CheckpointRef, load, reference
-from models.transformers_policy import TransformersPolicy
-from rollouts.deciding import decide
-from rollouts.demonstrating import demonstrate
-from rollouts.exploring import explore
+from models.local.transformers_policy import TransformersPolicy
 from rollouts.rows import of_type
-from rollouts.scoring import score
+from rollouts.stages.decide import decide
+from rollouts.stages.demonstrate import demonstrate
+from rollouts.stages.explore import explore
+from rollouts.stages.score import score
 from steca.rewards import TIE
 from storage.records import DeviationRecord, Record, RolloutRecord
 

@@ -6,7 +6,7 @@
 Requests are histories of generated games as the rewards stage asks for them (expert prefixes, one turn to write),
 greedy. Both ways use the same engine arguments, without prefix caching, so that every repeat is the same work. Offline
 batches are measured before and after the server, as a shared machine drifts. The turns of both ways are compared, and
-with those of models.transformers_policy.
+with those of models.local.transformers_policy.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rich.table import Table
 
 from benchmarks.measuring import machine
 from configs.load import load_config
-from configs.serving import ServerConfig
+from configs.servers import ServerConfig
 from environments.registry import make_world
-from models.calls import Call, Reply
+from models.client.calls import Call, Reply
+from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import messages
 from models.reference import CheckpointRef, reference
-from models.transformers_policy import TransformersPolicy
-from rollouts.demonstrating import demonstrate
 from rollouts.rows import demonstrations
-from tasks.serving import served_policy
+from rollouts.stages.demonstrate import demonstrate
+from tasks.resources.served_policy import served_policy
 
 GREEDY = Sampling(max_tokens=24)
 # As --arguments of the server and as arguments of vllm.LLM. Eager: compiling takes longer than the whole measurement.

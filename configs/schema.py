@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.section import Count, HomePath, Positive, Section
-from configs.serving import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
+from configs.servers import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
 from configs.training import TrainingConfig
 
 

@@ -3,33 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 from environments.base import EnvironmentFault, World
 
 Factory = Callable[[Mapping[str, Any]], World]
+BUILT_IN = {
+    "alfworld": ("environments.alfworld.official.world", "RealAlfworld"),
+    "alfworld-generated": ("environments.alfworld.generation.world", "GeneratedAlfworld"),
+}
+"""The worlds of this repository: (module, factory), imported when one is made."""
 _FACTORIES: dict[str, Factory] = {}
 
 
 def register(name: str, factory: Factory) -> None:
     """Make a world known under `name`. A name is registered once. Raises ValueError on a second time."""
-    if name in _FACTORIES:
+    if name in names():
         raise ValueError(f"world {name!r} is registered already")
     _FACTORIES[name] = factory
 
 
 def names() -> list[str]:
-    _load_builtin()
-    return sorted(_FACTORIES)
+    """The names of all worlds, sorted."""
+    return sorted({*BUILT_IN, *_FACTORIES})
 
 
 def make_world(name: str, options: Mapping[str, Any]) -> World:
     """The world registered as `name`, built with its options. Raises EnvironmentFault for an unknown name."""
-    _load_builtin()
-    if name not in _FACTORIES:
-        raise EnvironmentFault(f"no world is registered as {name!r}; known: {', '.join(sorted(_FACTORIES))}")
-    return _FACTORIES[name](options)
-
-
-def _load_builtin() -> None:
-    import environments.alfworld  # noqa: F401  registers alfworld and alfworld-generated
+    if name in BUILT_IN:
+        module, attribute = BUILT_IN[name]
+        factory: Factory = getattr(import_module(module), attribute)
+    elif name in _FACTORIES:
+        factory = _FACTORIES[name]
+    else:
+        raise EnvironmentFault(f"no world is registered as {name!r}; known: {', '.join(names())}")
+    return factory(options)

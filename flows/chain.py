@@ -9,25 +9,31 @@ from collections.abc import Callable
 from functools import partial
 
 from environments.base import data_digest_of, remarks_of
+from flows.budgeted import score_all
 from flows.forecast import forecast
 from flows.planning import EXPLORED, WARMED_UP, cut, planned
-from flows.spending import score_all
 from flows.stage import StageRun
 from models.reference import reference
 from storage.shards import BatchRef
-from tasks.calibrating import REPLIES, calibrate_batch
-from tasks.demonstrating import demonstrate_batch
-from tasks.evaluating import evaluate_batch, force_batch
-from tasks.exploring import explore_batch
-from tasks.rewarding import decide_batch
-from tasks.training import assemble_batch, train_batch, warmup_batch
+from tasks.stage_tasks import (
+    REPLIES,
+    assemble_batch,
+    calibrate_batch,
+    decide_batch,
+    demonstrate_batch,
+    evaluate_batch,
+    explore_batch,
+    force_batch,
+    train_batch,
+    warmup_batch,
+)
 
 
 def demonstrate(here: StageRun) -> None:
     """Expert runs of all tasks."""
     size = here.config.execution.batch_tasks
-    parts = planned(here.work.world, here.config)
-    for remark in remarks_of(here.work.world):
+    parts = planned(here.resources.world, here.config)
+    for remark in remarks_of(here.resources.world):
         here.says(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
     here.expects(len(batches))
@@ -41,7 +47,9 @@ def warmup(here: StageRun) -> None:
     folder = here.config.policy.base
     base = reference(folder).digest if folder else ""  # the content, not where it lies
     refs = {"records": here.upstream("demonstrate", "demonstrate", WARMED_UP)}
-    data = "" if folder else data_digest_of(here.work.world)  # the tokenizer of a new model is made of it
+    data = (
+        "" if folder else data_digest_of(here.resources.world)
+    )  # the tokenizer of a new model is made of it
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
     here.trained(here.run(warmup_batch, upstream=refs, more=more))
 

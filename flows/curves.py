@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flows.faults import StageFault
-from flows.output import to_start
+from flows.wording import to_start
 from storage.files import write_atomic
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, list_runs

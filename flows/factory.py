@@ -6,8 +6,8 @@ from prefect import flow
 
 from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
-from flows.lock import working_on
 from flows.progress import current
+from flows.run_lock import working_on
 from flows.runs import folder_of, how_of, root_of, run_id, schedule
 from flows.stages import DEFAULT, STAGE_FLOWS
 from storage.runs import RunFolder

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage import StageRun
 from rollouts.budget import cost, in_words
-from rollouts.deciding import rule_of
+from rollouts.stages.decide import rule_of
 from steca.allocation import plan
 from storage.records import StepRecord, TrajectoryRecord
 from storage.runs import Spent
@@ -18,14 +18,14 @@ from storage.shards import BatchRef
 def forecast(here: StageRun, explorations: Sequence[BatchRef]) -> str:
     """One line: candidates, about how many rollouts, what they will cost, and what the run has spent before. Evidence
     that is there already will cost nothing."""
-    runs = [run for ref in explorations for run in here.work.shards.read(ref, TrajectoryRecord)]
+    runs = [run for ref in explorations for run in here.resources.shards.read(ref, TrajectoryRecord)]
     candidates = _candidates(runs, here.config.rewards.candidates)
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
     likely, most = (round(each * candidates) for each in per_candidate(here.config))
     price = in_words(_cost(here, likely, runs, explorations[0]), _prices(here.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
-    return f"{about}; spent so far: {in_words(here.meter.spent, here.config.budget)}"
+    return f"{about}; spent so far: {in_words(here.tracker.spent, here.config.budget)}"
 
 
 def _prices(config: FactoryConfig) -> BudgetConfig:
@@ -55,7 +55,7 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
 
 def _cost(here: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> Spent:
     """Rollouts are about as long, and take about as much time, as the explored runs did."""
-    steps = here.work.shards.read(sample, StepRecord)
+    steps = here.resources.shards.read(sample, StepRecord)
     written = [step.tokens for step in steps if step.tokens]
     turns = sum(run.n_steps - run.prefix_steps for run in runs) / len(runs)
     tokens = round(rollouts * turns * sum(written) / max(len(written), 1))
@@ -64,8 +64,8 @@ def _cost(here: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sampl
 
 def _seconds_each(here: StageRun, explored: int) -> float:
     """By the rollouts that the run has paid for, else by its explorations; 0 where both came from elsewhere."""
-    if here.meter.spent.rollouts:
-        return here.meter.spent.seconds / here.meter.spent.rollouts
+    if here.tracker.spent.rollouts:
+        return here.tracker.spent.seconds / here.tracker.spent.rollouts
     stage = here.folder.stage(here.round, "explore")
     if stage is None or stage.seconds is None or stage.cached_batches:
         return 0.0

@@ -11,7 +11,7 @@ from typing import Any
 
 from configs.load import ConfigFault
 from flows.faults import StageFault
-from flows.output import in_folder, to_start
+from flows.wording import in_folder, to_start
 from steca.datasets import suffix_rule
 from steca.deviation import PRESETS, Rule, preset
 from steca.evidence import gap_interval

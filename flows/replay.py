@@ -11,8 +11,8 @@ from typing import Any
 
 from configs.schema import FactoryConfig
 from flows.chain import CHAIN
-from flows.lock import working_on
 from flows.progress import Silent
+from flows.run_lock import working_on
 from flows.runs import folder_of, how_of, root_of, run_id, schedule
 from flows.stage import StageRun
 from storage.faults import StorageFault
@@ -71,7 +71,7 @@ class _Lookup(StageRun):
         self._trainings.append(training)
 
     def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
-        ref = task.find(request, self.work)
+        ref = task.find(request, self.resources)
         if ref is None:
             raise _Missing
         return ref, True

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from configs.cache_inputs import outcome_settings
 from configs.load import apply, check
-from configs.parts import outcome_settings
 from configs.schema import FactoryConfig
 from flows.faults import StageFault
-from flows.output import counted, in_folder
+from flows.wording import counted, in_folder
 from storage.ids import content_id
-from storage.runs import RunFolder, RunHow, StageState
+from storage.runs import RunExecution, RunFolder, StageState
 from storage.shards import BatchRef
 
 STAGES = ("demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate")
@@ -60,12 +60,12 @@ def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
     return folder
 
 
-def how_of(config: FactoryConfig) -> RunHow:
+def how_of(config: FactoryConfig) -> RunExecution:
     """What is kept beside the run. Paths are made absolute: the next command may come from another folder."""
     how = config.model_dump(mode="json", include=HOW)
     if config.execution.accelerate:
         how["execution"]["accelerate"] = str(config.execution.accelerate.expanduser().absolute())
-    return RunHow(**how)
+    return RunExecution(**how)
 
 
 def config_of_run(

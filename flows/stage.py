@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from configs.load import refuse_conflicts
 from configs.schema import FactoryConfig
 from environments.base import Task
-from flows.lock import working_on
 from flows.progress import Reporter, current
+from flows.run_lock import working_on
 from flows.runs import (
     batches_of,
     check_round,
@@ -25,7 +25,7 @@ from flows.runs import (
     run_id,
 )
 from models.reference import verify_checkpoint
-from rollouts.budget import Meter, in_words
+from rollouts.budget import BudgetTracker, in_words
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
@@ -33,9 +33,9 @@ from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
 from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Refs, Request
-from tasks.calls import calls_of
+from tasks.batch_calls import calls_of
 from tasks.preflight import check_base_model, preflight
-from tasks.workplace import Workplace
+from tasks.resources.run_resources import RunResources
 
 
 class StageRun:
@@ -52,8 +52,8 @@ class StageRun:
     ) -> None:
         self.stage, self.config, self.folder = stage, config, folder
         self.round, self.force, self.reporter = round, force, reporter
-        self.meter = Meter(config.budget, folder.spent(), self._paid, folder.save_spent)
-        self.work = Workplace(config, reporter.within, self.meter, reporter.says)
+        self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
+        self.resources = RunResources(config, reporter.within, self.tracker, reporter.says)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
@@ -101,13 +101,13 @@ class StageRun:
         """Run one batch, or take it from the cache. `instead_of` is the batch that it goes on with, which was cut short
         by a budget; `more` decides what comes out, too."""
         ref, cached = self._done(
-            task, task.request(self.work, part, upstream, checkpoint, tasks, **(more or {}))
+            task, task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
         )
         if instead_of is None:
             self.batches.append(ref)
         else:
             self.batches[self.batches.index(instead_of)] = ref
-        self.calls |= {calls.batch_id: calls for calls in calls_of(self.work.shards, ref)}
+        self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
         self.cached += cached
         self.reporter.batch_done(cached)
         return ref
@@ -115,9 +115,9 @@ class StageRun:
     def trained(self, ref: BatchRef) -> None:
         """File the checkpoint of a training batch, after verifying its files, and draw how it was trained. Raises
         PolicyFault."""
-        training = self.work.shards.read(ref, CheckpointRecord)
+        training = self.resources.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
-        verify_checkpoint(self.work.checkpoint(self.checkpoint))
+        verify_checkpoint(self.resources.checkpoint(self.checkpoint))
         self._draw(training)
 
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:
@@ -147,7 +147,7 @@ class StageRun:
             error=error,
             flow_run_id=_flow_run(),
             stopped=self.stopped,
-            spent=self.meter.spent if self.stage == "rewards" else None,
+            spent=self.tracker.spent if self.stage == "rewards" else None,
         )
         self.folder.save_stage(state)
 
@@ -161,21 +161,21 @@ class StageRun:
     def publish(self) -> None:
         """Bring the store up to date, and say what of this stage could not be taken in. Raises StorageFault."""
         own = {ref.manifest for ref in (*self.batches, *self.calls.values())}
-        for left in Store(self.work.root).ingest().set_aside:
+        for left in Store(self.resources.root).ingest().set_aside:
             if left.file in own:
                 self.says(f"{left.file} was set aside and is not in the store: {left.reason}")
 
     def _holds_the_same(self) -> bool:
         if self._had == tuple(self.batches):
             return True
-        content = self.work.shards.content
+        content = self.resources.shards.content
         try:
             return content(self._had) == content(self.batches)
         except StorageFault:  # what was there before cannot be read any more
             return False
 
     def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
-        return task.run(request, self.work, self.force)
+        return task.run(request, self.resources, self.force)
 
     def _paid(self, spent: Spent) -> None:
         self.reporter.burns(in_words(spent, self.config.budget))
@@ -201,7 +201,7 @@ def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bo
         here = StageRun(stage, config, folder, round, force, reporter)
         here.save("running")
         try:
-            with closing(here.work):
+            with closing(here.resources):
                 yield here
         except BaseException as error:
             reporter.ends(failed=True)

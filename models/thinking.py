@@ -23,7 +23,7 @@ MARKS = (
 """Opening and closing mark of each known format."""
 
 
-class Written(NamedTuple):
+class ParsedTurn(NamedTuple):
     """A model's text in two parts, both without blanks around them."""
 
     thinking: str
@@ -32,7 +32,7 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TurnFormat:
-    """How a chat template has a model write its turns (models.templates reads it off): the `arguments` that it is
+    """How a chat template has a model write its turns (models.chat_templates reads it off): the `arguments` that it is
     given, the block of thinking that its prompt leaves `opened`, what the model writes as `lead` between prompt and
     answer, and the `count` of tokens in a text (words, where no tokenizer is known)."""
 
@@ -42,27 +42,29 @@ class TurnFormat:
     count: Callable[[str], int] = lambda text: len(text.split())
 
 
-def split_thinking(text: str) -> Written:
+def split_thinking(text: str) -> ParsedTurn:
     """The leading thinking and the answer after it. A block that is never closed was cut off: then all of it is
     thinking, and the answer is empty. Marks in the middle of an answer are part of the answer."""
     for opening, closing in MARKS:
         opened = text.lstrip().startswith(opening)
         thinking, closed, answer = text.partition(closing)
         if opened:
-            return Written(thinking.strip().removeprefix(opening).strip(), answer.strip() if closed else "")
+            return ParsedTurn(
+                thinking.strip().removeprefix(opening).strip(), answer.strip() if closed else ""
+            )
         if closed and opening not in thinking:
-            return Written(thinking.strip(), answer.strip())
-    return Written("", text.strip())
+            return ParsedTurn(thinking.strip(), answer.strip())
+    return ParsedTurn("", text.strip())
 
 
-def parted(text: str, opened: str = "", lead: str = "") -> Written | None:
+def parted(text: str, opened: str = "", lead: str = "") -> ParsedTurn | None:
     """A turn in two parts, where it is more than an answer; else None: then it stands as it was written.
 
     `opened` is a block of thinking that the prompt has begun, `lead` what the template has the model write between its
-    prompt and an answer (models.templates).
+    prompt and an answer (models.chat_templates).
     """
     if lead and text.startswith(lead):
-        return Written("", text[len(lead) :])
+        return ParsedTurn("", text[len(lead) :])
     for whole in (text, opened + text):
         written = split_thinking(whole)
         if written.answer != whole.strip():
@@ -70,6 +72,6 @@ def parted(text: str, opened: str = "", lead: str = "") -> Written | None:
     return None
 
 
-def apart(text: str, opened: str = "", lead: str = "") -> Written:
+def apart(text: str, opened: str = "", lead: str = "") -> ParsedTurn:
     """Thinking and answer; an answer without thinking before it is left as it was written, to the last blank."""
-    return parted(text, opened, lead) or Written("", text)
+    return parted(text, opened, lead) or ParsedTurn("", text)

@@ -8,7 +8,7 @@ from typing import Literal
 from configs.schema import BudgetConfig
 from storage.runs import Spent
 
-Kind = Literal["rollouts", "tokens", "minutes", "usd"]
+BudgetLimit = Literal["rollouts", "tokens", "minutes", "usd"]
 CHUNK = 512
 """Rollouts that are played and paid for together, at most."""
 CHUNK_SECONDS = 60.0
@@ -19,7 +19,7 @@ FIRST_CHUNK = 8
 """The same while nothing is known of the price of one."""
 
 
-class Meter:
+class BudgetTracker:
     """Counts what a run's rollouts cost, and says how many more fit.
 
     `share` opens a part of what is left, so that the batches of a stage share a budget; `cut` then says which limit
@@ -89,9 +89,9 @@ class Meter:
         used, each = self._used(), self._each()
         return any(end - used[kind] < max(each[kind], 1e-9) for kind, end in self._limits().items())
 
-    def _limits(self) -> dict[Kind, float]:
+    def _limits(self) -> dict[BudgetLimit, float]:
         budget = self.budget
-        limits: dict[Kind, float | None] = {
+        limits: dict[BudgetLimit, float | None] = {
             "rollouts": budget.rollouts,
             "tokens": budget.tokens,
             "minutes": budget.minutes,
@@ -99,7 +99,7 @@ class Meter:
         }
         return {kind: float(end) for kind, end in limits.items() if end is not None}
 
-    def _used(self) -> dict[Kind, float]:
+    def _used(self) -> dict[BudgetLimit, float]:
         spent = self.spent
         return {
             "rollouts": spent.rollouts,
@@ -108,7 +108,7 @@ class Meter:
             "usd": spent.usd,
         }
 
-    def _each(self) -> dict[Kind, float]:
+    def _each(self) -> dict[BudgetLimit, float]:
         """What one rollout has cost on average."""
         made = max(self.spent.rollouts, 1)
         return {kind: (1.0 if kind == "rollouts" else used / made) for kind, used in self._used().items()}

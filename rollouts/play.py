@@ -1,8 +1,8 @@
 """The seam between worlds and policies: "play these episodes from these starts".
 
-Running episodes ask the policy's desk for their turns, the world answers each, finished episodes make room for waiting
-ones (models.desk: in lockstep, or each as soon as it can). Rollouts start from an environment snapshot, never from a
-replay. The result of an episode depends on its start and its seed alone.
+Running episodes ask the policy's turn queue for their turns, the world answers each, finished episodes make room for
+waiting ones (models.turn_queue: in lockstep, or each as soon as it can). Rollouts start from an environment snapshot,
+never from a replay. The result of an episode depends on its start and its seed alone.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Literal
 
 from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import Environment, StepResult, Task, World
-from models.desk import Desk, desk_of
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import answered, messages
+from models.turn_queue import TurnQueue, turn_queue_of
 from rollouts.prompting import Style, briefing_of
 from steca.types import Origin, Step, Trajectory
 from storage.ids import content_id
@@ -133,7 +133,7 @@ def play(
 ) -> list[Played]:
     """Let the policy play every start to its end. Turn t of an episode is sampled with seed_of(start.seed, t). Where
     the policy fails, `finished` has heard of every episode that ended before."""
-    environment, desk = world.environment(), desk_of(policy, sampling)
+    environment, queue = world.environment(), turn_queue_of(policy, sampling)
     waiting = list(range(len(starts)))[::-1]
     running: dict[int, _Episode] = {}
     results: dict[int, Played] = {}
@@ -142,12 +142,12 @@ def play(
             while waiting and len(running) < RUNNING_EPISODES:
                 index = waiting.pop()
                 running[index] = _Episode.begun(index, starts[index], world, wrapping.style)
-                _ask(desk, environment, running[index], wrapping)
-            for index, turn in desk.answers():
+                _ask(queue, environment, running[index], wrapping)
+            for index, turn in queue.answers():
                 episode = running[index]
                 _advance(environment, episode, turn, wrapping)
                 if episode.end == "running" and episode.turns != wrapping.turns:
-                    _ask(desk, environment, episode, wrapping)
+                    _ask(queue, environment, episode, wrapping)
                     continue
                 results[index] = running.pop(index).finished(wrapping.constrained)
                 if finished:
@@ -155,7 +155,7 @@ def play(
             if progress:
                 progress(len(results), len(starts))
     finally:
-        desk.leave()
+        queue.leave()
     return [results[index] for index in range(len(starts))]
 
 
@@ -190,12 +190,12 @@ class _Episode:
         return Played(trajectory, self.progress, self.snapshot, constrained)
 
 
-def _ask(desk: Desk, environment: Environment, episode: _Episode, wrapping: Wrapping) -> None:
+def _ask(queue: TurnQueue, environment: Environment, episode: _Episode, wrapping: Wrapping) -> None:
     choices = None
     if wrapping.constrained:
         environment.restore(episode.snapshot)
         choices = environment.admissible_actions()
-    desk.ask(episode.index, episode.history, _turn_seed(episode.start.seed, len(episode.steps)), choices)
+    queue.ask(episode.index, episode.history, _turn_seed(episode.start.seed, len(episode.steps)), choices)
 
 
 def _advance(environment: Environment, episode: _Episode, turn: Generation, wrapping: Wrapping) -> None:

@@ -19,7 +19,9 @@ from storage.records import (
     TrajectoryRecord,
 )
 
-Kind = Literal["expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"]
+TrajectoryKind = Literal[
+    "expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"
+]
 R = TypeVar("R", bound=Record)
 
 
@@ -43,7 +45,7 @@ class Demonstration:
     expert: Stored
 
 
-def trajectory_id(played: Played, kind: Kind, checkpoint: str | None) -> str:
+def trajectory_id(played: Played, kind: TrajectoryKind, checkpoint: str | None) -> str:
     """Content address over every field of the trajectory's rows: the same run by the same policy is the same row."""
     how = ["constrained"] if played.constrained else []
     fields = asdict(played.trajectory)
@@ -54,7 +56,9 @@ def trajectory_id(played: Played, kind: Kind, checkpoint: str | None) -> str:
     return content_id("trajectory", fields, played.progress, kind, checkpoint, *how)
 
 
-def trajectory_records(played: Played, kind: Kind, checkpoint: str | None) -> tuple[str, list[Record]]:
+def trajectory_records(
+    played: Played, kind: TrajectoryKind, checkpoint: str | None
+) -> tuple[str, list[Record]]:
     """The rows of one trajectory, and its id."""
     trajectory = played.trajectory
     identity = trajectory_id(played, kind, checkpoint)

@@ -10,14 +10,14 @@ from typing import Any
 from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy, Sampling
-from rollouts.budget import Meter
-from rollouts.comparing import Point, TaskComparisons
+from rollouts.budget import BudgetTracker
+from rollouts.comparisons import Point, TaskComparisons
 from rollouts.play import Played, Progress, Start, Wrapping, play, sampling_of
 from rollouts.rows import counted
 from steca.rewards import Tally
-from storage.evidence import EvidencePool
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
+from storage.rollout_pool import RolloutPool
 
 FILED_EVERY = 10.0
 """Seconds after which new rollouts are kept, whatever happens next."""
@@ -42,10 +42,10 @@ class Sampler:
         policy: Policy,
         config: FactoryConfig,
         tasks: Sequence[TaskComparisons],
-        pool: EvidencePool | None,
-        meter: Meter,
+        pool: RolloutPool | None,
+        tracker: BudgetTracker,
     ) -> None:
-        self._world, self._policy, self._pool, self.meter = world, policy, pool, meter
+        self._world, self._policy, self._pool, self.tracker = world, policy, pool, tracker
         self._wrapping = Wrapping.of(config)
         self._sampling = sampling_of(config, config.rewards.temperature, config.rewards.top_p)
         self._which = config.deviation.outcome
@@ -75,7 +75,7 @@ class Sampler:
             if (wish.point.id, sample) not in self._kept
         ]
         self._asked += len(missing)
-        while missing and (room := self.meter.room(len(missing))):
+        while missing and (room := self.tracker.room(len(missing))):
             self._play(missing[:room], progress)
             missing = missing[room:]
         for wish in wanted:
@@ -115,7 +115,7 @@ class Sampler:
         finally:  # what was played before the policy failed is there, and paid for
             self._played += len(made)
             now = time.monotonic()
-            self.meter.pay(len(made), sum(row.tokens for row in made), now - began)
+            self.tracker.pay(len(made), sum(row.tokens for row in made), now - began)
         if now - self._filed_at > FILED_EVERY:
             self.file()
 
@@ -127,7 +127,7 @@ class Sampler:
                 filed = self._pool.add(task_id, rows)
                 self._overruled |= any(filed[row.step_reward_id, row.sample_index] != row for row in rows)
                 self._kept |= filed
-        self.meter.keep()
+        self.tracker.keep()
         self._unfiled, self._filed_at = {}, time.monotonic()
 
     def settled(self) -> bool:

@@ -45,7 +45,7 @@ def looks(most: int) -> list[int]:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Plan:
+class SamplingPlan:
     """The values V[i][j][successes of the reference, of the explored turn], and which side to sample: 0 none, 1 the
     reference, 2 the explored turn, at the sides' looks i and j."""
 
@@ -108,7 +108,7 @@ def plan(
     price: float,
     reference_known: float | None = None,
     explored_known: float | None = None,
-) -> Plan:
+) -> SamplingPlan:
     """The plan for a drop below `delta`, at most `max_rollouts` outcomes a side, `price` of one in found drops. A side
     whose value is known is never sampled."""
     sides = [[0] if known is not None else looks(max_rollouts) for known in (reference_known, explored_known)]
@@ -116,7 +116,9 @@ def plan(
     below = [_curves(log_wealth_below, n, explored_known) for n in sides[1]]
     gap = int(np.floor(delta * CELLS + 1e-6))
     grid = [[np.empty(0)] * len(sides[1]) for _ in sides[0]]
-    made = Plan((sides[0], sides[1]), grid, [[np.empty(0, np.int8)] * len(sides[1]) for _ in sides[0]])
+    made = SamplingPlan(
+        (sides[0], sides[1]), grid, [[np.empty(0, np.int8)] * len(sides[1]) for _ in sides[0]]
+    )
     for i in reversed(range(len(sides[0]))):
         for j in reversed(range(len(sides[1]))):
             proven = _proven(above[i], below[j], gap, -np.log(error_rate))
@@ -124,7 +126,9 @@ def plan(
     return made
 
 
-def _best(made: Plan, i: int, j: int, proven: npt.NDArray[np.bool_], price: float) -> tuple[Table, Sides]:
+def _best(
+    made: SamplingPlan, i: int, j: int, proven: npt.NDArray[np.bool_], price: float
+) -> tuple[Table, Sides]:
     """V and the side to sample, for every pair of successes at looks (i, j)."""
     value, side = np.zeros(proven.shape), np.zeros(proven.shape, np.int8)
     for number, look in ((1, i), (2, j)):

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from steca.allocation import Plan, plan
+from steca.allocation import SamplingPlan, plan
 from steca.deviation import Decision, Rule, Verdict, decide, gap_of
 from steca.rewards import Tally
 
@@ -132,7 +132,7 @@ class Sequential:
     def worth(self, reference: Tally, explored: Tally) -> float:
         return self._plan(reference, explored).value(reference, explored)
 
-    def _plan(self, reference: Tally, explored: Tally) -> Plan:
+    def _plan(self, reference: Tally, explored: Tally) -> SamplingPlan:
         return plan(
             self.rule.delta,
             self.rule.error_rate,

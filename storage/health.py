@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from storage.evidence import rollouts_in
 from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
-from storage.scan import Batch, present_batches
+from storage.rollout_pool import rollouts_in
+from storage.scan import StoredBatch, present_batches
 from storage.shards import BatchRef, ShardStore
 
 
@@ -24,7 +24,7 @@ class Health:
         self._faults: dict[str, str | None] = {}
 
     @cached_property
-    def damaged_batches(self) -> list[tuple[Batch, str]]:
+    def damaged_batches(self) -> list[tuple[StoredBatch, str]]:
         """Batches whose manifests are sound and whose shards are not, and why."""
         present, _ = present_batches(self._shards)
         return [(batch, why) for batch in present if (why := self._why(batch.ref))]

@@ -299,7 +299,7 @@ class LlmCallRecord(Record):
     started_at: str = Field(description="When the first try began, UTC")
     latency: float = Field(description="Seconds from sending to the answer, of the last try")
     waited: float = Field(description="Seconds from the first try to the answer, pauses included")
-    retries: int = Field(description="Tries that failed before")
+    retries: int = Field(description="Attempts that failed before")
     faults: list[str] = Field(description="What each failed try met, in order")
     prompt_tokens: int = Field(description="Input tokens, as the server counted them")
     cached_tokens: int = Field(description="Of these, tokens that the server had cached")

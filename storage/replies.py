@@ -17,7 +17,7 @@ from storage.files import DAMAGED, check_name, set_aside, write_atomic, writing_
 from storage.records import LlmCallRecord
 
 
-class BookedCall(BaseModel):
+class LoggedCall(BaseModel):
     """A call, and what was answered; `text` is None where the request was given up. `thinking` came before the text,
     `refusal` in its place."""
 
@@ -28,13 +28,13 @@ class BookedCall(BaseModel):
     call: LlmCallRecord
 
 
-class Journal:
+class CallJournal:
     """The calls of one batch in work. For one process at a time: equal batches never run at the same time."""
 
     def __init__(self, root: Path, batch_id: str) -> None:
         self.path = root / "journal" / f"{check_name('batch id', batch_id)}.jsonl"
 
-    def load(self) -> list[BookedCall]:
+    def load(self) -> list[LoggedCall]:
         """Every sound line. What a killed process left unfinished is cut off, so that the next line starts anew; where
         other lines are damaged too, the file is kept under another name, and the calls in them are made again."""
         if not self.path.exists():
@@ -42,59 +42,59 @@ class Journal:
         data = self.path.read_bytes()
         whole = data.rfind(b"\n") + 1
         lines = data[:whole].splitlines()
-        found = [booked for line in lines if (booked := _parsed(line))]
+        found = [logged for line in lines if (logged := _parsed(line))]
         if len(found) < len(lines):
             write_atomic(self.path.with_name(self.path.name + DAMAGED), data)
-            write_atomic(self.path, b"".join(_line(booked) for booked in found))
+            write_atomic(self.path, b"".join(_line(logged) for logged in found))
         elif whole < len(data):
             with writing_in(self.path.parent), self.path.open("r+b") as file:
                 file.truncate(whole)
         return found
 
-    def add(self, booked: BookedCall) -> None:
+    def add(self, logged: LoggedCall) -> None:
         """Append a call. Raises StorageFault where that cannot be written."""
         with writing_in(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open(
                 "ab"
             ) as file:  # one write of one line: a killed process leaves whole lines before it
-                file.write(_line(booked))
+                file.write(_line(logged))
 
     def close(self) -> None:
         """The batch is written: what was in the journal is in its shards."""
         self.path.unlink(missing_ok=True)
 
 
-def _line(booked: BookedCall) -> bytes:
-    return booked.model_dump_json().encode() + b"\n"
+def _line(logged: LoggedCall) -> bytes:
+    return logged.model_dump_json().encode() + b"\n"
 
 
-def _parsed(data: bytes) -> BookedCall | None:
+def _parsed(data: bytes) -> LoggedCall | None:
     try:
-        return BookedCall.model_validate_json(data)
+        return LoggedCall.model_validate_json(data)
     except ValidationError:
         return None
 
 
-class ReplyFiles:
+class KeptReplies:
     """Replies for every run of a data folder."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "replies"
 
-    def find(self, request_id: str) -> BookedCall | None:
+    def find(self, request_id: str) -> LoggedCall | None:
         """None where it was not answered yet. A damaged file is renamed: the reply is asked for again."""
         path = self._path(request_id)
         if not path.exists():
             return None
-        booked = _parsed(path.read_bytes())
-        if booked is None:
+        logged = _parsed(path.read_bytes())
+        if logged is None:
             set_aside(path)
-        return booked
+        return logged
 
-    def add(self, booked: BookedCall) -> None:
-        data = booked.model_dump_json(indent=1).encode() + b"\n"
-        write_atomic(self._path(booked.call.request_id), data)
+    def add(self, logged: LoggedCall) -> None:
+        data = logged.model_dump_json(indent=1).encode() + b"\n"
+        write_atomic(self._path(logged.call.request_id), data)
 
     def _path(self, request_id: str) -> Path:
         return self.folder / request_id[:2] / f"{check_name('request id', request_id)}.json"

@@ -40,7 +40,7 @@ class RunInfo(BaseModel):
     package_version: str
 
 
-class RunHow(BaseModel):
+class RunExecution(BaseModel):
     """How the work of a run was last done: its execution and budget settings as JSON values. A run whose stage is run
     alone goes on in the same way."""
 
@@ -131,7 +131,7 @@ class RunFolder:
             raise StorageFault(f"no run {self.run_id} in {self.root}; {known_runs(self.run_id, known)}")
         return _read(path, RunInfo)
 
-    def save_how(self, how: RunHow) -> None:
+    def save_how(self, how: RunExecution) -> None:
         """Write, or replace, how the run's work is done."""
         try:
             same = self.how() == how
@@ -140,10 +140,10 @@ class RunFolder:
         if not same:
             _write(self.folder / "how.json", how)
 
-    def how(self) -> RunHow | None:
+    def how(self) -> RunExecution | None:
         """How the run's work was last done; None where 0.3.0 made the run."""
         path = self.folder / "how.json"
-        return _read(path, RunHow) if path.exists() else None
+        return _read(path, RunExecution) if path.exists() else None
 
     def save_stage(self, state: StageState) -> None:
         """Write, or replace, the file of one stage of one round."""

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from storage.columns import RECORD_OF_TABLE, arrow_schema
 from storage.faults import StorageFault
 from storage.ids import digest_bytes
-from storage.older import FORMER, MADE_HERE
+from storage.ingest.older import FORMER, MADE_HERE
 from storage.runs import RunInfo, StageState
 from storage.shards import REDO, BatchRef, Manifest, Shard, ShardStore, read_manifest
 
@@ -34,7 +34,7 @@ class SetAside:
 
 
 @dataclass(frozen=True)
-class Batch:
+class StoredBatch:
     """A batch that is there."""
 
     ref: BatchRef
@@ -52,16 +52,16 @@ class Batch:
         return SetAside(self.ref.manifest, reason, *self.name, self.ref.sha256)
 
 
-def present_batches(shards: ShardStore) -> tuple[list[Batch], list[SetAside]]:
+def present_batches(shards: ShardStore) -> tuple[list[StoredBatch], list[SetAside]]:
     """Every current batch in the order of its manifest's path, and the manifests that cannot be used."""
-    found: list[Batch] = []
+    found: list[StoredBatch] = []
     aside: list[SetAside] = []
     for path in sorted(shards.folder.glob("*/*.json")):
         batch = _batch(shards, path)
-        if isinstance(batch, Batch) and batch.name != (path.parent.name, path.stem):
+        if isinstance(batch, StoredBatch) and batch.name != (path.parent.name, path.stem):
             reason = f"manifest {path} is that of batch {batch.label}: a copy? delete it"
             batch = _unusable_manifest(shards.root, path, reason)
-        found.append(batch) if isinstance(batch, Batch) else aside.append(batch)
+        found.append(batch) if isinstance(batch, StoredBatch) else aside.append(batch)
     return found, aside
 
 
@@ -78,7 +78,7 @@ def replaced_batches(shards: ShardStore) -> tuple[list[BatchRef], list[SetAside]
     return found, aside
 
 
-def why_unusable(shards: ShardStore, batch: Batch) -> str | None:
+def why_unusable(shards: ShardStore, batch: StoredBatch) -> str | None:
     """What is wrong with the shards of a batch; None where they can be loaded."""
     for shard in batch.manifest.shards:
         if shard.table not in RECORD_OF_TABLE and shard.table not in FORMER:
@@ -120,12 +120,12 @@ def run_files(root: Path) -> tuple[list[RunInfo], list[tuple[str, StageState]], 
     return runs, states, aside
 
 
-def _batch(shards: ShardStore, path: Path) -> Batch | SetAside:
+def _batch(shards: ShardStore, path: Path) -> StoredBatch | SetAside:
     try:
         manifest, data = read_manifest(path)
     except StorageFault as fault:
         return _unusable_manifest(shards.root, path, str(fault))
-    return Batch(shards.reference(path, manifest, data), manifest)
+    return StoredBatch(shards.reference(path, manifest, data), manifest)
 
 
 def _unusable_manifest(root: Path, path: Path, reason: str) -> SetAside:

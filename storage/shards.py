@@ -55,7 +55,7 @@ class Manifest(BaseModel):
     batch_id: str
     shards: tuple[Shard, ...]
     content: str = ""  # digest of the rows (storage.content); "" where 0.3.0 wrote the batch
-    units: dict[str, str] = Field(default_factory=dict)  # task id -> what decided its rows (tasks.units)
+    units: dict[str, str] = Field(default_factory=dict)  # task id -> what decided its rows (tasks.task_rows)
     taken_from: tuple[str, ...] = ()  # ids of batches of the same stage key whose rows this one took over
 
 

@@ -20,11 +20,11 @@ from typing import Any
 import duckdb
 from filelock import FileLock
 
-from storage.conflicts import rollout_conflicts
 from storage.faults import StorageFault
 from storage.files import sweep, writing_in
-from storage.ingest import bring_up_to_date, transaction
-from storage.refresh import refresh_runs, refresh_set_aside, refresh_superseded, utc
+from storage.ingest.conflicts import rollout_conflicts
+from storage.ingest.ingest import bring_up_to_date, transaction
+from storage.ingest.refresh import refresh_runs, refresh_set_aside, refresh_superseded, utc
 from storage.runs import StageState
 from storage.scan import SetAside
 from storage.schema import failed, migrations, one_line, open_database, schema_version

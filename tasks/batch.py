@@ -15,11 +15,11 @@ from rollouts.rows import by_task, task_of
 from storage.ids import content_id
 from storage.records import CheckpointRecord, Record, TaskRecord
 from storage.shards import BatchRef
+from tasks.batch_calls import CALLS, write_calls
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
-from tasks.calls import CALLS, write_calls
-from tasks.former import alike, former_id, had_no_rate, surely_same
-from tasks.units import Taken, take, unit_keys
-from tasks.workplace import Progress, Workplace
+from tasks.resources.run_resources import Progress, RunResources
+from tasks.task_rows import Taken, take, unit_keys
+from tasks.version_030 import alike, former_id, had_no_rate, surely_same
 
 if TYPE_CHECKING:
     from prefect import Task as PrefectTask
@@ -35,11 +35,11 @@ class Request:
     refs: Refs
 
 
-class Job:
+class BatchContext:
     """How a request is worked off. Not a dataclass: Prefect would walk through its fields."""
 
-    def __init__(self, refs: Refs, work: Workplace, force: bool) -> None:
-        self.refs, self.work, self.force = refs, work, force
+    def __init__(self, refs: Refs, resources: RunResources, force: bool) -> None:
+        self.refs, self.resources, self.force = refs, resources, force
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,14 @@ class Batch:
 
     inputs: Inputs
     refs: Refs
-    work: Workplace
+    resources: RunResources
     config: FactoryConfig
     force: bool = False
     only: Collection[str] | None = None
 
     @property
     def world(self) -> World:
-        return self.work.world
+        return self.resources.world
 
     @property
     def tasks(self) -> list[Task]:
@@ -65,15 +65,15 @@ class Batch:
 
     @property
     def policy(self) -> Policy:
-        return self.work.policy(self.inputs["checkpoint"])
+        return self.resources.policy(self.inputs["checkpoint"])
 
     @property
     def progress(self) -> Progress | None:
-        return self.work.progress
+        return self.resources.progress
 
     def records(self, group: str = "records") -> list[Record]:
         """All rows of a group of upstream batches, verified. Raises StorageFault."""
-        rows = [record for ref in self.refs[group] for record in self.work.shards.read_batch(ref)]
+        rows = [record for ref in self.refs[group] for record in self.resources.shards.read_batch(ref)]
         if self.only is None:
             return rows
         return [row for task, own in by_task(rows).items() if task in self.only for row in own]
@@ -107,7 +107,7 @@ class BatchTask:
 
     def request(
         self,
-        work: Workplace,
+        resources: RunResources,
         part: str,
         upstream: Refs | None = None,
         checkpoint: str | None = None,
@@ -118,89 +118,93 @@ class BatchTask:
         be read."""
         refs = dict(upstream or {})
         inputs: Inputs = {
-            "settings": work.settings(self.reads),
+            "settings": resources.settings(self.reads),
             "part": part,
-            "upstream": {group: work.shards.content(these) for group, these in refs.items()},
+            "upstream": {group: resources.shards.content(these) for group, these in refs.items()},
             "checkpoint": checkpoint,
             "tasks": [asdict(task) for task in tasks],
-            **({"world": work.world.version} if self._worldly else {}),
+            **({"world": resources.world.version} if self._worldly else {}),
             **more,
         }
-        texts = sorted(set(self._briefings(inputs, refs, work).values()))
+        texts = sorted(set(self._briefings(inputs, refs, resources).values()))
         return Request(inputs | ({"briefings": content_id(texts)} if texts else {}), refs)
 
-    def find(self, request: Request, work: Workplace) -> BatchRef | None:
+    def find(self, request: Request, resources: RunResources) -> BatchRef | None:
         """The batch from the cache, verified; None where it is not there whole. Needs no Prefect. Raises StorageFault
         where what the cache refers to is missing or damaged."""
-        result = stored_result(work.root, cache_key(self.name, self.version, request.inputs))
+        result = stored_result(resources.root, cache_key(self.name, self.version, request.inputs))
         if result is None:
-            return self._former(request, work)
+            return self._former(request, resources)
         ref = BatchRef.model_validate(result["ref"])
-        work.shards.verify(ref)
-        return self._former(request, work, ref) or ref
+        resources.shards.verify(ref)
+        return self._former(request, resources, ref) or ref
 
-    def run(self, request: Request, work: Workplace, force: bool) -> tuple[BatchRef, bool]:
-        """Run the batch, or take it from the cache; the verified reference, and whether it was cached. `meter.cut` says
-        afterwards whether a budget ended it early. Raises what the body raises, and StorageFault where a cached batch
-        is missing or damaged."""
-        work.meter.cut = None
+    def run(self, request: Request, resources: RunResources, force: bool) -> tuple[BatchRef, bool]:
+        """Run the batch, or take it from the cache; the verified reference, and whether it was cached. `tracker.cut`
+        says afterwards whether a budget ended it early. Raises what the body raises, and StorageFault where a cached
+        batch is missing or damaged."""
+        resources.tracker.cut = None
         key = cache_key(self.name, self.version, request.inputs)
-        former = None if force or stored_result(work.root, key) else self._former(request, work)
+        former = None if force or stored_result(resources.root, key) else self._former(request, resources)
         if former:
             return former, True
-        job = Job(request.refs, work, force)
-        state: Any = placed(self.task, work.root, force)(request.inputs, job, return_state=True)
+        context = BatchContext(request.refs, resources, force)
+        state: Any = placed(self.task, resources.root, force)(request.inputs, context, return_state=True)
         result: Result = state.result()
         if state.name == "Cached" and result["cut"]:  # another run's budget ended it, not ours
-            state = placed(self.task, work.root, True)(request.inputs, job, return_state=True)
+            state = placed(self.task, resources.root, True)(request.inputs, context, return_state=True)
             result = state.result()
         ref, from_cache = BatchRef.model_validate(result["ref"]), state.name == "Cached"
         if from_cache:
-            work.shards.verify(ref)
+            resources.shards.verify(ref)
         if not force and not result["cut"]:
-            ref = self._former(request, work, ref) or ref
+            ref = self._former(request, resources, ref) or ref
         return ref, from_cache
 
-    def _former(self, request: Request, work: Workplace, made: BatchRef | None = None) -> BatchRef | None:
+    def _former(
+        self, request: Request, resources: RunResources, made: BatchRef | None = None
+    ) -> BatchRef | None:
         """The batch that 0.3.0 made of the same, verified: surely the same, or with the same rows as `made` now."""
-        name = former_id(self.name, request.inputs, request.refs) if work.former else ""
-        ref = work.former.get(name)
+        name = former_id(self.name, request.inputs, request.refs) if resources.former else ""
+        ref = resources.former.get(name)
         if ref is None:
             return None
         if made is None and not surely_same(self.name, self.version, request.inputs):
             return None
-        work.shards.verify(ref)
-        if made is None and had_no_rate(work.shards.read(ref, CheckpointRecord)):
+        resources.shards.verify(ref)
+        if made is None and had_no_rate(resources.shards.read(ref, CheckpointRecord)):
             return None
-        if made is None or work.shards.content([ref]) == work.shards.content([made]):
+        if made is None or resources.shards.content([ref]) == resources.shards.content([made]):
             return ref
-        rows = (work.shards.read_batch(each) for each in (ref, made))
+        rows = (resources.shards.read_batch(each) for each in (ref, made))
         return ref if request.inputs["tasks"] and alike(*rows) else None
 
-    def _write(self, inputs: Inputs, job: Job) -> Result:
-        work = job.work
+    def _write(self, inputs: Inputs, context: BatchContext) -> Result:
+        resources = context.resources
         stage_key = content_id(
             self.name, self.version, inputs["settings"], inputs["checkpoint"], inputs.get("world")
         )
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
-        work.ledger.begin(batch_id)
-        batch = Batch(inputs, job.refs, work, work.part(self.reads), job.force)
+        resources.call_log.begin(batch_id)
+        batch = Batch(inputs, context.refs, resources, resources.part(self.reads), context.force)
         keys = self._unit_keys(batch) if self.each_task else {}
-        taken = Taken() if job.force else take(work.shards, stage_key, keys, self._may_take(work))
+        taken = (
+            Taken() if context.force else take(resources.shards, stage_key, keys, self._may_take(resources))
+        )
         rows = self._rows(batch, keys, taken)
-        write_calls(work, stage_key, batch_id)
-        cut = work.meter.cut
+        write_calls(resources, stage_key, batch_id)
+        cut = resources.tracker.cut
         sources = [source for source in taken.batches if source != batch_id]
-        ref = work.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
-        work.ledger.end()
+        ref = resources.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
+        resources.call_log.end()
         return {"ref": ref.model_dump(mode="json"), "cut": cut}
 
-    def _may_take(self, work: Workplace) -> Callable[[BatchRef], bool]:
+    def _may_take(self, resources: RunResources) -> Callable[[BatchRef], bool]:
         """From which batches rows are taken over. Where replies are kept for every run, not from those that a model was
         asked for: made again they cost nothing, and each batch has its own calls."""
         if not self.replies_kept:
             return lambda ref: True
-        return lambda ref: work.shards.find(ref.stage_key, CALLS + ref.batch_id) is None
+        return lambda ref: resources.shards.find(ref.stage_key, CALLS + ref.batch_id) is None
 
     def _rows(self, batch: Batch, keys: Mapping[str, str], taken: Taken) -> Sequence[Record]:
         """The rows of a batch, task by task where they are made so: in this order however the tasks are cut."""
@@ -213,17 +217,19 @@ class BatchTask:
 
     def _unit_keys(self, batch: Batch) -> dict[str, str]:
         rows = [row for group in batch.refs for row in batch.records(group)]
-        briefings = self._briefings(batch.inputs, batch.refs, batch.work)
+        briefings = self._briefings(batch.inputs, batch.refs, batch.resources)
         return unit_keys(self.name, self.version, batch.inputs, by_task(rows), briefings)
 
-    def _briefings(self, inputs: Inputs, refs: Refs, work: Workplace) -> dict[str, str]:
+    def _briefings(self, inputs: Inputs, refs: Refs, resources: RunResources) -> dict[str, str]:
         """By task id what a policy is told before the batch's tasks. A stage that reads the setting `policy.prompt`
         depends on the text that it stands for; plain stands for none."""
         prompt = inputs["settings"].get("policy", {}).get("prompt", "plain")
         if prompt == "plain":
             return {}
-        rows = [row for these in refs.values() for ref in these for row in work.shards.read(ref, TaskRecord)]
-        return {row.task_id: briefing_of(work.world, task_of(row), prompt) for row in rows}
+        rows = [
+            row for these in refs.values() for ref in these for row in resources.shards.read(ref, TaskRecord)
+        ]
+        return {row.task_id: briefing_of(resources.world, task_of(row), prompt) for row in rows}
 
 
 def batch_task(

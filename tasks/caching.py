@@ -50,15 +50,15 @@ def cached(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> T
         retry_delay_seconds=[1, 10],
         retry_condition_fn=_transient,
     )
-    def batch(inputs: Inputs, job: Any) -> Result:
-        return body(inputs, job)
+    def batch(inputs: Inputs, context: Any) -> Result:
+        return body(inputs, context)
 
     return batch
 
 
 def placed(batch: Task[..., Result], data_dir: Path, refresh: bool) -> Task[..., Result]:
     """The task with its results and locks under a data folder. `refresh` runs it although a result is there."""
-    from tasks.locking import ProcessLocks
+    from tasks.prefect_locks import ProcessLocks
 
     assert batch.cache_policy is not None, "made by cached()"
     locks = ProcessLocks(data_dir / "locks")

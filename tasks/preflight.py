@@ -6,10 +6,10 @@ from collections.abc import Collection
 from pathlib import Path
 
 from configs.schema import ExecutionConfig, FactoryConfig
-from configs.serving import EndpointConfig
+from configs.servers import EndpointConfig
 from environments.registry import make_world
 from models.policy import PolicyFault
-from tasks.keys import key_of
+from tasks.resources.api_keys import key_of
 
 PLAYING = frozenset(("explore", "rewards", "evaluate"))
 TRAINING = frozenset(("warmup", "train"))
@@ -23,7 +23,7 @@ def preflight(config: FactoryConfig, stages: Collection[str] | None = None, ask_
     wanted = PLAYING | TRAINING | {"calibrate"} if stages is None else frozenset(stages)
     played_here = PLAYING if config.policy.engine == "transformers" else frozenset[str]()
     if config.execution.device == "cuda" and wanted & (TRAINING | played_here):
-        from models.transformers_policy import pick_device
+        from models.local.transformers_policy import pick_device
 
         pick_device("cuda")
     if wanted & TRAINING:
@@ -31,7 +31,7 @@ def preflight(config: FactoryConfig, stages: Collection[str] | None = None, ask_
     if "calibrate" in wanted and config.calibration.reflector == "llm":
         _check_key(config.execution.reflector, "execution.reflector", ask_prefect)
     if wanted & PLAYING and config.policy.engine == "openai":
-        from models.vllm_command import program_of
+        from models.served.vllm_command import program_of
 
         _check_key(config.execution.server, "execution.server", ask_prefect)
         if not config.execution.server.base_urls:
@@ -49,8 +49,8 @@ def check_base_model(config: FactoryConfig) -> None:
     policy = config.policy
     if policy.base is None:
         return
-    from models.base_model import check_base
-    from models.template_check import check_template
+    from models.base.model import check_base
+    from models.base.template import check_template
 
     thinks = policy.thinking == "on"
     longest = {

@@ -1,31 +1,155 @@
-"""Stages warmup and train: one training run each, recorded as a checkpoint row."""
+"""The work of the training tasks, apart from them: only a batch that really trains loads torch."""
 
 from __future__ import annotations
 
-from storage.records import Record
-from tasks.batch import Batch, batch_task
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
 
-TRAINED = ("policy.prompt", "policy.thinking")
-"""The settings of a policy that decide what it is trained on."""
+from filelock import FileLock, Timeout
+
+from configs.training import TrainingConfig
+from models.checkpoint import CheckpointRef, parameters_of, reference, save_checkpoint
+from models.local.small import build_small_model
+from models.local.tokenizer import train_tokenizer
+from models.policy import PolicyFault
+from models.training.encoding import Example
+from models.training.launching import Launch, train_launched
+from models.training.training import Saving, TrainResult, train
+from rollouts.rows import of_type
+from rollouts.stages.assemble import training_inputs, warmup_examples
+from storage.ids import content_id
+from storage.records import CheckpointRecord, TrainingExampleRecord
+from tasks.batch import Batch
+from tasks.preflight import accelerate_file
+
+Role = Literal["warmup", "trained"]
 
 
-@batch_task("warmup", version="2", reads=("seed", "environment", "policy.small", *TRAINED, "warmup"))
-def warmup_batch(batch: Batch) -> list[Record]:
-    """`inputs["base"]` is the digest of the model folder to start from, "" for a small model from scratch."""
-    from tasks.learner import warm_up
-
-    return [warm_up(batch)]
-
-
-@batch_task("assemble", version="2", reads=("datasets",))
-def assemble_batch(batch: Batch) -> list[Record]:
-    from rollouts.assembling import assemble
-
-    return [*assemble(batch.records(), batch.records("demonstrated"), batch.config.datasets)]
+def warm_up(batch: Batch) -> CheckpointRecord:
+    """Train the base model on the batch's expert runs."""
+    policy = batch.config.policy
+    examples = warmup_examples(batch.world, batch.records(), policy.prompt, policy.thinking == "on")
+    base = _base(batch, examples)
+    parent = base.digest if batch.inputs["base"] else None
+    return _train(batch, base, examples, batch.config.warmup, "warmup", parent)
 
 
-@batch_task("train", version="2", reads=("seed", *TRAINED, "training"))
-def train_batch(batch: Batch) -> list[Record]:
-    from tasks.learner import reinforce
+def reinforce(batch: Batch) -> CheckpointRecord:
+    """Train the explorer on the batch's weighted examples."""
+    rows = of_type(batch.records("examples"), TrainingExampleRecord)
+    policy = batch.config.policy
+    examples = training_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
+    base = batch.resources.checkpoint(batch.inputs["checkpoint"])
+    return _train(batch, base, examples, batch.config.training, "trained", base.digest)
 
-    return [reinforce(batch)]
+
+def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
+    """The configured model folder, else a new small model whose tokenizer knows the world's words. Raises PolicyFault
+    where the folder is not what it was when the stage began: the result is filed under the digest of that time."""
+    folder, digest = batch.resources.base, batch.inputs["base"]
+    if folder:
+        found = reference(folder)
+        if found.digest != digest:
+            raise PolicyFault(
+                f"policy.base {folder} has changed since the stage began (its digest was {digest[:16]} and is "
+                f"{found.digest[:16]}): let nothing write to it and run again"
+            )
+        return found
+    texts = [message["content"] for example in examples for message in example.messages]
+    small, seed = batch.config.policy.small, batch.config.seed
+    tokenizer = train_tokenizer(texts, batch.world.vocabulary(), small.vocabulary)
+    model = build_small_model(tokenizer, small, seed)
+    return save_checkpoint(model, tokenizer, batch.resources.checkpoints, {"base": None, "seed": seed})
+
+
+def _train(
+    batch: Batch,
+    base: CheckpointRef,
+    examples: Sequence[Example],
+    config: TrainingConfig,
+    role: Role,
+    parent: str | None,
+) -> CheckpointRecord:
+    resources, seed = batch.resources, batch.config.seed
+    how, told = resources.execution, resources.progress
+    resources.use_threads()
+    progress = (lambda done, of, _: told(done, of)) if told else None
+    saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
+    with _alone(saving.folder, resources.root, resources.says):
+        if how.processes == 1 and how.accelerate is None:
+            result = train(base, examples, config, resources.checkpoints, seed, how.device, progress, saving)
+        else:
+            launch = Launch(how.processes, how.accelerate, how.threads, how.key_variables)
+            result = train_launched(
+                base, examples, config, resources.checkpoints, launch, saving, seed, how.device, progress
+            )
+    if result.unchanged:
+        resources.says(_nothing_changed(result, config, role))
+    return _row(batch, result, role, parent)
+
+
+def _nothing_changed(result: TrainResult, config: TrainingConfig, role: Role) -> str:
+    """Which training did nothing, why that may be, and what to do."""
+    stage, section = ("warmup", "warmup") if role == "warmup" else ("train", "training")
+    if not any(point.gradient_norm for point in result.curve):
+        cause = (
+            "every gradient was 0, as where all examples weigh 0; look at datasets.weighting and datasets.lam"
+        )
+    else:
+        rate = max(point.learning_rate for point in result.curve)
+        cause = f"its highest learning rate, {rate:g}, is too small for {config.dtype}; raise {section}.learning_rate"
+    return f"stage {stage} changed no weight, so its checkpoint is the model that it began with: {cause}"
+
+
+@contextmanager
+def _alone(folder: Path, root: Path, says: Callable[[str], None]) -> Iterator[None]:
+    """Hold a training's state folder: another process that is to do the very same training waits. The kernel lets go of
+    the lock when its process dies."""
+    (root / "locks").mkdir(parents=True, exist_ok=True)
+    lock = FileLock(root / "locks" / f"training-{folder.name}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        says(
+            "another process is doing the very same training in this data folder; waiting until it has ended"
+        )
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _state_folder(
+    batch: Batch, base: CheckpointRef, examples: Sequence[Example], config: TrainingConfig
+) -> Path:
+    """Named by everything that decides the training, down to the last bit: how many processes share it does too. By
+    nothing else, so that whatever asks for the same training goes on from its state. Raises PolicyFault."""
+    how = batch.resources.execution
+    file = accelerate_file(how)
+    given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
+    shared = [how.processes, file.read_text() if file else None, how.device]
+    settings = config.model_dump(mode="json")
+    decides = content_id(base.digest, given, settings, batch.config.seed, shared)
+    return batch.resources.root / "training" / decides
+
+
+def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> CheckpointRecord:
+    losses = [point.loss for point in result.curve]
+    return CheckpointRecord(
+        digest=result.ref.digest,
+        path=result.ref.path.relative_to(batch.resources.root).as_posix(),
+        parent=parent,
+        role=role,
+        round=int(batch.inputs["round"]),
+        examples=result.examples,
+        steps=len(losses),
+        target_tokens=result.target_tokens,
+        final_loss=losses[-1],
+        losses=losses,
+        learning_rates=[point.learning_rate for point in result.curve],
+        gradient_norms=[point.gradient_norm for point in result.curve],
+        parameters=parameters_of(result.ref),
+    )

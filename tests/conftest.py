@@ -13,10 +13,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tiny_factory import ROOT, STECA, Served, tiny
 
 from configs.schema import FactoryConfig
-from tests.old_folders import unpack
+from tests.support.old_folders import unpack
+from tests.support.tiny_factory import ROOT, STECA, Served, tiny
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

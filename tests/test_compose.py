@@ -12,7 +12,8 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from tiny_factory import ROOT
+
+from tests.support.tiny_factory import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
 SECRET = re.compile(r"PASSWORD|TOKEN|KEY|SECRET|CONNECTION_URL")

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from cli.main import app
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from flows.cli import app
 from storage.faults import StorageFault
 from storage.store import Store
 

@@ -12,12 +12,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
-from environments.alfworld.expert import expert_turn
-from environments.alfworld.game import Game, GameError, State, compile_game
-from environments.alfworld.located import located
-from environments.alfworld.planner import plan_repair
-from environments.alfworld.problem import game_texts
-from environments.alfworld.reader import read_game
+from environments.alfworld.engine.game import Game, GameError, State, compile_game
+from environments.alfworld.expert.explorer import expert_turn
+from environments.alfworld.expert.planner import plan_repair
+from environments.alfworld.generation.problem import game_texts
+from environments.alfworld.official.located import located
+from environments.alfworld.official.reader import read_game
 from environments.base import EnvironmentFault, StepResult, Task
 from steca.turns import parse_turn
 from steca.types import Step, Turn

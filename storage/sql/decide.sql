@@ -1,6 +1,6 @@
 -- Verdicts under another rule, from the stored evidence alone: what steca.deviation does, in SQL.
 -- Its presets are the view deviation_presets, made from the Python ones (storage.presets); wording and order of the
--- filters are those of `prefilter`, `decide` and `judge`, which tests/test_decide.py holds them to.
+-- filters are those of `prefilter`, `decide` and `judge`, which tests/storage/test_decide.py holds them to.
 
 -- An action without what Python's str.split() takes for white space at its ends and more than once inside.
 CREATE OR REPLACE MACRO words(action) AS trim(regexp_replace(

@@ -12,9 +12,9 @@ from pathlib import Path
 import textworld
 from alfworld.agents.environment.alfred_tw_env import AlfredDemangler
 
+from environments.alfworld.engine.game import Game, State
 from environments.alfworld.environment import NOTHING
-from environments.alfworld.game import Game, State
-from environments.alfworld.reader import read_game
+from environments.alfworld.official.reader import read_game
 
 INVALID_SHARE = 0.1
 NONSENSE = ("go to nowhere 1", "take shelf 1 from apple 1", "dance", "put", "go to", "")

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from environments.alfworld.located import located
-from environments.alfworld.problem import export_game
+from environments.alfworld.generation.problem import export_game
+from environments.alfworld.official.located import located
 from environments.registry import make_world
 
 HERE = importlib.util.find_spec("alfworld") and importlib.util.find_spec("fast_downward")

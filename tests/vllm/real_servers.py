@@ -6,7 +6,7 @@ from pathlib import Path
 
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from configs.serving import ServerConfig
+from configs.servers import ServerConfig
 
 CHECKOUT = Path(__file__).parent.parent.parent
 VLLM = CHECKOUT / ServerConfig().command[0]

@@ -20,18 +20,18 @@ import psutil
 import pytest
 
 from configs.schema import FactoryConfig
-from configs.serving import ServerConfig
+from configs.servers import ServerConfig
 from environments.base import World
 from environments.registry import make_world
-from models.openai_policy import OpenAIPolicy
+from models.local.transformers_policy import TransformersPolicy
 from models.reference import CheckpointRef, reference
-from models.transformers_policy import TransformersPolicy
-from models.vllm_server import VllmServer
+from models.served.openai_policy import OpenAIPolicy
+from models.served.vllm_server import VllmServer
 from rollouts.play import Played, Start, Wrapping, beginning, play, sampling_of
 from storage.store import Store
-from tasks.serving import served_policy
-from tests.books import MemoryBook
-from tests.smollm2 import prepare
+from tasks.resources.served_policy import served_policy
+from tests.support.call_logs import MemoryBook
+from tests.support.smollm2 import prepare
 from tests.vllm.real_servers import SMALL, SMOLLM2, VLLM, served
 
 pytestmark = [
@@ -170,8 +170,8 @@ def starts_of(world: World, count: int) -> list[Start]:
     return [beginning(environment, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
-def server_of(ran: Ran, book: MemoryBook, logs: Path) -> OpenAIPolicy:
-    return served_policy(ran.checkpoint("warmup"), ran.config.execution.server, book, logs, print)
+def server_of(ran: Ran, call_log: MemoryBook, logs: Path) -> OpenAIPolicy:
+    return served_policy(ran.checkpoint("warmup"), ran.config.execution.server, call_log, logs, print)
 
 
 def texts(played: list[Played]) -> list[list[str]]:
@@ -187,14 +187,14 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
         Wrapping.of(small.config),
         sampling_of(small.config, 1.0),
     )
-    book = MemoryBook()
-    policy = server_of(small, book, tmp_path)
+    call_log = MemoryBook()
+    policy = server_of(small, call_log, tmp_path)
     try:
         undisturbed = texts(play(world, policy, starts, sampling, wrapping))
-        calls, book.kept = len(book.calls), {}
+        calls, call_log.kept = len(call_log.calls), {}
 
         def kill_engine() -> None:
-            while len(book.calls) < calls * 1.3:
+            while len(call_log.calls) < calls * 1.3:
                 time.sleep(0.01)
             engine = [p for p in psutil.process_iter(["name", "cmdline"]) if _is_engine(p, tmp_path)]
             assert engine
@@ -207,8 +207,8 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
         killer.join()
     finally:
         policy.close()
-    faults = sorted({fault for call in book.calls for fault in call.faults})
-    print(f"\nafter the kill: {sum(call.retries for call in book.calls)} retries, met {faults}")
+    faults = sorted({fault for call in call_log.calls for fault in call.faults})
+    print(f"\nafter the kill: {sum(call.retries for call in call_log.calls)} retries, met {faults}")
     assert faults
     assert again == undisturbed
 
@@ -246,10 +246,10 @@ def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path
 
 def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: tuple[str, str]) -> None:
     """SmolLM2's greedy turns through vLLM and through transformers, in float32."""
-    from configs.serving import EndpointConfig
-    from models.endpoint import Endpoint
+    from configs.servers import EndpointConfig
+    from models.client.endpoint import Endpoint
     from models.policy import Message, Sampling
-    from models.serving import verify_served
+    from models.served.verification import verify_served
 
     where = EndpointConfig(base_urls=(reflector[0],))
     endpoint = Endpoint(

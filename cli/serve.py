@@ -1,0 +1,63 @@
+"""Offering the flows in the Prefect UI: a server where none runs, and one deployment for each flow."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cli.run import check_writable
+from cli.signals import stop_on_signals
+from cli.terminal import SafeConsole, make_console, say
+from flows.deployments import deployments
+from flows.server import environment, settings
+from flows.server.process import answers, check_answers, guarded_server, used_here
+
+
+def serve_all(data_dir: Path, port: int) -> None:
+    """Serve until interrupted. Runs started here have `data_dir` as their default. Raises StageFault where no server
+    answers or starts."""
+    check_writable(data_dir)
+    stop_on_signals()
+    environment.prepare(data_dir)
+    console = make_console()
+    with server(data_dir, port, console) as url:
+        from prefect import serve
+
+        offered = deployments(data_dir)
+        ui = url.removesuffix("/api")
+        say(console, f"Prefect UI: {ui}/deployments")
+        say(console, f"serving {', '.join(one.flow_name or one.name for one in offered)}")
+        say(console, "stop with Ctrl-C; runs that are going on are stopped with it")
+        serve(*offered, print_starting_message=False, pause_on_shutdown=False)
+
+
+@contextmanager
+def server(data_dir: Path, port: int, console: SafeConsole) -> Iterator[str]:
+    """The API address of the server that runs (the configured one, or on the port), else of one that is started here
+    and stopped at the end."""
+    if configured := settings.api_url():
+        check_answers(configured)
+        yield configured.value
+        return
+    url = f"http://127.0.0.1:{port}/api"
+    with used_here(url):
+        if answers(url):
+            yield url
+            return
+        say(console, f"starting a Prefect server on 127.0.0.1:{port} ...")
+        log = environment.prefect_home(data_dir) / "server.log"
+        command = [
+            sys.executable,
+            "-m",
+            "prefect",
+            "server",
+            "start",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        ]
+        with guarded_server(command, url, log, {"PREFECT_API_URL": url}):
+            yield url

@@ -1,0 +1,40 @@
+"""`steca sql`: one query on the published store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import duckdb
+
+from cli.tables import print_rows
+from configs.load import ConfigFault
+from storage.store import Store
+
+
+def print_answer(root: Path, query: str, format: str) -> None:
+    """Ask, and print the rows. Raises ConfigFault where there is no query, or more than one with rows; StorageFault."""
+    check_query(query)
+    columns, rows = Store(root).query(query)
+    print_rows(columns, rows, format)
+
+
+def check_query(query: str) -> None:
+    """Refuse what DuckDB would answer with nothing, or with the rows of the last query only; or what is no text. Raises
+    ConfigFault."""
+    try:
+        query.encode()
+        statements = duckdb.extract_statements(query)
+    except UnicodeEncodeError:
+        raise ConfigFault("the query is not UTF-8 text") from None
+    except duckdb.Error:
+        return  # the store says what is wrong
+    if not statements:
+        raise ConfigFault('the query is empty: ask for something, e.g. steca sql "FROM run_summary"')
+    if sum(_has_rows(statement) for statement in statements) > 1:
+        raise ConfigFault(
+            f"{len(statements)} statements: only one answer can be printed; ask them one by one"
+        )
+
+
+def _has_rows(statement: duckdb.Statement) -> bool:
+    return statement.expected_result_type == [duckdb.ExpectedResultType.QUERY_RESULT]

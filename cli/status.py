@@ -1,0 +1,85 @@
+"""How far the runs of a data folder are, read from their run files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Column, Table
+
+from cli.terminal import console, say
+from flows.run_lock import is_alive
+from flows.runs import BEFORE_ROUNDS, STAGES
+from flows.wording import counted, in_folder, to_start
+from storage.runs import RunFolder, RunInfo, StageState
+from storage.scan import run_files
+
+
+def print_runs(root: Path) -> None:
+    """One line a run: when it began, how far it is, and whether something in it is outdated."""
+    runs, states, unusable = run_files(root)
+    if not runs and not unusable:
+        say(console(), f"no runs in {root} yet: start one with {to_start(root)}")
+        return
+    table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
+    for info in runs:
+        stages = sorted((state for run, state in states if run == info.run_id), key=_place)
+        done, of = sum(state.status == "completed" for state in stages), _stages_of(info)
+        status = _status_of_run(root, info.run_id, stages, complete=done == of)
+        last = (stages[-1].stage, status) if stages else ("", status)
+        table.add_row(info.run_id, f"{info.created_at:%Y-%m-%d %H:%M}", f"{done} of {of}", *last)
+    console().print(table)
+    if unusable:
+        files = counted(len(unusable), "run file")
+        say(console(), f"{files} cannot be read: `steca doctor{in_folder(root)}` says which and why")
+
+
+def _place(state: StageState) -> tuple[int, int]:
+    """Where a stage is in the chain."""
+    return state.round, STAGES.index(state.stage)
+
+
+def _stages_of(info: RunInfo) -> int:
+    """How many stages a whole run has."""
+    rounds = int(info.config.get("rounds", 1))
+    return len(BEFORE_ROUNDS) + rounds * (len(STAGES) - len(BEFORE_ROUNDS))
+
+
+def _status_of_run(root: Path, run: str, stages: Sequence[StageState], complete: bool) -> str:
+    """That of the first stage that was begun and is not done, else whether all are."""
+    begun = [status_of(root, run, state) for state in stages if state.status != "completed"]
+    if begun:
+        return begun[0]
+    return "completed" if complete else "incomplete"
+
+
+def print_run(root: Path, run: str) -> None:
+    """One line a stage, in the order of the chain: redone stages too. Raises StorageFault for an unknown run."""
+    folder = RunFolder(root, run)
+    info = folder.load()
+    table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
+    for state in sorted(folder.stages(), key=_place):
+        seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
+        batches, cached = str(len(state.batches)), str(state.cached_batches)
+        status = status_of(root, run, state)
+        table.add_row(
+            state.stage,
+            str(state.round or ""),
+            status,
+            batches,
+            cached,
+            seconds,
+            state.error or _stopped(state),
+        )
+    console().print(table)
+
+
+def _stopped(state: StageState) -> str:
+    return f"ended early: {state.stopped}; a larger budget goes on" if state.stopped else ""
+
+
+def status_of(root: Path, run: str, state: StageState) -> str:
+    """The stage's status; a stage whose process is gone without a word was killed."""
+    if state.status == "running" and not is_alive(root, run):
+        return "killed"
+    return state.status

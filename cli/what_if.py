@@ -1,0 +1,236 @@
+"""`steca what-if`: what another deviation rule would change of a finished run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from rich.table import Table
+
+from cli import terminal
+from cli.tables import print_rows
+from flows.reconsider import Change, Question, Reconsidered, find_run
+from flows.wording import between, counted, in_folder, is_default, setting
+from steca.deviation import Rule
+from steca.rewards import Tally
+from storage.store import Store
+
+Say = Callable[[str], None]
+COLUMNS = ("deviated", "not_deviated", "undecided", "filtered", "no rollouts")
+EXAMPLES = """
+SELECT round, task_id, step_index, deviation_id, expert_action, explored_action, reference_reward, reference_n,
+    explored_reward, explored_n, gap, gap_low, gap_high, verdict, rule, new_verdict, new_rule
+FROM considered WHERE change = $change ORDER BY gap NULLS LAST, task_id, step_index LIMIT $limit
+"""
+MORE = "SELECT count(*) FROM considered WHERE greatest(reference_n, explored_n) > $wanted AND gap IS NOT NULL"
+OPEN = """
+SELECT count_if(new_rule IN ('no rollouts', 'too few rollouts')), count_if(new_rule = 'no rollouts'),
+    count_if(new_rule = 'beyond rewards.candidates'), count_if(new_rule = 'the rollouts prove neither')
+FROM considered
+"""
+CONTESTED = """
+SELECT count(*) FROM considered
+WHERE reference_step_reward_id IN (SELECT step_reward_id FROM rollout_conflicts)
+    OR expert_step_reward_id IN (SELECT step_reward_id FROM rollout_conflicts)
+    OR explored_step_reward_id IN (SELECT step_reward_id FROM rollout_conflicts)
+"""
+EARLIER = """
+SELECT count(*) FROM considered c WHERE new_selected AND EXISTS (
+    FROM considered e WHERE e.round = c.round AND e.task_id = c.task_id AND e.step_index < c.step_index
+    AND e.new_rule IN ('no rollouts', 'too few rollouts'))
+"""
+
+
+def print_what_if(store: Store, run: str | None, question: Question, examples: int, format: str) -> None:
+    """The verdicts now and then, what enters and leaves the training set, and some of it with its evidence.
+
+    Raises ConfigFault or StageFault where the question or the run cannot be used.
+    """
+    name, runs = find_run(store, run)
+    considered = Reconsidered(store, name, question)
+    if format != "table":
+        columns, rows = considered.ask("FROM considered ORDER BY round, task_id, step_index, deviation_id")
+        print_rows(columns, rows, format)
+        return
+    out = terminal.console()
+    say = partial(terminal.say, out)
+    newest = f" (the newest of {runs})" if run is None and runs > 1 else ""
+    matrix = considered.matrix()
+    say(
+        f"run   {name}{newest}: {counted(sum(matrix.values()), 'comparison')}, decided again without a rollout"
+    )
+    now, then = considered.rules()
+    say(f"now   {'; '.join(_rule(rule, considered) for rule in now)}")
+    say(f"then  {_rule(then, considered, question) if then else 'each with its own preset'}")
+    _print_idle(say, then, question)
+    say("")
+    out.print(_matrix(matrix))
+    deviations, (calibrated, weight, lost) = considered.deviations(), considered.calibrated()
+    out.print(_changes(deviations, calibrated, considered.suffixes()))
+    _print_notes(say, considered, then)
+    if deviations.leave + deviations.enter and considered.config().get("rounds", 1) > 1:
+        say("Later rounds would then explore with another policy: what they hold here may not be there.")
+    if lost:
+        say(f"The D_c examples that leave weigh {lost:.2f} of {weight:.2f}.")
+    if deviations.enter:
+        say(
+            f"{deviations.enter:,} deviations enter without a repair: calibrate would have to run. Run this run's own"
+        )
+        say("configuration with the other rule; what does not depend on the rule comes from the cache:")
+        say(f"  {_command(considered)}")
+    for change in ("leaves", "enters"):
+        _print_examples(say, considered, change, then, examples)
+
+
+def _print_idle(say: Say, then: Rule | None, question: Question) -> None:
+    """Which options were given that the rule does not look at."""
+    if then is None:
+        return
+    by_evidence = then.needs_rewards and then.test == "evidence"
+    for name, matters in (
+        ("delta", then.needs_rewards),
+        ("error_rate", by_evidence),
+        ("smallest_drop", by_evidence),
+    ):
+        if getattr(question, name) is not None and not matters:
+            say(f"      --{name.replace('_', '-')} has no effect on the verdicts of the rule {then.name}")
+
+
+def _rule(rule: Rule, considered: Reconsidered, question: Question | None = None) -> str:
+    words = f"{rule.name}, delta {rule.delta:g}"
+    if rule.test == "evidence":
+        stored = considered.config().get("deviation", {})
+        for name in ("error_rate", "smallest_drop"):
+            asked = getattr(question, name, None)
+            value = stored.get(name, getattr(rule, name)) if asked is None else asked
+            words += f", {name.replace('_', ' ')} {value:g}"
+    elif rule.needs_rewards:
+        words += f", means of {counted(considered.rollouts(), 'rollout')}"
+    return words
+
+
+def _matrix(matrix: dict[tuple[str, str], int]) -> Table:
+    names = [name for name in COLUMNS if any(name in pair for pair in matrix)]
+    table = Table("now \\ then", title="Verdicts", title_justify="left", show_footer=True)
+    table.columns[0].footer = "all then"
+    for name in names:
+        total = sum(n for (_, then), n in matrix.items() if then == name)
+        table.add_column(name.replace("_", " "), justify="right", footer=f"{total:,}")
+    table.add_column("all now", justify="right", footer=f"{sum(matrix.values()):,}")
+    for now in names:
+        row = [matrix.get((now, then), 0) for then in names]
+        table.add_row(now.replace("_", " "), *(f"{n:,}" if n else "" for n in row), f"{sum(row):,}")
+    return table
+
+
+def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
+    table = Table("what", title="Training set", title_justify="left")
+    for heading in ("now", "stay", "leave", "enter", "then"):
+        table.add_column(heading, justify="right")
+    whats = {
+        "deviations to repair": deviations,
+        "D_c examples": calibrated,
+        "D_s examples (compared ones)": suffixes,
+    }
+    for what, change in whats.items():
+        figures = (change.now, change.stay, change.leave, change.enter, change.then)
+        row = [f"{figure:,}" for figure in figures]
+        if change is calibrated and deviations.enter:
+            row[3:] = [f"<= {deviations.enter:,}", f"<= {change.then + deviations.enter:,}"]
+        table.add_row(what, *row)
+    return table
+
+
+def _print_notes(say: Say, considered: Reconsidered, then: Rule | None) -> None:
+    """What the tables do not say of themselves."""
+    ((undecided, none, beyond, unproven),) = considered.ask(OPEN)[1]
+    if beyond:
+        say(
+            f"{beyond:,} comparisons lie beyond rewards.candidates of the run: they have no rollouts of their own."
+        )
+    if undecided:
+        of_them = f" ({none:,} have none)" if none else ""
+        say(
+            f"{undecided:,} comparisons have too few rollouts{of_them}: this rule cannot decide them without new ones."
+        )
+        if considered.config().get("rewards", {}).get("mode") != "fixed":
+            say("A run with rewards.mode=fixed stores the rollouts that every rule needs.")
+    if unproven:
+        say(
+            f"{unproven:,} comparisons are undecided by the rollouts that there are; with more, some would be decided."
+        )
+    ((contested,),) = considered.ask(CONTESTED)[1]
+    if contested:
+        say(
+            f"{counted(contested, 'comparison')} with rollouts that were played twice, with other results: one of each"
+        )
+        say("counts here, which need not be the one that the verdict used (table rollout_conflicts).")
+    if undecided and then and then.first_only:
+        ((earlier,),) = considered.ask(EARLIER)[1]
+        if earlier:
+            tasks = counted(earlier, "task")
+            say(f"In {tasks} one of them comes before the deviation to repair, and might take its place.")
+    if then and then.needs_rewards and then.test == "means":
+        wanted = considered.rollouts()
+        ((more,),) = considered.ask(MORE, wanted=wanted)[1]
+        if more:
+            say(
+                f"{more:,} comparisons have more than {wanted} rollouts a side: the means are of the first {wanted}."
+            )
+
+
+def _command(considered: Reconsidered) -> str:
+    """The command that makes the other rule's training set; rollouts that there are are taken again."""
+    asked = vars(considered.question).items()
+    sets: dict[str, Any] = {f"deviation.{name}": value for name, value in asked if value is not None}
+    mode = considered.mode()
+    if mode != considered.config().get("rewards", {}).get("mode", mode):
+        sets["rewards.mode"] = mode
+    if not is_default(considered.root):  # `steca run` takes the folder from its configuration
+        sets["data_dir"] = considered.root
+    return "steca run --config CONFIG" + "".join(f" --set {setting(*each)}" for each in sets.items())
+
+
+def _print_examples(say: Say, considered: Reconsidered, change: str, then: Rule | None, limit: int) -> None:
+    rows = considered.ask(EXAMPLES, change=change, limit=limit)[1] if limit else []
+    if rows:
+        trace = f"steca trace DEVIATION{in_folder(considered.root)}"
+        say(f"\n{change.capitalize()}, the largest drops first (`{trace}` shows the rollouts):")
+    for row in rows:
+        round, task, step, deviation, expert, explored, *evidence, verdict, rule, new_verdict, new_rule = row
+        before, before_n, after, after_n, gap, low, high = evidence
+        at = f"  round {round}" if round > 1 else ""
+        interval = "" if low is None else f", by the rollouts {between(low, high)}"
+        say(f"  deviation {deviation[:10]}  task {task}  step {step}{at}")
+        say(f"    expert   {expert}")
+        say(f"    agent    {explored}")
+        say(f"    reward   {_reward(before, before_n)} -> {_reward(after, after_n)}")
+        say("    gap      " + ("not scored" if gap is None else f"{gap:+.2f}{interval}"))
+        say(f"    verdict  {_verdict(verdict, rule)} -> {_verdict(new_verdict, new_rule)}")
+        if verdict == new_verdict:
+            say(f"    why      {_why(change, then)}")
+
+
+def _verdict(verdict: str, rule: str) -> str:
+    return f"{verdict.replace('_', ' ')} ({rule})"
+
+
+def _why(change: str, then: Rule | None) -> str:
+    """Why a deviation that is one under both rules comes or goes."""
+    if change == "leaves":
+        return "another turn of its task is now the first deviation"
+    return (
+        "now the first deviation of its task"
+        if then and then.first_only
+        else "every deviation of a task counts"
+    )
+
+
+def _reward(reward: float | None, n: int | None) -> str:
+    if reward is None:
+        return "not scored"
+    if not n:
+        return f"{reward:.2f} (it ended the episode)"
+    low, high = Tally(n, reward * n).interval
+    return f"{reward:.2f} ({counted(n, 'rollout')}, {low:.2f}-{high:.2f})"

@@ -1,0 +1,182 @@
+"""The world `alfworld`: the official games, their splits, and the experts' recorded runs.
+
+train and validation are cut from the official train split by each game's path (one in ten is held out, and stays
+so whatever else there is); seen is valid_seen, unseen is valid_unseen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from itertools import chain, islice, zip_longest
+from pathlib import Path
+from typing import Any
+
+from environments.alfworld.engine.game import TASK_MARK
+from environments.alfworld.environment import AlfworldEnvironment
+from environments.alfworld.official.located import located, named
+from environments.alfworld.official.reader import (
+    GET_AGAIN,
+    GET_DATA,
+    LAYOUT,
+    NotPlayable,
+    data_folder,
+    read_game,
+    read_recording,
+)
+from environments.alfworld.texts import grounding, thoughts
+from environments.alfworld.texts.briefing import briefing
+from environments.alfworld.texts.dialect import Dialect
+from environments.alfworld.texts.phrases import STATES
+from environments.alfworld.texts.thoughts import compose_thoughts
+from environments.base import FIRST_VERSION, EnvironmentFault, Split, Task
+from steca.types import Turn
+
+NAME = "alfworld"
+HELD_OUT = 10  # one train game in this many belongs to validation
+_FOLDERS: Mapping[Split, str] = {
+    "train": "train",
+    "validation": "train",
+    "seen": "valid_seen",
+    "unseen": "valid_unseen",
+}
+
+
+class RealAlfworld:
+    """Options: `data`, the folder that holds json_2.1.1 ($ALFWORLD_DATA where it is not given); `expert`, whose
+    runs are the demonstrations: `recorded` with the games (default), or `exploring`, played by our own expert. The
+    recorded ones search in an order that nothing visible explains; the exploring expert's order can be learned."""
+
+    name = NAME
+    version = FIRST_VERSION
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Raises EnvironmentFault for an unknown option or where the data is not there."""
+        unknown = sorted(set(options) - {"data", "expert"})
+        if unknown:
+            raise EnvironmentFault(f"{NAME} has no option {unknown[0]!r}; it has data (a folder) and expert")
+        self._expert = options.get("expert", "recorded")
+        if self._expert not in ("recorded", "exploring"):
+            raise EnvironmentFault(f"{NAME}: expert is {self._expert!r}; it must be recorded or exploring")
+        self._data = data_folder(Path(options["data"]) if options.get("data") else None)
+        self._looked_at: dict[Split, dict[str, str]] = {}
+        """By split and game, why the game was left out; empty where it was not."""
+
+    def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
+        """The first `count` of the split's games in an order drawn by the seed, the task types in turn."""
+        found = (self._task(path, split) for path in _spread(_games(self._data, split), f"{split} {seed}"))
+        tasks = list(islice((task for task in found if task), count))
+        if len(tasks) < count:
+            left_out = "".join(f" ({line})" for line in self.remarks() if f" {split} games " in line)
+            raise EnvironmentFault(
+                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(tasks)}{left_out}; ask for "
+                "fewer"
+            )
+        return tasks
+
+    def remarks(self) -> list[str]:
+        """Which games the listed tasks left out, and why: one line a split and reason."""
+        lines = []
+        for split, games in self._looked_at.items():
+            for defect in dict.fromkeys(filter(None, games.values())):
+                paths = [path for path, found in games.items() if found == defect]
+                which = f"{len(paths)} of the {len(games)} {split} games looked at"
+                lines.append(f"left out {which}, as the official loader does: it {defect}, e.g. {paths[0]}")
+        return lines
+
+    def environment(self) -> AlfworldEnvironment:
+        return AlfworldEnvironment(self._data)
+
+    def demonstration(self, task: Task) -> list[Turn] | None:
+        """The recorded run with composed thoughts; None where the game has none or the expert explores."""
+        file = located(self._data, task.payload) / "gt_traj.json"
+        if self._expert == "exploring" or not file.exists():
+            return None
+        first, pairs = read_recording(file)
+        return compose_thoughts(first, pairs)
+
+    def briefing(self, task: Task, example: bool) -> str:
+        return briefing(_dialect(self._data, task.payload), example)
+
+    reflect = staticmethod(thoughts.reflect)
+    ungrounded = staticmethod(grounding.ungrounded)
+
+    def vocabulary(self) -> list[str]:
+        """Entity names in the recordings of the train games (validation's not among them), their types by
+        themselves, and the words for states."""
+        return list(_vocabulary(self._data))
+
+    def data_digest(self) -> str:
+        """Of what is read beside the games of the tasks: the vocabulary comes from all train games."""
+        return hashlib.sha256("\n".join(self.vocabulary()).encode()).hexdigest()[:16]
+
+    def _task(self, path: str, split: Split) -> Task | None:
+        """None for a game that the official loader leaves out, too; damaged files are faults, as they are there."""
+        looked_at = self._looked_at.setdefault(split, {})
+        try:
+            game = read_game(self._data / path)
+        except NotPlayable as fault:
+            looked_at[path] = fault.defect
+            return None
+        looked_at[path] = ""
+        instruction = re.search(rf'{TASK_MARK}([^"]*?)\.?"', game.grammar)
+        if not instruction:
+            raise EnvironmentFault(
+                f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
+            )
+        game_and_digest = named(self._data, path)
+        identity = f"{NAME}/{game_and_digest}"
+        return Task(identity, NAME, split, _task_type(path), instruction[1].strip(), game_and_digest)
+
+
+@lru_cache(maxsize=1 << 16)
+def _dialect(data: Path, payload: str) -> Dialect:
+    return read_game(located(data, payload)).dialect()
+
+
+def _task_type(path: str) -> str:
+    """.../pick_and_place_simple-Mug-None-Desk-307/trial_x -> pick_and_place_simple"""
+    return path.split("/")[-2].partition("-")[0]
+
+
+@lru_cache(maxsize=8)
+def _games(data: Path, split: Split) -> tuple[str, ...]:
+    """Trial folders relative to `data`, sorted. Games with movable receptacles or slicing are left out, as the
+    official loader does: their recorded goals are not those of the six task types."""
+    folder = data / LAYOUT / _FOLDERS[split]
+    if not folder.is_dir():
+        raise EnvironmentFault(f"the {split} games are not in {folder}: {GET_DATA}")
+    paths = sorted(str(file.parent.relative_to(data)) for file in folder.glob("*/*/game.tw-pddl"))
+    paths = [path for path in paths if "movable" not in path and "Sliced" not in path]
+    if split in ("train", "validation"):
+        paths = [path for path in paths if _held_out(path) == (split == "validation")]
+    return tuple(paths)
+
+
+def _held_out(path: str) -> bool:
+    return int.from_bytes(hashlib.sha256(path.encode()).digest()[:8]) % HELD_OUT == 0
+
+
+def _spread(paths: tuple[str, ...], seed: str) -> list[str]:
+    """All paths: one of each task type in turn, each type's in an order drawn by the seed."""
+    by_type: dict[str, list[str]] = {}
+    for path in paths:
+        by_type.setdefault(_task_type(path), []).append(path)
+    rng = random.Random(seed)
+    piles = [rng.sample(pile, len(pile)) for _, pile in sorted(by_type.items())]
+    return [path for path in chain.from_iterable(zip_longest(*piles)) if path is not None]
+
+
+@lru_cache(maxsize=2)
+def _vocabulary(data: Path) -> tuple[str, ...]:
+    entities: set[str] = set()
+    for path in _games(data, "train"):
+        file = data / path / "gt_traj.json"
+        if file.exists():
+            first, pairs = read_recording(file)
+            entities |= set(re.findall(r"[a-z]+ \d+\b", "\n".join([first, *chain.from_iterable(pairs)])))
+    kinds = {entity.partition(" ")[0] for entity in entities}
+    return (*sorted(entities), *sorted(kinds), *STATES)

@@ -1,0 +1,54 @@
+"""What a chat model is told before an episode: how to act, in the dialect of its game, and one worked example.
+
+The example is the exploring expert's run of a generated game, played here and now in that dialect: what it shows is
+what the engine says. The game has 13 receptacles, more than any generated game can have, so no split holds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, StrictUndefined
+
+from environments.alfworld.engine.game import compile_game
+from environments.alfworld.environment import AlfworldEnvironment, Snapshot
+from environments.alfworld.generation.problem import game_texts
+from environments.alfworld.texts.dialect import COMMAND, Dialect
+from environments.base import EnvironmentFault
+from steca.types import Step
+
+PROMPTS = Path(__file__).parent / "prompts"
+EXAMPLE = PROMPTS / "example.json"
+
+
+@dataclass(frozen=True)
+class WorkedExample:
+    """A whole episode that ended in success."""
+
+    first_observation: str
+    steps: tuple[Step, ...]
+
+
+@cache
+def briefing(dialect: Dialect, example: bool) -> str:
+    """The instruction in a dialect, with or without the worked example."""
+    template = Environment(undefined=StrictUndefined).from_string((PROMPTS / "briefing.jinja").read_text())
+    put = COMMAND[dialect].format(o="{obj}", r="{recep}")
+    return template.render(put=put, example=worked_example(dialect) if example else None)
+
+
+@cache
+def worked_example(dialect: Dialect) -> WorkedExample:
+    """The expert's run of the example's game. Raises EnvironmentFault where it does not end in success."""
+    game = compile_game(*game_texts(EXAMPLE.read_text(), dialect))
+    environment = AlfworldEnvironment()
+    environment.restore(Snapshot(game, game.initial, won=False))
+    steps: tuple[Step, ...] = ()
+    while turn := environment.expert_turn(game.intro(), steps):
+        result = environment.step(turn.text)
+        steps += (Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert"),)
+        if result.done:
+            return WorkedExample(game.intro(), steps)
+    raise EnvironmentFault(f"{EXAMPLE}: the expert cannot do this game's task; choose another game")

@@ -1,0 +1,27 @@
+"""What `steca serve` offers in the Prefect UI: one deployment for the factory and one for each stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from configs.schema import FactoryConfig
+
+if TYPE_CHECKING:
+    from prefect import Flow
+    from prefect.deployments.runner import RunnerDeployment
+
+
+def deployments(data_dir: Path) -> list[RunnerDeployment]:
+    """One deployment for the factory and one for each stage; their forms come from FactoryConfig."""
+    from flows.factory import factory
+    from flows.stages import STAGE_FLOWS
+
+    served: list[Flow[..., Any]] = [factory, *STAGE_FLOWS.values()]
+    root = data_dir.expanduser().resolve()
+    defaults = {"config": FactoryConfig(data_dir=root).model_dump(mode="json")}
+    offered: list[Any] = [  # plain objects here, coroutines where called from an event loop: we are in none
+        each.to_deployment(name="steca", parameters=defaults, description=each.description, tags=["steca"])
+        for each in served
+    ]
+    return offered

@@ -1,0 +1,68 @@
+"""The environment of Prefect for a run from the command line: private, quiet, its folder next to the data."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+from pathlib import Path
+
+from flows.faults import StageFault
+from flows.server import settings
+from models.processes.loopback import spare_loopback
+
+SETTINGS = {
+    "DO_NOT_TRACK": "1",
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # 20 s, the default, is exceeded on slow machines
+    "PREFECT_CLI_WEB_OPEN": "false",
+}
+
+
+def prepare(data_dir: Path) -> None:
+    """Set the environment; must come before the first import of Prefect. What the user set stays. Raises StageFault
+    where a setting cannot work."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    spare_loopback()
+    _check_proxies()
+    home = prefect_home(data_dir)
+    if home.exists() and not home.is_dir():
+        named = settings.home()
+        source = f" (from {named.source})" if named else ""
+        raise StageFault(f"Prefect's folder {home}{source} is a file: name a folder, or move the file away")
+    if not settings.api_url() and not settings.home():
+        os.environ["PREFECT_HOME"] = str(home)
+
+
+def prefect_home(data_dir: Path) -> Path:
+    """Prefect's folder: the configured one, else one next to the data."""
+    named = settings.home()
+    return Path(named.value).expanduser() if named else data_dir.expanduser().resolve() / "prefect"
+
+
+def _check_proxies() -> None:
+    """Prefect's client and OpenAI's stop at a SOCKS proxy that they cannot use, also where none is needed."""
+    for name in ("ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY"):
+        value = os.environ.get(name.lower()) or os.environ.get(name, "")
+        if value.startswith("socks") and importlib.util.find_spec("socksio") is None:
+            raise StageFault(
+                f"{name} is a SOCKS proxy, which needs the package socksio: install it, or unset {name}"
+            )
+
+
+def quiet() -> None:
+    """Keep Prefect's console lines down to warnings; the runs' own failures are reported by the caller, in one line."""
+    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
+    from prefect.logging.configuration import ensure_logging_setup
+
+    ensure_logging_setup()  # or the handlers would come with the first flow, after the filter
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_not_of_a_run)
+
+
+def _not_of_a_run(record: logging.LogRecord) -> bool:
+    """Nor of the queues that report to the server: that they still have something to send at the end is no news."""
+    return not record.name.startswith(
+        ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
+    )

@@ -1,0 +1,199 @@
+"""The Prefect server of a command: the one that is configured, else one of its own that ends with the command.
+
+A server of its own runs under a guard (models/processes/guard.py), so that it also ends where the command is killed.
+It keeps its database in Prefect's folder next to the data: only the first start in a folder has to make it, and
+what `steca serve` shows later includes the runs from the command line.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+from filelock import FileLock
+
+from flows.faults import StageFault
+from flows.server import environment, settings
+from models.processes import guard
+from models.processes.child_environment import without_keys
+from storage.files import writing_in
+
+START_SECONDS = 300.0
+GRACE = 5.0
+"""Seconds for a server to end by itself."""
+APP = Path(__file__).with_name("app.py")
+TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""What Prefect sets for the temporary servers that it starts itself."""
+
+
+@contextmanager
+def prefect_server(data_dir: Path) -> Iterator[str]:
+    """The API address to use, ready, with Prefect set up for it. Raises StageFault where no server answers at the
+    configured address, or none can be started."""
+    environment.prepare(data_dir)
+    configured = settings.api_url()
+    if configured:
+        check_answers(configured)
+        yield configured.value
+    else:
+        with temporary_server(data_dir) as url:
+            yield url
+
+
+@contextmanager
+def temporary_server(data_dir: Path) -> Iterator[str]:
+    """A server on a free port, used by this process and its children. Several may run in one data folder at once.
+    Raises StageFault where it does not start."""
+    log = environment.prefect_home(data_dir) / "temporary-server.log"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
+        command = [sys.executable, "-P", str(APP), str(listener.fileno())]
+        with used_here(url), guarded_server(command, url, log, TEMPORARY, listener):
+            yield url
+
+
+@contextmanager
+def guarded_server(
+    command: Sequence[str],
+    url: str,
+    log: Path,
+    settings: Mapping[str, str],
+    listener: socket.socket | None = None,
+) -> Iterator[None]:
+    """A Prefect server that answers; it ends with everything that it started when the context or this process does.
+    `listener` is handed on to it. Raises StageFault where it does not start."""
+    process: subprocess.Popen[bytes] | None = None
+    try:
+        with _turn_to_start(log.parent):
+            process = _launch(command, log, settings, listener)
+            import flows.stages  # noqa: F401  what the caller needs anyway takes as long as the server's start
+
+            _wait_for(process, url, log)
+        yield
+    finally:
+        if process:
+            _send_the_rest()
+            _end(process)
+
+
+@contextmanager
+def used_here(url: str) -> Iterator[None]:
+    """Let Prefect in this process, and in those that it starts, use a server."""
+    before = os.environ.get("PREFECT_API_URL")
+    os.environ["PREFECT_API_URL"] = url
+    _read_again()
+    try:
+        yield
+    finally:
+        del os.environ["PREFECT_API_URL"]
+        if before is not None:
+            os.environ["PREFECT_API_URL"] = before
+        _read_again()
+
+
+def check_answers(configured: settings.Setting) -> None:
+    """Raise StageFault where no Prefect server answers at the configured address: asked as Prefect asks it, with its
+    keys and certificates, but once."""
+    _read_again()
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        client = get_client(httpx_settings={"timeout": 10.0}, sync_client=True)
+        error = client.api_healthcheck()
+    if error:
+        where = re.sub("//[^/@]*@", "//", configured.value)  # without a password
+        why = (str(error).splitlines() or [type(error).__name__])[0].replace(configured.value, where)
+        raise StageFault(
+            f"no Prefect server answers at {where} (from {configured.source}): {why}; start it, or unset that: then a "
+            "server is started here"
+        )
+
+
+def answers(url: str) -> bool:
+    """Whether a Prefect server answers at an API address on this machine."""
+    try:
+        with urlopen(f"{url}/health", timeout=5) as response:
+            return bool(response.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+@contextmanager
+def _turn_to_start(home: Path) -> Iterator[None]:
+    """One server at a time starts in a folder of Prefect: the first makes the database, the others find it made."""
+    with writing_in(home):
+        home.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(home / "server-start.lock")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _launch(
+    command: Sequence[str], log: Path, settings: Mapping[str, str], listener: socket.socket | None
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=output,
+            env=_environment() | dict(settings),
+            start_new_session=True,  # Ctrl-C in our terminal is for us to answer
+            pass_fds=[listener.fileno()] if listener else [],
+        )
+    if listener:
+        listener.close()
+    return process
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without the keys that a server has no use for and without the address of the server that it is itself."""
+    return {
+        name: value for name, value in without_keys(needed="PREFECT_").items() if name != "PREFECT_API_URL"
+    }
+
+
+def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(url):
+        if process.poll() is not None:
+            raise StageFault(f"the Prefect server stopped at once: {log} says why (is the port in use?)")
+        if time.monotonic() > deadline:
+            raise StageFault(f"the Prefect server did not answer within {START_SECONDS:g} s: see {log}")
+        time.sleep(0.05)
+
+
+def _send_the_rest() -> None:
+    """What Prefect still holds in queues goes to the server while there is one."""
+    if "prefect.context" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    if process.stdin:
+        process.stdin.close()
+    process.wait()
+
+
+def _read_again() -> None:
+    """Prefect reads its settings when it is imported."""
+    if "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()

@@ -1,0 +1,134 @@
+"""What is wrong with a folder that is to be the base model, found in seconds, without loading its weights.
+
+One function a defect; each gives the rest of a line that starts with the folder's name, or None.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from models.base.weight_files import broken_weights
+from models.context_length import context_of
+from models.policy import PolicyFault, described
+from models.reference import no_safetensors
+
+CONFIG = "config.json"
+_QUANTISED = ("quantization_config", "compression_config")
+_WRITERS = ("ForCausalLM", "LMHeadModel")
+
+
+def check_base(folder: Path, longest: Mapping[str, int], in_process: bool) -> None:
+    """Raises PolicyFault for a base model that cannot be trained or played, one line, the first defect found.
+
+    `longest`: how many tokens the model must be able to read, by the setting that asks for it. `in_process`: it is
+    played by the engine transformers, which can run fewer models than can be trained.
+    """
+    fault = (
+        missing(folder)
+        or no_safetensors(folder)
+        or broken_config(folder)
+        or quantised(folder)
+        or broken_weights(folder)
+        or no_causal_lm(folder)
+    )
+    if not fault:
+        from models.base.tokenizer import tokenizer_fault
+
+        config = _loaded_config(folder)
+        fault = tokenizer_fault(folder, config.get_text_config().vocab_size)
+        fault = fault or short_context(config, longest, in_process)
+    if fault:
+        raise PolicyFault(f"policy.base {folder}: {fault}")
+
+
+def missing(folder: Path) -> str | None:
+    if not folder.exists():
+        name = folder.as_posix()
+        hub = f", e.g. by hf download {name} --local-dir {name}" if _may_be_hub_name(folder) else ""
+        return (
+            f"there is no such folder (seen from {Path.cwd()}); models are not downloaded: get it first{hub}"
+        )
+    if not folder.is_dir():
+        return "it is a file; give the folder of a Hugging Face model"
+    if (folder / CONFIG).is_file():
+        return None
+    if (folder / "adapter_config.json").is_file():
+        return "it holds adapters only; merge them into their model (peft: merge_and_unload, save_pretrained)"
+    return f"it has no {CONFIG}, so it is no model folder; give the folder of a Hugging Face model"
+
+
+def broken_config(folder: Path) -> str | None:
+    try:
+        whole = isinstance(_read_config(folder).get("model_type"), str)
+    except (OSError, ValueError, AttributeError):
+        return f"{CONFIG} is not whole JSON (it may be cut off): download it again"
+    return None if whole else f"{CONFIG} names no model_type: get the model in the form of transformers"
+
+
+def quantised(folder: Path) -> str | None:
+    config = _read_config(folder)
+    parts = [config, *(part for part in config.values() if isinstance(part, dict))]
+    found = next((part[key] for part in parts for key in _QUANTISED if part.get(key)), None)
+    if found is None:
+        return None
+    named = found.get("quant_method") if isinstance(found, dict) else None
+    kind = str(named or "of an unnamed kind")
+    return f"its weights are quantised ({kind}) and cannot be trained: get the model that they were made of"
+
+
+def no_causal_lm(folder: Path) -> str | None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    config = _read_config(folder)
+    kind, listed = config["model_type"], config.get("architectures")
+    given = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
+    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
+    if known is None:
+        code = "; it comes with code of its own, which is never run" if config.get("auto_map") else ""
+        return f"transformers knows no causal LM of the type {kind}{code}: take another model, or a newer transformers"
+    names = [known] if isinstance(known, str) else list(known)
+    if not given or any(name in names or name.endswith(_WRITERS) for name in given):
+        return None
+    return f"it is a {given[0]}, no causal LM ({', '.join(names)}): take the model that writes text"
+
+
+def short_context(config: Any, longest: Mapping[str, int], in_process: bool) -> str | None:
+    """Compares what the settings ask for with the positions that the model has, or its sliding window where the engine
+    stays within one."""
+    text = config.get_text_config()
+    positions = getattr(text, "max_position_embeddings", None)
+    try:
+        context = context_of(config, "the model") if in_process else positions
+    except PolicyFault as fault:
+        return str(fault)
+    asked = [f"{name} = {tokens}" for name, tokens in longest.items() if context and tokens > context]
+    if not asked:
+        return None
+    window = " (one sliding window; policy.engine: openai plays beyond it)" if context != positions else ""
+    return (
+        f"its context is {context} tokens{window}, less than {', '.join(asked)}: lower that, or take a model with a "
+        "longer context"
+    )
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
+def _loaded_config(folder: Path) -> Any:
+    from transformers import AutoConfig
+
+    try:
+        return AutoConfig.from_pretrained(folder, trust_remote_code=False)
+    except Exception as error:  # whatever its classes make of what is in the file
+        raise PolicyFault(
+            f"policy.base {folder}: {CONFIG} cannot be used ({described(error)}): download the model again"
+        ) from error
+
+
+def _may_be_hub_name(folder: Path) -> bool:
+    return not folder.is_absolute() and len(folder.parts) == 2 and not folder.parent.exists()

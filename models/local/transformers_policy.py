@@ -1,0 +1,212 @@
+"""Any Hugging Face causal LM with a chat template as a policy, keys and values kept from turn to turn.
+
+Requests are worked off in batches, the longest first. What a request shares with an earlier turn (or with
+another request: Monte-Carlo branches of one state) is copied, not computed again; see models/local/kv.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from models.chat_templates import ChatTemplate
+from models.checkpoint import CheckpointRef, load
+from models.context_length import context_of
+from models.local.decoding import DecodedTurn, Uniforms, decode, prefill
+from models.local.kv import (
+    BLOCK,
+    Entry,
+    Ids,
+    KVBatch,
+    KVPool,
+    KVShape,
+    PrefixCache,
+    block_keys,
+    shared_prefix,
+)
+from models.local.rendering import HistoryEncoder
+from models.local.turns import TurnReader
+from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def pick_device(device: Device) -> str:
+    """`auto` is the GPU where there is one. Raises PolicyFault for `cuda` where there is none."""
+    if device == "cuda" and not torch.cuda.is_available():
+        raise PolicyFault("execution.device is cuda, but no CUDA device is here: set it to auto or cpu")
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return device
+
+
+@dataclass(slots=True)
+class _Request:
+    """One history in work: `done` of its tokens come from `source` (an earlier turn) or `leader` (a row of the
+    same batch)."""
+
+    index: int
+    ids: Ids
+    limit: int
+    keys: list[int] = field(default_factory=list)
+    source: Entry | None = None
+    leader: int | None = None
+    done: int = 0
+
+
+class TransformersPolicy:
+    """See models.policy.Policy. For one thread. Temperature 0 is the argmax; above, each request draws one
+    uniform number a token from a stream of its own seed, so results do not depend on the batch (up to float
+    rounding, which can decide only between tokens of practically equal probability).
+
+    A history that leaves no room in the context is answered by an empty turn with finish "length".
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        digest: str,
+        batch: int = 256,
+        cache_bytes: int | None = None,
+    ) -> None:
+        """`batch` rows run together; `cache_bytes` should hold the keys and values of all episodes in play
+        (None: room for 512 episodes of 512 tokens, at most 1 GiB).
+        Raises PolicyFault for a model that this engine cannot run."""
+        if tokenizer.chat_template is None:
+            raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
+        self.model, self.tokenizer = model.eval(), tokenizer
+        self.context = context_of(model.config, f"checkpoint {digest[:16]}")
+        self._digest, self._batch = digest, batch
+        shape = _kv_shape(model)
+        self._pool = KVPool(shape)
+        self._encoders = {on: HistoryEncoder(tokenizer, on) for on in (False, True)}
+        self._readers = {on: TurnReader(tokenizer, e.template) for on, e in self._encoders.items()}
+        self._stops = _stops(model, tokenizer) | _template_stops(tokenizer)
+        budget = min(2**30, 512 * 512 * shape.token_bytes) if cache_bytes is None else cache_bytes
+        self._cache = PrefixCache(budget)
+
+    @classmethod
+    def from_checkpoint(
+        cls, ref: CheckpointRef, device: Device = "auto", batch: int = 256, cache_bytes: int | None = None
+    ) -> TransformersPolicy:
+        """Verify, load and serve a checkpoint. Raises PolicyFault."""
+        model, tokenizer = load(ref, pick_device(device))
+        return cls(model, tokenizer, ref.digest, batch, cache_bytes)
+
+    @property
+    def digest(self) -> str:
+        return self._digest
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        check_seeds(histories, seeds)
+        results = [Generation("", 0, "length")] * len(histories)
+        requests = [r for r in self._requests(histories, sampling) if r.limit > 0]
+        requests.sort(key=lambda r: (-len(r.ids), r.ids.tobytes()))
+        for part in self._parts(requests):
+            drawn = _uniforms([seeds[r.index] for r in part], sampling)
+            for request, written in zip(part, self._run(part, drawn, sampling), strict=True):
+                stopped = written.tokens[-1] in self._stops
+                results[request.index] = self._readers[sampling.thinking].read(written.tokens, stopped)
+        return results
+
+    def _requests(self, histories: Sequence[History], sampling: Sampling) -> list[_Request]:
+        encoded = self._encoders[sampling.thinking].encode(histories)
+        return [
+            _Request(i, ids, min(sampling.max_tokens, self.context - len(ids)))
+            for i, ids in enumerate(encoded)
+        ]
+
+    def _parts(self, requests: list[_Request]) -> Iterator[list[_Request]]:
+        """Batches of up to `batch` rows, fewer where their keys and values would take half of the cache."""
+        start = 0
+        while start < len(requests):
+            first = requests[start]
+            fitting = self._cache.budget // (
+                2 * self._pool.shape.token_bytes * (len(first.ids) + first.limit)
+            )
+            stop = start + max(1, min(self._batch, fitting))
+            yield requests[start:stop]
+            start = stop
+
+    @torch.inference_mode()
+    def _run(self, part: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[DecodedTurn]:
+        self._plan(part)
+        kv = self._pool.batch(len(part), max(len(r.ids) + r.limit for r in part))
+        for row, request in enumerate(part):
+            if request.source is not None:
+                kv.row(row, request.done).copy_(request.source.kv[:, :, : request.done])
+        logits = self._prefill(part, kv)
+        lengths, limits = [len(r.ids) for r in part], [r.limit for r in part]
+        written = decode(self.model, kv, logits, lengths, limits, drawn, sampling, self._stops)
+        self._keep(part, written, turns=not sampling.thinking)
+        return written
+
+    def _plan(self, part: list[_Request]) -> None:
+        """Decide what each request starts from: an earlier turn, or a longer request of this batch."""
+        leaders: dict[int, int] = {}
+        for row, request in enumerate(part):
+            request.keys = block_keys(request.ids)
+            entry, kept = self._cache.find(request.ids, request.keys)
+            most = len(request.ids) - 1  # the last token is always fed: its logits write the first new one
+            leader = next((leaders[key] for key in reversed(request.keys) if key in leaders), None)
+            shared = shared_prefix(part[leader].ids, request.ids) if leader is not None else 0
+            if min(shared, most) >= kept + BLOCK:
+                request.leader, request.done = leader, min(shared, most)
+                continue
+            request.source, request.done = entry, min(kept, most)
+            for key in request.keys:
+                leaders.setdefault(key, row)
+
+    def _prefill(self, part: list[_Request], kv: KVBatch) -> torch.Tensor:
+        ids, done = [r.ids for r in part], [r.done for r in part]
+        leaders = [row for row, r in enumerate(part) if r.leader is None]
+        followers = [row for row, r in enumerate(part) if r.leader is not None]
+        logits = prefill(self.model, kv, leaders, ids, done)
+        for row in followers:
+            kv.row(row, done[row]).copy_(kv.row(part[row].leader or 0, done[row]))
+        logits |= prefill(self.model, kv, followers, ids, done)
+        return torch.stack([logits[row] for row in range(len(part))])
+
+    def _keep(self, part: list[_Request], written: list[DecodedTurn], turns: bool) -> None:
+        """Cache what was computed (the last token's keys and values do not exist yet), and forget the earlier
+        turns that are now part of longer ones. `turns`: the new ones too; with thinking in them no history has them."""
+        for request, end in zip(part, written, strict=True):
+            if request.source is not None and request.done == len(request.source.ids):
+                self._cache.drop(request.source)
+            new = end.tokens[:-1] if turns else []
+            ids = np.concatenate([request.ids, np.asarray(new, dtype=np.int32)])
+            self._cache.add(ids, block_keys(ids, request.keys), end.kv.row(end.row, len(ids)))
+        batches = {id(end.kv): end.kv for end in written}
+        self._pool.give_back(batches.values(), self._cache.budget - self._cache.bytes)
+
+
+def _uniforms(seeds: Sequence[int], sampling: Sampling) -> Uniforms:
+    """Uniform numbers [requests, max_tokens], row i from seed i alone; none where sampling is greedy."""
+    if sampling.temperature == 0:
+        return np.zeros((len(seeds), 0), dtype=np.float32)
+    return np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
+
+
+def _kv_shape(model: PreTrainedModel) -> KVShape:
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return KVShape(config.num_hidden_layers, heads, size, model.dtype, model.device)
+
+
+def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    ends = model.generation_config.eos_token_id if model.generation_config else None
+    known = ends if isinstance(ends, list) else [ends]
+    return frozenset(i for i in [*known, tokenizer.eos_token_id] if i is not None)
+
+
+def _template_stops(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The token with which a turn ends in the chat template, also where neither model nor tokenizer names it."""
+    end = tokenizer(ChatTemplate(tokenizer).usual.end, add_special_tokens=False)["input_ids"]
+    return frozenset(end[-1:])

@@ -1,0 +1,157 @@
+"""Stage train, before the training: the weighted examples of D_c, D_e, D_s and the expert runs (section 2.6)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from configs.schema import DatasetConfig
+from environments.base import World
+from models.prompts import messages
+from models.training.training import Example
+from rollouts.prompting import Style, briefing_of
+from rollouts.rows import Stored, demonstrations, explorations, of_type, stored, task_of
+from steca.calibration import Calibrated
+from steca.datasets import (
+    Sources,
+    TrainingSample,
+    calibrated_sample,
+    expert_sample,
+    expert_suffix_sample,
+    explored_success_sample,
+)
+from steca.exploration import Exploration
+from steca.weights import Weighting, weighting
+from storage.ids import content_id
+from storage.records import CalibrationRecord, DeviationRecord, Record, TaskRecord, TrainingExampleRecord
+
+
+def assemble(
+    records: Sequence[Record], demonstrated: Sequence[Record], datasets: DatasetConfig
+) -> list[TrainingExampleRecord]:
+    """The training set of one round. `records` hold the explored tasks' evidence (demonstrations, explorations,
+    rewards, deviations, calibrations); `demonstrated` the expert runs that warmed the policy up."""
+    rule = weighting(datasets.weighting, datasets.lam)
+    samples: list[TrainingSample] = []
+    if datasets.calibrated:
+        samples += _calibrated(records, rule)
+    if datasets.explored_successes:
+        samples += _explored_successes(records, rule)
+    if datasets.expert_suffixes:
+        samples += _expert_suffixes(records, rule)
+    if datasets.expert_runs:
+        samples += _experts(demonstrated)
+    if datasets.explored_expert_runs:
+        samples += _experts(records)
+    unique = {(s.sources.trajectory_id, s.target_from): s for s in reversed(samples)}
+    return [_row(sample) for sample in reversed(unique.values())]
+
+
+def _calibrated(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
+    runs = {run.id: run for run in stored(records)}
+    deviations = {row.deviation_id: row for row in of_type(records, DeviationRecord)}
+    for row in of_type(records, CalibrationRecord):
+        if not row.kept:
+            continue
+        deviation = deviations[row.deviation_id]
+        explored = runs[deviation.explored_trajectory_id].trajectory
+        contrast = explored.actions[deviation.step_index + 1 :]
+        calibrated = Calibrated(runs[row.trajectory_id].trajectory, deviation.step_index, contrast)
+        sources = Sources(
+            row.trajectory_id, deviation.explored_trajectory_id, row.deviation_id, row.calibration_id
+        )
+        if contrast:
+            yield calibrated_sample(calibrated, rule, sources)
+        else:  # the deviated turn was the agent's last: nothing to be distant from, so the plain weight
+            yield TrainingSample(
+                "calibrated", calibrated.trajectory, calibrated.target_from, (), 1.0, None, sources
+            )
+
+
+def _explored_successes(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
+    runs = explorations(records)
+    for demo in demonstrations(records):
+        run = runs.get(demo.task.task_id, {}).get(0)
+        if run:
+            exploration = Exploration(demo.expert.trajectory, run.trajectory, 0)
+            sample = explored_success_sample(exploration, rule, Sources(run.id, demo.expert.id))
+            if sample:
+                yield sample
+
+
+def _expert_suffixes(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
+    better = {
+        (row.explored_trajectory_id, row.step_index): row.deviation_id
+        for row in of_type(records, DeviationRecord)
+        if row.expert_is_better == "yes"
+    }
+    runs = explorations(records)
+    for demo in demonstrations(records):
+        for step, run in sorted(runs.get(demo.task.task_id, {}).items()):
+            deviation_id = better.get((run.id, step))
+            if step and deviation_id is None:
+                continue  # from scratch (step 0) the failure alone decides, also where the first turns were equal
+            exploration = Exploration(demo.expert.trajectory, run.trajectory, step)
+            sources = Sources(demo.expert.id, run.id, deviation_id)
+            sample = expert_suffix_sample(exploration, deviation_id is not None, rule, sources)
+            if sample:
+                yield sample
+
+
+def _experts(records: Sequence[Record]) -> Iterator[TrainingSample]:
+    for demo in demonstrations(records):
+        yield expert_sample(demo.expert.trajectory, Sources(demo.expert.id))
+
+
+def _row(sample: TrainingSample) -> TrainingExampleRecord:
+    sources = sample.sources
+    return TrainingExampleRecord(
+        example_id=content_id("example", sample.dataset, asdict(sources), sample.target_from, sample.weight),
+        dataset=sample.dataset,
+        task_id=sample.trajectory.task_id,
+        trajectory_id=sources.trajectory_id,
+        target_from=sample.target_from,
+        weight=sample.weight,
+        distance=sample.distance,
+        contrast_trajectory_id=sources.contrast_trajectory_id,
+        calibration_id=sources.calibration_id,
+        deviation_id=sources.deviation_id,
+    )
+
+
+def warmup_examples(
+    world: World, records: Sequence[Record], style: Style, thinking: bool = False
+) -> list[Example]:
+    """The warm-up's examples: whole expert runs at weight 1. `thinking`: of a policy that thinks before its turns."""
+    return [
+        _example(demo.expert, 0, 1.0, briefing_of(world, demo.task, style), thinking)
+        for demo in demonstrations(records)
+    ]
+
+
+def training_inputs(
+    world: World,
+    rows: Sequence[TrainingExampleRecord],
+    records: Sequence[Record],
+    style: Style,
+    thinking: bool = False,
+) -> list[Example]:
+    """The trainer's examples for rows of `training_examples`; `records` hold their trajectories and tasks."""
+    runs = {run.id: run for run in stored(records)}
+    briefings = {row.task_id: briefing_of(world, task_of(row), style) for row in of_type(records, TaskRecord)}
+    return [
+        _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id], thinking)
+        for row in rows
+    ]
+
+
+def _example(run: Stored, target_from: int, weight: float, briefing: str, thinking: bool) -> Example:
+    trajectory = run.trajectory
+    said = messages(trajectory.first_observation, trajectory.steps, briefing)
+    return Example(
+        name=run.id,
+        messages=said,
+        targets=[index >= target_from for index in range(len(trajectory.steps))],
+        weight=weight,
+        thinking=thinking,
+    )

@@ -1,0 +1,84 @@
+"""Rows that contradict each other: different rows of two batches under one key, and rollouts that were played twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import duckdb
+
+from storage.records import Record
+from storage.scan import SetAside, StoredBatch
+
+Holding = tuple[tuple[object, ...], str | None, int]
+"""A key under which rows differ, the label of a batch that holds it (None: its table does), and which row it holds."""
+
+
+class Contradiction(Exception):
+    """Two batches hold different rows under one key. Never leaves this package."""
+
+
+def find(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[Holding]:
+    """All that hold a key of `incoming` under which rows differ. Needs the temporary table `repeated`."""
+    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    rows = connection.execute(
+        f"""WITH held AS (
+                SELECT {keys}, batch_label, hash(row({columns})) AS variant
+                FROM incoming SEMI JOIN repeated USING ({keys})
+                UNION ALL SELECT {keys}, NULL, hash(row({columns})) FROM {table} SEMI JOIN repeated USING ({keys})
+            )
+            FROM held SEMI JOIN (
+                SELECT {keys} FROM held GROUP BY ALL HAVING count(DISTINCT variant) > 1
+            ) USING ({keys}) ORDER BY ALL"""
+    ).fetchall()
+    width = len(record.key)
+    return [(row[:width], row[width], row[width + 1]) for row in rows]
+
+
+def refused(
+    batches: Sequence[StoredBatch], holdings: Iterable[tuple[type[Record], Sequence[Holding]]]
+) -> list[SetAside]:
+    """Which of the newcomers to set aside: in their order, each that contradicts the tables or one accepted before."""
+    settled: dict[tuple[object, ...], tuple[int, str]] = {}
+    held: dict[str, list[tuple[tuple[object, ...], int]]] = {}
+    for record, found in holdings:
+        for key, label, variant in found:
+            if label is None:
+                settled[record.table, *key] = variant, "what is ingested already"
+            else:
+                held.setdefault(label, []).append(((record.table, *key), variant))
+    aside = []
+    for batch in batches:
+        rows = held.get(batch.label, [])
+        wrong = next((key for key, variant in rows if settled.get(key, (variant, ""))[0] != variant), None)
+        if wrong is None:
+            settled |= {key: (variant, f"batch {batch.label}") for key, variant in rows}
+        else:
+            aside.append(batch.set_aside(_reason(batch, wrong, settled[wrong][1])))
+    return aside
+
+
+def _reason(batch: StoredBatch, key: tuple[object, ...], other: str) -> str:
+    table, *values = key
+    return (
+        f"batch {batch.label} holds another row of {table} under the key {', '.join(map(str, values))} than {other}; "
+        "run the stage of the wrong one again with --force, or delete its manifest"
+    )
+
+
+def refresh_rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> None:
+    """Fill rollout_conflicts anew: of rollouts of one place in a random stream all but that with the smallest id."""
+    connection.execute("DELETE FROM rollout_conflicts")
+    connection.execute(
+        """INSERT INTO rollout_conflicts BY NAME
+           SELECT rollout_id, step_reward_id, sample_index, used
+           FROM rollouts JOIN (
+               SELECT step_reward_id, sample_index, min(rollout_id) AS used
+               FROM rollouts GROUP BY ALL HAVING count(*) > 1
+           ) USING (step_reward_id, sample_index)
+           WHERE rollout_id <> used"""
+    )
+
+
+def rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> int:
+    """How many rollouts are not used, as others have their place."""
+    return int(connection.execute("SELECT count(*) FROM rollout_conflicts").fetchall()[0][0])

@@ -1,0 +1,109 @@
+"""Rollouts by the history that they continue, shared by every run of a data folder.
+
+    evidence/<scorer>/<task>/<digest>.parquet     rows of `rollouts`; files are named by content and never changed
+
+The history, the scorer, the sampling and the position in its random stream decide a rollout (but for tokens that are
+equally likely up to float rounding). So one that was made and filed is taken from here, by another run, after a crash,
+or under a larger budget. The folder only saves
+work: shards hold every row that a stage used, and it may be deleted at any time.
+
+What is filed first stays: a server that answers otherwise each time would give two runs, which score a turn at the same
+time, other rollouts, and both use those that were filed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pyarrow as pa
+from filelock import FileLock
+from pydantic import ValidationError
+
+from storage.columns import from_parquet, to_parquet
+from storage.files import set_aside, write_atomic, writing_in
+from storage.ids import ID_LENGTH, content_id, digest_bytes
+from storage.records import RolloutRecord
+
+Rollouts = dict[tuple[str, int], RolloutRecord]
+"""By step_reward_id and sample_index."""
+
+
+class RolloutPool:
+    """The rollouts that one scorer (its digest) has played, under `root`, the data folder."""
+
+    def __init__(
+        self,
+        root: Path,
+        scorer: str,
+        says: Callable[[str], None] = lambda line: None,
+        fresh: bool = False,
+    ) -> None:
+        """`says` hears of damaged files. `fresh`: what others filed is not used, and gives way to what is added."""
+        self.folder, self._says, self._fresh = root / "evidence" / scorer[:ID_LENGTH], says, fresh
+        self._own: dict[str, Rollouts] = {}
+
+    def load(self, task_id: str) -> Rollouts:
+        """All rollouts of a task. A damaged file is renamed and left out: its rollouts are played again."""
+        return dict(self._own.get(task_id, {})) if self._fresh else self._read(task_id)[0]
+
+    def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> Rollouts:
+        """Keep rows beside those that are there; what is filed in their places, which another process may have filed
+        first. Raises StorageFault where that cannot be written."""
+        new = {(row.step_reward_id, row.sample_index): row for row in rows}
+        with writing_in(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(self.folder / ".lock"):
+                known, files = self._read(task_id)
+                merged = known | new if self._fresh else new | known
+                if merged != known or len(files) > 1:
+                    self._write(task_id, merged, files)
+        if self._fresh:
+            self._own.setdefault(task_id, {}).update(new)
+        return {key: merged[key] for key in new}
+
+    def _write(self, task_id: str, rows: Rollouts, files: Iterable[Path]) -> None:
+        """One file of all rows in the place of `files`."""
+        data = to_parquet(RolloutRecord, [rows[key] for key in sorted(rows)])
+        path = self._folder_of(task_id) / f"{digest_bytes(data)[:ID_LENGTH]}.parquet"
+        write_atomic(path, data)
+        for file in files:
+            if file != path:
+                file.unlink(missing_ok=True)
+
+    def _folder_of(self, task_id: str) -> Path:
+        return self.folder / content_id(task_id)
+
+    def _read(self, task_id: str) -> tuple[Rollouts, list[Path]]:
+        while True:
+            files = sorted(self._folder_of(task_id).glob("*.parquet"))
+            try:
+                found = [self._rows(file) for file in files]
+            except FileNotFoundError:  # another process has just merged it into a new one, or renamed it
+                continue
+            if None not in found:
+                rows = [row for part in found for row in part or ()]
+                break
+        # Up to version 0.3 two processes could file one place twice: the store uses the smallest id as well.
+        rows.sort(key=lambda row: row.rollout_id, reverse=True)
+        return {(row.step_reward_id, row.sample_index): row for row in rows}, files
+
+    def _rows(self, file: Path) -> list[RolloutRecord] | None:
+        """None where the file was damaged, and is renamed now."""
+        if (rows := rollouts_in(file)) is None:
+            there = set_aside(file)
+            self._says(
+                f"evidence file {file} is damaged: renamed to {there.name}, its rollouts are played again"
+            )
+        return rows
+
+
+def rollouts_in(file: Path) -> list[RolloutRecord] | None:
+    """The rows of a file of evidence; None where it is damaged."""
+    data = file.read_bytes()
+    if digest_bytes(data)[:ID_LENGTH] != file.stem:
+        return None
+    try:
+        return from_parquet(RolloutRecord, data)
+    except (ValidationError, pa.ArrowException):  # as written, but not by this version
+        return None

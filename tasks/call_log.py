@@ -1,0 +1,118 @@
+"""The call log of a run's language-model calls: priced, never made twice, and the rows of the batch they were made
+for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal
+
+from configs.servers import PriceConfig
+from models.client.calls import Call, Reply
+from models.thinking import apart
+from storage.ids import content_id
+from storage.records import LlmCallRecord
+from storage.replies import CallJournal, KeptReplies, LoggedCall
+
+USD_PER = 1_000_000
+"""Prices are for a million tokens."""
+
+
+class BatchCallLog:
+    """The calls of one batch after the other. Implements models.client.endpoint.CallLog; replies are kept until their
+    batch is written (`lasting` has those that are kept for every run)."""
+
+    def __init__(self, root: Path, prices: Mapping[str, PriceConfig]) -> None:
+        self._root, self._prices = root, prices
+        self._journal: CallJournal | None = None
+        self._known: dict[str, LoggedCall] = {}
+        self._rows: dict[str, LlmCallRecord] = {}
+
+    def begin(self, batch_id: str) -> None:
+        """Open the call log for a batch, with what an earlier try of it has noted."""
+        self._journal, self._known, self._rows = CallJournal(self._root, batch_id), {}, {}
+        for logged in self._journal.load():
+            self.note(logged)
+
+    def rows(self) -> list[LlmCallRecord]:
+        """Every call behind the batch, also those of earlier tries and those that were answered for other runs."""
+        return list(self._rows.values())
+
+    def end(self) -> None:
+        """The batch is written."""
+        if self._journal:
+            self._journal.close()
+        self._journal = None
+
+    def find(self, key: str) -> Reply | None:
+        logged = self._known.get(key)
+        return _reply(logged) if logged else None
+
+    def keep(self, key: str, reply: Reply, call: Call) -> None:
+        self.call_log(self.priced(key, call, reply))
+
+    def failed(self, key: str, call: Call) -> None:
+        self.call_log(self.priced(key, call, None))
+
+    def call_log(self, logged: LoggedCall) -> None:
+        """Write a call down, before anything else can happen."""
+        assert self._journal is not None, "calls are made inside a batch"
+        self._journal.add(logged)
+        self.note(logged)
+
+    def note(self, logged: LoggedCall) -> None:
+        """A call belongs to the batch, whoever made it."""
+        self._rows[logged.call.call_id] = logged.call
+        if logged.text is not None:
+            self._known[logged.call.request_id] = logged
+
+    def priced(self, key: str, call: Call, reply: Reply | None) -> LoggedCall:
+        fields = {name: getattr(call, name) for name in Call.__slots__}
+        fields["faults"] = list(call.faults)
+        usd = price(call, self._prices.get(call.model))
+        call_id = content_id("call", key, fields)
+        record = LlmCallRecord(call_id=call_id, request_id=key, usd=usd, **fields)
+        if reply is None:
+            return LoggedCall(text=None, call=record)
+        return LoggedCall(text=reply.text, thinking=reply.thinking, refusal=reply.refusal, call=record)
+
+
+class SharedCallLog:
+    """A call log whose replies are kept for every run of the data folder: for reflections, few and dear."""
+
+    def __init__(self, call_log: BatchCallLog, root: Path) -> None:
+        self._call_log, self._files = call_log, KeptReplies(root)
+
+    def find(self, key: str) -> Reply | None:
+        logged = self._files.find(key)
+        if logged is None:
+            return self._call_log.find(key)
+        self._call_log.note(logged)
+        return _reply(logged)
+
+    def keep(self, key: str, reply: Reply, call: Call) -> None:
+        logged = self._call_log.priced(key, call, reply)
+        self._files.add(logged)
+        self._call_log.call_log(logged)
+
+    def failed(self, key: str, call: Call) -> None:
+        self._call_log.failed(key, call)
+
+
+def _reply(logged: LoggedCall) -> Reply | None:
+    if logged.text is None:
+        return None
+    finish: Literal["stop", "length"] = "length" if logged.call.finish == "length" else "stop"
+    written = apart(logged.text)  # until version 0.3 thinking was left in the text
+    thinking = logged.thinking or written.thinking
+    return Reply(written.answer, logged.call.completion_tokens, finish, thinking, logged.refusal)
+
+
+def price(call: Call, prices: PriceConfig | None) -> float | None:
+    """What a call cost in dollars; None where its model has no price. Tokens of failed tries are not known."""
+    if prices is None:
+        return None
+    cached = prices.input if prices.cached_input is None else prices.cached_input
+    fresh = call.prompt_tokens - call.cached_tokens
+    total = fresh * prices.input + call.cached_tokens * cached + call.completion_tokens * prices.output
+    return total / USD_PER

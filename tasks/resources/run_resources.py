@@ -1,0 +1,157 @@
+"""Where and how the work of one run is done: its data folder, its world, and the models that it opens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from configs.cache_inputs import settings, view
+from configs.schema import CalibrationConfig, ExecutionConfig, FactoryConfig
+from environments.base import World
+from environments.registry import make_world
+from models.policy import Generation, History, Policy, Sampling
+from models.reference import CheckpointRef
+from models.reflectors.reflector import Reflector
+from models.turn_queue import TurnQueue, turn_queue_of
+from rollouts.budget import BudgetTracker
+from storage.rollout_pool import RolloutPool
+from storage.shards import BatchRef, ShardStore
+from tasks.call_log import BatchCallLog, SharedCallLog
+from tasks.version_030 import former_batches
+
+Progress = Callable[[int, int], None]
+
+
+class RunResources:
+    """Not a dataclass: Prefect would walk through its fields. The bodies of stages get settings by `Batch.config`
+    only: here there is just what cannot change a result."""
+
+    def __init__(
+        self,
+        config: FactoryConfig,
+        progress: Progress | None = None,
+        tracker: BudgetTracker | None = None,
+        says: Callable[[str], None] | None = None,
+    ) -> None:
+        """`says` hears what is worth a line, such as a server that is being started."""
+        self._config = config
+        self.tracker = tracker or BudgetTracker(config.budget)
+        self.root = config.data_dir.expanduser().resolve()
+        self.shards = ShardStore(self.root)
+        self.call_log = BatchCallLog(self.root, config.budget.prices)
+        self.progress, self.says = progress, says or (lambda line: None)
+        self._policy: Policy | None = None
+        self._reflector: Reflector | None = None
+        self._pools: dict[tuple[str, bool], RolloutPool] = {}
+        self._policy_open, self._reflector_open = ExitStack(), ExitStack()
+
+    @property
+    def execution(self) -> ExecutionConfig:
+        return self._config.execution
+
+    @property
+    def base(self) -> Path | None:
+        """Where the configured base model lies; its digest is in the inputs of the batch that starts from it."""
+        return self._config.policy.base
+
+    @cached_property
+    def world(self) -> World:
+        return make_world(self._config.environment.name, self._config.environment.options)
+
+    @cached_property
+    def former(self) -> dict[str, BatchRef]:
+        """Batches of version 0.3.0 in the data folder, by id."""
+        return former_batches(self.root)
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.root / "checkpoints"
+
+    def part(self, reads: Sequence[str]) -> FactoryConfig:
+        """The settings that a stage declared."""
+        return view(self._config, reads)
+
+    def settings(self, reads: Sequence[str]) -> dict[str, Any]:
+        """The same as JSON values, for its cache key."""
+        return settings(self._config, reads)
+
+    def checkpoint(self, digest: str) -> CheckpointRef:
+        return CheckpointRef(self.checkpoints / digest[:16], digest)
+
+    def policy(self, digest: str) -> Policy:
+        """The checkpoint as a policy that is loaded when it first acts. PolicyFault is raised then."""
+        return LazyPolicy(digest, self._load)
+
+    def _load(self, digest: str) -> Policy:
+        """The last one is kept loaded."""
+        if self._policy is None or self._policy.digest != digest:
+            self._policy = None  # two models at once may not fit
+            self._policy_open.close()
+            self._policy = self._opened(self.checkpoint(digest))
+        return self._policy
+
+    def _opened(self, ref: CheckpointRef) -> Policy:
+        if self._config.policy.engine == "openai":
+            from tasks.resources.served_policy import served_policy
+
+            server = self.execution.server
+            arguments = (*self._config.policy.arguments, *server.arguments)
+            server = server.model_copy(update={"arguments": arguments})
+            logs, keys = self.root / "logs", self.execution.key_variables
+            served = served_policy(ref, server, self.call_log, logs, self.says, keys)
+            self._policy_open.callback(served.close)
+            return served
+        from models.local.transformers_policy import TransformersPolicy
+
+        self.use_threads()
+        return TransformersPolicy.from_checkpoint(ref, self.execution.device)
+
+    def reflector(self, config: CalibrationConfig, world: World) -> Reflector:
+        """Who writes the reflections."""
+        from tasks.resources import reflectors as reflecting
+
+        if config.reflector == "template":
+            return reflecting.template_reflector(world)
+        if self._reflector is None:
+            call_log, where = SharedCallLog(self.call_log, self.root), self.execution.reflector
+            model = reflecting.llm_reflector(config, where, world, call_log, self.says)
+            self._reflector_open.callback(model.close)
+            self._reflector = model
+        return self._reflector
+
+    def close(self) -> None:
+        """Let go of models, connections and servers."""
+        self._policy = self._reflector = None
+        self._policy_open.close()
+        self._reflector_open.close()
+
+    def evidence(self, scorer: str, fresh: bool) -> RolloutPool:
+        """One for each scorer: a forced stage that goes on with a batch uses what it has played itself."""
+        if (scorer, fresh) not in self._pools:
+            self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.says, fresh)
+        return self._pools[scorer, fresh]
+
+    def use_threads(self) -> None:
+        """Give torch the configured number of threads."""
+        if self.execution.threads:
+            import torch
+
+            torch.set_num_threads(self.execution.threads)
+
+
+@dataclass(frozen=True)
+class LazyPolicy:
+    """A policy known by its digest, loaded when it first acts: a batch whose rollouts are all there never needs it."""
+
+    digest: str
+    load: Callable[[str], Policy]
+
+    def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
+        return self.load(self.digest).act(histories, seeds, sampling)
+
+    def turn_queue(self, sampling: Sampling) -> TurnQueue:
+        return turn_queue_of(self.load(self.digest), sampling)

@@ -1,0 +1,79 @@
+"""A checkpoint behind servers: one that is started for it, or those that run already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from functools import cache
+from pathlib import Path
+
+from configs.servers import ServerConfig
+from models.client.calls import CallLog
+from models.client.endpoint import Endpoint
+from models.client.errors import RequestError
+from models.reference import CheckpointRef
+from models.served.openai_policy import OpenAIPolicy
+from models.served.verification import Unreachable, verify_served
+from models.served.vllm_server import VllmServer
+from models.thinking import TurnFormat
+from tasks.resources.api_keys import key_of
+
+
+def served_policy(
+    ref: CheckpointRef,
+    config: ServerConfig,
+    call_log: CallLog,
+    logs: Path,
+    says: Callable[[str], None],
+    secret: Collection[str] = (),
+) -> OpenAIPolicy:
+    """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it was not
+    to be reached; one that is started here does not get the variables `secret`. Raises PolicyFault."""
+    key, formats = key_of(config, "execution.server"), _formats(ref)
+    if config.base_urls:
+        return OpenAIPolicy(_endpoint(ref, config, key, call_log, says), ref.digest, formats=formats)
+    server = VllmServer(ref, config, logs, key or "", secret)
+    says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
+    began = time.monotonic()
+    server.start()
+    says(f"vLLM is ready after {time.monotonic() - began:.0f} s")
+    own = config.model_copy(update={"base_urls": (server.base_url,)})
+
+    def revive() -> None:
+        if not server.alive():
+            says(f"the vLLM server has died and is started again; its log: {server.log}")
+            server.restart()
+
+    return OpenAIPolicy(_endpoint(ref, own, key, call_log, says, revive), ref.digest, server.close, formats)
+
+
+def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
+    """How the checkpoint's chat template has turns written. transformers is loaded when that is first asked."""
+
+    @cache
+    def of(thinking: bool) -> TurnFormat:
+        from transformers import AutoTokenizer
+
+        from models.chat_templates import ChatTemplate
+
+        return ChatTemplate(AutoTokenizer.from_pretrained(ref.path), thinking).format
+
+    return of
+
+
+def _endpoint(
+    ref: CheckpointRef,
+    config: ServerConfig,
+    key: str | None,
+    call_log: CallLog,
+    says: Callable[[str], None],
+    revive: Callable[[], None] = lambda: None,
+) -> Endpoint:
+    def verify(base_url: str) -> str:
+        revive()
+        try:
+            return verify_served(base_url, ref, key or "", config.timeout_seconds)
+        except Unreachable as fault:  # it may be on its way up: the request is tried again
+            raise RequestError("connection", str(fault)) from None
+
+    return Endpoint(config, key, "policy", ref.digest, call_log, verify, says)

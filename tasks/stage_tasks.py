@@ -1,0 +1,106 @@
+"""Every cached task of the stages, on one page: what it reads (its part of the cache key), its version, its body.
+
+Raise a version whenever the body would give other rows for the same inputs. `each_task` marks tasks whose rows for one
+game do not depend on the other games of the batch. Bodies that need torch import it only when they really run.
+"""
+
+from __future__ import annotations
+
+from configs.cache_inputs import PLAYED
+from rollouts.stages.calibrate import calibrate
+from rollouts.stages.decide import decide
+from rollouts.stages.demonstrate import demonstrate
+from rollouts.stages.evaluate import evaluate, force_deviations
+from rollouts.stages.explore import explore
+from rollouts.stages.score import score
+from storage.records import Record
+from tasks.batch import Batch, batch_task
+
+TRAINED = ("policy.prompt", "policy.thinking")
+"""The settings of a policy that decide what it is trained on."""
+REPLIES = "2"
+"""Version of how replies of language models are parsed. Raise it when a reply may be read differently: calibrations by
+a language model are then made again from the stored replies; those of the template reflector stay cached."""
+
+
+@batch_task("demonstrate", version="1", reads=("environment",), each_task=True)
+def demonstrate_batch(batch: Batch) -> list[Record]:
+    """The expert's runs."""
+    return demonstrate(batch.world, batch.tasks, batch.config, batch.progress)
+
+
+@batch_task("warmup", version="2", reads=("seed", "environment", "policy.small", *TRAINED, "warmup"))
+def warmup_batch(batch: Batch) -> list[Record]:
+    """Train the base policy. `inputs["base"]` is the digest of the model folder to start from, "" for a new small
+    model."""
+    from tasks.training import warm_up
+
+    return [warm_up(batch)]
+
+
+@batch_task("explore", version="1", reads=("environment", *PLAYED), each_task=True)
+def explore_batch(batch: Batch) -> list[Record]:
+    """The policy's own runs after the expert's prefixes."""
+    return explore(batch.world, batch.policy, batch.records(), batch.config, batch.progress)
+
+
+@batch_task(
+    "score",
+    version="2",
+    reads=("seed", "environment", "rewards", "deviation", "datasets.expert_suffixes", *PLAYED),
+    each_task=True,
+)
+def score_batch(batch: Batch) -> list[Record]:
+    """Stage rewards, first half: Monte-Carlo rollouts."""
+    return score(
+        batch.world,
+        batch.policy,
+        batch.records(),
+        batch.config,
+        batch.progress,
+        batch.resources.evidence(batch.policy.digest, batch.force),
+        batch.resources.tracker,
+    )
+
+
+@batch_task("decide", version="2", reads=("deviation", "rewards"), each_task=True)
+def decide_batch(batch: Batch) -> list[Record]:
+    """Stage rewards, second half: verdicts. A task of its own, so that another threshold needs no new rollouts."""
+    return [*decide(batch.records(), batch.config.deviation, batch.config.rewards)]
+
+
+@batch_task("calibrate", version="2", reads=("environment", "calibration"), each_task=True, replies_kept=True)
+def calibrate_batch(batch: Batch) -> list[Record]:
+    """Reflections on the deviations, and repairs proved by executing them."""
+    reflector = batch.resources.reflector(batch.config.calibration, batch.world)
+    return calibrate(batch.world, reflector, batch.records(), batch.config, batch.progress)
+
+
+@batch_task("assemble", version="2", reads=("datasets",))
+def assemble_batch(batch: Batch) -> list[Record]:
+    """Stage train, first half: the weighted training sets."""
+    from rollouts.stages.assemble import assemble
+
+    return [*assemble(batch.records(), batch.records("demonstrated"), batch.config.datasets)]
+
+
+@batch_task("train", version="2", reads=("seed", *TRAINED, "training"))
+def train_batch(batch: Batch) -> list[Record]:
+    """Stage train, second half: the policy trained on the weighted sets."""
+    from tasks.training import reinforce
+
+    return [reinforce(batch)]
+
+
+@batch_task("force", version="1", reads=("seed", "environment", *PLAYED), each_task=True)
+def force_batch(batch: Batch) -> list[Record]:
+    """Stage evaluate: forced deviations that some test episodes start from."""
+    return force_deviations(batch.world, batch.policy, batch.records(), batch.config)
+
+
+@batch_task("evaluate", version="1", reads=("environment", *PLAYED), each_task=True)
+def evaluate_batch(batch: Batch) -> list[Record]:
+    """Test episodes on held-out tasks."""
+    return evaluate(
+        batch.world, batch.policy, batch.records(), batch.config, batch.inputs["role"], batch.progress
+    )

@@ -1,0 +1,211 @@
+"""`steca doctor`: whatever is wrong with a data folder is named, and healed where that is possible."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pytest
+from typer.testing import CliRunner
+
+from cli.doctor import Finding, examine
+from cli.main import app
+from flows.run_lock import working_on
+from storage.runs import RunFolder
+from storage.schema import migrations
+from storage.shards import ShardStore
+from storage.store import Store
+from tests.support.old_folders import POISONED_030, RUN_030
+from tests.support.store_rows import record_run, rollout, scored_turn, step, task
+
+
+def steca(*arguments: object, code: int = 0) -> str:
+    result = CliRunner().invoke(app, list(map(str, arguments)), env={"COLUMNS": "200"})
+    assert result.exit_code == code, result.output
+    return result.stdout + result.stderr
+
+
+def found(root: Path, state: str, rebuild: bool = False) -> list[Finding]:
+    return [finding for finding in examine(root, rebuild) if finding.state == state]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two batches of one run, ingested; its name would be markup."""
+    root = tmp_path / "brack[et]s [/INST]"
+    shards = ShardStore(root)
+    refs = [shards.write_batch("explore-1", f"b{n}", [task(f"t{n}"), step(f"x{n}", 0)]) for n in range(2)]
+    record_run(root, "toy-1", *refs)
+    Store(root).ingest()
+    return root
+
+
+def test_a_healthy_folder_is_said_to_be(folder: Path) -> None:
+    assert steca("doctor", "--data-dir", folder) == f"{folder}: healthy\n"
+    assert "healthy" in steca("doctor", "--rebuild", "--data-dir", folder)
+
+
+def test_what_is_no_folder_is_one_line_and_none_is_made(tmp_path: Path) -> None:
+    said = steca("doctor", "--data-dir", tmp_path / "dtaa", code=1)
+    assert (
+        said
+        == f"error: there is no data folder {tmp_path / 'dtaa'}: give the one that you run in with --data-dir\n"
+    )
+    assert not (tmp_path / "dtaa").exists()
+
+
+def test_a_folder_that_equal_trainings_poisoned_is_healed(poisoned_030: Path) -> None:
+    said = steca("doctor", "--data-dir", poisoned_030)
+    assert "3 batches were not in it: ingested and published" in said
+    assert said.endswith(": healthy\n")
+    store = Store(poisoned_030)
+    assert store.query("SELECT role, round FROM checkpoints ORDER BY ALL")[1] == [
+        ("trained", 1),
+        ("warmup", 0),
+    ]
+    assert store.query("SELECT role, trainings FROM policies")[1] == [("warmup", 2)]
+    sql = f"SELECT count(*), count(calibration_id) FROM of_run('training_examples', '{POISONED_030}')"
+    assert store.query(sql)[1] == [(23, 7)]
+    for (example,) in store.query("SELECT example_id FROM training_examples")[1]:
+        rows = store.query("SELECT side, rollout_id FROM lineage(?)", [example])[1]
+        assert len(set(rows)) == len(rows)
+    assert found(poisoned_030, "healed") == []
+
+
+def test_a_set_aside_batch_is_listed_with_its_run_until_its_cause_is_gone(folder: Path) -> None:
+    ref = ShardStore(folder).write_batch("explore-2", "b9", [task("t0", "something else"), task("new")])
+    record_run(folder, "toy-2", ref, round=2)
+    said = steca("doctor", "--data-dir", folder, code=1)
+    for words in (
+        "left",
+        "batch explore-2/b9 (stage explore of run toy-2)",
+        "another row of tasks under the key t0",
+        "1 thing left",
+    ):
+        assert words in said
+    (folder / ref.manifest).unlink()
+    steca("doctor", "--data-dir", folder)
+
+
+def test_a_damaged_shard_behind_a_cached_result_is_done_again(data_030: Path) -> None:
+    """The batch stays what it was in the store; its result no longer stops every run that would take it."""
+    steca("doctor", "--data-dir", data_030)
+    results = set((data_030 / "results").iterdir())
+    manifest = next(data_030.glob("shards/*/train-all-*.json"))
+    shard = next(manifest.parent.glob("checkpoints-*.parquet"))
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[:-1])
+    said = steca("doctor", "--data-dir", data_030, code=1)
+    assert f"batch {manifest.parent.name}/{manifest.stem} (stage train of run {RUN_030})" in said
+    assert f"its rows are in the store, but shard {shard} is corrupt" in said
+    (gone,) = results - set((data_030 / "results").iterdir())
+    assert (
+        json.loads(json.loads(gone.with_name(f"{gone.name}.damaged").read_bytes())["result"])["batch_id"]
+        == manifest.stem
+    )
+    assert f"results/{gone.name}" in said
+    shard.write_bytes(whole)
+    said = steca("doctor", "--data-dir", data_030)
+    assert "1 damaged file" in said
+    assert "healed" not in said
+
+
+def test_a_damaged_result_is_set_aside(data_030: Path) -> None:
+    steca("doctor", "--data-dir", data_030)
+    path = next((data_030 / "results").iterdir())
+    path.write_bytes(path.read_bytes()[:40])
+    (healed,) = found(data_030, "healed")
+    assert (healed.what, path.exists()) == (path.relative_to(data_030).as_posix(), False)
+    assert found(data_030, "healed") == []
+
+
+def test_results_are_left_alone_while_a_run_is_at_work(data_030: Path) -> None:
+    path = next((data_030 / "results").iterdir())
+    path.write_bytes(b"half writt")
+    with working_on(data_030, RUN_030):
+        assert any(f"works on {RUN_030} now" in note.told for note in found(data_030, "note"))
+    assert path.exists()
+
+
+def test_damaged_evidence_is_set_aside(data_030: Path) -> None:
+    steca("doctor", "--data-dir", data_030)
+    path = next(data_030.glob("evidence/*/*/*.parquet"))
+    path.write_bytes(path.read_bytes()[:-3])
+    (healed,) = found(data_030, "healed")
+    assert (healed.what, path.exists()) == (path.relative_to(data_030).as_posix(), False)
+
+
+def truncate(store: Store) -> None:
+    store.working.write_bytes(store.working.read_bytes()[:5000])
+
+
+def spoil(store: Store) -> None:
+    """Damage that is met only when the tables are read."""
+    data = bytearray(store.working.read_bytes())
+    for place in range(300_000, len(data), 50_000):
+        data[place] ^= 0xFF
+    store.working.write_bytes(data)
+
+
+@pytest.mark.parametrize("damage", [truncate, spoil])
+def test_a_damaged_working_database_is_made_anew(data_030: Path, damage: Callable[[Store], None]) -> None:
+    steca("doctor", "--data-dir", data_030)
+    store = Store(data_030)
+    before = store.query("FROM run_summary")
+    damage(store)
+    (healed,) = found(data_030, "healed")
+    assert healed.told.endswith("makes it anew from the shards: done")
+    assert store.query("FROM run_summary") == before
+    assert found(data_030, "healed") == []
+
+
+def test_a_database_of_a_newer_version_is_kept_unless_one_asks(folder: Path) -> None:
+    with duckdb.connect(Store(folder).working) as database:
+        database.execute("INSERT INTO schema_version VALUES (?)", [migrations()[-1][0] + 1])
+    assert "steca doctor --rebuild" in steca("doctor", "--data-dir", folder, code=1)
+    steca("doctor", "--rebuild", "--data-dir", folder)
+    steca("doctor", "--data-dir", folder)
+
+
+def test_a_stage_whose_process_was_killed_no_longer_says_running(folder: Path) -> None:
+    run = RunFolder(folder, "toy-1")
+    state = run.stage(1, "explore")
+    assert state is not None
+    run.save_stage(state.model_copy(update={"status": "running"}))
+    with working_on(folder, "toy-1"):
+        assert found(folder, "healed") == []
+    (healed,) = found(folder, "healed")
+    assert "marked as crashed" in healed.told
+    assert Store(folder).query("SELECT status, error FROM run_stages")[1] == [
+        ("crashed", "its process was killed")
+    ]
+
+
+def test_leftovers_and_damaged_run_files_are_named(folder: Path) -> None:
+    left = folder / "shards/explore-1/.writing-abc"
+    left.write_text("half")
+    os.utime(left, (1, 1))
+    (folder / "runs/toy-1/spent.json").write_text("{")
+    (folder / "runs/toy-1/stages/1-explore.json").write_text("{")
+    said = steca("doctor", "--data-dir", folder, code=1)
+    for words in (
+        "shards/explore-1/.writing-abc",
+        "left half-written by a killed process",
+        "spent.json is damaged",
+        "runs/toy-1/stages/1-explore.json",
+        "2 things left",
+    ):
+        assert words in said
+    assert not left.exists()
+
+
+def test_rollouts_that_were_played_twice_are_a_note(folder: Path) -> None:
+    rows = [scored_turn("r", "expert"), rollout("a", 0, ["look"], "r", 0.0)]
+    ShardStore(folder).write_batch("rewards-1", "b0", rows)
+    ShardStore(folder).write_batch("rewards-2", "b0", [rollout("b", 0, ["dance"], "r", 1.0)])
+    said = steca("doctor", "--data-dir", folder)
+    assert "1 rollout played twice" in said
+    assert "FROM rollout_conflicts" in said

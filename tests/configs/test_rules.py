@@ -1,0 +1,81 @@
+"""Settings that exclude each other are refused when a configuration is loaded; runs of older versions still open."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from configs.cache_inputs import outcome_settings
+from configs.load import ConfigFault, load_config, refuse_conflicts
+from configs.schema import FactoryConfig
+from flows.runs import config_of_run
+from storage.runs import RunFolder
+
+BROKEN = [
+    (
+        ["tasks.explore_demonstrated=true", "tasks.exploration=30", "tasks.demonstrations=8"],
+        "tasks.exploration is 30, but tasks.explore_demonstrated lets only the 8 tasks of tasks.demonstrations",
+    ),
+    (["tasks.unseen=0"], "evaluation.splits names unseen, but tasks.unseen is 0"),
+    (["evaluation.splits=[seen, seen]"], "evaluation.splits names seen 2 times"),
+    (["policy.max_turn_tokens=128", "policy.small.context=128"], "policy.max_turn_tokens is 128, but policy.small"),
+    (
+        [f"datasets.{name}=false" for name in ("calibrated", "explored_successes", "expert_suffixes", "expert_runs")],
+        "datasets leaves nothing to train on",
+    ),
+    (["warmup.lora={targets: []}"], "warmup.lora.targets is empty"),
+    (["training.lora={targets: []}"], "training.lora.targets is empty"),
+]  # fmt: skip
+FINE = [
+    ["tasks.explore_demonstrated=true", "tasks.exploration=8", "tasks.demonstrations=8"],
+    ["tasks.exploration=30", "tasks.demonstrations=8"],
+    ["tasks.unseen=0", "evaluation.splits=[seen]"],
+    ["evaluation.splits=[]", "tasks.seen=0"],
+    ["policy.max_turn_tokens=128", "policy.small.context=128", "policy.base=/a/model"],
+    ["datasets.calibrated=false", "datasets.explored_successes=false", "datasets.expert_suffixes=false"],
+    ["training.lora={targets: [q_proj]}"],
+]
+
+
+@pytest.mark.parametrize(("overrides", "said"), BROKEN, ids=lambda value: None)
+def test_settings_that_exclude_each_other_are_refused(overrides: list[str], said: str) -> None:
+    with pytest.raises(ConfigFault) as fault:
+        load_config(None, overrides)
+    assert str(fault.value).startswith(f"configuration: {said}")
+    assert "\n" not in str(fault.value)
+
+
+@pytest.mark.parametrize("overrides", FINE, ids=lambda value: None)
+def test_settings_that_go_together_are_not(overrides: list[str]) -> None:
+    load_config(None, overrides)
+
+
+def test_all_conflicts_are_named_with_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "c.yaml"
+    file.write_text("tasks: {seen: 0, unseen: 0}\n")
+    with pytest.raises(ConfigFault) as fault:
+        load_config(file)
+    assert [line.partition(":")[0] for line in str(fault.value).splitlines()] == [str(file)] * 2
+
+
+@pytest.mark.parametrize(("overrides", "_said"), BROKEN, ids=lambda value: None)
+def test_a_run_that_an_older_version_accepted_still_opens(
+    overrides: list[str], _said: str, tmp_path: Path
+) -> None:
+    fields: dict[str, object] = {}
+    from configs.load import apply, check
+
+    for override in overrides:
+        apply(fields, override)
+    config = check(fields, "an older version")
+    folder = RunFolder(tmp_path, "old-run")
+    folder.create(config.name, outcome_settings(config))
+    assert outcome_settings(config_of_run(tmp_path, "old-run")) == outcome_settings(config)
+
+
+def test_the_configurations_that_come_along_have_no_conflicts() -> None:
+    root = Path(__file__).parents[2]
+    for file in (*root.glob("configs/*.yaml"), root / "tests" / "tiny.yaml"):
+        load_config(file)
+    refuse_conflicts(FactoryConfig(), "defaults")

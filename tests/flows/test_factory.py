@@ -1,0 +1,235 @@
+"""The whole factory on a tiny configuration: what it stores, what it takes from the cache, what it does again."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from configs.schema import BudgetConfig, FactoryConfig
+from flows.factory import factory
+from flows.faults import StageFault
+from flows.planning import planned
+from flows.runs import STAGES, run_id
+from flows.stages import STAGE_FLOWS
+from models.reference import PolicyFault
+from storage.faults import StorageFault
+from storage.records import RECORDS
+from storage.runs import RunFolder, Spent, StageState
+from storage.store import Store
+from tests.support.tiny_factory import tiny
+
+
+def states(config: FactoryConfig) -> dict[tuple[str, int], StageState]:
+    stages = RunFolder(config.data_dir, run_id(config)).stages()
+    return {(state.stage, state.round): state for state in stages}
+
+
+def executed(config: FactoryConfig) -> dict[str, int]:
+    """Batches of each stage's last run that did not come from the cache."""
+    return {stage: len(s.batches) - s.cached_batches for (stage, _), s in states(config).items()}
+
+
+def row_counts(config: FactoryConfig) -> dict[str, int]:
+    store = Store(config.data_dir)
+    return {record.table: store.query(f"SELECT count(*) FROM {record.table}")[1][0][0] for record in RECORDS}
+
+
+@pytest.fixture
+def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
+    """The finished run in a data folder of the test's own."""
+    shutil.copytree(finished.data_dir, tmp_path / "elsewhere")
+    return finished.model_copy(update={"data_dir": tmp_path / "elsewhere"})
+
+
+def test_a_run_fills_every_table_and_completes_every_stage(finished: FactoryConfig) -> None:
+    assert [stage for stage, _ in states(finished)] == list(STAGES)
+    assert {state.status for state in states(finished).values()} == {"completed"}
+    empty = [table for table, rows in row_counts(finished).items() if not rows]
+    assert empty == ["llm_calls"]  # no model behind an API was asked
+
+
+def test_evaluation_holds_both_policies_on_the_same_starts(finished: FactoryConfig) -> None:
+    sql = "SELECT role, split, start, list(task_id ORDER BY task_id) FROM evaluations GROUP BY ALL"
+    starts: dict[str, set[tuple[str, str, tuple[str, ...]]]] = {"warmup": set(), "trained": set()}
+    for role, split, start, tasks in Store(finished.data_dir).query(sql)[1]:
+        starts[role].add((split, start, tuple(tasks)))
+    assert starts["warmup"] == starts["trained"]
+    assert {(split, start) for split, start, _ in starts["warmup"]} >= {("seen", "task"), ("unseen", "task")}
+
+
+def test_the_same_settings_run_nothing_again_even_where_the_data_moved(copied: FactoryConfig) -> None:
+    before = row_counts(copied)
+    how = copied.execution.model_copy(update={"threads": 2})
+    again = copied.model_copy(update={"execution": how})
+    assert factory(again) == run_id(copied)
+    assert executed(again) == dict.fromkeys(STAGES, 0)
+    assert row_counts(again) == before
+
+
+def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
+    finished: FactoryConfig,
+) -> None:
+    other = tiny(finished.data_dir, "deviation.delta=-0.5")
+    factory(other)
+    batches = {stage: len(state.batches) for (stage, _), state in states(other).items()}
+    assert executed(other) == {
+        "demonstrate": 0,
+        "warmup": 0,
+        "explore": 0,
+        "rewards": batches["rewards"],
+        "calibrate": batches["calibrate"],
+        "train": batches["train"],
+        "evaluate": executed(other)["evaluate"],
+    }
+    assert 0 < executed(other)["evaluate"] < batches["evaluate"]  # the warm-up policy is not tested again
+    assert spent(other).rollouts == 0 < spent(finished).rollouts
+    _, rows = Store(other.data_dir).query("SELECT DISTINCT delta FROM deviations ORDER BY delta")
+    assert rows == [(-0.5,), (0.5,)]
+
+
+def test_another_run_takes_the_rollouts_that_are_there_and_plays_the_rest(copied: FactoryConfig) -> None:
+    before = spent(copied)
+    fewer, more = tiny(copied.data_dir, "rewards.rollouts=1"), tiny(copied.data_dir, "rewards.rollouts=3")
+    for other in (fewer, more):
+        for stage in ("demonstrate", "warmup", "explore", "rewards"):
+            STAGE_FLOWS[stage](other)
+        assert executed(other) == {"demonstrate": 0, "warmup": 0, "explore": 0, "rewards": 8}
+    assert spent(fewer).rollouts == 0
+    assert spent(more).rollouts * 2 == before.rollouts > 0
+    for config, n in ((copied, 2), (fewer, 1), (more, 3)):
+        sql = "SELECT DISTINCT explored_n FROM of_run('deviations', $run) WHERE explored_n > 0"
+        assert Store(copied.data_dir).query(sql, {"run": run_id(config)})[1] == [(n,)]
+    sql = "SELECT DISTINCT n FROM step_rewards WHERE NOT terminal"
+    assert Store(copied.data_dir).query(sql)[1] == [(3,)]  # a step reward is all that is known of it
+
+
+def test_a_budget_ends_the_stage_with_what_it_has_and_a_larger_one_goes_on(copied: FactoryConfig) -> None:
+    """The run stays the same run; what was made of less evidence is made again."""
+    other = tiny(copied.data_dir, "seed=5")
+    small = other.model_copy(update={"budget": BudgetConfig(rollouts=7)})
+    factory(small)
+    state = states(small)["rewards", 1]
+    assert (state.status, state.stopped) == ("completed", "budget.rollouts = 7 is spent")
+    assert state.spent is not None
+    assert state.spent.rollouts == 7
+    sql = "SELECT count(*) FROM of_run('deviations', $run) WHERE verdict = 'undecided'"
+    undecided = Store(other.data_dir).query(sql, {"run": run_id(small)})[1][0][0]
+    assert undecided > 0
+    factory(small)
+    assert spent(small).rollouts == 7  # the same budget buys nothing more
+    factory(other)
+    assert run_id(other) == run_id(small)
+    assert states(other)["rewards", 1].stopped is None
+    assert Store(other.data_dir).query(sql, {"run": run_id(other)})[1][0][0] < undecided
+    sql = "SELECT count(*), count(DISTINCT (step_reward_id, sample_index)) FROM of_run('rollouts', $run)"
+    [(rows, distinct)] = Store(other.data_dir).query(sql, {"run": run_id(other)})[1]
+    assert rows == distinct == spent(other).rollouts
+    assert executed(other)["evaluate"] > 0
+
+
+def spent(config: FactoryConfig) -> Spent:
+    return RunFolder(config.data_dir, run_id(config)).spent()
+
+
+def test_the_second_round_explores_with_the_trained_policy(copied: FactoryConfig) -> None:
+    two = tiny(copied.data_dir, "rounds=2", "evaluation.splits=[]")
+    factory(two)
+    done = states(two)
+    assert done["explore", 1].checkpoint == done["warmup", 0].checkpoint
+    assert done["explore", 2].checkpoint == done["train", 1].checkpoint
+    assert done["rewards", 2].checkpoint == done["warmup", 0].checkpoint  # the scorer stays frozen
+    assert done["train", 2].checkpoint not in {done["train", 1].checkpoint, done["warmup", 0].checkpoint}
+    assert done["explore", 1].cached_batches == len(done["explore", 1].batches)
+    _, rows = Store(two.data_dir).query(
+        "SELECT parent FROM checkpoints WHERE digest = $d", {"d": done["train", 2].checkpoint}
+    )
+    assert rows == [(done["train", 1].checkpoint,)]
+
+
+def test_a_forced_stage_runs_again_and_leaves_no_duplicate(copied: FactoryConfig) -> None:
+    before = row_counts(copied)
+    STAGE_FLOWS["explore"](copied, force=True)
+    assert executed(copied)["explore"] == len(states(copied)["explore", 1].batches)
+    assert row_counts(copied) == before
+    assert states(copied)["rewards", 1].status == "completed"  # the same rows came out: nothing is outdated
+
+
+def test_a_stage_whose_result_changed_outdates_those_behind_it(copied: FactoryConfig) -> None:
+    folder = RunFolder(copied.data_dir, run_id(copied))
+    explored = states(copied)["explore", 1]
+    folder.save_stage(explored.model_copy(update={"batches": explored.batches[:-1]}))
+    STAGE_FLOWS["explore"](copied)
+    after = states(copied)
+    assert after["rewards", 1].status == after["evaluate", 1].status == "outdated"
+    assert after["demonstrate", 0].status == after["warmup", 0].status == "completed"
+    with pytest.raises(StageFault, match="first run: steca stage rewards --run tiny-"):
+        STAGE_FLOWS["calibrate"](copied)
+
+
+def test_a_stage_without_what_it_needs_names_the_command(prefect_api: str, tmp_path: Path) -> None:
+    config = tiny(tmp_path)
+    with pytest.raises(StageFault) as caught:
+        STAGE_FLOWS["warmup"](config)
+    run = run_id(config)
+    assert str(caught.value) == (
+        f"stage demonstrate of run {run} has not run; first run: steca stage demonstrate --run {run} "
+        f"--data-dir {config.data_dir}"
+    )
+
+
+def shard_of(config: FactoryConfig, stage: str, table: str) -> Path:
+    keys = {ref.stage_key for ref in states(config)[stage, 1 if stage != "demonstrate" else 0].batches}
+    return next(
+        path for key in sorted(keys) for path in (config.data_dir / "shards" / key).glob(f"{table}-*.parquet")
+    )
+
+
+def test_a_damaged_cached_shard_is_not_used_and_force_mends_it(copied: FactoryConfig) -> None:
+    shard = shard_of(copied, "explore", "steps")
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(StorageFault, match=f"{shard.name} is corrupt"):
+        STAGE_FLOWS["explore"](copied)
+    STAGE_FLOWS["explore"](copied, force=True)
+    assert shard.read_bytes() == whole
+
+
+def test_a_missing_cached_shard_is_not_used(copied: FactoryConfig) -> None:
+    shard = shard_of(copied, "demonstrate", "tasks")
+    shard.unlink()
+    with pytest.raises(StorageFault, match="--force"):
+        STAGE_FLOWS["demonstrate"](copied)
+
+
+def test_a_changed_checkpoint_is_not_used(copied: FactoryConfig) -> None:
+    digest = states(copied)["warmup", 0].checkpoint
+    assert digest is not None
+    weights = copied.data_dir / "checkpoints" / digest[:16] / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-8] + b"damaged!")
+    with pytest.raises(PolicyFault, match="does not match its digest"):
+        STAGE_FLOWS["warmup"](copied)
+
+
+def test_run_ids_stand_for_the_outcome(tmp_path: Path) -> None:
+    base = tiny(tmp_path)
+    assert run_id(base) == run_id(tiny(tmp_path / "x", "execution.batch_tasks=9", "execution.threads=2"))
+    assert run_id(base) != run_id(tiny(tmp_path, "seed=1"))
+    assert run_id(base) != run_id(tiny(tmp_path, "deviation.delta=0.1"))
+
+
+def test_the_parts_of_a_plan_share_no_task_unless_told_to() -> None:
+    from environments.registry import make_world
+
+    config = tiny(Path("data"), "tasks.demonstrations=5", "tasks.exploration=4")
+    world = make_world(config.environment.name, config.environment.options)
+    parts = {part: {task.task_id for task in tasks} for part, tasks in planned(world, config).items()}
+    assert {part: len(ids) for part, ids in parts.items()} == {
+        "demonstrations": 5, "exploration": 4, "seen": 2, "unseen": 2,
+    }  # fmt: skip
+    assert len(set.union(*parts.values())) == 13
+    shared = planned(world, tiny(Path("data"), "tasks.explore_demonstrated=true", "tasks.exploration=3"))
+    assert {part: len(tasks) for part, tasks in shared.items()} == {
+        "demonstrations": 5, "shared": 3, "seen": 2, "unseen": 2,
+    }  # fmt: skip

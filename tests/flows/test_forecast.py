@@ -1,0 +1,92 @@
+"""What a stage says before and while it spends: the forecast, the burn, and why it ended."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from configs.load import check
+from configs.schema import BudgetConfig
+from flows.forecast import per_candidate
+from flows.progress import reporting
+from flows.stages import STAGE_FLOWS
+from steca.allocation import PRIOR, plan
+from steca.rewards import Tally
+from tests.support.tiny_factory import tiny
+
+
+class Recorder:
+    """Keeps all that a stage says."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.spent: list[str] = []
+
+    def begins(self, stage: str, round: int, batches: int) -> None: ...
+
+    def within(self, done: int, total: int) -> None: ...
+
+    def batch_done(self, cached: bool) -> None: ...
+
+    def says(self, line: str) -> None:
+        self.lines.append(line)
+
+    def burns(self, spent: str) -> None:
+        self.spent.append(spent)
+
+    def ends(self, failed: bool) -> None: ...
+
+
+def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(
+    prefect_api: str, tmp_path: Path
+) -> None:
+    heard = Recorder()
+    config = tiny(tmp_path).model_copy(
+        update={"budget": BudgetConfig(rollouts=7, usd_per_million_tokens=2.0)}
+    )
+    with reporting(heard):
+        for stage in ("demonstrate", "warmup", "explore", "rewards"):
+            STAGE_FLOWS[stage](config)
+    curves, forecast, ended = heard.lines
+    assert curves.startswith("curves: ")
+    found = re.fullmatch(
+        r"forecast: at most (\d+) candidates, about (\d+) rollouts, ([\d,]+) tokens, [\d.]+ min, \$[\d.]+; "
+        r"at most (\d+) rollouts; spent so far: 0 of 7 rollouts, 0 tokens, \$0.0000",
+        forecast,
+    )
+    assert found, forecast
+    candidates, likely, most = (int(found[number]) for number in (1, 2, 4))
+    assert candidates > 0
+    assert likely == most == 6 * candidates  # fixed: two rollouts for each of three turns
+    assert ended.startswith("budget.rollouts = 7 is spent")
+    assert [line.split(" ")[0] for line in heard.spent][-1] == "7"
+
+
+@pytest.mark.parametrize(
+    ("sections", "likely", "most"),
+    [
+        ({"rewards": {"mode": "fixed", "rollouts": 4}}, 12, 12),
+        ({"rewards": {"mode": "fixed", "rollouts": 4}, "datasets": {"expert_suffixes": False}}, 12, 12),
+        ({"deviation": {"preset": "every_failure"}, "datasets": {"expert_suffixes": False}}, 0, 0),
+    ],
+)
+def test_what_a_candidate_takes(sections: dict[str, dict[str, object]], likely: int, most: int) -> None:
+    assert per_candidate(check(sections, "test")) == (likely, most)
+
+
+def test_the_expected_rollouts_are_those_of_playing_the_plan_against_its_prior() -> None:
+    made, rng = plan(0.0, 0.05, 24, 1 / 70), np.random.default_rng(0)
+    taken = []
+    for reference, explored in rng.beta(*PRIOR, size=(4000, 2)):
+        sides = [Tally(), Tally()]
+        while (wanted := made.next(*sides)) != (sides[0].n, sides[1].n):
+            for number, (n, rate) in enumerate(zip(wanted, (reference, explored), strict=True)):
+                now = sides[number]
+                sides[number] = Tally(n, now.total + rng.binomial(n - now.n, rate))
+        taken.append(sides[0].n + sides[1].n)
+    assert np.mean(taken) == pytest.approx(
+        made.expected_rollouts, abs=4 * np.std(taken) / np.sqrt(len(taken))
+    )

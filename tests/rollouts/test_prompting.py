@@ -1,0 +1,152 @@
+"""What a policy is told before an episode: the same text wherever it plays or learns, and part of what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from configs.schema import FactoryConfig
+from environments.base import World
+from rollouts.comparisons import comparisons_of
+from rollouts.play import Wrapping, beginning, play
+from rollouts.prompting import Style, briefing_of
+from rollouts.rows import demonstrations
+from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
+from rollouts.stages.evaluate import evaluate, force_deviations
+from rollouts.stages.explore import explore
+from rollouts.stages.score import score
+from storage.ids import content_id
+from storage.records import Record
+from tests.support.rollouts_toys import (
+    SAMPLED,
+    Toy,
+    Wordy,
+    config,
+    demonstrated,
+    erring,
+    fragile,
+    like_expert,
+    tasks,
+    told,
+    unbriefed,
+    world,
+)
+
+STYLES: tuple[Style, ...] = ("plain", "react", "one_shot")
+WORDY: Any = Wordy("Mind your manners")
+
+
+def of(style: Style) -> FactoryConfig:
+    rewards = {"mode": "fixed", "rollouts": 1}
+    return config(policy={"prompt": style}, rewards=rewards, deviation={"preset": "paper"})
+
+
+def first_said(messages: Any) -> str:
+    return str(messages[0]["content"])
+
+
+def test_a_briefing_is_nothing_the_instruction_or_the_instruction_and_an_example() -> None:
+    [task] = tasks(1)
+    assert [briefing_of(WORDY, task, style) for style in STYLES] == [
+        "",
+        "Mind your manners of pick_and_place_simple.",
+        "Mind your manners of pick_and_place_simple, with an example.",
+    ]
+
+
+@pytest.mark.parametrize("style", STYLES[1:])
+def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(style: Style) -> None:
+    chosen = tasks(4)
+    environment = world().environment()
+    starts = [beginning(environment, task, seed=number) for number, task in enumerate(chosen)]
+    policy = Toy(unbriefed(erring(0.3), lambda task: briefing_of(WORDY, task, style), chosen))
+    played = play(WORDY, policy, starts, SAMPLED, Wrapping(of(style).environment, style))
+    plain = play(world(), Toy(erring(0.3)), starts, SAMPLED, Wrapping(of(style).environment))
+    assert [told(run.trajectory) for run in played] == [told(run.trajectory) for run in plain]
+
+
+def test_a_policy_that_insists_on_a_briefing_notices_where_there_is_none() -> None:
+    """Negative control of the toy that the tests here rest on."""
+    chosen = tasks(1)
+    start = beginning(world().environment(), chosen[0])
+    policy = Toy(unbriefed(like_expert, lambda task: briefing_of(WORDY, task, "react"), chosen))
+    for style in ("plain", "one_shot"):
+        with pytest.raises((AssertionError, StopIteration)):
+            play(WORDY, policy, [start], SAMPLED, Wrapping(of("react").environment, style))
+
+
+@pytest.mark.parametrize("style", STYLES[1:])
+def test_every_stage_that_plays_briefs_its_policy(style: Style) -> None:
+    rows, held_out, settings = list(demonstrated(3)), list(demonstrated(2, "seen")), of(style)
+    chosen = [*tasks(3), *tasks(2, "seen")]
+    policy = Toy(unbriefed(fragile(0.4), lambda task: briefing_of(WORDY, task, style), chosen))
+    stages: dict[str, Callable[[], list[Record]]] = {
+        "explore": lambda: explore(WORDY, policy, rows, settings),
+        "score": lambda: score(WORDY, policy, rows, settings),
+        "force": lambda: force_deviations(WORDY, policy, held_out, settings),
+        "evaluate": lambda: evaluate(WORDY, policy, held_out, settings, "trained"),
+    }
+    for name, stage in stages.items():
+        before = len(policy.asked)
+        rows += stage()
+        assert len(policy.asked) > before, name
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_training_sees_the_prompt_that_the_policy_will_see(style: Style) -> None:
+    rows, settings = list(demonstrated(4)), config()
+    examples = assemble(rows, rows, settings.datasets)
+    assert examples
+    runs = {demo.expert.id: demo for demo in demonstrations(rows)}
+    for made in (warmup_examples(WORDY, rows, style), training_inputs(WORDY, examples, rows, style)):
+        assert len(made) == 4
+        for example in made:
+            demo = runs[example.name]
+            said = briefing_of(WORDY, demo.task, style)
+            first = demo.expert.trajectory.first_observation
+            assert first_said(example.messages) == (f"{said}\n\n{first}" if said else first)
+
+
+def point_ids(where: World, style: Style) -> list[str]:
+    return [point for task in comparisons_of(where, explored(), of(style), "toy") for point in task.points]
+
+
+def explored() -> list[Record]:
+    rows = list(demonstrated(3))
+    return rows + explore(world(), Toy(fragile(0.4)), rows, config())
+
+
+def test_the_text_of_the_prompt_decides_the_evidence() -> None:
+    other: Any = Wordy("Be quick")
+    ids = {
+        (said, style): set(point_ids(where, style))
+        for said, where in (("manners", WORDY), ("quick", other))
+        for style in STYLES
+    }
+    assert ids["manners", "plain"] == ids["quick", "plain"]
+    different = [ids["manners", "plain"], *(ids[key] for key in ids if key[1] != "plain")]
+    assert all(different)
+    assert len(set.union(*different)) == sum(map(len, different))
+    assert set(point_ids(Wordy("Be quick"), "react")) == ids["quick", "react"]  # type: ignore[arg-type]
+
+
+def test_plain_evidence_keeps_the_ids_that_it_had_before_there_were_briefings() -> None:
+    settings = of("plain")
+    basis = {
+        "scorer": "toy",
+        "seed": 0,
+        "environment": settings.environment.model_dump(mode="json"),
+        "prompt": "plain",
+        "max_turn_tokens": 48,
+        "temperature": 1.0,
+        "top_p": 1.0,
+    }
+    compared = comparisons_of(WORDY, explored(), settings, "toy")
+    points = [point for task in compared for point in task.points.values()]
+    assert points
+    for point in points:
+        after = point.after.trajectory
+        said = [[step.text, step.observation] for step in after.steps]
+        assert point.id == content_id("point", basis, after.task_id, after.first_observation, said)

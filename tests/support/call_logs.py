@@ -1,0 +1,23 @@
+"""A call log of calls in memory, for tests of what writes into it."""
+
+from __future__ import annotations
+
+from models.client.calls import Call, Reply
+
+
+class MemoryBook:
+    """Implements models.client.calls.CallLog."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Reply] = {}
+        self.calls: list[Call] = []
+
+    def find(self, key: str) -> Reply | None:
+        return self.kept.get(key)
+
+    def keep(self, key: str, reply: Reply, call: Call) -> None:
+        self.kept[key] = reply
+        self.calls.append(call)
+
+    def failed(self, key: str, call: Call) -> None:
+        self.calls.append(call)

@@ -1,0 +1,115 @@
+"""Cached batches: what a stage may read, which failures are tried again, and locks that die with their holder."""
+
+from __future__ import annotations
+
+import contextvars
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from configs.cache_inputs import outcome_settings, settings, view
+from configs.schema import FactoryConfig
+from tasks.caching import cached, placed
+from tasks.prefect_locks import ProcessLocks
+from tests.support.tiny_factory import ROOT
+
+
+def test_a_stage_sees_only_the_settings_in_its_key() -> None:
+    config = FactoryConfig()
+    seen = view(config, ("seed", "policy.prompt", "environment"))
+    assert (seen.seed, seen.policy.prompt) == (config.seed, config.policy.prompt)
+    assert seen.environment == config.environment
+    for read in (lambda: seen.rewards, lambda: seen.policy.small, lambda: seen.data_dir):
+        with pytest.raises(AttributeError):
+            read()
+    assert settings(config, ("seed", "policy.prompt")) == {"seed": 0, "policy": {"prompt": "plain"}}
+
+
+def test_where_and_how_the_work_is_done_is_no_part_of_the_outcome() -> None:
+    said = outcome_settings(FactoryConfig())
+    assert not {"execution", "data_dir", "name"} & set(said)
+    assert {"seed", "environment", "tasks", "deviation"} <= set(said)
+
+
+class Calls:
+    """A batch body that counts its calls and fails as told."""
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.made = 0
+        self.gate = threading.Event()
+
+    def __call__(self, inputs: dict[str, Any], resources: Any) -> dict[str, Any]:
+        self.made += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        self.gate.wait(0.3)
+        return {"said": inputs["x"]}
+
+
+def test_equal_inputs_and_version_are_cached_and_work_is_not_looked_at(
+    prefect_api: str, tmp_path: Path
+) -> None:
+    calls = Calls()
+    first = placed(cached("toy", "1", calls), tmp_path, refresh=False)
+    assert first({"x": 1}, object()) == first({"x": 1}, threading.Lock()) == {"said": 1}
+    assert calls.made == 1
+    assert first({"x": 2}, None) == {"said": 2}
+    assert calls.made == 2
+    assert placed(cached("toy", "2", calls), tmp_path, refresh=False)({"x": 1}, None) == {"said": 1}
+    assert calls.made == 3
+    placed(cached("toy", "1", calls), tmp_path, refresh=True)({"x": 1}, None)
+    assert calls.made == 4
+
+
+def test_a_transient_failure_is_tried_again_and_bad_input_is_not(prefect_api: str, tmp_path: Path) -> None:
+    flaky = Calls(ConnectionError("refused"))
+    assert placed(cached("flaky", "1", flaky), tmp_path, refresh=False)({"x": 1}, None) == {"said": 1}
+    assert flaky.made == 2
+    bad = Calls(ValueError("unusable"))
+    with pytest.raises(ValueError, match="unusable"):
+        placed(cached("bad", "1", bad), tmp_path, refresh=False)({"x": 1}, None)
+    assert bad.made == 1
+
+
+def test_equal_batches_at_the_same_time_run_once(prefect_api: str, tmp_path: Path) -> None:
+    calls = Calls()
+    batch = cached("both", "1", calls)
+    results: list[dict[str, Any]] = []
+
+    def run() -> None:
+        results.append(placed(batch, tmp_path, refresh=False)({"x": 1}, None))
+
+    # a copy of the context each: Prefect keeps its settings there, and threads begin with an empty one
+    threads = [threading.Thread(target=contextvars.copy_context().run, args=(run,)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [{"said": 1}] * 2
+    assert calls.made == 1
+
+
+def test_a_lock_excludes_others_until_it_is_released(tmp_path: Path) -> None:
+    mine, other = ProcessLocks(tmp_path), ProcessLocks(tmp_path)
+    assert mine.acquire_lock("key", "me")
+    assert other.is_locked("key")
+    assert not other.acquire_lock("key", "you", acquire_timeout=0.05)
+    with pytest.raises(ValueError, match="you holds no lock"):
+        other.release_lock("key", "you")
+    mine.release_lock("key", "me")
+    assert other.acquire_lock("key", "you", acquire_timeout=0.05)
+
+
+def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
+    held = (
+        "import os, sys; from pathlib import Path; from tasks.prefect_locks import ProcessLocks\n"
+        f"ProcessLocks(Path({str(tmp_path)!r})).acquire_lock('key', 'dead'); os.kill(os.getpid(), 9)"
+    )
+    assert subprocess.run([sys.executable, "-c", held], cwd=ROOT).returncode == -9
+    assert (tmp_path / "key.lock").exists()
+    assert ProcessLocks(tmp_path).acquire_lock("key", "me", acquire_timeout=1)
