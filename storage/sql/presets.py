@@ -4,6 +4,22 @@ from __future__ import annotations
 
 from dataclasses import fields
 
+ABOUT = {
+    "preset": "Name of the rule: deviation.preset",
+    "strict": "TRUE: deviated where gap < delta; FALSE: where gap <= delta",
+    "first_only": "TRUE where only the first deviation of a task is selected",
+    "require_failure": "TRUE where a comparison counts only if the explored run failed",
+    "min_step": "Smallest step_index that can deviate",
+    "max_similarity": "Turns at least this similar to the expert turn cannot deviate; NULL: no such limit",
+    "require_continuation": "TRUE where a comparison counts only if the agent acted again afterwards",
+    "delta": "Threshold of eq. 5",
+    "needs_rewards": "FALSE where every comparison that passes the filters is deviated, without rollouts",
+    "test": "means: the means are compared; evidence: what the rollouts prove at error_rate",
+    "error_rate": "Error rate of each end of the interval of the gap",
+    "smallest_drop": "How far below delta a gap must be to matter, where test is evidence",
+}
+"""What the columns of deviation_presets mean."""
+
 
 def presets_sql() -> str:
     """The view `deviation_presets`, one row a preset of `steca.deviation.PRESETS`, and the macro `tie()`."""
@@ -16,11 +32,16 @@ def presets_sql() -> str:
         "(" + ", ".join(_literal(getattr(rule, name)) for name in names) + ")" for rule in PRESETS.values()
     )
     columns = ", ".join("preset" if name == "name" else name for name in names)
+    about = "\n".join(
+        f"COMMENT ON COLUMN deviation_presets.{name} IS {_literal(text)};" for name, text in ABOUT.items()
+    )
     return f"""
         CREATE OR REPLACE MACRO tie() AS {TIE!r}::DOUBLE;
         CREATE OR REPLACE VIEW deviation_presets AS SELECT * FROM (VALUES {rows}) rules({columns});
         COMMENT ON VIEW deviation_presets IS
             'What each deviation preset asks for; delta, error_rate and smallest_drop are defaults';
+        COMMENT ON MACRO tie IS 'How far two rewards may differ and count as equal';
+        {about}
     """
 
 
