@@ -8,7 +8,7 @@ import duckdb
 import typer
 
 from cli.tables import print_rows
-from configs.load import ConfigFault
+from configs.faults import ConfigFault
 from storage.sql.store_names import renamed_in
 from storage.store import Store
 

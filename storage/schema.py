@@ -12,7 +12,7 @@ from storage.faults import StorageFault, UnusableDatabase
 from storage.ids import content_id
 from storage.records import RECORDS
 from storage.sql.comments import ALIKE, SHARED, complete_comments, record_comments_sql
-from storage.sql.presets import presets_sql
+from storage.sql.presets import presets_sql, stages_sql
 from storage.sql.run_views import run_view_sql
 
 STORAGE_VERSION = (
@@ -70,6 +70,7 @@ def make_views(connection: duckdb.DuckDBPyConnection) -> None:
     parts = [
         record_comments_sql(),
         presets_sql(),
+        stages_sql(),
         *map(_text, GROUND),
         *map(run_view_sql, RECORDS),
         *map(_text, VIEWS),

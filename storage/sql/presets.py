@@ -1,8 +1,10 @@
-"""The method's presets and tolerance as SQL, so that the store decides by `steca.deviation`, not by a copy of it."""
+"""What the code knows as SQL, so that the store has no copy of it: presets and tolerance of `steca.deviation`, stages."""
 
 from __future__ import annotations
 
 from dataclasses import fields
+
+from configs.stages import BEFORE_ROUNDS, STAGES
 
 ABOUT = {
     "preset": "Name of the rule: deviation.preset",
@@ -42,6 +44,18 @@ def presets_sql() -> str:
             'What each deviation preset asks for; delta, error_rate and smallest_drop are defaults';
         COMMENT ON MACRO tie IS 'How far two rewards may differ and count as equal';
         {about}
+    """
+
+
+def stages_sql() -> str:
+    """The macros `stage_names()`, `stage_place(stage)` and `stages_in_round()`."""
+    return f"""
+        CREATE OR REPLACE MACRO stage_names() AS {list(STAGES)};
+        CREATE OR REPLACE MACRO stage_place(stage) AS list_position(stage_names(), stage);
+        CREATE OR REPLACE MACRO stages_in_round() AS {len(STAGES) - len(BEFORE_ROUNDS)};
+        COMMENT ON MACRO stage_names IS 'The stages of a run, in their order';
+        COMMENT ON MACRO stage_place IS 'Where a stage is in the order of the stages, from 1';
+        COMMENT ON MACRO stages_in_round IS 'How many stages each round has';
     """
 
 

@@ -1,11 +1,5 @@
 -- The runs: what each was asked to do, how far it came, what it holds.
 
--- The stages in the order of the chain; the first two come before the rounds.
-CREATE OR REPLACE MACRO stage_names() AS ['demonstrate', 'warmup', 'explore', 'rewards', 'calibrate', 'train', 'evaluate'];
-CREATE OR REPLACE MACRO stage_place(stage) AS list_position(stage_names(), stage);
-COMMENT ON MACRO stage_names IS 'The stages of a run, in their order';
-COMMENT ON MACRO stage_place IS 'Where a stage is in the order of the stages, from 1';
-
 CREATE OR REPLACE VIEW runs AS
 WITH progress AS (
     SELECT
@@ -15,7 +9,7 @@ WITH progress AS (
     FROM run_stages GROUP BY ALL
 ), settings AS (
     SELECT
-        *, coalesce((config->>'$.rounds')::BIGINT, 1) AS rounds, 2 + rounds * (len(stage_names()) - 2) AS stages
+        *, coalesce((config->>'$.rounds')::BIGINT, 1) AS rounds, len(stage_names()) + (rounds - 1) * stages_in_round() AS stages
     FROM run_configs
 )
 SELECT

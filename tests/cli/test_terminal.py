@@ -263,7 +263,7 @@ def test_an_empty_query_is_one_line(query: str, tmp_path: Path) -> None:
 
 
 def test_no_text_and_several_queries_are_refused_and_preparations_are_not() -> None:
-    from configs.load import ConfigFault
+    from configs.faults import ConfigFault
 
     with pytest.raises(ConfigFault, match="not UTF-8"):
         check_query("SELECT '\udcff'")
@@ -287,7 +287,7 @@ def test_the_summary_names_a_folder_with_brackets_in_commands_that_work(
     out = io.StringIO()
     print_summary(make_console(out, 80), folder, run_id(finished))
     commands = [line for line in out.getvalue().splitlines() if line.startswith("  steca sql")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, result.output
