@@ -1,4 +1,4 @@
-"""What the code knows as SQL, so that the store has no copy of it: presets and tolerance of `steca.deviation`, stages."""
+"""What the code knows, as SQL: presets and tolerance of `steca.deviation`, and the stages. The store has no copy."""
 
 from __future__ import annotations
 
