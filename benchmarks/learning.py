@@ -1,13 +1,13 @@
-"""Does calibration teach anything? STeCa beside its controls, at equal training steps, over several seeds.
+"""Whether calibration helps: STeCa against its controls, at equal training steps, over several seeds.
 
     python -m benchmarks.learning                   three seeds of the quick start (about 15 minutes each)
     python -m benchmarks.learning --seeds 5         another seed
-    python -m benchmarks.learning --report          print the table of what was measured before
+    python -m benchmarks.learning --report          print the table of the stored results
 
-Settings were chosen on the validation games of seeds 0 and 1; the seeds reported here are others. Every arm is a
-factory run of one configuration: the same warm-up policy, the same explorations, the same number of optimizer
-steps, and the same held-out tasks; only the training set differs. Each seed draws its own games. The results are
-asked of the store, and every test episode is kept, in one Parquet file a seed.
+Settings were chosen on the validation games of seeds 0 and 1; other seeds are reported. Every arm is a factory run with
+the same warm-up policy, explorations, number of optimizer steps and held-out tasks; only the training set differs. Each
+seed draws its own games. Results are queried from the store, and every test episode is saved, in one Parquet file per
+seed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from benchmarks.intervals import difference, mean_interval
 from cli.terminal import SafeConsole, make_console
 from configs.load import load_config
 from configs.schema import FactoryConfig
+from storage.sql.store_names import VALUES
 
 NONE = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
 ARMS: dict[str, dict[str, Any]] = {
@@ -36,16 +37,17 @@ ARMS: dict[str, dict[str, Any]] = {
     "STeCa": {},
 }
 MEASURES = {
-    "seen": ("seen", "task"),
-    "unseen": ("unseen", "task"),
-    "after deviation, seen": ("seen", "forced_deviation"),
-    "after deviation, unseen": ("unseen", "forced_deviation"),
+    "seen": ("seen", "beginning"),
+    "unseen": ("unseen", "beginning"),
+    "after deviation, seen": ("seen", "after_deviation"),
+    "after deviation, unseen": ("unseen", "after_deviation"),
 }
 EPISODES = """
-SELECT split, start, task_id, success, invalid_actions > 0 AS met_invalid
-FROM of_run('evaluations', $run) WHERE role = $role ORDER BY ALL
+SELECT DISTINCT split, start, task_id, success, invalid_actions > 0 AS met_invalid
+FROM run_evaluations WHERE run_id = $run AND role = $role ORDER BY ALL
 """
 COLUMNS = ("arm", "split", "start", "task_id", "success", "met_invalid")
+STARTS = VALUES["evaluations"]["start"]
 RESULTS = Path(__file__).parent / "results" / "learning"
 Episodes = list[tuple[str, str, str, bool, bool]]
 
@@ -80,35 +82,36 @@ def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]
     return found
 
 
-def keep(found: dict[str, Episodes], file: Path) -> None:
-    """Write every episode of one seed."""
+def save(found: dict[str, Episodes], file: Path) -> None:
+    """Save every episode of one seed."""
     rows = [(arm, *episode) for arm, episodes in found.items() for episode in episodes]
     columns = [pa.array(column) for column in zip(*rows, strict=True)]
     pq.write_table(pa.table(columns, names=list(COLUMNS)), file, compression="zstd")
 
 
-def kept(file: Path) -> dict[str, Episodes]:
+def saved(file: Path) -> dict[str, Episodes]:
     """The episodes of one seed, by arm."""
     found: dict[str, Episodes] = {}
     for row in pq.read_table(file).to_pylist():
         arm, split, start, task, success, met_invalid = (row[name] for name in COLUMNS)
+        start = STARTS.get(start, start)  # files of versions before 0.4
         found.setdefault(arm, []).append((split, start, task, success, met_invalid))
     return found
 
 
 def won(episodes: Episodes, measure: str) -> dict[str, bool]:
-    """task id -> success, of the episodes that a measure looks at."""
+    """task id -> success, for the episodes of a measure."""
     split, start = MEASURES[measure]
     return {task: success for at, kind, task, success, _ in episodes if (at, kind) == (split, start)}
 
 
 def recovered(episodes: Episodes) -> list[bool]:
-    """Success of the from-scratch episodes that met an invalid action, seen and unseen."""
-    return [success for _, kind, _, success, invalid in episodes if kind == "task" and invalid]
+    """Success of the from-scratch episodes with an invalid action, seen and unseen."""
+    return [success for _, kind, _, success, invalid in episodes if kind == "beginning" and invalid]
 
 
 def report(console: SafeConsole, seeds: dict[int, dict[str, Episodes]]) -> None:
-    """Success of each arm that every seed has, and the difference of STeCa to each of the others."""
+    """Success of each arm that all seeds have, and the difference between STeCa and each of the others."""
     common = set.intersection(*(set(found) for found in seeds.values()))
     seeds = {seed: {arm: e for arm, e in found.items() if arm in common} for seed, found in seeds.items()}
     console.print(rates_table(seeds))
@@ -156,22 +159,22 @@ def main(
         "configs/quickstart.yaml"
     ),
     seeds: Annotated[list[int], typer.Option(help="Seeds to run.")] = [2, 3, 4],  # noqa: B006
-    data: Annotated[Path, typer.Option(help="Where the runs' data go, one folder a seed.")] = Path(
+    data: Annotated[Path, typer.Option(help="Folder for the runs' data, with one folder per seed.")] = Path(
         "data/learning"
     ),
     only_report: Annotated[
-        bool, typer.Option("--report", help="Run nothing; print the kept results.")
+        bool, typer.Option("--report", help="Print the stored results without running anything.")
     ] = False,
 ) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     if not only_report:
         base = load_config(config, ["tasks.seen=300", "tasks.unseen=300"])
         for seed in seeds:
-            keep(measure(base, seed, data / f"seed-{seed}"), RESULTS / f"seed-{seed}.parquet")
+            save(measure(base, seed, data / f"seed-{seed}"), RESULTS / f"seed-{seed}.parquet")
     files = sorted(RESULTS.glob("seed-*.parquet"))
     if not files:
-        raise SystemExit(f"nothing was measured yet in {RESULTS}: leave --report out")
-    report(make_console(width=200), {int(file.stem.removeprefix("seed-")): kept(file) for file in files})
+        raise SystemExit(f"there are no results in {RESULTS} yet: run without --report first")
+    report(make_console(width=200), {int(file.stem.removeprefix("seed-")): saved(file) for file in files})
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""How fast the store takes rows in, and how fast its views answer.
+"""How fast the store ingests rows, and how fast its views answer.
 
     python benchmarks/store.py [--steps 1000000] [--batches 200]
 
-Writes made-up shards of that many steps in a temporary folder (with the trajectories, rollouts, comparisons,
-repairs and test episodes that would go with them), ingests them, and asks every view. One process; a minute or two.
+Writes synthetic shards of that many steps to a temporary folder (with matching trajectories, rollouts, comparisons,
+repairs and test episodes), ingests them, and queries every view. One process; a minute or two.
 """
 
 from __future__ import annotations
@@ -41,24 +41,32 @@ from storage.store import Store
 STEPS_EACH = 10
 STAGE_KEY = "explore-0123456789abcdef"
 QUERIES = {
-    "step_rewards": "SELECT side, count(*), avg(reward), avg(low), sum(len(seeds)) FROM step_rewards GROUP BY ALL",
+    "step_rewards": "SELECT trajectory_kind, count(*), avg(reward), avg(low), sum(len(seeds)) "
+    "FROM step_rewards GROUP BY ALL",
     "step_rewards of one turn": "FROM step_rewards WHERE step_reward_id = 'expert0000000000000007'",
     "step_reward_gaps": "SELECT verdict, avg(gap), avg(gap_high) FROM step_reward_gaps GROUP BY ALL",
+    "success": "FROM success",
+    "success_change": "FROM success_change",
     "success_by_task_type": "FROM success_by_task_type",
     "calibration_outcomes": "FROM calibration_outcomes",
     "recovery_after_invalid": "FROM recovery_after_invalid",
     "run_summary": "FROM run_summary",
+    "stage_costs": "FROM stage_costs",
+    "runs": "FROM runs",
+    "compared_turns": "SELECT side, avg(reward) FROM compared_turns GROUP BY ALL",
+    "help": "FROM help",
     "what_if, release": "SELECT new_verdict, new_rule, count(*), count_if(new_selected) "
     "FROM what_if('benchmark-0', preset := 'release', delta := 0.1) GROUP BY ALL",
     "what_if, sequential": "SELECT new_verdict, new_rule, count(*), count_if(new_selected) "
     "FROM what_if('benchmark-0', preset := 'sequential', delta := -0.1) GROUP BY ALL",
     "lineage of one example": "FROM lineage('s0000000000000007')",
+    "run_steps": "SELECT count(*), avg(tokens) FROM run_steps WHERE run_id = 'benchmark-0'",
     "of_run('steps')": "SELECT count(*), avg(tokens) FROM of_run('steps', 'benchmark-0')",
 }
 
 
 def episode(index: int) -> Iterator[Record]:
-    """One trajectory of STEPS_EACH steps and the rows about it."""
+    """One trajectory of STEPS_EACH steps, and its related rows."""
     name, won = f"{index:016x}", index % 3 == 0
     yield TaskRecord(
         task_id=f"k{name}",
@@ -125,13 +133,13 @@ def evidence(name: str, index: int) -> Iterator[Record]:
 
 
 def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
-    """A comparison, and what follows from it."""
+    """A comparison, and the rows that follow from it."""
     yield comparison(name, index)
     yield from consequences(name, index, won)
 
 
 def comparison(name: str, index: int) -> DeviationRecord:
-    """An explored turn beside the expert's, with the evidence that decided."""
+    """An explored turn and the expert's, with their step rewards and the verdict."""
     low, high = gap_interval(Tally(5, 2), Tally(5, index % 6), 0.05)
     fell = index % 6 < 2
     return DeviationRecord(
@@ -230,7 +238,7 @@ def write(root: Path, steps: int, batches: int) -> list[BatchRef]:
 
 
 def measure(root: Path, steps: int, batches: int) -> Table:
-    """The table of figures. CPU seconds tell more than wall-clock ones where the machine is shared."""
+    """The table of results. On a shared machine, CPU seconds are more reliable than wall time."""
     table = Table("what", "rows", "seconds", "CPU seconds", "rows/s")
 
     @contextmanager

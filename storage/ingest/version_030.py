@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from storage.records import CalibrationRecord, CheckpointRecord, Record
+from storage.sql.store_names import replace_values
 
 RETIRED_TABLES = {
     "step_rewards": (
@@ -24,7 +25,8 @@ def current_table(table: str) -> str:
 
 
 def upgrade_rows(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
-    """Bring the rows of one kind in the temporary table `incoming` up to date (migration 0006)."""
+    """Bring the rows of one kind in the temporary table `incoming` up to date (migrations 0006 and 0008)."""
+    replace_values(connection, record)
     if record is CheckpointRecord:
         _identify_trainings(connection)
     if record is CalibrationRecord:
