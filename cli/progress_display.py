@@ -1,4 +1,4 @@
-"""Progress of the stages on the console: bars on a terminal, plain lines elsewhere."""
+"""Progress of the stages: bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from cli.terminal import PlainColumn, SafeConsole, say
 from flows.progress import Reporter
 
 PLAIN_EVERY = 20.0
-"""Seconds between two plain lines inside one batch."""
+"""Minimum seconds between two plain lines of a stage."""
 
 
 def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:
@@ -20,7 +20,7 @@ def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:
 
 
 class BarReporter(Reporter):
-    """One bar a stage; it also moves within a batch."""
+    """One bar per stage, which also moves within a batch."""
 
     def __init__(self, console: SafeConsole) -> None:
         self._console = console
@@ -79,7 +79,7 @@ class BarReporter(Reporter):
 
 
 class PlainReporter(Reporter):
-    """A line when a stage begins and ends, and now and then between."""
+    """A line when a stage starts and ends, and every PLAIN_EVERY seconds between."""
 
     def __init__(self, console: SafeConsole) -> None:
         self._console = console
@@ -93,7 +93,7 @@ class PlainReporter(Reporter):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to put back."""
+        """Nothing to restore."""
 
     def begins(self, stage: str, round: int, batches: int) -> None:
         self._title, self._batches, self._spent = _title(stage, round), batches, ""

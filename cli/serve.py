@@ -1,4 +1,4 @@
-"""Offering the flows in the Prefect UI: a server where none runs, and one deployment for each flow."""
+"""`steca serve`: a deployment of each flow in the Prefect UI, and a server if none runs."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def serve_all(data_dir: Path, port: int) -> None:
         ui = url.removesuffix("/api")
         say(console, f"Prefect UI: {ui}/deployments")
         say(console, f"serving {', '.join(one.flow_name or one.name for one in offered)}")
-        say(console, "stop with Ctrl-C; runs that are going on are stopped with it")
+        say(console, "stop with Ctrl-C, which also stops active runs")
         serve(*offered, print_starting_message=False, pause_on_shutdown=False)
 
 
 @contextmanager
 def server(data_dir: Path, port: int, console: SafeConsole) -> Iterator[str]:
-    """The API address of the server that runs (the configured one, or on the port), else of one that is started here
+    """The API address of a running server (the configured one, or on the port), else of a server that is started here
     and stopped at the end."""
     if configured := settings.api_url():
         check_answers(configured)

@@ -1,5 +1,5 @@
-"""Ctrl-C, SIGTERM or a closed terminal during a run: end at once, with the processes started here, but for answers that
-are paid for already."""
+"""Ctrl-C, SIGTERM or a closed terminal during a run: exit at once and end the child processes, after a short wait for
+paid requests in flight."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ SECONDS_FOR_CHILDREN = 10.0
 
 
 def leave_on_interrupt() -> None:
-    """From now on a signal to end ends the process at once, with status 128 + its number. Left to unwind, Prefect would
-    report to its temporary server for minutes, which the signal has ended too. Everything on disk was written whole or
-    not at all, so nothing is lost."""
+    """From now on, these signals end the process at once with status 128 + their number. If the stack were unwound,
+    Prefect would try for minutes to report to its temporary server, which the signal has ended too. Files are written
+    atomically, so nothing is lost."""
     for number in ENDING:
-        if _is_as_usual(number):
+        if _has_default(number):
             signal.signal(number, _leave)
 
 
 def stop_on_signals() -> None:
-    """From now on SIGTERM unwinds the stack (as SIGINT does already), so that what was started is ended, until
-    Prefect's runner takes it over; SIGHUP does the same."""
-    if _is_as_usual(signal.SIGTERM):
+    """From now on, SIGTERM and SIGHUP unwind the stack (as SIGINT does), so that child processes are ended, until
+    Prefect's runner installs its own handlers."""
+    if _has_default(signal.SIGTERM):
         signal.signal(signal.SIGTERM, _unwind)
-    if _is_as_usual(signal.SIGHUP):
+    if _has_default(signal.SIGHUP):
         signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
 
 
-def _is_as_usual(number: signal.Signals) -> bool:
-    """Whether nobody ignores the signal on purpose (as nohup does), or has a handler of their own."""
+def _has_default(number: signal.Signals) -> bool:
+    """Whether the signal has its default handler: it is not ignored (as under nohup), and has no other handler."""
     return signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)
 
 
@@ -46,7 +46,7 @@ def _unwind(number: int, _frame: FrameType | None) -> None:
 def _leave(number: int, frame: FrameType | None) -> None:
     for each in ENDING:
         signal.signal(each, _at_once)
-    endpoint = sys.modules.get("models.client.endpoint")  # loaded only where a model behind an API was asked
+    endpoint = sys.modules.get("models.client.endpoint")  # imported only if requests were sent
     if endpoint is not None:
         endpoint.finish(SECONDS_FOR_ANSWERS)
     _at_once(number, frame)
@@ -54,7 +54,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
 
 def _at_once(number: int, _frame: FrameType | None) -> None:
     with suppress(OSError):  # the terminal may be gone
-        os.write(sys.stderr.fileno(), b"\ninterrupted; the same command goes on where this one stopped\n")
+        os.write(sys.stderr.fileno(), b"\ninterrupted; the same command resumes where this one stopped\n")
     _end_children()
     with suppress(OSError):
         if sys.stdout.isatty():
@@ -63,7 +63,7 @@ def _at_once(number: int, _frame: FrameType | None) -> None:
 
 
 def _end_children() -> None:
-    """Guards end what they guard; what does not end by itself is killed."""
+    """Terminate child processes (guards end the processes that they guard), and kill those that do not exit."""
     children = psutil.Process().children(recursive=True)
     for child in children:
         with suppress(psutil.NoSuchProcess):

@@ -14,7 +14,7 @@ from storage.store import Store
 
 
 def print_answer(root: Path, query: str, format: str) -> None:
-    """Ask, and print the rows. Raises ConfigFault where there is no query, or more than one with rows; StorageFault."""
+    """Print the rows of a query. Raises ConfigFault where it is empty or gives several answers, and StorageFault."""
     check_query(query)
     if note := renamed_in(query):
         typer.echo(f"note: {note}", err=True)
@@ -23,20 +23,20 @@ def print_answer(root: Path, query: str, format: str) -> None:
 
 
 def check_query(query: str) -> None:
-    """Refuse what DuckDB would answer with nothing, or with the rows of the last query only; or what is no text. Raises
-    ConfigFault."""
+    """Raise ConfigFault for an empty query, for several queries (DuckDB returns the rows of the last one only), and
+    for text that is not UTF-8."""
     try:
         query.encode()
         statements = duckdb.extract_statements(query)
     except UnicodeEncodeError:
         raise ConfigFault("the query is not UTF-8 text") from None
     except duckdb.Error:
-        return  # the store says what is wrong
+        return  # the store reports the error
     if not statements:
-        raise ConfigFault('the query is empty: ask for something, e.g. steca sql "FROM run_summary"')
+        raise ConfigFault('the query is empty: give one, e.g. steca sql "FROM run_summary"')
     if sum(_has_rows(statement) for statement in statements) > 1:
         raise ConfigFault(
-            f"{len(statements)} statements: only one answer can be printed; ask them one by one"
+            f"{len(statements)} statements: only one result can be printed; run them one by one"
         )
 
 

@@ -1,4 +1,4 @@
-"""How far the runs of a data folder are, read from their run files."""
+"""`steca status`: how far the runs of a data folder are, from their run files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from storage.scan import run_files
 
 
 def print_runs(root: Path) -> None:
-    """One line a run: when it began, how far it is, and whether something in it is outdated."""
+    """One row per run: when it was started, how far it is, and whether something is outdated."""
     runs, states, unusable = run_files(root)
     if not runs and not unusable:
         say(console(), f"no runs in {root} yet: start one with {to_start(root)}")
         return
-    table = Table(Column("run", no_wrap=True), "begun (UTC)", "stages done", "last stage", "status")
+    table = Table(Column("run", no_wrap=True), "started (UTC)", "stages done", "last stage", "status")
     for info in runs:
         stages = sorted((state for run, state in states if run == info.run_id), key=_place)
         done, of = sum(state.status == "completed" for state in stages), _stages_of(info)
@@ -31,30 +31,30 @@ def print_runs(root: Path) -> None:
     console().print(table)
     if unusable:
         files = counted(len(unusable), "run file")
-        say(console(), f"{files} cannot be read: `steca doctor{in_folder(root)}` says which and why")
+        say(console(), f"{files} cannot be read: `steca doctor{in_folder(root)}` lists them")
 
 
 def _place(state: StageState) -> tuple[int, int]:
-    """Where a stage is in the chain."""
+    """The place of a stage in the order of the stages."""
     return state.round, STAGES.index(state.stage)
 
 
 def _stages_of(info: RunInfo) -> int:
-    """How many stages a whole run has."""
+    """The number of stages of a whole run."""
     rounds = int(info.config.get("rounds", 1))
     return len(BEFORE_ROUNDS) + rounds * (len(STAGES) - len(BEFORE_ROUNDS))
 
 
 def _status_of_run(root: Path, run: str, stages: Sequence[StageState], complete: bool) -> str:
-    """That of the first stage that was begun and is not done, else whether all are."""
-    begun = [status_of(root, run, state) for state in stages if state.status != "completed"]
-    if begun:
-        return begun[0]
+    """The status of the first stage that was started and is not completed; else completed or incomplete."""
+    unfinished = [status_of(root, run, state) for state in stages if state.status != "completed"]
+    if unfinished:
+        return unfinished[0]
     return "completed" if complete else "incomplete"
 
 
 def print_run(root: Path, run: str) -> None:
-    """One line a stage, in the order of the chain: redone stages too. Raises StorageFault for an unknown run."""
+    """One row per stage, in the order of the stages. Raises StorageFault for an unknown run."""
     folder = RunFolder(root, run)
     info = folder.load()
     table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
@@ -75,11 +75,11 @@ def print_run(root: Path, run: str) -> None:
 
 
 def _stopped(state: StageState) -> str:
-    return f"ended early: {state.stopped}; a larger budget goes on" if state.stopped else ""
+    return f"ended early: {state.stopped}; resumes under a larger budget" if state.stopped else ""
 
 
 def status_of(root: Path, run: str, state: StageState) -> str:
-    """The stage's status; a stage whose process is gone without a word was killed."""
+    """The status of a stage; killed where its status is running but no process works on the run."""
     if state.status == "running" and not is_locked(RunFolder(root, run)):
         return "killed"
     return state.status

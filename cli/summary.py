@@ -1,4 +1,4 @@
-"""What a finished run came to, asked of the published store."""
+"""The results of a run, from the published store."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ NEXT = (
 
 
 def print_summary(console: SafeConsole, data_dir: Path, run: str) -> None:
-    """Success rates, counts, times, and what to do next."""
+    """Print success rates, counts, times, costs and queries to start with."""
     store = Store(data_dir.expanduser().resolve())
     console.print(success_table(store, run))
     console.print(change_table(store, run))
@@ -104,7 +104,7 @@ def _words(start: str) -> str:
 
 
 def counts_table(store: Store, run: str) -> Table:
-    """What the run holds."""
+    """The numbers of the run's rows."""
     table = Table("what", title="Counts", title_justify="left")
     table.add_column("rows", justify="right")
     _, rows = store.query(f"SELECT {', '.join(COUNTS)} FROM run_summary WHERE run_id = $run", {"run": run})
@@ -114,7 +114,7 @@ def counts_table(store: Store, run: str) -> Table:
 
 
 def print_costs(console: SafeConsole, store: Store, run: str) -> None:
-    """What language models behind an API cost, and what a kept calibration did; nothing where none was asked."""
+    """Print the costs of language-model calls, and of a kept calibration; nothing where there were no calls."""
     _, rows = store.query(COSTS, {"run": run})
     if not rows:
         return
@@ -128,18 +128,18 @@ def print_costs(console: SafeConsole, store: Store, run: str) -> None:
     console.print(table)
     retries, lost = (sum(row[place] for row in rows) for place in (3, 4))
     if retries or lost:
-        say(console, f"{retries:,} tries again, {lost:,} requests given up")
+        say(console, f"{retries:,} retries, {lost:,} failed requests")
     _, each = store.query(EACH, {"run": run})
     for kept, calls, tokens, usd in each:
         if not kept:
             say(console, "no calibration was kept")
             continue
         price = f"${usd:.4f}" if usd is not None else "no price set (budget.prices)"
-        say(console, f"each of {kept:,} kept calibrations: {calls:.2f} calls, {tokens:,.0f} tokens, {price}")
+        say(console, f"per kept calibration ({kept:,}): {calls:.2f} calls, {tokens:,.0f} tokens, {price}")
 
 
 def _short(count: int) -> str:
-    """A count that fits a column."""
+    """A count, short enough for a column."""
     for unit, size in ((" M", 10**6), (" k", 10**3)):
         if count >= 10 * size:
             return f"{count / size:,.0f}{unit}"

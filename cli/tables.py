@@ -31,14 +31,14 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], format: st
 
 
 class _UnixLines:
-    """Takes the lines of a csv.writer: it quotes a break in a value only if its own lines end in both kinds."""
+    """Ends lines in \\n. A csv.writer quotes values with line breaks only if its own lines end in \\r\\n."""
 
     def write(self, row: str) -> int:
         return sys.stdout.write(row.removesuffix("\r\n") + "\n")
 
 
 def print_table(out: SafeConsole, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A table, or one block a row where a terminal is too narrow: a table would shrink its columns to nothing."""
+    """A table, or one block per row where the terminal is too narrow for a table."""
     table = _table(columns, rows)
     wanted = Measurement.get(out, out.options.update(max_width=PIPE_WIDTH), table).maximum
     if wanted <= out.width or out.width >= PIPE_WIDTH:
@@ -61,7 +61,7 @@ def _distinct(columns: Sequence[str]) -> list[str]:
 
 
 def _block(columns: Sequence[str], row: Sequence[Any]) -> Table:
-    """One line a column, `name: value`; long names (of expressions) and values are broken, never cut."""
+    """One line per column, `name: value`. Long names (of expressions) and values are wrapped, never cut."""
     block = Table.grid(padding=(0, 1))
     block.add_column(overflow="fold")
     block.add_column(overflow="fold")

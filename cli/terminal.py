@@ -1,7 +1,7 @@
-"""What reaches the terminal: the only place that makes consoles, texts and columns.
+"""Output to the terminal: the only place that makes consoles, texts and columns.
 
-Errors, folder names, cells and notes come from outside. Here they are text and nothing else: no markup, no emoji
-codes, and control characters (which could colour, move or overwrite what is shown) are written out, as \\x1b.
+Errors, folder names, cells and notes come from outside. Here they are plain text: no markup, no emoji codes, and
+control characters (which could colour, move or overwrite output) are escaped, as \\x1b.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.progress import TextColumn
 from rich.text import Text
 
 PIPE_WIDTH = 10_000
-"""Columns of a console without a terminal."""
+"""Width of a console without a terminal."""
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tab and line feed stay
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks that turn the direction of writing, line separators
@@ -24,7 +24,7 @@ _HIDDEN = re.compile(
 
 
 class SafeConsole(Console):
-    """A console that prints every string as it is, also those in tables, rules and trees."""
+    """A console that prints every string literally, also in tables, rules and trees."""
 
     def render_str(self, text: str, **how: Any) -> Text:
         plain = {"markup": False, "emoji": False, "highlight": False}
@@ -37,27 +37,27 @@ def make_console(file: IO[str] | None = None, width: int | None = None, **more: 
 
 
 def console() -> SafeConsole:
-    """As wide as the terminal; without one (a pipe, a file) as wide as the rows: nothing is cut."""
+    """A console as wide as the terminal. Without a terminal (a pipe, a file) nothing is cut."""
     return make_console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def say(out: SafeConsole, line: str) -> None:
-    """Print a line as it is, never broken at the width of the terminal."""
+    """Print a line literally, not wrapped at the width of the terminal."""
     out.print(text(line), soft_wrap=True)
 
 
 def text(line: str, **how: Any) -> Text:
-    """A string for rich's own objects; `how` is that of rich's Text."""
+    """A string as rich's Text; `how` goes to its constructor."""
     return Text(visible(line), **how)
 
 
 def visible(line: str) -> str:
-    """The same text with everything written out that would steer the terminal instead of being seen."""
+    """The text with escaped control characters."""
     return _HIDDEN.sub(lambda found: repr(found[0])[1:-1], line)
 
 
 class PlainColumn(TextColumn):
-    """A column of a progress bar; a task's fields go in as they are."""
+    """A column of a progress bar, with a task's fields as plain text."""
 
     def __init__(self, text_format: str) -> None:
         super().__init__(text_format, markup=False)

@@ -1,4 +1,4 @@
-"""`steca trace`: from a training example to its repair, its verdict, and every rollout that the verdict rests on."""
+"""`steca trace`: a training example with its repair, verdict, and the rollouts behind the verdict."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ SIDES = {
     "explored": "the explored turn",
 }
 SHOWN = 8
-"""Rollouts of one turn that are shown unless all are asked for."""
+"""Rollouts per turn that are shown without --all."""
 NAMED = 8
-"""Ids that an ambiguous prefix is answered with."""
+"""Ids that are listed for an ambiguous prefix."""
 
 
 def print_trace(store: Store, prefix: str, everything: bool, out: SafeConsole | None = None) -> None:
-    """The tree of what is behind a training example, a calibration or a deviation.
+    """Print everything behind a training example, calibration or deviation as a tree.
 
-    Raises StageFault where no id begins so, or more than one.
+    Raises StageFault where not exactly one id starts with `prefix`.
     """
     kind, identity = find(store, prefix)
     columns, rows = store.query("FROM lineage($id)", {"id": identity})
@@ -83,13 +83,13 @@ def find(store: Store, prefix: str) -> tuple[str, str]:
 
 
 def _what_it_is(store: Store, prefix: str) -> str | None:
-    """Of an id that a tree shows, but does not begin at: what it is of, and what to ask for instead."""
+    """For an id of a trajectory or step reward: what it is, and which command shows it in a tree."""
     found = store.query(BEHIND, {"id": prefix})[1]
     if len(found) != 1:
         return None
     ((kind, identity, above),) = found
-    instead = f"ask for what rests on it: `steca trace {above}{in_folder(store.root)}`"
-    return f"{identity} is {kind}; {instead if above else 'nothing rests on it'}"
+    instead = f"show what uses it: `steca trace {above}{in_folder(store.root)}`"
+    return f"{identity} is {kind}; {instead if above else 'nothing uses it'}"
 
 
 def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
@@ -202,7 +202,7 @@ def _value(turn: Row, rollouts: Sequence[Row]) -> str:
 
 
 def _contradiction(turn: Row, rollouts: Sequence[Row]) -> str | None:
-    """What is wrong where the stored reward is not what its rollouts come to."""
+    """What is wrong where the stored reward is not the mean of its rollouts."""
     if turn["reward"] is None or not rollouts:
         return None
     mean = Tally.of([_outcome(row) for row in rollouts]).mean
@@ -214,7 +214,7 @@ def _contradiction(turn: Row, rollouts: Sequence[Row]) -> str | None:
 
 
 def _outcome(row: Row) -> float:
-    """What the verdict counted of a rollout."""
+    """The outcome of a rollout as the verdict counts it."""
     partial = row["compared"] == "progress" and row["rollout_progress"] is not None
     return float(row["rollout_progress"] if partial else row["rollout_outcome"])
 
@@ -242,12 +242,12 @@ def _policy(digest: str | None, role: str | None, round: int | None) -> str:
 
 
 def _line(words: str) -> Text:
-    """One line of the terminal: cut where it is too long, never wrapped, brackets as they are."""
+    """One line, cut if it is too long for the terminal, never wrapped. Brackets are not markup."""
     return text(" ".join(words.split("\n")), no_wrap=True, overflow="ellipsis")
 
 
 def _unfold(branch: Tree) -> None:
-    """Wrap lines that would be cut: who asks for everything wants to read it."""
+    """Wrap lines instead of cutting them, for --all."""
     if isinstance(branch.label, Text):
         branch.label.no_wrap, branch.label.overflow = False, "fold"
     for child in branch.children:

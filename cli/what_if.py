@@ -1,4 +1,4 @@
-"""`steca what-if`: what another deviation rule would change of a finished run."""
+"""`steca what-if`: how another deviation rule would change the verdicts and training set of a run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SELECT count(*) FROM considered c WHERE new_selected AND EXISTS (
 
 
 def print_what_if(store: Store, run: str | None, question: Question, examples: int, format: str) -> None:
-    """The verdicts now and then, what enters and leaves the training set, and some of it with its evidence.
+    """Print stored and new verdicts, what enters and leaves the training set, and examples with their rollouts.
 
     Raises ConfigFault or StageFault where the question or the run cannot be used.
     """
@@ -58,11 +58,11 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
     newest = f" (the newest of {runs})" if run is None and runs > 1 else ""
     matrix = considered.matrix()
     say(
-        f"run   {name}{newest}: {counted(sum(matrix.values()), 'comparison')}, decided again without a rollout"
+        f"run   {name}{newest}: {counted(sum(matrix.values()), 'comparison')}, decided again without new rollouts"
     )
     now, then = considered.rules()
-    say(f"now   {'; '.join(_rule(rule, considered) for rule in now)}")
-    say(f"then  {_rule(then, considered, question) if then else 'each with its own preset'}")
+    say(f"rule  {'; '.join(_rule(rule, considered) for rule in now)}")
+    say(f"new   {_rule(then, considered, question) if then else 'each comparison with its own preset'}")
     _print_idle(say, then, question)
     say("")
     out.print(_matrix(matrix))
@@ -70,21 +70,21 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
     out.print(_changes(deviations, calibrated, considered.suffixes()))
     _print_notes(say, considered, then)
     if deviations.leave + deviations.enter and considered.config().get("rounds", 1) > 1:
-        say("Later rounds would then explore with another policy: what they hold here may not be there.")
+        say("Later rounds would explore with another policy, so their part of this table may differ.")
     if lost:
         say(f"The D_c examples that leave weigh {lost:.2f} of {weight:.2f}.")
     if deviations.enter:
         say(
-            f"{deviations.enter:,} deviations enter without a repair: calibrate would have to run. Run this run's own"
+            f"{deviations.enter:,} deviations enter without a repair, which stage calibrate has to make. Run the"
         )
-        say("configuration with the other rule; what does not depend on the rule comes from the cache:")
+        say("run's configuration with the new rule. Everything that does not depend on it is cached:")
         say(f"  {_command(considered)}")
     for change in ("leaves", "enters"):
         _print_examples(say, considered, change, then, examples)
 
 
 def _print_idle(say: Say, then: Rule | None, question: Question) -> None:
-    """Which options were given that the rule does not look at."""
+    """Name the given options that the rule does not use."""
     if then is None:
         return
     by_evidence = then.needs_rewards and then.test == "evidence"
@@ -112,12 +112,12 @@ def _rule(rule: Rule, considered: Reconsidered, question: Question | None = None
 
 def _matrix(matrix: dict[tuple[str, str], int]) -> Table:
     names = [name for name in COLUMNS if any(name in pair for pair in matrix)]
-    table = Table("now \\ then", title="Verdicts", title_justify="left", show_footer=True)
-    table.columns[0].footer = "all then"
+    table = Table("stored \\ new", title="Verdicts", title_justify="left", show_footer=True)
+    table.columns[0].footer = "all"
     for name in names:
         total = sum(n for (_, then), n in matrix.items() if then == name)
         table.add_column(name.replace("_", " "), justify="right", footer=f"{total:,}")
-    table.add_column("all now", justify="right", footer=f"{sum(matrix.values()):,}")
+    table.add_column("all", justify="right", footer=f"{sum(matrix.values()):,}")
     for now in names:
         row = [matrix.get((now, then), 0) for then in names]
         table.add_row(now.replace("_", " "), *(f"{n:,}" if n else "" for n in row), f"{sum(row):,}")
@@ -126,7 +126,7 @@ def _matrix(matrix: dict[tuple[str, str], int]) -> Table:
 
 def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
     table = Table("what", title="Training set", title_justify="left")
-    for heading in ("now", "stay", "leave", "enter", "then"):
+    for heading in ("stored", "stay", "leave", "enter", "new"):
         table.add_column(heading, justify="right")
     whats = {
         "deviations to repair": deviations,
@@ -143,45 +143,43 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
 
 
 def _print_notes(say: Say, considered: Reconsidered, then: Rule | None) -> None:
-    """What the tables do not say of themselves."""
+    """Limits of the comparison that the tables do not show."""
     ((undecided, none, beyond, unproven),) = considered.ask(OPEN)[1]
     if beyond:
-        say(
-            f"{beyond:,} comparisons lie beyond rewards.candidates of the run: they have no rollouts of their own."
-        )
+        say(f"{beyond:,} comparisons are beyond the run's rewards.candidates, so they have no rollouts.")
     if undecided:
         of_them = f" ({none:,} have none)" if none else ""
-        say(
-            f"{undecided:,} comparisons have too few rollouts{of_them}: this rule cannot decide them without new ones."
-        )
+        say(f"{undecided:,} comparisons have too few rollouts{of_them}: the new rule cannot decide them.")
         if considered.config().get("rewards", {}).get("mode") != "fixed":
-            say("A run with rewards.mode=fixed stores the rollouts that every rule needs.")
+            say("A run with rewards.mode=fixed stores the rollouts for every rule.")
     if unproven:
         say(
-            f"{unproven:,} comparisons are undecided by the rollouts that there are; with more, some would be decided."
+            f"{unproven:,} comparisons are undecided with the stored rollouts; more rollouts would decide some."
         )
     ((contested,),) = considered.ask(CONTESTED)[1]
     if contested:
         say(
-            f"{counted(contested, 'comparison')} with rollouts that were played twice, with other results: one of each"
+            f"{counted(contested, 'comparison')} with rollouts that were played twice with different results: one of"
         )
-        say("counts here, which need not be the one that the verdict used (table rollout_conflicts).")
+        say("each is used here, perhaps not the one that the stored verdict used (see rollout_conflicts).")
     if undecided and then and then.first_only:
         ((earlier,),) = considered.ask(EARLIER)[1]
         if earlier:
             tasks = counted(earlier, "task")
-            say(f"In {tasks} one of them comes before the deviation to repair, and might take its place.")
+            say(
+                f"In {tasks} an undecided comparison comes before the deviation to repair, and might replace it."
+            )
     if then and then.needs_rewards and then.test == "means":
         wanted = considered.rollouts()
         ((more,),) = considered.ask(MORE, wanted=wanted)[1]
         if more:
             say(
-                f"{more:,} comparisons have more than {wanted} rollouts a side: the means are of the first {wanted}."
+                f"{more:,} comparisons have more than {wanted} rollouts a side: means use the first {wanted}."
             )
 
 
 def _command(considered: Reconsidered) -> str:
-    """The command that makes the other rule's training set; rollouts that there are are taken again."""
+    """The command that makes the new rule's training set. It uses the stored rollouts again."""
     asked = vars(considered.question).items()
     sets: dict[str, Any] = {f"deviation.{name}": value for name, value in asked if value is not None}
     mode = considered.mode()
@@ -196,7 +194,7 @@ def _print_examples(say: Say, considered: Reconsidered, change: str, then: Rule 
     rows = considered.ask(EXAMPLES, change=change, limit=limit)[1] if limit else []
     if rows:
         trace = f"steca trace DEVIATION{in_folder(considered.root)}"
-        say(f"\n{change.capitalize()}, the largest drops first (`{trace}` shows the rollouts):")
+        say(f"\n{change.capitalize()}, largest drops first (`{trace}` shows the rollouts):")
     for row in rows:
         round, task, step, deviation, expert, explored, *evidence, verdict, rule, new_verdict, new_rule = row
         before, before_n, after, after_n, gap, low, high = evidence
@@ -217,7 +215,7 @@ def _verdict(verdict: str, rule: str) -> str:
 
 
 def _why(change: str, then: Rule | None) -> str:
-    """Why a deviation that is one under both rules comes or goes."""
+    """Why a deviation under both rules enters or leaves."""
     if change == "leaves":
         return "another turn of its task is now the first deviation"
     return (

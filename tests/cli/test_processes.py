@@ -95,7 +95,7 @@ def test_a_run_that_is_ended_leaves_nothing_running(
         assert process.returncode == -signal.SIGKILL
         return
     assert process.returncode == 128 + number, output
-    assert output.count("the same command goes on where this one stopped") == 1
+    assert output.count("the same command resumes where this one stopped") == 1
     assert "Traceback" not in output
     assert "prefect" not in output.lower().replace(str(data_dir), "")
 

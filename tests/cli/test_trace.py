@@ -209,10 +209,10 @@ def test_an_id_that_is_not_one_is_one_line(store: Store) -> None:
 @pytest.mark.parametrize(
     ("identity", "what"),
     [
-        ("before", "a step reward; ask for what rests on it: `steca trace dev "),
-        ("x", "a trajectory; ask for what rests on it: `steca trace by-calibration "),
-        ("part", "a step reward; ask for what rests on it: `steca trace moved "),
-        ("unused", "a step reward; nothing rests on it"),
+        ("before", "a step reward; show what uses it: `steca trace dev "),
+        ("x", "a trajectory; show what uses it: `steca trace by-calibration "),
+        ("part", "a step reward; show what uses it: `steca trace moved "),
+        ("unused", "a step reward; nothing uses it"),
     ],
 )
 def test_an_id_inside_a_tree_says_what_to_ask_instead(store: Store, identity: str, what: str) -> None:

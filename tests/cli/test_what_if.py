@@ -135,8 +135,8 @@ def test_the_summary_counts_what_the_macro_says(store: Store) -> None:
     assert figures(said, "deviations to repair") == [str(n) for n in (now, stay, leave, enter, stay + enter)]
     assert figures(said, "deviated")[3] == str(crossed)
     assert f"comparisons have too few rollouts ({unscored} have none)" in said
-    assert "with more, some would be decided" not in said
-    assert "with more, some would be decided" in what_if(store, "--delta", -0.2).stdout
+    assert "more rollouts would decide some" not in said
+    assert "more rollouts would decide some" in what_if(store, "--delta", -0.2).stdout
     assert f"{enter} deviations enter without a repair" in said
     assert said.count("  deviation ") == min(3, leave) + min(3, enter)
     assert what_if(store, "--delta", -0.2, "--examples", 0).stdout.count("  deviation ") == 0
@@ -212,7 +212,7 @@ def test_an_option_without_effect_is_named(store: Store, name: str, idle: set[st
 
 
 def test_what_would_store_enough_is_said_where_it_was_not(store: Store) -> None:
-    hint = "rewards.mode=fixed stores the rollouts that every rule needs"
+    hint = "rewards.mode=fixed stores the rollouts for every rule"
     assert hint in what_if(store, "--run", "sequential", "--preset", "release").stdout
     assert hint not in what_if(store, "--run", "fixed", "--preset", "paper").stdout
 
@@ -299,7 +299,7 @@ def test_rollouts_that_were_played_twice_count_once_and_it_is_said(tmp_path: Pat
         (conflicts,) * 2
     ]
     said = what_if(store, "--preset", "release").stdout
-    assert re.search(r"[1-9]\d* comparisons with rollouts that were played twice, with other results", said)
+    assert re.search(r"[1-9]\d* comparisons with rollouts that were played twice with different results", said)
     for options in (["--preset", "paper"], ["--delta", "0.1"], ["--error-rate", "0.2"]):
         assert what_if(store, *options).exit_code == 0
     kept = store.query(

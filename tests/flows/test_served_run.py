@@ -226,6 +226,6 @@ def test_the_summary_says_what_a_kept_calibration_cost(ran: Ran) -> None:
     print_costs(console, Store(ran.config.data_dir), ran.run)
     said = console.export_text()
     ((kept, usd),) = ran.rows("SELECT kept, usd_per_kept FROM calibration_costs")
-    assert f"each of {kept} kept calibrations: " in said
+    assert f"per kept calibration ({kept}): " in said
     assert f"${usd:.4f}" in said
     assert "…" not in said  # nothing is cut off at 80 columns
