@@ -263,7 +263,7 @@ def run_on(games: Path, data_dir: Path, demonstrations: int) -> Result:
 def test_a_game_file_cut_in_half_is_named(prefect_api: str, games: Path, tmp_path: Path) -> None:
     victim = sorted(games.glob("*/*/*/*/game.tw-pddl"))[1]
     victim.write_text(victim.read_text()[: len(victim.read_text()) // 2])
-    assert_one_line(run_on(games, tmp_path / "data", 2), 1, str(victim.parent), "cut off")
+    assert_one_line(run_on(games, tmp_path / "data", 2), 1, str(victim.parent), "truncated")
 
 
 def test_an_unsolvable_game_is_left_out_or_named(prefect_api: str, games: Path, tmp_path: Path) -> None:

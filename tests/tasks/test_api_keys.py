@@ -129,7 +129,9 @@ def test_what_can_be_no_key_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv("STECA_TEST_KEY", wrong)
-    with pytest.raises(PolicyFault, match="the environment variable STECA_TEST_KEY holds no valid key") as caught:
+    with pytest.raises(
+        PolicyFault, match="the environment variable STECA_TEST_KEY holds no valid key"
+    ) as caught:
         key_of(FROM_ENV, "execution.server")
     assert KEY not in told_by(caught.value)
 

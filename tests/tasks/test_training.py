@@ -91,9 +91,7 @@ def test_two_processes_never_do_the_same_training_at_once(tmp_path: Path) -> Non
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not entered.wait(0.5)
-        assert said == [
-            "another process runs the same training in this data folder; waiting until it ends"
-        ]
+        assert said == ["another process runs the same training in this data folder; waiting until it ends"]
     finally:
         first.kill()
         first.wait()
