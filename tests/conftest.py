@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import shutil
 import socket
@@ -16,6 +18,7 @@ import pytest
 
 from configs.schema import FactoryConfig
 from tests.support.old_folders import unpack
+from tests.support.shared import SharedFolder, listing
 from tests.support.tiny_factory import ROOT, STECA, Served, tiny
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
@@ -39,27 +42,54 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+@pytest.fixture(scope="session", autouse=True)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedFolder]:
+    """What the workers have in common. At the end what this one kept of Prefect goes."""
+    folder = SharedFolder(tmp_path_factory)
+    with folder.at_work():
+        yield folder
+    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled_objects() -> None:
+    """What was imported up to here is there to stay: garbage collections, of which every training makes two, need not go
+    through it each time (half a second)."""
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`steca serve` with a server of its own on a free port, up to the moment when all is offered."""
-    data_dir = tmp_path_factory.mktemp("served")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = data_dir / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
-            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    api = f"http://127.0.0.1:{port}/api"
-    try:
+def served(shared: SharedFolder) -> Iterator[Served]:
+    """`steca serve` with a server of its own on a free port, up to the moment when all is offered. One for all workers:
+    the one that started it ends it, when the others are done."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def serve(data_dir: Path) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        log = data_dir / "serve.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
+                cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        started.append(process)
+        api = f"http://127.0.0.1:{port}/api"
         _wait_until_offered(process, api, log)
-        yield Served(api, data_dir)
+        return json.dumps([api, str(data_dir)])
+
+    try:
+        made, _ = shared.once("served", serve)
+        api, data_dir = json.loads(made)
+        yield Served(api, Path(data_dir))
     finally:
-        process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
-        process.wait(timeout=60)
-        shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+        if started:
+            shared.wait_for_others()
+            shared.forget("served")
+        for process in started:
+            process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
+            process.wait(timeout=60)
 
 
 def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -> None:
@@ -77,23 +107,38 @@ def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -
 
 @pytest.fixture(scope="session")
 def prefect_api(served: Served) -> Iterator[str]:
-    """Flows called in this process, and in processes that it starts, use the shared server."""
+    """Flows called in this process, and in processes that it starts, use the shared server. They send no heartbeats: at
+    the end of a flow Prefect waits for the thread that does it, up to a second."""
     os.environ["PREFECT_API_URL"] = served.api
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: served.api}):
+    with temporary_settings({PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield served.api
     del os.environ["PREFECT_API_URL"]
 
 
 @pytest.fixture(scope="session")
-def finished(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> FactoryConfig:
-    """The configuration of a tiny run that has ended. Tests may add runs to its folder."""
-    from flows.factory import factory
+def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
+    """The configuration of a tiny run that has ended, one for all workers. Tests only read in its folder: those that add
+    or change something take `copied`."""
 
-    config = tiny(tmp_path_factory.mktemp("finished"))
-    factory(config)
-    return config
+    def run(data_dir: Path) -> str:
+        from flows.factory import factory
+
+        factory(tiny(data_dir))
+        return str(data_dir)
+
+    data_dir = Path(shared.once("finished", run)[0])
+    before = listing(data_dir)
+    yield tiny(data_dir)
+    assert listing(data_dir) == before, "a test changed the shared run: it should take the fixture `copied`"
+
+
+@pytest.fixture
+def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
+    """The finished run in a data folder of the test's own."""
+    shutil.copytree(finished.data_dir, tmp_path / "copied")
+    return finished.model_copy(update={"data_dir": tmp_path / "copied"})
 
 
 @pytest.fixture

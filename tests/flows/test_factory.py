@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
@@ -36,13 +35,6 @@ def row_counts(config: FactoryConfig) -> dict[str, int]:
     return {record.table: store.query(f"SELECT count(*) FROM {record.table}")[1][0][0] for record in RECORDS}
 
 
-@pytest.fixture
-def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """The finished run in a data folder of the test's own."""
-    shutil.copytree(finished.data_dir, tmp_path / "elsewhere")
-    return finished.model_copy(update={"data_dir": tmp_path / "elsewhere"})
-
-
 def test_a_run_fills_every_table_and_completes_every_stage(finished: FactoryConfig) -> None:
     assert [stage for stage, _ in states(finished)] == list(STAGES)
     assert {state.status for state in states(finished).values()} == {"completed"}
@@ -69,9 +61,9 @@ def test_the_same_settings_run_nothing_again_even_where_the_data_moved(copied: F
 
 
 def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
-    finished: FactoryConfig,
+    copied: FactoryConfig,
 ) -> None:
-    other = tiny(finished.data_dir, "deviation.delta=-0.5")
+    other = tiny(copied.data_dir, "deviation.delta=-0.5")
     factory(other)
     batches = {stage: len(state.batches) for (stage, _), state in states(other).items()}
     assert executed(other) == {
@@ -84,7 +76,7 @@ def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
         "evaluate": executed(other)["evaluate"],
     }
     assert 0 < executed(other)["evaluate"] < batches["evaluate"]  # the warm-up policy is not tested again
-    assert spent(other).rollouts == 0 < spent(finished).rollouts
+    assert spent(other).rollouts == 0 < spent(copied).rollouts
     _, rows = Store(other.data_dir).query("SELECT DISTINCT delta FROM deviations ORDER BY delta")
     assert rows == [(-0.5,), (0.5,)]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -63,13 +62,6 @@ def cut_by(config: FactoryConfig, batch_tasks: int) -> FactoryConfig:
     return config.model_copy(update={"execution": how})
 
 
-@pytest.fixture
-def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """The finished run in a data folder of the test's own."""
-    shutil.copytree(finished.data_dir, tmp_path / "elsewhere")
-    return finished.model_copy(update={"data_dir": tmp_path / "elsewhere"})
-
-
 @pytest.mark.parametrize("path", OF_0_3_0, ids=str)
 def test_a_setting_that_came_later_leaves_run_ids_as_they_were(path: str | None) -> None:
     assert run_id(load_config(ROOT / path if path else None)) == OF_0_3_0[path]
@@ -97,9 +89,9 @@ def test_what_decides_a_turn_is_in_the_ids_of_rollouts_and_in_the_keys_of_stages
         assert played(other) != played(served)
 
 
-def test_a_run_keeps_how_it_was_done(finished: FactoryConfig) -> None:
+def test_a_run_keeps_how_it_was_done(copied: FactoryConfig) -> None:
     how = {"execution": {"threads": 1, "batch_tasks": 2, "device": "cpu"}, "budget": {"rollouts": 50_000}}
-    config = FactoryConfig.model_validate({**finished.model_dump(), **how, "name": "kept"})
+    config = FactoryConfig.model_validate({**copied.model_dump(), **how, "name": "kept"})
     folder = folder_of(config)
     folder.save_how(how_of(config))
     opened = config_of_run(config.data_dir, folder.run_id)
@@ -111,7 +103,6 @@ def test_a_run_keeps_how_it_was_done(finished: FactoryConfig) -> None:
     asked = config_of_run(config.data_dir, folder.run_id, given=form)
     assert asked.execution == config.execution.model_copy(update={"threads": 3})
     assert asked.budget == config.budget
-    shutil.rmtree(folder.folder)
 
 
 def test_a_stage_alone_is_cut_as_the_run_was(copied: FactoryConfig) -> None:
