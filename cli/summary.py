@@ -20,7 +20,7 @@ WITH results AS (
 SELECT role, round, split, start, n, won, wilson_low(won, n), wilson_high(won, n)
 FROM results ORDER BY split, start <> 'task', start, role <> 'warmup', round
 """
-STAGES = """
+STAGE_TIMES = """
 SELECT stage, round, status, batches, cached_batches, seconds, stopped
 FROM run_stages WHERE run_id = $run ORDER BY started_at
 """
@@ -131,7 +131,7 @@ def stages_table(store: Store, run: str) -> Table:
     table = Table("stage", "round", "status", title="Stages", title_justify="left")
     for heading in ("batches", "cached", "seconds"):
         table.add_column(heading, justify="right")
-    _, rows = store.query(STAGES, {"run": run})
+    _, rows = store.query(STAGE_TIMES, {"run": run})
     for stage, round, status, batches, cached, seconds, stopped in rows:
         time = "" if seconds is None else f"{seconds:.1f}"
         how = f"{status}, {stopped}" if stopped else status

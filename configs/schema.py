@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from configs.section import Count, HomePath, Positive, Section
 from configs.servers import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
 from configs.training import TrainingConfig
+from steca.vocabulary import Device, PromptStyle, RewardOutcome, TestSplit
 
 
 class EnvironmentConfig(Section):
@@ -71,7 +72,7 @@ class PolicyConfig(Section):
         description="Folder of a Hugging Face causal LM to start from; empty: a small model from scratch.",
     )
     small: SmallModelConfig = Field(default_factory=SmallModelConfig)
-    prompt: Literal["plain", "react", "one_shot"] = Field(
+    prompt: PromptStyle = Field(
         "plain",
         description="For chat models, react: the world's instruction comes first; one_shot: and a worked example.",
     )
@@ -156,7 +157,7 @@ class DeviationConfig(Section):
         "whatever their rewards.",
     )
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
-    outcome: Literal["success", "progress"] = Field(
+    outcome: RewardOutcome = Field(
         "success", description="progress: the share of the goal's conditions that a rollout reached."
     )
     error_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
@@ -211,7 +212,7 @@ class EvaluationConfig(Section):
     """What is measured of a policy. Always greedy."""
 
     model_config = ConfigDict(title="Evaluation")
-    splits: tuple[Literal["validation", "seen", "unseen"], ...] = ("seen", "unseen")
+    splits: tuple[TestSplit, ...] = ("seen", "unseen")
     forced_deviations: bool = Field(True, description="Also start from histories that hold a deviated turn.")
 
 
@@ -253,7 +254,7 @@ class ExecutionConfig(Section):
     batch_tasks: Positive = Field(
         64, description="Tasks in one batch: what a killed run may lose. No effect on what is cached."
     )
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     threads: Positive | None = Field(None, description="Torch threads; empty: torch's own choice.")
     save_steps: Positive = Field(
         200, description="Training state is kept every so many steps; a killed training goes on from there."

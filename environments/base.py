@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
 from steca.types import Step, Turn
+from steca.vocabulary import Split
 
-Split = Literal["train", "validation", "seen", "unseen"]
 FIRST_VERSION = "1"
 """The version of every world that was there before versions were."""
 

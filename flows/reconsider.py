@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from configs.load import ConfigFault
+from configs.faults import ConfigFault
 from flows.faults import StageFault
 from flows.wording import in_folder, to_start
 from steca.datasets import suffix_rule

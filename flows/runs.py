@@ -9,14 +9,13 @@ from typing import Any
 from configs.cache_inputs import outcome_settings
 from configs.load import apply, check
 from configs.schema import FactoryConfig
+from configs.stages import STAGES, round_of
 from flows.faults import StageFault
 from flows.wording import counted, in_folder
 from storage.ids import content_id
 from storage.runs import RunExecution, RunFolder, StageState
 from storage.shards import BatchRef
 
-STAGES = ("demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate")
-BEFORE_ROUNDS = ("demonstrate", "warmup")
 HOW = {"budget", "execution"}
 """Sections that say how the work is done, and decide nothing of what comes out."""
 
@@ -31,19 +30,6 @@ def root_of(config: FactoryConfig) -> Path:
     return config.data_dir.expanduser().resolve()
 
 
-def round_of(stage: str, round: int) -> int:
-    """The demonstrations and the warm-up come before the rounds: they are filed under 0."""
-    return 0 if stage in BEFORE_ROUNDS else round
-
-
-def schedule(config: FactoryConfig) -> list[tuple[str, int]]:
-    """Every stage of a whole run with its round, in the order in which they run."""
-    rounds = [
-        (stage, round) for round in range(1, config.rounds + 1) for stage in STAGES[len(BEFORE_ROUNDS) :]
-    ]
-    return [*((stage, 1) for stage in BEFORE_ROUNDS), *rounds]
-
-
 def check_round(config: FactoryConfig, run: str, round: int) -> None:
     """Raises StageFault where the run has no such round."""
     if not 1 <= round <= config.rounds:
@@ -51,17 +37,22 @@ def check_round(config: FactoryConfig, run: str, round: int) -> None:
 
 
 def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
-    """The folder of a run by its id, else that of the configuration's own run, made where it is new."""
-    folder = RunFolder(root_of(config), run or run_id(config))
-    if run:
-        folder.load()
-    else:
+    """The folder of a run by its id, else that of the configuration's own run. Nothing is read or written."""
+    return RunFolder(root_of(config), run or run_id(config))
+
+
+def open_run(folder: RunFolder, config: FactoryConfig) -> None:
+    """Create the run where it is new, and record how its work is done from now on. Raises StorageFault."""
+    execution = _execution_of(config)
+    if folder.run_id == run_id(config):
         folder.create(config.name, outcome_settings(config))
-    return folder
+    else:
+        folder.load()
+    folder.save_execution(execution)
 
 
-def how_of(config: FactoryConfig) -> RunExecution:
-    """What is kept beside the run. Paths are made absolute: the next command may come from another folder."""
+def _execution_of(config: FactoryConfig) -> RunExecution:
+    """The execution and budget settings. Paths are made absolute: the next command may come from another folder."""
     how = config.model_dump(mode="json", include=HOW)
     if config.execution.accelerate:
         how["execution"]["accelerate"] = str(config.execution.accelerate.expanduser().absolute())
@@ -74,7 +65,7 @@ def config_of_run(
     """The configuration of a known run, with its work done as it was done last but for `changes` ("execution.x=y") and
     for what `given` sets in these sections other than by default. Raises StorageFault and ConfigFault."""
     folder = RunFolder(data_dir.expanduser().resolve(), run)
-    info, how = folder.load(), folder.how()
+    info, how = folder.load(), folder.execution()
     settings: dict[str, Any] = {**info.config, "name": info.name, "data_dir": data_dir}
     if how:
         settings |= how.model_dump()

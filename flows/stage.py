@@ -7,23 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
-from configs.load import refuse_conflicts
+from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
+from configs.stages import round_of
 from environments.base import Task
 from flows.progress import Reporter, current
-from flows.run_lock import working_on
-from flows.runs import (
-    batches_of,
-    check_round,
-    completed,
-    config_of_run,
-    folder_of,
-    how_of,
-    outdate,
-    root_of,
-    round_of,
-    run_id,
-)
+from flows.run_lock import lock_run
+from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
 from models.reference import verify_checkpoint
 from rollouts.budget import BudgetTracker, in_words
 from storage.faults import StorageFault
@@ -34,7 +24,7 @@ from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import BatchTask, Refs, Request
 from tasks.batch_calls import calls_of
-from tasks.preflight import check_base_model, preflight
+from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
 
 
@@ -182,42 +172,39 @@ class StageRun:
 
 
 @contextmanager
-def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
-    """The stage's frame: running -> completed, failed or crashed; then everything finished is published. Whatever can
-    be refused is refused before anything is written."""
+def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
+    """The frame of a stage: its state goes from running to completed, failed or crashed; then everything finished is
+    published. Whatever can be refused is refused before anything is written."""
     if run:
         config = config_of_run(config.data_dir, run, given=config)
     else:
         refuse_conflicts(config, "configuration")
-    check_round(config, run or run_id(config), round)
+    folder = folder_of(config, run)
+    check_round(config, folder.run_id, round)
     reporter = current()
-    root = root_of(config)
-    preflight(config, [stage])
-    if stage == "warmup":
-        check_base_model(config)
-    with working_on(root, run or run_id(config), reporter.says):
-        folder = folder_of(config, run)
-        folder.save_how(how_of(config))
-        here = StageRun(stage, config, folder, round, force, reporter)
-        here.save("running")
+    preflight(config, [name])
+    with lock_run(folder, reporter.says):
+        open_run(folder, config)
+        stage = StageRun(name, config, folder, round, force, reporter)
+        stage.save("running")
         try:
-            with closing(here.resources):
-                yield here
+            with closing(stage.resources):
+                yield stage
         except BaseException as error:
             reporter.ends(failed=True)
-            _save_failure(here, error)
+            _save_failure(stage, error)
             raise
-        here.complete()
-        here.publish()
+        stage.complete()
+        stage.publish()
         reporter.ends(failed=False)
 
 
-def _save_failure(here: StageRun, error: BaseException) -> None:
+def _save_failure(stage: StageRun, error: BaseException) -> None:
     """File and publish what was finished; the error itself is what the caller must hear of."""
     status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
     try:
-        here.save(status, str(error) or type(error).__name__)
-        here.publish()
+        stage.save(status, str(error) or type(error).__name__)
+        stage.publish()
     except StorageFault:
         return
 

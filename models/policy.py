@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypedDict
 
+from steca.vocabulary import Finish
+
 _LONGEST = 200
 
 
@@ -49,7 +51,7 @@ class Generation:
 
     text: str
     tokens: int
-    finish: Literal["stop", "length"]
+    finish: Finish
     thinking: str = ""
     thinking_tokens: int = 0
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from configs.cache_inputs import played
 from configs.schema import FactoryConfig
@@ -22,10 +22,9 @@ from rollouts.stages.decide import sampling_rule_of, suffix_rule_of
 from rollouts.stages.explore import prefix_starts
 from steca.deviation import Candidate, Rule, candidate, prefilter, worth_scoring
 from steca.exploration import Exploration
+from steca.vocabulary import Side
 from storage.ids import content_id
 from storage.records import Record
-
-Side = Literal["expert", "explored"]
 
 
 @dataclass(frozen=True, slots=True)

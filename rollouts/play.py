@@ -9,21 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import Environment, StepResult, Task, World
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import answered, messages
 from models.turn_queue import TurnQueue, turn_queue_of
-from rollouts.prompting import Style, briefing_of
-from steca.types import Origin, Step, Trajectory
+from rollouts.prompting import briefing_of
+from steca.types import Step, Trajectory
+from steca.vocabulary import End, Origin, Progress, PromptStyle
 from storage.ids import content_id
 
-Progress = Callable[[int, int], None]
 Finished = Callable[[int, "Played"], None]
 """Hears of each episode the moment it ends, with its place among the starts."""
-End = Literal["done", "step_cap", "invalid_streak", "running"]
 RUNNING_EPISODES = 512
 
 
@@ -63,7 +61,7 @@ class Wrapping:
     the policy may write admissible actions only."""
 
     environment: EnvironmentConfig
-    style: Style = "plain"
+    style: PromptStyle = "plain"
     turns: int | None = None
     constrained: bool = False
 
@@ -172,7 +170,7 @@ class _Episode:
     turns: int = field(default=0)
 
     @classmethod
-    def begun(cls, index: int, start: Start, world: World, style: Style) -> _Episode:
+    def begun(cls, index: int, start: Start, world: World, style: PromptStyle) -> _Episode:
         briefing = briefing_of(world, start.task, style)
         history = messages(start.first_observation, start.steps, briefing)
         return cls(index, start, list(start.steps), history, start.snapshot)

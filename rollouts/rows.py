@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from environments.base import Task
 from rollouts.play import Played
 from steca.types import Step, Trajectory
+from steca.vocabulary import TrajectoryKind
 from storage.ids import content_id
 from storage.records import (
     Record,
@@ -19,9 +20,6 @@ from storage.records import (
     TrajectoryRecord,
 )
 
-TrajectoryKind = Literal[
-    "expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"
-]
 R = TypeVar("R", bound=Record)
 
 

@@ -12,9 +12,10 @@ from environments.base import World
 from models.policy import Policy, Sampling
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Point, TaskComparisons
-from rollouts.play import Played, Progress, Start, Wrapping, play, sampling_of
+from rollouts.play import Played, Start, Wrapping, play, sampling_of
 from rollouts.rows import counted
 from steca.rewards import Tally
+from steca.vocabulary import Progress
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
 from storage.rollout_pool import RolloutPool

@@ -12,16 +12,14 @@ explored_success is D_e, expert_suffix is D_s; `expert` keeps plain demonstratio
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from steca.calibration import Calibrated
 from steca.deviation import Rule
 from steca.distance import ElementDistance, lexical_distance, ndtw
 from steca.exploration import Exploration
 from steca.types import Trajectory
+from steca.vocabulary import DatasetName
 from steca.weights import Weighting, lowered_weight, raised_weight
-
-DatasetName = Literal["calibrated", "explored_success", "expert_suffix", "expert"]
 
 SUFFIX_MARGIN = 0.01
 """D_s: by how much the expert turn's reward must exceed the explored turn's at the same step."""

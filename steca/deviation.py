@@ -23,8 +23,8 @@ from steca.distance import ElementDistance, lexical_distance
 from steca.evidence import gap_interval
 from steca.exploration import Exploration
 from steca.rewards import TIE, Tally
+from steca.vocabulary import Decision
 
-Decision = Literal["deviated", "not_deviated", "undecided", "filtered"]
 FilterReason = Literal["run succeeded", "step too early", "equal action", "too similar", "no continuation"]
 
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from steca.allocation import SamplingPlan, plan
-from steca.deviation import Decision, Rule, Verdict, decide, gap_of
+from steca.deviation import Rule, Verdict, decide, gap_of
 from steca.rewards import Tally
+from steca.vocabulary import Decision
 
 TOO_FEW = "too few rollouts"
 Wanted = tuple[int, int]

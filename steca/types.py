@@ -7,11 +7,8 @@ A history e_t of the paper is (first observation, steps[:t]); a *prefix* of leng
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Origin = Literal["expert", "policy", "deviation", "repair"]
-"""Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated
-step, or the repair after it (the reflected turn and what follows)."""
+from steca.vocabulary import End, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +55,7 @@ class Trajectory:
     first_observation: str
     steps: tuple[Step, ...]
     outcome: float
-    end: Literal["done", "step_cap", "invalid_streak", "running"]
+    end: End
     prefix: int = 0
 
     @property

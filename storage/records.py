@@ -7,10 +7,25 @@ leads every row to the batches, runs, configuration and checkpoint that produced
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from steca.vocabulary import (
+    CallPurpose,
+    DatasetName,
+    Decision,
+    EpisodeStart,
+    GapConclusion,
+    Origin,
+    PolicyRole,
+    RepairPlan,
+    RewardOutcome,
+    Side,
+    Split,
+    TestSplit,
+    TrajectoryKind,
+)
 from storage.ids import content_id
 
 CONSTRAINED = "TRUE where the policy could write admissible actions only; NULL where it wrote freely"
@@ -35,7 +50,7 @@ class TaskRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("task_id",)
     task_id: str
     world: str = Field(description="Registered world that can rebuild the task")
-    split: Literal["train", "validation", "seen", "unseen"]
+    split: Split
     task_type: str
     instruction: str
     payload: str = Field(description="What the world needs to rebuild the task")
@@ -48,7 +63,7 @@ class TrajectoryRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("trajectory_id",)
     trajectory_id: str
     task_id: str
-    kind: Literal["expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"]
+    kind: TrajectoryKind
     checkpoint: str | None = Field(
         None, description="Digest of the policy that played it; NULL for the expert"
     )
@@ -74,7 +89,7 @@ class StepRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("trajectory_id", "step_index")
     trajectory_id: str
     step_index: int = Field(description="0-based; the paper's t is step_index + 1")
-    origin: Literal["expert", "policy", "deviation", "repair"] = Field(description="Who wrote the turn")
+    origin: Origin = Field(description="Who wrote the turn")
     text: str = Field(description="What was written, whole")
     thought: str
     action: str
@@ -124,7 +139,7 @@ class ScoredTurnRecord(Record):
     trajectory_id: str = Field(description="Trajectory that holds the scored turn")
     step_index: int = Field(description="The scored turn, 0-based")
     task_id: str
-    side: Literal["expert", "explored"] = Field(description="Whose turn it is")
+    side: Side = Field(description="Whose turn it is")
     checkpoint: str = Field(description="Digest of the scorer policy")
     outcome: float | None = Field(
         None, description="True outcome of a turn that ended the episode, else NULL"
@@ -168,10 +183,10 @@ class DeviationRecord(Record):
     error_rate: float | None = Field(None, description="Error rate of each end of the gap's interval")
     delta: float
     preset: str
-    outcome: Literal["success", "progress"] = Field(description="Which mean of the rollouts was compared")
-    verdict: Literal["deviated", "not_deviated", "undecided", "filtered"]
+    outcome: RewardOutcome = Field(description="Which mean of the rollouts was compared")
+    verdict: Decision
     rule: str = Field(description="Why: the filter or the comparison that decided, in words")
-    expert_is_better: Literal["yes", "no", "undecided"] | None = Field(
+    expert_is_better: GapConclusion | None = Field(
         None,
         description="D_s: whether the expert turn beats the explored one; NULL where nothing was compared",
     )
@@ -190,9 +205,7 @@ class CalibrationRecord(Record):
     reflector: str = Field(description="Who wrote the reflection, e.g. template")
     reflection: str
     required_action: str = Field(description="The expert action that the reflection leads to")
-    plan: Literal["expert_suffix", "expert_continuation", "planner"] = Field(
-        description="Where the repair's turns came from"
-    )
+    plan: RepairPlan = Field(description="Where the repair's turns came from")
     kept: bool
     rejection: str | None = Field(
         None, description="Why it was not kept, as one word, e.g. no_plan; NULL where it was"
@@ -218,7 +231,7 @@ class TrainingExampleRecord(Record):
     table: ClassVar[str] = "training_examples"
     key: ClassVar[tuple[str, ...]] = ("example_id",)
     example_id: str
-    dataset: Literal["calibrated", "explored_success", "expert_suffix", "expert"]
+    dataset: DatasetName
     task_id: str
     trajectory_id: str = Field(description="Trajectory that is trained on")
     target_from: int = Field(description="First step whose tokens are targets; earlier ones are context")
@@ -238,7 +251,7 @@ class CheckpointRecord(Record):
     digest: str = Field(description="Content id of the weights; trainings that gave the same ones share it")
     path: str
     parent: str | None = Field(None, description="Digest it was trained from; NULL where from scratch")
-    role: Literal["warmup", "trained"]
+    role: PolicyRole
     round: int
     examples: int
     steps: int
@@ -270,9 +283,9 @@ class EvaluationRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("evaluation_id",)
     evaluation_id: str
     checkpoint: str
-    role: Literal["warmup", "trained"]
-    split: Literal["validation", "seen", "unseen"]
-    start: Literal["task", "forced_deviation", "forced_control"] = Field(
+    role: PolicyRole
+    split: TestSplit
+    start: EpisodeStart = Field(
         description="From the task, after a forced deviated turn, or the same point without the deviation"
     )
     task_id: str
@@ -291,7 +304,7 @@ class LlmCallRecord(Record):
     table: ClassVar[str] = "llm_calls"
     key: ClassVar[tuple[str, ...]] = ("call_id",)
     call_id: str
-    purpose: Literal["policy", "reflection"] = Field(description="What the reply was for")
+    purpose: CallPurpose = Field(description="What the reply was for")
     request_id: str = Field(description="Content id of model and request: equal requests share it")
     model: str = Field(description="What was asked for: a checkpoint's digest, or a provider's model")
     served_model: str = Field(description="What the server called itself")
@@ -299,7 +312,7 @@ class LlmCallRecord(Record):
     started_at: str = Field(description="When the first try began, UTC")
     latency: float = Field(description="Seconds from sending to the answer, of the last try")
     waited: float = Field(description="Seconds from the first try to the answer, pauses included")
-    retries: int = Field(description="Attempts that failed before")
+    retries: int = Field(description="Tries that failed before")
     faults: list[str] = Field(description="What each failed try met, in order")
     prompt_tokens: int = Field(description="Input tokens, as the server counted them")
     cached_tokens: int = Field(description="Of these, tokens that the server had cached")

@@ -12,12 +12,13 @@ from environments.base import Task, World
 from models.policy import Policy
 from rollouts.prompting import briefing_of
 from rollouts.rows import by_task, task_of
+from steca.vocabulary import Progress
 from storage.ids import content_id
 from storage.records import CheckpointRecord, Record, TaskRecord
 from storage.shards import BatchRef
 from tasks.batch_calls import CALLS, write_calls
 from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
-from tasks.resources.run_resources import Progress, RunResources
+from tasks.resources.run_resources import RunResources
 from tasks.task_rows import Taken, take, unit_keys
 from tasks.version_030 import alike, former_id, had_no_rate, surely_same
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 
 from configs.servers import PriceConfig
 from models.client.calls import Call, Reply
 from models.thinking import apart
+from steca.vocabulary import Finish
 from storage.ids import content_id
 from storage.records import LlmCallRecord
 from storage.replies import CallJournal, KeptReplies, LoggedCall
@@ -102,7 +102,7 @@ class SharedCallLog:
 def _reply(logged: LoggedCall) -> Reply | None:
     if logged.text is None:
         return None
-    finish: Literal["stop", "length"] = "length" if logged.call.finish == "length" else "stop"
+    finish: Finish = "length" if logged.call.finish == "length" else "stop"
     written = apart(logged.text)  # until version 0.3 thinking was left in the text
     thinking = logged.thinking or written.thinking
     return Reply(written.answer, logged.call.completion_tokens, finish, thinking, logged.refusal)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 from filelock import FileLock, Timeout
 
@@ -19,12 +18,11 @@ from models.training.launching import Launch, train_launched
 from models.training.training import Saving, TrainResult, train
 from rollouts.rows import of_type
 from rollouts.stages.assemble import training_inputs, warmup_examples
+from steca.vocabulary import PolicyRole
 from storage.ids import content_id
 from storage.records import CheckpointRecord, TrainingExampleRecord
 from tasks.batch import Batch
 from tasks.preflight import accelerate_file
-
-Role = Literal["warmup", "trained"]
 
 
 def warm_up(batch: Batch) -> CheckpointRecord:
@@ -69,7 +67,7 @@ def _train(
     base: CheckpointRef,
     examples: Sequence[Example],
     config: TrainingConfig,
-    role: Role,
+    role: PolicyRole,
     parent: str | None,
 ) -> CheckpointRecord:
     resources, seed = batch.resources, batch.config.seed
@@ -90,7 +88,7 @@ def _train(
     return _row(batch, result, role, parent)
 
 
-def _nothing_changed(result: TrainResult, config: TrainingConfig, role: Role) -> str:
+def _nothing_changed(result: TrainResult, config: TrainingConfig, role: PolicyRole) -> str:
     """Which training did nothing, why that may be, and what to do."""
     stage, section = ("warmup", "warmup") if role == "warmup" else ("train", "training")
     if not any(point.gradient_norm for point in result.curve):
@@ -136,7 +134,7 @@ def _state_folder(
     return batch.resources.root / "training" / decides
 
 
-def _row(batch: Batch, result: TrainResult, role: Role, parent: str | None) -> CheckpointRecord:
+def _row(batch: Batch, result: TrainResult, role: PolicyRole, parent: str | None) -> CheckpointRecord:
     losses = [point.loss for point in result.curve]
     return CheckpointRecord(
         digest=result.ref.digest,

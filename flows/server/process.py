@@ -25,13 +25,12 @@ from flows.server import environment, settings
 from models.processes import guard
 from models.processes.child_environment import without_keys
 from storage.files import writing_in
+from tasks.prefect_internals import TEMPORARY_SERVER, drain_queues, reread_settings
 
 START_SECONDS = 300.0
 GRACE = 5.0
 """Seconds for a server to end by itself."""
 APP = Path(__file__).with_name("app.py")
-TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""What Prefect sets for the temporary servers that it starts itself."""
 
 
 @contextmanager
@@ -56,7 +55,7 @@ def temporary_server(data_dir: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
         command = [sys.executable, "-P", str(APP), str(listener.fileno())]
-        with used_here(url), guarded_server(command, url, log, TEMPORARY, listener):
+        with used_here(url), guarded_server(command, url, log, TEMPORARY_SERVER, listener):
             yield url
 
 
@@ -80,7 +79,7 @@ def guarded_server(
         yield
     finally:
         if process:
-            _send_the_rest()
+            drain_queues()
             _end(process)
 
 
@@ -89,20 +88,20 @@ def used_here(url: str) -> Iterator[None]:
     """Let Prefect in this process, and in those that it starts, use a server."""
     before = os.environ.get("PREFECT_API_URL")
     os.environ["PREFECT_API_URL"] = url
-    _read_again()
+    reread_settings()
     try:
         yield
     finally:
         del os.environ["PREFECT_API_URL"]
         if before is not None:
             os.environ["PREFECT_API_URL"] = before
-        _read_again()
+        reread_settings()
 
 
 def check_answers(configured: settings.Setting) -> None:
     """Raise StageFault where no Prefect server answers at the configured address: asked as Prefect asks it, with its
     keys and certificates, but once."""
-    _read_again()
+    reread_settings()
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
@@ -175,25 +174,7 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
         time.sleep(0.05)
 
 
-def _send_the_rest() -> None:
-    """What Prefect still holds in queues goes to the server while there is one."""
-    if "prefect.context" in sys.modules:
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        APILogWorker.drain_all(timeout=5)
-        EventsWorker.drain_all(timeout=5)
-
-
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
     process.wait()
-
-
-def _read_again() -> None:
-    """Prefect reads its settings when it is imported."""
-    if "prefect.context" in sys.modules:
-        from prefect.context import refresh_global_settings_context
-
-        refresh_global_settings_context()

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
 
-Purpose = Literal["policy", "reflection"]
+from steca.vocabulary import CallPurpose, Finish
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Call:
     `faults` names what each failed try met, in order. `cached_tokens` are input tokens that the server had cached.
     """
 
-    purpose: Purpose
+    purpose: CallPurpose
     model: str
     served_model: str
     server: str
@@ -40,7 +40,7 @@ class Reply:
 
     text: str
     tokens: int
-    finish: Literal["stop", "length"]
+    finish: Finish
     thinking: str = ""
     refusal: str = ""
 

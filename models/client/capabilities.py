@@ -8,8 +8,8 @@ import math
 import re
 import time
 
-from models.client.calls import Purpose
 from models.client.chat_request import SIBLING, ChatRequest, features
+from steca.vocabulary import CallPurpose
 
 _NUMBER = re.compile(r"\d[\d,]*")
 _TOKENS_A_CHARACTER = 0.25
@@ -31,7 +31,7 @@ class Capabilities:
         """When it last answered, and when it last refused everything that was tried (time.monotonic)."""
         self._longest = self._characters = self._tokens = 0
 
-    def lacks(self, request: ChatRequest, purpose: Purpose) -> frozenset[str]:
+    def lacks(self, request: ChatRequest, purpose: CallPurpose) -> frozenset[str]:
         """Features that it refuses and the purpose cannot do without: all but the name of its limit decide which turns
         a policy draws, so none is left out there."""
         asked = features(request.fields()) - set(SIBLING)

@@ -28,13 +28,14 @@ from configs.servers import EndpointConfig
 from models.client.advice import advice
 from models.client.answers import Answer, read
 from models.client.attempts import Attempts, asked_pause
-from models.client.calls import Call, CallLog, Purpose, Reply
+from models.client.calls import Call, CallLog, Reply
 from models.client.capabilities import characters_of
 from models.client.chat_request import SIBLING, ChatRequest, features
 from models.client.errors import ROOM, RequestError, understood
 from models.client.load_balancing import Backend, choose_backend
 from models.client.refusals import left_out, look_into
 from models.served.verification import on_this_machine
+from steca.vocabulary import CallPurpose
 
 PAUSES = wait_random_exponential(multiplier=0.5, max=30)
 """Between two tries: random up to 0.5, 1, 2, ... 30 seconds."""
@@ -72,7 +73,7 @@ class Endpoint:
         self,
         config: EndpointConfig,
         key: str | None,
-        purpose: Purpose,
+        purpose: CallPurpose,
         model: str,
         call_log: CallLog,
         verify: Verify,

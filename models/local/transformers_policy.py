@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import numpy as np
 import torch
@@ -32,8 +31,7 @@ from models.local.kv import (
 from models.local.rendering import HistoryEncoder
 from models.local.turns import TurnReader
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
-
-Device = Literal["auto", "cpu", "cuda"]
+from steca.vocabulary import Device
 
 
 def pick_device(device: Device) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from functools import cached_property
-from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
 
 from models.chat_templates import ChatTemplate
 from models.policy import Generation
 from models.thinking import parted
+from steca.vocabulary import Finish
 
 
 class TurnReader:
@@ -22,7 +22,7 @@ class TurnReader:
 
     def read(self, tokens: list[int], stopped: bool) -> Generation:
         """`stopped`: the last token ended the turn."""
-        finish: Literal["stop", "length"] = "stop" if stopped else "length"
+        finish: Finish = "stop" if stopped else "length"
         written = tokens[:-1] if stopped else tokens
         whole = self._decoded(written)  # marks of thinking may be special tokens
         parts = parted(whole, self._format.opened, self._format.lead)

@@ -21,8 +21,9 @@ from models.policy import Message
 from models.reflectors.checks import Draft, Ungrounded, problem_with
 from models.reflectors.drafts import draft_of
 from models.reflectors.prompt import RESPONSE_FORMAT, again, conversation
-from models.reflectors.reflector import Progress, Reflection, ReflectionFault, ReflectionRequest, Refused
+from models.reflectors.reflector import Reflection, ReflectionFault, ReflectionRequest, Refused
 from models.reflectors.usable import FEW, ReflectionYield
+from steca.vocabulary import Progress
 
 Outcome = Reflection | Refused
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from steca.types import Step
+from steca.vocabulary import Progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,6 @@ class Refused:
 
     reason: str
     attempts: int
-
-
-Progress = Callable[[int, int], None]
 
 
 class ReflectionFault(Exception):

@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.training import TrainingConfig
-from models.local.transformers_policy import Device
 from models.policy import PolicyFault
 from models.processes.child_environment import without_keys
 from models.reference import CheckpointRef
 from models.training.train_job import MARK, RESULT
-from models.training.training import CurvePoint, Example, Progress, Saving, TrainResult
+from models.training.training import CurvePoint, Example, Saving, TrainingProgress, TrainResult
+from steca.vocabulary import Device
 
 LOG = "training.log"
 _HERE = Path(__file__).resolve().parents[2]
@@ -54,7 +54,7 @@ def train_launched(
     saving: Saving,
     seed: int = 0,
     device: Device = "auto",
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
 ) -> TrainResult:
     """`models.training.training.train` in `launch.processes` processes. Raises PolicyFault as that does, and where a
     process fails, with the end of their log, which stays in `saving.folder`."""
@@ -93,8 +93,8 @@ def _command(launch: Launch, config: TrainingConfig, device: Device, job: Path) 
     ]  # fmt: skip
 
 
-def _run(command: list[str], log: Path, progress: Progress | None, secret: tuple[str, ...]) -> int:
-    """The exit code. Progress is passed on as it comes, everything else goes to the log."""
+def _run(command: list[str], log: Path, progress: TrainingProgress | None, secret: tuple[str, ...]) -> int:
+    """The exit code. TrainingProgress is passed on as it comes, everything else goes to the log."""
     with _started(command, secret) as process, log.open("w") as lines:
         assert process.stdout
         for line in process.stdout:

@@ -33,7 +33,7 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments, se
 
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_digest
-from models.local.transformers_policy import Device, pick_device
+from models.local.transformers_policy import pick_device
 from models.policy import PolicyFault
 from models.training.adapters import add_adapters, merge_adapters
 from models.training.divergence import diverged, first_unsound
@@ -41,10 +41,11 @@ from models.training.encoding import IGNORED, Collator, Encoder, Example
 from models.training.losses import give_logits, give_losses
 from models.training.states import forget, newest_sound
 from models.training.trainer import Examples, PartCollator, WeightedTrainer
+from steca.vocabulary import Device
 
-__all__ = ["CurvePoint", "Example", "Progress", "Saving", "TrainResult", "train"]
+__all__ = ["CurvePoint", "Example", "Saving", "TrainResult", "train"]
 
-Progress = Callable[[int, int, float], None]
+TrainingProgress = Callable[[int, int, float], None]
 """Called after each optimizer step with (steps done, steps in all, loss)."""
 
 
@@ -86,7 +87,7 @@ def train(
     out_root: Path,
     seed: int = 0,
     device: Device = "auto",
-    progress: Progress | None = None,
+    progress: TrainingProgress | None = None,
     saving: Saving | None = None,
 ) -> TrainResult:
     """Train `base` on the examples and save the result under `out_root`. Deterministic on a CPU in (base,
@@ -110,7 +111,7 @@ def _trained(
     out_root: Path,
     seed: int,
     device: Device,
-    progress: Progress | None,
+    progress: TrainingProgress | None,
     saving: Saving | None,
 ) -> TrainResult:
     dtype: torch.dtype = getattr(torch, config.dtype)
@@ -293,7 +294,7 @@ def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:
 class _Reporter(TrainerCallback):
     """Passes progress on. Keeps no state at the end: the checkpoint follows."""
 
-    def __init__(self, progress: Progress | None) -> None:
+    def __init__(self, progress: TrainingProgress | None) -> None:
         self._progress = progress
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:

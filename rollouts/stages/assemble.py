@@ -9,7 +9,7 @@ from configs.schema import DatasetConfig
 from environments.base import World
 from models.prompts import messages
 from models.training.training import Example
-from rollouts.prompting import Style, briefing_of
+from rollouts.prompting import briefing_of
 from rollouts.rows import Stored, demonstrations, explorations, of_type, stored, task_of
 from steca.calibration import Calibrated
 from steca.datasets import (
@@ -21,6 +21,7 @@ from steca.datasets import (
     explored_success_sample,
 )
 from steca.exploration import Exploration
+from steca.vocabulary import PromptStyle
 from steca.weights import Weighting, weighting
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record, TaskRecord, TrainingExampleRecord
@@ -120,7 +121,7 @@ def _row(sample: TrainingSample) -> TrainingExampleRecord:
 
 
 def warmup_examples(
-    world: World, records: Sequence[Record], style: Style, thinking: bool = False
+    world: World, records: Sequence[Record], style: PromptStyle, thinking: bool = False
 ) -> list[Example]:
     """The warm-up's examples: whole expert runs at weight 1. `thinking`: of a policy that thinks before its turns."""
     return [
@@ -133,7 +134,7 @@ def training_inputs(
     world: World,
     rows: Sequence[TrainingExampleRecord],
     records: Sequence[Record],
-    style: Style,
+    style: PromptStyle,
     thinking: bool = False,
 ) -> list[Example]:
     """The trainer's examples for rows of `training_examples`; `records` hold their trajectories and tasks."""

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.reflectors.reflector import Reflection, ReflectionRequest, Reflector, Refused
-from rollouts.play import Played, Progress, Start, Wrapping, as_origin, beginning, execute
+from rollouts.play import Played, Start, Wrapping, as_origin, beginning, execute
 from rollouts.rows import Demonstration, demonstrations, of_type, stored, trajectory_records
 from rollouts.stages.demonstrate import continue_expert
 from steca.calibration import Rejection, assemble, rejection, splice
 from steca.exploration import Exploration
+from steca.vocabulary import Progress, RepairPlan
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record
-
-RepairPlan = Literal["expert_suffix", "expert_continuation", "planner"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 from configs.schema import DeviationConfig, RewardsConfig
 from rollouts.rows import Demonstration, Stored, counted, demonstrations, explorations, of_type
 from steca.datasets import suffix_rule
 from steca.deviation import (
     Candidate,
-    Decision,
     Rule,
     Verdict,
     candidate,
@@ -32,6 +31,7 @@ from steca.evidence import gap_interval
 from steca.exploration import Exploration
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
+from steca.vocabulary import Decision, GapConclusion
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
@@ -168,7 +168,7 @@ def _tally(scored: Scored | None) -> Tally:
 
 def _expert_is_better(
     found: Compared, seen: Candidate, config: DeviationConfig, rewards: RewardsConfig
-) -> Literal["yes", "no", "undecided"] | None:
+) -> GapConclusion | None:
     """D_s at the same step; None where the expert's turn was not scored."""
     if found.same_step is None or not worth_scoring(seen):
         return None
@@ -177,7 +177,7 @@ def _expert_is_better(
     return _BETTER[verdict.verdict]
 
 
-_BETTER: dict[Decision, Literal["yes", "no", "undecided"]] = {
+_BETTER: dict[Decision, GapConclusion] = {
     "deviated": "yes",
     "not_deviated": "no",
     "undecided": "undecided",

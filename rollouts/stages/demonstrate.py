@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, Task, World
-from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute
+from rollouts.play import Played, Start, Wrapping, beginning, execute
 from rollouts.rows import trajectory_records
 from steca.types import Turn
+from steca.vocabulary import Progress
 from storage.records import Record, TaskRecord
 
 

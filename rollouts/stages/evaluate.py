@@ -9,29 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, Task, World
 from models.policy import Policy
-from rollouts.play import (
-    Played,
-    Progress,
-    Start,
-    Wrapping,
-    as_origin,
-    beginning,
-    execute,
-    play,
-    sampling_of,
-    seed_of,
-)
+from rollouts.play import Played, Start, Wrapping, as_origin, beginning, execute, play, sampling_of, seed_of
 from rollouts.rows import Demonstration, Stored, demonstrations, of_type, stored, task_of, trajectory_records
 from rollouts.stages.explore import prefix_starts
+from steca.vocabulary import EpisodeStart, PolicyRole, Progress
 from storage.ids import content_id
 from storage.records import EvaluationRecord, Record, TaskRecord
 
-From = Literal["task", "forced_deviation", "forced_control"]
 ATTEMPTS = 8
 """Turns sampled at a point in search of one that differs from the expert's; points without one are left out."""
 
@@ -41,7 +29,7 @@ class Episode:
     """One test episode to play: where it starts, and what it belongs to."""
 
     task: TaskRecord
-    kind: From
+    kind: EpisodeStart
     start: Start
     expert_steps: int | None
 
@@ -89,7 +77,7 @@ def evaluate(
     policy: Policy,
     records: Sequence[Record],
     config: FactoryConfig,
-    role: Literal["warmup", "trained"],
+    role: PolicyRole,
     progress: Progress | None = None,
 ) -> list[Record]:
     """Rows of every test episode of the batch's tasks: from scratch, and from the forced deviations among the records
@@ -101,7 +89,7 @@ def evaluate(
     episodes: list[Episode] = []
     for row in of_type(records, TaskRecord):
         task = task_of(row)
-        starts: list[tuple[From, Start]] = [("task", beginning(environment, task))]
+        starts: list[tuple[EpisodeStart, Start]] = [("task", beginning(environment, task))]
         if row.task_id in forced:
             starts += _forced(environment, task, forced[row.task_id], wrapping)
         episodes += [Episode(row, kind, start, lengths.get(row.task_id)) for kind, start in starts]
@@ -116,7 +104,7 @@ def evaluate(
 
 def _forced(
     environment: Environment, task: Task, run: Stored, wrapping: Wrapping
-) -> list[tuple[From, Start]]:
+) -> list[tuple[EpisodeStart, Start]]:
     start = beginning(environment, task)
     texts = [step.text for step in run.trajectory.steps]
     played = execute(environment, start, texts, "expert", wrapping)
@@ -126,7 +114,7 @@ def _forced(
     return [("forced_deviation", replace(after, steps=steps)), ("forced_control", before)]
 
 
-def _rows(episode: Episode, run: Played, checkpoint: str, role: Literal["warmup", "trained"]) -> list[Record]:
+def _rows(episode: Episode, run: Played, checkpoint: str, role: PolicyRole) -> list[Record]:
     trajectory_id, rows = trajectory_records(run, "evaluation", checkpoint)
     own = run.trajectory.steps[run.trajectory.prefix :]
     head = EvaluationRecord(

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.policy import Policy, Sampling
-from rollouts.play import Played, Progress, Start, Wrapping, beginning, execute, play, sampling_of
+from rollouts.play import Played, Start, Wrapping, beginning, execute, play, sampling_of
 from rollouts.rows import Demonstration, demonstrations, trajectory_records
+from steca.vocabulary import Progress
 from storage.records import Record
 
 

@@ -17,10 +17,10 @@ from environments.base import World
 from models.policy import Policy
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of
-from rollouts.play import Progress
 from rollouts.sampling import Sampler, Wanted
 from steca.rewards import Tally
 from steca.stopping import Curtailed, Fixed, Sequential, Stopping, verdict_so_far
+from steca.vocabulary import Progress
 from storage.records import Record
 from storage.rollout_pool import RolloutPool
 

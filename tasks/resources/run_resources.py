@@ -18,12 +18,11 @@ from models.reference import CheckpointRef
 from models.reflectors.reflector import Reflector
 from models.turn_queue import TurnQueue, turn_queue_of
 from rollouts.budget import BudgetTracker
+from steca.vocabulary import Progress
 from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
 from tasks.call_log import BatchCallLog, SharedCallLog
 from tasks.version_030 import former_batches
-
-Progress = Callable[[int, int], None]
 
 
 class RunResources:

@@ -24,7 +24,8 @@ from cli.progress_display import PlainReporter
 from cli.terminal import make_console
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from flows.runs import STAGES, run_id
+from configs.stages import STAGES
+from flows.runs import run_id
 from storage.runs import RunFolder
 from storage.store import Store
 from tests.support.tiny_factory import ROOT, STECA, TINY
@@ -319,12 +320,12 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig) -> None:
-    from flows.run_lock import working_on
+    from flows.run_lock import lock_run
 
     run, held = run_id(copied), threading.Event()
 
     def work() -> None:
-        with working_on(copied.data_dir, run):
+        with lock_run(RunFolder(copied.data_dir, run)):
             held.set()
             time.sleep(3)
 
@@ -332,6 +333,6 @@ def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig
     other.start()
     held.wait()
     result = steca("stage", "explore", "--run", run, "--data-dir", copied.data_dir)
-    assert not other.is_alive()
+    assert not other.is_locked()
     assert result.exit_code == 0, result.output
     assert f"run {run} is worked on by process" in result.output

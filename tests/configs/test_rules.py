@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs.cache_inputs import outcome_settings
-from configs.load import ConfigFault, load_config, refuse_conflicts
+from configs.faults import ConfigFault
+from configs.load import load_config
+from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 from flows.runs import config_of_run
 from storage.runs import RunFolder
@@ -76,6 +78,6 @@ def test_a_run_that_an_older_version_accepted_still_opens(
 
 def test_the_configurations_that_come_along_have_no_conflicts() -> None:
     root = Path(__file__).parents[2]
-    for file in (*root.glob("configs/*.yaml"), root / "tests" / "tiny.yaml"):
+    for file in (*root.glob("configs/*.yaml"), root / "tests/support/tiny.yaml"):
         load_config(file)
     refuse_conflicts(FactoryConfig(), "defaults")

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
+from configs.stages import STAGES
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.planning import planned
-from flows.runs import STAGES, run_id
+from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
 from models.reference import PolicyFault
 from storage.faults import StorageFault

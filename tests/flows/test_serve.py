@@ -10,7 +10,8 @@ import httpx
 import pytest
 
 from configs.schema import FactoryConfig
-from flows.runs import STAGES, run_id
+from configs.stages import STAGES
+from flows.runs import run_id
 from steca.deviation import PRESETS
 from storage.runs import RunFolder
 from storage.store import Store

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from configs.schema import FactoryConfig
+from configs.stages import STAGES
 from flows.factory import factory
-from flows.runs import STAGES, run_id
+from flows.runs import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store

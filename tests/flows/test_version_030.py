@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from configs.schema import FactoryConfig
+from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
-from flows.replay import replay
-from flows.runs import STAGES, run_id
+from flows.from_cache import run_from_cache
+from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder, StageState
 from storage.shards import ShardStore
@@ -37,7 +38,7 @@ def executed(config: FactoryConfig, stage: str) -> int:
 
 def test_a_finished_run_is_finished(old: FactoryConfig) -> None:
     before = {path: path.read_bytes() for path in old.data_dir.glob("runs/*/stages/*")}
-    assert replay(old) == run_id(old)
+    assert run_from_cache(old) == run_id(old)
     assert {path: path.read_bytes() for path in old.data_dir.glob("runs/*/stages/*")} == before
     assert Store(old.data_dir).query("SELECT count(*) FROM run_summary WHERE deviated > 0")[1] == [(1,)]
 
@@ -69,14 +70,14 @@ def test_what_was_not_completed_under_no_limit_is_not_taken_over(old: FactoryCon
     for changes in ({"stopped": "budget.rollouts = 7 is spent"}, {"status": "failed"}):
         folder.save_stage(rewards.model_copy(update=changes))
         assert not any(name.startswith("score-") for name in former_batches(old.data_dir))
-        assert replay(old) is None
+        assert run_from_cache(old) is None
     folder.save_stage(rewards)
-    assert replay(old) == run_id(old)
+    assert run_from_cache(old) == run_id(old)
 
 
 def test_another_world_takes_nothing_over(old: FactoryConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GeneratedAlfworld, "version", "2")
-    assert replay(old) is None
+    assert run_from_cache(old) is None
 
 
 def test_a_training_without_a_rate_is_not_taken_over(tmp_path: Path) -> None:
@@ -88,5 +89,5 @@ def test_a_training_without_a_rate_is_not_taken_over(tmp_path: Path) -> None:
     assert any(name.startswith("warmup-") for name in former_batches(poisoned.data_dir))
     shards = ShardStore(poisoned.data_dir)
     assert had_no_rate(shards.read_batch(state.batches[0]))
-    assert replay(poisoned, stages=[("demonstrate", 1)]) == run_id(poisoned)
-    assert replay(poisoned, stages=[("warmup", 1)]) is None
+    assert run_from_cache(poisoned, stages=[("demonstrate", 1)]) == run_id(poisoned)
+    assert run_from_cache(poisoned, stages=[("warmup", 1)]) is None

@@ -10,7 +10,8 @@ from functools import cache
 import pytest
 
 from configs.cache_inputs import PLAYED, outcome_settings, settings
-from configs.load import ConfigFault, check, load_config
+from configs.faults import ConfigFault
+from configs.load import check, load_config
 from configs.schema import FactoryConfig
 from configs.training import TrainingConfig
 from environments.registry import make_world

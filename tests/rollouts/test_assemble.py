@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from configs.schema import DatasetConfig
-from models.reflectors.reflector import Progress, Reflection, ReflectionRequest
+from models.reflectors.reflector import Reflection, ReflectionRequest
 from rollouts.rows import Demonstration, Stored, demonstrations, explorations, of_type
 from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
 from rollouts.stages.calibrate import calibrate
@@ -20,6 +20,7 @@ from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from steca.distance import lexical_distance
+from steca.vocabulary import Progress
 from storage.records import CalibrationRecord, Record, TrainingExampleRecord
 from tests.support.rollouts_toys import (
     GARBAGE,

@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from environments.base import Environment, World
-from models.reflectors.reflector import Progress, Reflection, ReflectionRequest, Refused
+from models.reflectors.reflector import Reflection, ReflectionRequest, Refused
 from rollouts.rows import Stored, demonstrations, of_type, stored
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
 from steca.types import Step, Turn
+from steca.vocabulary import Progress
 from storage.ids import content_id
 from storage.records import CalibrationRecord, DeviationRecord, Record
 from tests.support.rollouts_toys import (

@@ -11,12 +11,13 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from rollouts.comparisons import comparisons_of
 from rollouts.play import Wrapping, beginning, play
-from rollouts.prompting import Style, briefing_of
+from rollouts.prompting import briefing_of
 from rollouts.rows import demonstrations
 from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
 from rollouts.stages.evaluate import evaluate, force_deviations
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
+from steca.vocabulary import PromptStyle
 from storage.ids import content_id
 from storage.records import Record
 from tests.support.rollouts_toys import (
@@ -34,11 +35,11 @@ from tests.support.rollouts_toys import (
     world,
 )
 
-STYLES: tuple[Style, ...] = ("plain", "react", "one_shot")
+STYLES: tuple[PromptStyle, ...] = ("plain", "react", "one_shot")
 WORDY: Any = Wordy("Mind your manners")
 
 
-def of(style: Style) -> FactoryConfig:
+def of(style: PromptStyle) -> FactoryConfig:
     rewards = {"mode": "fixed", "rollouts": 1}
     return config(policy={"prompt": style}, rewards=rewards, deviation={"preset": "paper"})
 
@@ -57,7 +58,7 @@ def test_a_briefing_is_nothing_the_instruction_or_the_instruction_and_an_example
 
 
 @pytest.mark.parametrize("style", STYLES[1:])
-def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(style: Style) -> None:
+def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(style: PromptStyle) -> None:
     chosen = tasks(4)
     environment = world().environment()
     starts = [beginning(environment, task, seed=number) for number, task in enumerate(chosen)]
@@ -78,7 +79,7 @@ def test_a_policy_that_insists_on_a_briefing_notices_where_there_is_none() -> No
 
 
 @pytest.mark.parametrize("style", STYLES[1:])
-def test_every_stage_that_plays_briefs_its_policy(style: Style) -> None:
+def test_every_stage_that_plays_briefs_its_policy(style: PromptStyle) -> None:
     rows, held_out, settings = list(demonstrated(3)), list(demonstrated(2, "seen")), of(style)
     chosen = [*tasks(3), *tasks(2, "seen")]
     policy = Toy(unbriefed(fragile(0.4), lambda task: briefing_of(WORDY, task, style), chosen))
@@ -95,7 +96,7 @@ def test_every_stage_that_plays_briefs_its_policy(style: Style) -> None:
 
 
 @pytest.mark.parametrize("style", STYLES)
-def test_training_sees_the_prompt_that_the_policy_will_see(style: Style) -> None:
+def test_training_sees_the_prompt_that_the_policy_will_see(style: PromptStyle) -> None:
     rows, settings = list(demonstrated(4)), config()
     examples = assemble(rows, rows, settings.datasets)
     assert examples
@@ -109,7 +110,7 @@ def test_training_sees_the_prompt_that_the_policy_will_see(style: Style) -> None
             assert first_said(example.messages) == (f"{said}\n\n{first}" if said else first)
 
 
-def point_ids(where: World, style: Style) -> list[str]:
+def point_ids(where: World, style: PromptStyle) -> list[str]:
     return [point for task in comparisons_of(where, explored(), of(style), "toy") for point in task.points]
 
 

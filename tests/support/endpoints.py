@@ -10,10 +10,11 @@ from typing import Any
 from urllib import request as http
 
 from configs.servers import EndpointConfig
-from models.client.calls import CallLog, Purpose, Reply
+from models.client.calls import CallLog, Reply
 from models.client.chat_request import ChatRequest
 from models.client.endpoint import Endpoint, EndpointFault, Verify
 from models.client.errors import RequestError
+from steca.vocabulary import CallPurpose
 from tests.support.call_logs import MemoryBook
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_openai_replies import default_answer
@@ -42,7 +43,7 @@ class Verifier:
 
 def endpoint_of(
     *servers: FakeOpenAI, call_log: CallLog | None = None, key: str | None = KEY, verify: Verify | None = None,
-    purpose: Purpose = "policy", says: Callable[[str], None] = lambda line: None, **config: Any,
+    purpose: CallPurpose = "policy", says: Callable[[str], None] = lambda line: None, **config: Any,
 ) -> Endpoint:  # fmt: skip
     settings = {"timeout_seconds": 5.0, "patience_seconds": 20.0, **config}
     where = EndpointConfig(base_urls=tuple(server.url for server in servers), **settings)

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import jsonschema
 
+from steca.vocabulary import Finish
 from tests.support.fake_openai_wire import Reply
 
 Dialect = Literal["openai", "vllm"]
@@ -145,7 +146,7 @@ class Cut:
 
     text: str
     tokens: int
-    finish: Literal["stop", "length"]
+    finish: Finish
     met: str | None = None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import settings
 
 from steca.exploration import Exploration
-from steca.types import Origin, Step, Trajectory
+from steca.types import Step, Trajectory
+from steca.vocabulary import Origin
 
 REPEATABLE = settings(derandomize=True, deadline=None)
 """Property tests draw the same examples every time, and never fail for being slow."""

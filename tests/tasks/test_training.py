@@ -16,12 +16,14 @@ import pytest
 import torch
 
 from configs.load import check
+from configs.stages import STAGES
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, reference
+from steca.vocabulary import PolicyRole
 from tasks.batch import Batch
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
-from tasks.training import Role, _alone, _base, _state_folder, _train
+from tasks.training import _alone, _base, _state_folder, _train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
 
@@ -126,7 +128,7 @@ def test_a_base_that_changed_since_the_stage_began_is_refused(tmp_path: Path) ->
     ],
 )
 def test_a_training_that_changed_nothing_is_named_and_recorded(
-    tmp_path: Path, role: Role, weight: float, rate: float, line: str | None
+    tmp_path: Path, role: PolicyRole, weight: float, rate: float, line: str | None
 ) -> None:
     said: list[str] = []
     settings = {"steps": 2, "batch_size": 2, "learning_rate": rate}
@@ -155,7 +157,7 @@ def test_a_missing_file_for_accelerate_is_told_before_any_work_and_before_a_trai
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_device_is_told_before_any_work_that_needs_it() -> None:
     config = check({"execution": {"device": "cuda"}}, "test")
-    for stages in (None, ["train"], ["explore"]):
+    for stages in (STAGES, ["train"], ["explore"]):
         with pytest.raises(PolicyFault, match=r"execution\.device is cuda, but no CUDA device is here"):
             preflight(config, stages)
     preflight(config, ["demonstrate"])

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["put", "light", "clean", "heat", "cool", "two"]
+AimKind = Literal["put", "light", "clean", "heat", "cool", "two"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Aim:
     """`thing` and `target` are type names as the text shows them ("mug", "cabinet"); for `light` the target is the
     lamp. `sliced` where the thing has to be sliced first."""
 
-    kind: Kind
+    kind: AimKind
     thing: str
     target: str
     sliced: bool = False
@@ -32,7 +32,7 @@ class Aim:
 
 _THING = r"(?:some |an? |the )?(?P<state>clean |hot |cool )?(?P<sliced>sliced )?(?P<thing>[a-z]+)"
 _TARGET = r"(?:an? |the )?(?P<target>[a-z]+)"
-_FORMS: tuple[tuple[str, Kind], ...] = (
+_FORMS: tuple[tuple[str, AimKind], ...] = (
     (rf"(?:look at|examine) {_THING} (?:under|with) {_TARGET}", "light"),
     (rf"find two {_THING} and put them (?:in|on) {_TARGET}", "two"),
     (rf"put two {_THING} (?:in|on) {_TARGET}", "two"),
@@ -41,7 +41,7 @@ _FORMS: tuple[tuple[str, Kind], ...] = (
     (rf"cool {_THING} and put it (?:in|on) {_TARGET}", "cool"),
     (rf"put {_THING} (?:in|on) {_TARGET}", "put"),
 )
-_STATES: dict[str, Kind] = {"clean ": "clean", "hot ": "heat", "cool ": "cool"}
+_STATES: dict[str, AimKind] = {"clean ": "clean", "hot ": "heat", "cool ": "cool"}
 
 
 def read_aim(text: str) -> Aim | None:

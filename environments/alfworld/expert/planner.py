@@ -14,14 +14,14 @@ from itertools import permutations, product
 
 from environments.alfworld.engine.game import Game, State
 from environments.alfworld.engine.pddl import And, Atom, Equal, Exists, Formula, Not, Or
-from environments.alfworld.expert.aims import Aim, Kind
+from environments.alfworld.expert.aims import Aim, AimKind
 from environments.alfworld.expert.memory import Memory, remember
 from environments.alfworld.expert.route import BlockedError, Route
 from environments.alfworld.texts.narration import narrate
 from steca.types import Turn
 
 _ARRIVAL = re.compile(r"^You arrive at [^.]*\. ")
-_TREATMENTS: dict[str, tuple[Kind, str, tuple[str, ...]]] = {
+_TREATMENTS: dict[str, tuple[AimKind, str, tuple[str, ...]]] = {
     "isclean": ("clean", "clean", ("SinkBasinType", "SinkType")),
     "ishot": ("heat", "heat", ("MicrowaveType",)),
     "iscool": ("cool", "cool", ("FridgeType",)),
@@ -44,7 +44,7 @@ class Wish:
     @property
     def aim(self) -> Aim:
         treated = [kind for state, (kind, _, _) in _TREATMENTS.items() if state in self.states]
-        kind: Kind = (treated or ["light" if "istoggled" in self.states else "put"])[0]
+        kind: AimKind = (treated or ["light" if "istoggled" in self.states else "put"])[0]
         thing, target = self.thing.removesuffix("type"), self.target.removesuffix("type")
         return Aim("two" if self.count == 2 else kind, thing, target, "issliced" in self.states)
 

@@ -25,7 +25,8 @@ from environments.alfworld.catalog import (
     ROOMS,
     Room,
 )
-from environments.base import EnvironmentFault, Split
+from environments.base import EnvironmentFault
+from steca.vocabulary import Split
 
 TASK_TYPES = (
     "pick_and_place_simple",

@@ -25,8 +25,9 @@ from environments.alfworld.generation.problem import make_payload, read_payload
 from environments.alfworld.texts import grounding, thoughts
 from environments.alfworld.texts.briefing import briefing
 from environments.alfworld.texts.phrases import STATES
-from environments.base import FIRST_VERSION, Environment, EnvironmentFault, Split, Task
+from environments.base import FIRST_VERSION, Environment, EnvironmentFault, Task
 from steca.types import Turn
+from steca.vocabulary import Split
 
 NAME = "alfworld-generated"
 _ATTEMPTS = 2000

@@ -32,8 +32,9 @@ from environments.alfworld.texts.briefing import briefing
 from environments.alfworld.texts.dialect import Dialect
 from environments.alfworld.texts.phrases import STATES
 from environments.alfworld.texts.thoughts import compose_thoughts
-from environments.base import FIRST_VERSION, EnvironmentFault, Split, Task
+from environments.base import FIRST_VERSION, EnvironmentFault, Task
 from steca.types import Turn
+from steca.vocabulary import Split
 
 NAME = "alfworld"
 HELD_OUT = 10  # one train game in this many belongs to validation

@@ -9,10 +9,10 @@ import pytest
 from tenacity import wait_random_exponential
 
 from models.client import endpoint as subject
-from models.client.calls import Purpose
 from models.client.chat_request import ChatRequest
 from models.client.diagnosis import QUESTION
 from models.client.endpoint import Endpoint, EndpointFault
+from steca.vocabulary import CallPurpose
 from tests.support.call_logs import MemoryBook
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, texts
 from tests.support.fake_openai import FakeOpenAI, Fault
@@ -156,7 +156,7 @@ def test_what_decides_a_policys_turns_is_never_left_out(field: str, status: int)
 
 @pytest.mark.parametrize("purpose", ["policy", "reflection"])
 @pytest.mark.parametrize("status", [400, 404, 422])
-def test_a_server_that_refuses_everything_teaches_nothing(status: int, purpose: Purpose) -> None:
+def test_a_server_that_refuses_everything_teaches_nothing(status: int, purpose: CallPurpose) -> None:
     with FakeOpenAI(MODEL) as server:
         server.plan.fail_when(lambda _: True, Fault.refusing(status, {"error": "temperature and seed"}))
         endpoint = endpoint_of(server, purpose=purpose, verify=lambda _: MODEL)

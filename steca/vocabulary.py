@@ -1,0 +1,43 @@
+"""The words that settings, records and the method share, each set of them written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+Split = Literal["train", "validation", "seen", "unseen"]
+TestSplit = Literal["validation", "seen", "unseen"]
+
+TrajectoryKind = Literal[
+    "expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"
+]
+Origin = Literal["expert", "policy", "deviation", "repair"]
+"""Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated
+step, or the repair after it (the reflected turn and what follows)."""
+End = Literal["done", "step_cap", "invalid_streak", "running"]
+"""Why a trajectory stopped."""
+Finish = Literal["stop", "length"]
+"""Why a model stopped writing: it was done, or at its limit of tokens."""
+
+Side = Literal["expert", "explored"]
+"""Whose turn was scored."""
+RewardOutcome = Literal["success", "progress"]
+"""What of a rollout counts as its outcome."""
+Decision = Literal["deviated", "not_deviated", "undecided", "filtered"]
+GapConclusion = Literal["yes", "no", "undecided"]
+"""Whether the anytime-valid test has shown the expert's turn to be better."""
+RepairPlan = Literal["expert_suffix", "expert_continuation", "planner"]
+"""Where the turns of a repair come from."""
+
+DatasetName = Literal["calibrated", "explored_success", "expert_suffix", "expert"]
+PolicyRole = Literal["warmup", "trained"]
+EpisodeStart = Literal["task", "forced_deviation", "forced_control"]
+"""What a test episode starts from."""
+CallPurpose = Literal["policy", "reflection"]
+"""What a language model was asked for."""
+PromptStyle = Literal["plain", "react", "one_shot"]
+"""plain: nothing is said before an episode; react: the world's instruction; one_shot: and a worked example."""
+Device = Literal["auto", "cpu", "cuda"]
+
+Progress = Callable[[int, int], None]
+"""Told (done, total) as work goes on."""
