@@ -10,13 +10,14 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from configs.schema import FactoryConfig
+from configs.schema import BudgetConfig, FactoryConfig
 from tests.support.old_folders import unpack
 from tests.support.shared import SharedFolder, listing
 from tests.support.tiny_factory import ROOT, STECA, Served, tiny
@@ -32,6 +33,9 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
 )
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
+# `steca serve` looks for runs to start every ten seconds otherwise.
+os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "2"
+gc.disable()  # while everything is imported, none of which is garbage
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -40,6 +44,35 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="write tests/fixtures/tiny-run.json anew (see tests/support/recorded_run.py)",
     )
+
+
+LONGEST_FIRST = ("flows/test_serve.py", "cli/test_what_if.py", "storage/test_decide.py")
+"""Files that are begun first where tests run in several workers: one waits for the server while another computes."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would sort files by their number of tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long come first, so that no worker is left alone with one of them; the largest of the others
+    next."""
+    files = [item.path for item in items]
+    sizes = Counter(files)
+    served = {item.path for item in items if "served" in getattr(item, "fixturenames", ())}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        if name in LONGEST_FIRST:
+            return LONGEST_FIRST.index(name), 0
+        return len(LONGEST_FIRST) + (item.path not in served), -sizes[item.path]
+
+    items.sort(key=lambda item: (*place(item), str(item.path)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,8 +86,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedFolder]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _settled_objects() -> None:
-    """What was imported up to here is there to stay: garbage collections, of which every training makes two, need not go
-    through it each time (half a second)."""
+    """Garbage collections, of which every training makes two, go through nothing that was there before the file: with
+    all that is imported each would take half a second."""
+    gc.collect()
     gc.freeze()
 
 
@@ -119,8 +153,8 @@ def prefect_api(served: Served) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
-    """The configuration of a tiny run that has ended, one for all workers. Tests only read in its folder: those that add
-    or change something take `copied`."""
+    """The configuration of a tiny run that has ended, one for all workers. Tests only read in its folder: those that
+    add or change something take `copied`."""
 
     def run(data_dir: Path) -> str:
         from flows.factory import factory
@@ -139,6 +173,31 @@ def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
     """The finished run in a data folder of the test's own."""
     shutil.copytree(finished.data_dir, tmp_path / "copied")
     return finished.model_copy(update={"data_dir": tmp_path / "copied"})
+
+
+@pytest.fixture(scope="session")
+def _stopped(finished: FactoryConfig, shared: SharedFolder) -> FactoryConfig:
+    def run(folder: Path) -> str:
+        from flows.factory import factory
+
+        data_dir = folder / "data"
+        shutil.copytree(finished.data_dir, data_dir)
+        factory(small(data_dir))
+        return str(data_dir)
+
+    return small(Path(shared.once("stopped", run)[0]))
+
+
+def small(data_dir: Path) -> FactoryConfig:
+    return tiny(data_dir, "seed=5", "name=small").model_copy(update={"budget": BudgetConfig(rollouts=7)})
+
+
+@pytest.fixture
+def stopped(_stopped: FactoryConfig, tmp_path: Path) -> FactoryConfig:
+    """In a folder of the test's own: the finished run, and the whole run of this configuration, of which a budget of 7
+    rollouts ended the stage rewards."""
+    shutil.copytree(_stopped.data_dir, tmp_path / "stopped")
+    return _stopped.model_copy(update={"data_dir": tmp_path / "stopped"})
 
 
 @pytest.fixture

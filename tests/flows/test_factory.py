@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import BudgetConfig, FactoryConfig
+from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
 from flows.faults import StageFault
@@ -98,11 +98,9 @@ def test_another_run_takes_the_rollouts_that_are_there_and_plays_the_rest(copied
     assert Store(copied.data_dir).query(sql)[1] == [(3,)]  # a step reward is all that is known of it
 
 
-def test_a_budget_ends_the_stage_with_what_it_has_and_a_larger_one_goes_on(copied: FactoryConfig) -> None:
+def test_a_budget_ends_the_stage_with_what_it_has_and_a_larger_one_goes_on(stopped: FactoryConfig) -> None:
     """The run stays the same run; what was made of less evidence is made again."""
-    other = tiny(copied.data_dir, "seed=5")
-    small = other.model_copy(update={"budget": BudgetConfig(rollouts=7)})
-    factory(small)
+    small, other = stopped, tiny(stopped.data_dir, "seed=5", "name=small")
     state = states(small)["rewards", 1]
     assert (state.status, state.stopped) == ("completed", "budget.rollouts = 7 is spent")
     assert state.spent is not None

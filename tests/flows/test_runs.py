@@ -139,23 +139,18 @@ def test_identical_rows_in_another_batch_do_not_train_again(copied: FactoryConfi
     assert (executed(copied)["train"], states(copied)["train"].checkpoint) == (0, digest)
 
 
-def test_a_batch_that_a_budget_cut_is_never_taken_for_a_whole_one(copied: FactoryConfig) -> None:
-    small = tiny(copied.data_dir, "seed=5", "name=small").model_copy(
-        update={"budget": BudgetConfig(rollouts=7)}
-    )
-    for stage in ("demonstrate", "warmup", "explore", "rewards"):
-        STAGE_FLOWS[stage](small)
-    results = [path for path in results_of(copied.data_dir).iterdir() if path.name.startswith("score-")]
+def test_a_batch_that_a_budget_cut_is_never_taken_for_a_whole_one(stopped: FactoryConfig) -> None:
+    results = [path for path in results_of(stopped.data_dir).iterdir() if path.name.startswith("score-")]
     cut = [path for path in results if json.loads(json.loads(path.read_text())["result"])["cut"]]
     assert cut
-    assert all(stored_result(copied.data_dir, path.name) is None for path in cut)
-    assert any(stored_result(copied.data_dir, path.name) for path in results)  # those of the finished run
-    whole = tiny(copied.data_dir, "seed=5", "name=whole")  # the same batches, and no budget
+    assert all(stored_result(stopped.data_dir, path.name) is None for path in cut)
+    assert any(stored_result(stopped.data_dir, path.name) for path in results)  # those of the finished run
+    whole = tiny(stopped.data_dir, "seed=5", "name=whole")  # the same batches, and no budget
     for stage in ("demonstrate", "warmup", "explore", "rewards"):
         STAGE_FLOWS[stage](whole)
     sql = "SELECT count(*) FROM of_run('deviations', $run) WHERE verdict = 'undecided'"
-    store = Store(copied.data_dir)
-    assert store.query(sql, {"run": run_id(small)})[1] != [(0,)]
+    store = Store(stopped.data_dir)
+    assert store.query(sql, {"run": run_id(stopped)})[1] != [(0,)]
     assert store.query(sql, {"run": run_id(whole)})[1] == [(0,)]
     assert executed(whole)["explore"] == 0 < executed(whole)["rewards"]
 
@@ -277,14 +272,10 @@ def test_a_forced_stage_that_a_budget_cuts_goes_on_from_what_it_played_itself(co
     assert RunFolder(copied.data_dir, run_id(copied)).spent().rollouts == 136
 
 
-def test_a_budget_that_buys_nothing_more_outdates_nothing(copied: FactoryConfig) -> None:
-    small = tiny(copied.data_dir, "seed=5", "name=small").model_copy(
-        update={"budget": BudgetConfig(rollouts=7)}
-    )
-    factory(small)
-    assert states(small)["rewards"].stopped
-    STAGE_FLOWS["rewards"](small)
-    assert {state.status for state in states(small).values()} == {"completed"}
+def test_a_budget_that_buys_nothing_more_outdates_nothing(stopped: FactoryConfig) -> None:
+    assert states(stopped)["rewards"].stopped
+    STAGE_FLOWS["rewards"](stopped)
+    assert {state.status for state in states(stopped).values()} == {"completed"}
 
 
 def test_a_replay_that_finds_not_all_leaves_nothing(copied: FactoryConfig) -> None:
