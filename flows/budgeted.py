@@ -1,4 +1,4 @@
-"""The rollouts of a stage within the run's budget."""
+"""Score batches within the rollout budget of the run."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from tasks.stage_tasks import score_batch
 
 
 def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]:
-    """The scores of every batch of (demonstrations, explorations). Each batch may spend its share of what is left; one
-    that was cut short goes on while the others have left something over. `stage.stopped` says what ended it early."""
+    """The scores of every batch of (demonstrations, explorations). Each batch may spend its share of what is left.
+    One that was cut short continues with what the others left over. `stage.stopped` says what ended the stage
+    early."""
     scores: dict[int, BatchRef] = {}
     todo = list(range(len(pairs)))
     while todo:
@@ -31,5 +32,5 @@ def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef
             break
         todo = cut
     if stage.stopped:
-        stage.says(f"{stage.stopped}: ends with what it has; the same run goes on under a larger budget")
+        stage.says(f"{stage.stopped}: ends with what it has; the same run resumes under a larger budget")
     return [scores[index] for index in range(len(pairs))]

@@ -1,6 +1,6 @@
-"""The work of each stage: which batches it runs, made from what. Knows no Prefect; `flows.stages` offers them as flows.
+"""The work of each stage: which batches it runs, and from what. Free of Prefect; `flows.stages` makes flows of them.
 
-The data flow is in the `upstream` arguments; batch i of explore, rewards and calibrate is about the same tasks.
+The data flow is in the `upstream` arguments; batch i of explore, rewards and calibrate covers the same tasks.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def warmup(stage: StageRun) -> None:
     """The base policy, trained on the expert runs."""
     stage.expects(1)
     folder = stage.config.policy.base
-    base = reference(folder).digest if folder else ""  # the content, not where it lies
+    base = reference(folder).digest if folder else ""  # the content, not the place
     refs = {"records": stage.upstream("demonstrate", "demonstrate", WARMED_UP)}
     data = (
         "" if folder else data_digest_of(stage.resources.world)
-    )  # the tokenizer of a new model is made of it
+    )  # the tokenizer of a new model is trained on it
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
     stage.trained(stage.run(warmup_batch, upstream=refs, more=more))
 
@@ -91,7 +91,7 @@ def train(stage: StageRun) -> None:
     verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
     sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
     examples = stage.run(assemble_batch, upstream=sources)
-    played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks are in it twice
+    played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks occur twice
     refs = {"records": list(played.values()), "examples": [examples]}
     stage.trained(
         stage.run(train_batch, upstream=refs, checkpoint=explorer(stage), more={"round": str(stage.round)})

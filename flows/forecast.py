@@ -1,4 +1,4 @@
-"""What the rollouts of a stage will cost, before they begin: from the explorations that they start from."""
+"""What the rollouts of a stage will cost, estimated from the explorations that they start from."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from storage.shards import BatchRef
 
 
 def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
-    """One line: candidates, about how many rollouts, what they will cost, and what the run has spent before. Evidence
-    that is there already will cost nothing."""
+    """One line: candidates, the expected number of rollouts and their cost, and what the run has spent before. Stored
+    rollouts cost nothing and are not taken into account."""
     runs = [run for ref in explorations for run in stage.resources.shards.read(ref, TrajectoryRecord)]
     candidates = _candidates(runs, stage.config.rewards.candidates)
     if not candidates:
@@ -29,12 +29,12 @@ def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
 
 
 def _prices(config: FactoryConfig) -> BudgetConfig:
-    """The budget without its limits: a forecast is what the work asks for."""
+    """The budget without its limits: a forecast says what the whole work costs."""
     return config.budget.model_copy(update=dict.fromkeys(("rollouts", "tokens", "minutes", "usd")))
 
 
 def _candidates(runs: Sequence[TrajectoryRecord], limit: int | None) -> int:
-    """Failed runs from a prefix: a little more than are scored, as some differ in their thought only."""
+    """Failed runs from a prefix: slightly more than are scored, because some differ in their thought only."""
     failed = Counter(run.task_id for run in runs if run.prefix_steps and not run.success)
     return sum(n if limit is None else min(n, limit) for n in failed.values())
 
@@ -54,7 +54,7 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
 
 
 def _cost(stage: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> Spent:
-    """Rollouts are about as long, and take about as much time, as the explored runs did."""
+    """Assumes that rollouts are about as long and as slow as the explored runs."""
     steps = stage.resources.shards.read(sample, StepRecord)
     written = [step.tokens for step in steps if step.tokens]
     turns = sum(run.n_steps - run.prefix_steps for run in runs) / len(runs)
@@ -63,7 +63,7 @@ def _cost(stage: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], samp
 
 
 def _seconds_each(stage: StageRun, explored: int) -> float:
-    """By the rollouts that the run has paid for, else by its explorations; 0 where both came from elsewhere."""
+    """Measured on the run's own rollouts, else on its explorations; 0 where both came from the cache."""
     if stage.tracker.spent.rollouts:
         return stage.tracker.spent.seconds / stage.tracker.spent.rollouts
     state = stage.folder.stage(stage.round, "explore")

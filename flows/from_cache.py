@@ -21,7 +21,8 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Request
+from tasks.batch import Request
+from tasks.batch_task import BatchTask
 from tasks.caching import results_of
 
 

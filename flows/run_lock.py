@@ -20,7 +20,7 @@ from storage.runs import RunFolder
 
 POLL_SECONDS = 0.2
 _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=frozenset())
-"""Locks that this run holds already: a stage runs inside its factory."""
+"""Locks that this run already holds: a stage runs inside its factory."""
 
 
 @contextmanager

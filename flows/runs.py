@@ -1,4 +1,4 @@
-"""Which run a configuration is, and what the stages of a run hand on to each other."""
+"""From a configuration to its run, and from one stage of a run to the next."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from storage.runs import RunExecution, RunFolder, StageState
 from storage.shards import BatchRef
 
 HOW = {"budget", "execution"}
-"""Sections that say how the work is done, and decide nothing of what comes out."""
+"""Sections that say how the work is done. They do not change results."""
 
 
 def run_id(config: FactoryConfig) -> str:
-    """The same settings are the same run, wherever its data lie and however the work is cut."""
+    """The run of a configuration. Equal settings are one run, whatever its data folder and batch size."""
     return f"{config.name}-{content_id(outcome_settings(config))[:8]}"
 
 
@@ -62,8 +62,8 @@ def _execution_of(config: FactoryConfig) -> RunExecution:
 def config_of_run(
     data_dir: Path, run: str, changes: Sequence[str] = (), given: FactoryConfig | None = None
 ) -> FactoryConfig:
-    """The configuration of a known run, with its work done as it was done last but for `changes` ("execution.x=y") and
-    for what `given` sets in these sections other than by default. Raises StorageFault and ConfigFault."""
+    """The configuration of a known run, with the execution and budget settings of its last start, overridden by what
+    `given` sets differently from the defaults and by `changes` ("execution.x=y"). Raises StorageFault, ConfigFault."""
     folder = RunFolder(data_dir.expanduser().resolve(), run)
     info, how = folder.load(), folder.execution()
     settings: dict[str, Any] = {**info.config, "name": info.name, "data_dir": data_dir}
@@ -90,14 +90,14 @@ def completed(folder: RunFolder, stage: str, round: int) -> StageState:
 
 
 def batches_of(state: StageState, task: str, parts: Sequence[str] | None = None) -> list[BatchRef]:
-    """The batches that one task of a stage wrote, in the stage's order: all, or those of some parts."""
+    """The batches that one task of a stage wrote, in the order of the stage: all, or those of some parts."""
     wanted = [f"{task}-"] if parts is None else [f"{task}-{part}-" for part in parts]
     return [ref for ref in state.batches if ref.batch_id.startswith(tuple(wanted))]
 
 
 def outdate(folder: RunFolder, stage: str, round: int) -> None:
-    """Mark every later stage of the run as outdated: what it was made from has changed."""
-    if stage == STAGES[-1]:  # nothing is made from evaluations, later rounds neither
+    """Mark every later stage of the run as outdated, because its upstream rows have changed."""
+    if stage == STAGES[-1]:  # nothing depends on evaluations
         return
     at = round_of(stage, round)
     for state in folder.stages():
@@ -108,7 +108,7 @@ def outdate(folder: RunFolder, stage: str, round: int) -> None:
 
 
 def _differing(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of nested settings that are not the default."""
+    """The parts of nested settings that differ from the defaults."""
     found: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, dict) and isinstance(default.get(name), dict):

@@ -1,4 +1,4 @@
-"""What every stage does around its own work: find the run, count batches, file the result, publish."""
+"""The frame around a stage: it finds the run, counts batches, records the result and publishes it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,15 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Refs, Request
+from tasks.batch import Refs, Request
 from tasks.batch_calls import calls_of
+from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
 
 
 class StageRun:
-    """One stage at work: runs its batches, and keeps their references."""
+    """One stage of a run: runs its batches and keeps their references."""
 
     def __init__(
         self,
@@ -55,15 +56,15 @@ class StageRun:
         self._had = known.batches if known and known.status in ("completed", "outdated") else self.before
 
     def expects(self, batches: int) -> None:
-        """Say how many batches there will be."""
+        """Report how many batches there will be."""
         self.reporter.begins(self.stage, round_of(self.stage, self.round), batches)
 
     def says(self, line: str) -> None:
-        """Something to know about the stage, once."""
+        """Report a line about the stage."""
         self.reporter.says(line)
 
     def estimates(self, forecast: Callable[[], str]) -> None:
-        """Say what the work will cost, before it begins."""
+        """Report what the work will cost before it begins."""
         self.says(forecast())
 
     def upstream(
@@ -75,7 +76,7 @@ class StageRun:
     def checkpoint_of(self, stage: str, round: int) -> str:
         """The digest of the policy that a training stage made. Raises StageFault where it is not complete."""
         digest = completed(self.folder, stage, round).checkpoint
-        assert digest is not None, f"{stage} files its checkpoint"
+        assert digest is not None, f"{stage} records its checkpoint"
         return digest
 
     def run(
@@ -88,8 +89,8 @@ class StageRun:
         instead_of: BatchRef | None = None,
         more: Mapping[str, str] | None = None,
     ) -> BatchRef:
-        """Run one batch, or take it from the cache. `instead_of` is the batch that it goes on with, which was cut short
-        by a budget; `more` decides what comes out, too."""
+        """Run one batch, or take it from the cache. `instead_of` is the batch that it continues, which a budget cut
+        short. `more` holds further inputs of the cache key."""
         ref, cached = self._done(
             task, task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
         )
@@ -103,8 +104,7 @@ class StageRun:
         return ref
 
     def trained(self, ref: BatchRef) -> None:
-        """File the checkpoint of a training batch, after verifying its files, and draw how it was trained. Raises
-        PolicyFault."""
+        """Verify and record the checkpoint of a training batch, and draw its training curves. Raises PolicyFault."""
         training = self.resources.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
         verify_checkpoint(self.resources.checkpoint(self.checkpoint))
@@ -119,7 +119,7 @@ class StageRun:
             self.says(f"curves: {file}")
 
     def save(self, status: StageStatus, error: str | None = None) -> None:
-        """Write the stage's file."""
+        """Write the state of the stage to its file."""
         ended = None if status == "running" else datetime.now(UTC)
         state = StageState(
             stage=self.stage,
@@ -142,14 +142,14 @@ class StageRun:
         self.folder.save_stage(state)
 
     def complete(self) -> None:
-        """File the stage as done. Where its rows are not those that it had before, what follows is outdated; how they
-        are cut into batches does not matter."""
+        """Record the stage as completed. Where its rows differ from those that it had before, later stages are
+        outdated. How rows are cut into batches does not matter."""
         if not self._holds_the_same():
             outdate(self.folder, self.stage, self.round)
         self.save("completed")
 
     def publish(self) -> None:
-        """Bring the store up to date, and say what of this stage could not be taken in. Raises StorageFault."""
+        """Ingest into the store, and report what of this stage could not be ingested. Raises StorageFault."""
         own = {ref.manifest for ref in (*self.batches, *self.calls.values())}
         for left in Store(self.resources.root).ingest().set_aside:
             if left.file in own:
@@ -161,7 +161,7 @@ class StageRun:
         content = self.resources.shards.content
         try:
             return content(self._had) == content(self.batches)
-        except StorageFault:  # what was there before cannot be read any more
+        except StorageFault:  # the earlier batches cannot be read any more
             return False
 
     def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
@@ -200,7 +200,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
 
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:
-    """File and publish what was finished; the error itself is what the caller must hear of."""
+    """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
     status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
     try:
         stage.save(status, str(error) or type(error).__name__)
@@ -210,7 +210,7 @@ def _save_failure(stage: StageRun, error: BaseException) -> None:
 
 
 def _flow_run() -> str | None:
-    """Prefect's id of the flow run around; None without one."""
+    """Prefect's id of the current flow run; None outside of one."""
     if "prefect" not in sys.modules:
         return None
     from prefect.runtime import flow_run

@@ -1,6 +1,6 @@
-"""The Prefect server of a command: the one that is configured, else one of its own that ends with the command.
+"""The Prefect server of a command: the configured one, else a temporary one that ends with the command.
 
-A server of its own runs under a guard (models/processes/guard.py), so that it also ends where the command is killed.
+A temporary server runs under a guard (models/processes/guard.py), so that it also ends when the command is killed.
 It keeps its database in Prefect's folder next to the data: only the first start in a folder has to make it, and
 what `steca serve` shows later includes the runs from the command line.
 """
@@ -67,13 +67,13 @@ def guarded_server(
     settings: Mapping[str, str],
     listener: socket.socket | None = None,
 ) -> Iterator[None]:
-    """A Prefect server that answers; it ends with everything that it started when the context or this process does.
-    `listener` is handed on to it. Raises StageFault where it does not start."""
+    """A running Prefect server. It ends, with every process that it started, when the context or this process does. It
+    inherits `listener`. Raises StageFault where it does not start."""
     process: subprocess.Popen[bytes] | None = None
     try:
         with _turn_to_start(log.parent):
             process = _launch(command, log, settings, listener)
-            import flows.stages  # noqa: F401  what the caller needs anyway takes as long as the server's start
+            import flows.stages  # noqa: F401  needed anyway; as slow as the server's start
 
             _wait_for(process, url, log)
         yield
@@ -85,7 +85,7 @@ def guarded_server(
 
 @contextmanager
 def used_here(url: str) -> Iterator[None]:
-    """Let Prefect in this process, and in those that it starts, use a server."""
+    """Make Prefect use a server, in this process and in those that it starts."""
     before = os.environ.get("PREFECT_API_URL")
     os.environ["PREFECT_API_URL"] = url
     reread_settings()
@@ -99,8 +99,8 @@ def used_here(url: str) -> Iterator[None]:
 
 
 def check_answers(configured: settings.Setting) -> None:
-    """Raise StageFault where no Prefect server answers at the configured address: asked as Prefect asks it, with its
-    keys and certificates, but once."""
+    """Raise StageFault where no Prefect server answers at the configured address. The request is Prefect's own, with
+    its keys and certificates, but without retries."""
     reread_settings()
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
@@ -112,8 +112,8 @@ def check_answers(configured: settings.Setting) -> None:
         where = re.sub("//[^/@]*@", "//", configured.value)  # without a password
         why = (str(error).splitlines() or [type(error).__name__])[0].replace(configured.value, where)
         raise StageFault(
-            f"no Prefect server answers at {where} (from {configured.source}): {why}; start it, or unset that: then a "
-            "server is started here"
+            f"no Prefect server answers at {where} (from {configured.source}): {why}; start it, or unset that "
+            "setting to have a temporary server started"
         )
 
 
@@ -128,7 +128,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def _turn_to_start(home: Path) -> Iterator[None]:
-    """One server at a time starts in a folder of Prefect: the first makes the database, the others find it made."""
+    """Start one server at a time in a Prefect folder: the first creates the database, the others find it there."""
     with writing_in(home):
         home.mkdir(parents=True, exist_ok=True)
         lock = FileLock(home / "server-start.lock")
@@ -149,7 +149,7 @@ def _launch(
             stdout=output,
             stderr=output,
             env=_environment() | dict(settings),
-            start_new_session=True,  # Ctrl-C in our terminal is for us to answer
+            start_new_session=True,  # Ctrl-C in the terminal is for this process to handle
             pass_fds=[listener.fileno()] if listener else [],
         )
     if listener:
@@ -158,7 +158,7 @@ def _launch(
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the keys that a server has no use for and without the address of the server that it is itself."""
+    """Our environment without API keys, which a server does not need, and without the address of the server itself."""
     return {
         name: value for name, value in without_keys(needed="PREFECT_").items() if name != "PREFECT_API_URL"
     }
@@ -168,7 +168,7 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(url):
         if process.poll() is not None:
-            raise StageFault(f"the Prefect server stopped at once: {log} says why (is the port in use?)")
+            raise StageFault(f"the Prefect server stopped at once: see {log} (is the port in use?)")
         if time.monotonic() > deadline:
             raise StageFault(f"the Prefect server did not answer within {START_SECONDS:g} s: see {log}")
         time.sleep(0.05)

@@ -15,7 +15,8 @@ from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder, StageState
 from storage.shards import ShardStore
 from storage.store import Store
-from tasks.version_030 import former_batches, had_no_rate
+from tasks.resources.batches_030 import batches_of_030
+from tasks.version_030 import never_learned
 from tests.support.old_folders import POISONED_030, unpack
 from tests.support.tiny_factory import tiny
 
@@ -66,10 +67,10 @@ def test_one_stage_of_it_runs_alone(prefect_api: str, old: FactoryConfig) -> Non
 def test_what_was_not_completed_under_no_limit_is_not_taken_over(old: FactoryConfig) -> None:
     """0.3.0 did not say in a batch whether a budget had cut it."""
     folder, rewards = RunFolder(old.data_dir, run_id(old)), states(old)["rewards"]
-    assert any(name.startswith("score-") for name in former_batches(old.data_dir))
+    assert any(name.startswith("score-") for name in batches_of_030(old.data_dir))
     for changes in ({"stopped": "budget.rollouts = 7 is spent"}, {"status": "failed"}):
         folder.save_stage(rewards.model_copy(update=changes))
-        assert not any(name.startswith("score-") for name in former_batches(old.data_dir))
+        assert not any(name.startswith("score-") for name in batches_of_030(old.data_dir))
         assert run_from_cache(old) is None
     folder.save_stage(rewards)
     assert run_from_cache(old) == run_id(old)
@@ -86,8 +87,8 @@ def test_a_training_without_a_rate_is_not_taken_over(tmp_path: Path) -> None:
     assert run_id(poisoned) == POISONED_030
     state = states(poisoned)["warmup"]
     assert state.status == "completed"
-    assert any(name.startswith("warmup-") for name in former_batches(poisoned.data_dir))
+    assert any(name.startswith("warmup-") for name in batches_of_030(poisoned.data_dir))
     shards = ShardStore(poisoned.data_dir)
-    assert had_no_rate(shards.read_batch(state.batches[0]))
+    assert never_learned(shards.read_batch(state.batches[0]))
     assert run_from_cache(poisoned, stages=[("demonstrate", 1)]) == run_id(poisoned)
     assert run_from_cache(poisoned, stages=[("warmup", 1)]) is None

@@ -12,7 +12,8 @@ from configs.schema import FactoryConfig
 from steca.vocabulary import PromptStyle
 from storage.records import Record
 from storage.shards import BatchRef
-from tasks.batch import Batch, BatchTask, Request, batch_task
+from tasks.batch import Batch, Request
+from tasks.batch_task import BatchTask, batch_task
 from tasks.resources.run_resources import RunResources
 from tasks.stage_tasks import (
     assemble_batch,

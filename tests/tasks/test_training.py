@@ -91,9 +91,7 @@ def test_two_processes_never_do_the_same_training_at_once(tmp_path: Path) -> Non
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not entered.wait(0.5)
-        assert said == [
-            "another process is doing the very same training in this data folder; waiting until it has ended"
-        ]
+        assert said == ["another process runs the same training in this data folder; waiting until it ends"]
     finally:
         first.kill()
         first.wait()
@@ -141,7 +139,7 @@ def test_a_training_that_changed_nothing_is_named_and_recorded(
         return
     (told,) = said
     assert re.fullmatch(f"{line}.*", told)
-    assert "changed no weight, so its checkpoint is the model that it began with: " in told
+    assert "changed no weight, so its checkpoint equals the model that it started from: " in told
     assert not (tmp_path / "training").exists() or not any((tmp_path / "training").iterdir())
 
 
