@@ -1,4 +1,4 @@
-"""One Prefect server and one finished tiny factory run, shared by all tests that need them."""
+"""One Prefect server and one finished tiny factory run, shared by all tests of a session, in all workers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
 )
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
-# `steca serve` looks for runs to start every ten seconds otherwise.
+# By default `steca serve` polls for scheduled runs every ten seconds.
 os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "2"
 gc.disable()  # while everything is imported, none of which is garbage
 
@@ -47,7 +47,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 LONGEST_FIRST = ("flows/test_serve.py", "cli/test_what_if.py", "storage/test_decide.py")
-"""Files that are begun first where tests run in several workers: one waits for the server while another computes."""
+"""Files that start first when tests run in several workers: one waits for the server while another computes."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -55,10 +55,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that take long come first, so that no worker is left alone with one of them; the largest of the others
-    next."""
-    files = [item.path for item in items]
-    sizes = Counter(files)
+    """Slow files first, so that no worker is left alone with one at the end; then files that need the server; then the
+    others. Larger files come before smaller ones."""
+    sizes = Counter(item.path for item in items)
     served = {item.path for item in items if "served" in getattr(item, "fixturenames", ())}
 
     def place(item: pytest.Item) -> tuple[int, int]:
@@ -77,7 +76,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedFolder]:
-    """What the workers have in common. At the end what this one kept of Prefect goes."""
+    """The folder that all workers share. Removes this worker's PREFECT_HOME at the end."""
     folder = SharedFolder(tmp_path_factory)
     with folder.at_work():
         yield folder
@@ -86,16 +85,16 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedFolder]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _settled_objects() -> None:
-    """Garbage collections, of which every training makes two, go through nothing that was there before the file: with
-    all that is imported each would take half a second."""
+    """Keeps everything that exists before a test file out of garbage collection. Every training collects twice, and
+    with all imported modules each collection would take half a second."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture(scope="session")
 def served(shared: SharedFolder) -> Iterator[Served]:
-    """`steca serve` with a server of its own on a free port, up to the moment when all is offered. One for all workers:
-    the one that started it ends it, when the others are done."""
+    """`steca serve` with its own server on a free port, ready when all deployments are offered. One server for all
+    workers: the worker that started it stops it when the others are done."""
     started: list[subprocess.Popen[bytes]] = []
 
     def serve(data_dir: Path) -> str:
@@ -141,8 +140,8 @@ def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -
 
 @pytest.fixture(scope="session")
 def prefect_api(served: Served) -> Iterator[str]:
-    """Flows called in this process, and in processes that it starts, use the shared server. They send no heartbeats: at
-    the end of a flow Prefect waits for the thread that does it, up to a second."""
+    """Flows called in this process, and in processes that it starts, use the shared server. Heartbeats are off: at the
+    end of each flow Prefect waits up to a second for the thread that sends them."""
     os.environ["PREFECT_API_URL"] = served.api
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
@@ -153,8 +152,8 @@ def prefect_api(served: Served) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
-    """The configuration of a tiny run that has ended, one for all workers. Tests only read in its folder: those that
-    add or change something take `copied`."""
+    """The configuration of a finished tiny run, one for all workers. Tests only read its folder; a test that changes
+    something takes `copied`."""
 
     def run(data_dir: Path) -> str:
         from flows.factory import factory
@@ -165,12 +164,12 @@ def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
     data_dir = Path(shared.once("finished", run)[0])
     before = listing(data_dir)
     yield tiny(data_dir)
-    assert listing(data_dir) == before, "a test changed the shared run: it should take the fixture `copied`"
+    assert listing(data_dir) == before, "a test changed the shared run; use the fixture `copied` there"
 
 
 @pytest.fixture
 def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """The finished run in a data folder of the test's own."""
+    """The finished run in the test's own data folder."""
     shutil.copytree(finished.data_dir, tmp_path / "copied")
     return finished.model_copy(update={"data_dir": tmp_path / "copied"})
 
@@ -194,8 +193,8 @@ def small(data_dir: Path) -> FactoryConfig:
 
 @pytest.fixture
 def stopped(_stopped: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """In a folder of the test's own: the finished run, and the whole run of this configuration, of which a budget of 7
-    rollouts ended the stage rewards."""
+    """In the test's own data folder: the finished run, and a second one with this configuration, whose stage rewards
+    was stopped by a budget of 7 rollouts."""
     shutil.copytree(_stopped.data_dir, tmp_path / "stopped")
     return _stopped.model_copy(update={"data_dir": tmp_path / "stopped"})
 

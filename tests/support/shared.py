@@ -1,4 +1,4 @@
-"""What all workers of one test session share: made by the first that needs it, found by the others in a folder."""
+"""What all workers of a test session share. The first worker that needs a thing makes it; the others find it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import mkdtemp
 
 import psutil
 import pytest
@@ -14,7 +15,7 @@ from filelock import FileLock
 
 
 class SharedFolder:
-    """A folder of the session that every worker knows."""
+    """The session's temporary folder, which every worker knows."""
 
     def __init__(self, factory: pytest.TempPathFactory) -> None:
         base = factory.getbasetemp()
@@ -24,7 +25,7 @@ class SharedFolder:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """While this worker may need what is shared."""
+        """Marks this worker as running."""
         mine = self._workers / str(os.getpid())
         mine.touch()
         try:
@@ -33,25 +34,23 @@ class SharedFolder:
             mine.unlink()
 
     def once(self, name: str, make: Callable[[Path], str]) -> tuple[str, bool]:
-        """What `make` returned for the folder `name`, in whichever worker came first; and whether it was this one.
-        The others wait until it is made. Where it could not be made, the next one tries, in a folder of its own."""
+        """(what `make` returned, whether this call made it). `make` is given an empty folder. Other workers wait
+        meanwhile. If `make` raises, the next caller tries again in another folder."""
         known = self.folder / f"{name}.made"
         with FileLock(self.folder / f"{name}.lock"):
             if known.exists():
                 return known.read_text(), False
-            place = self.folder / f"{name}-{os.getpid()}"
-            place.mkdir()
-            made = make(place)
+            made = make(Path(mkdtemp(prefix=f"{name}-", dir=self.folder)))
             known.write_text(made)
             return made, True
 
     def forget(self, name: str) -> None:
-        """Whoever needs it from now on makes it again."""
+        """The next caller makes it again."""
         with FileLock(self.folder / f"{name}.lock"):
             (self.folder / f"{name}.made").unlink(missing_ok=True)
 
     def wait_for_others(self) -> None:
-        """Until no other worker is at work. One that died does not count."""
+        """Wait until no other worker is running. Dead processes do not count."""
         while self._others():
             time.sleep(0.2)
 
@@ -61,6 +60,6 @@ class SharedFolder:
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of every file under a folder, but for locks, which everybody may touch."""
+    """Size and modification time of every file under a folder, except lock files."""
     files = (path for path in folder.rglob("*") if path.is_file() and "lock" not in path.name)
     return {str(path): (path.stat().st_size, path.stat().st_mtime_ns) for path in sorted(files)}
