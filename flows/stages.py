@@ -1,4 +1,4 @@
-"""One Prefect flow for each stage: the work of `flows.chain`, scheduled, shown and retried by Prefect."""
+"""One Prefect flow for each stage: the work of `flows.work.chain`, scheduled, shown and retried by Prefect."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from prefect import Flow, flow
 
 from configs.schema import FactoryConfig
 from configs.stages import BEFORE_ROUNDS
-from flows import chain
 from flows.stage import StageRun, stage_run
+from flows.work import chain
 
 DEFAULT = FactoryConfig()
 PARAMETERS = """

@@ -7,8 +7,8 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
 from configs.stages import BEFORE_ROUNDS, STAGES
-from flows.chain import CHAIN
 from flows.stages import STAGE_FLOWS
+from flows.work.chain import CHAIN
 from tests.support.tiny_factory import ROOT
 
 
