@@ -23,12 +23,10 @@ from filelock import FileLock
 from flows.faults import StageFault
 from flows.server import environment, settings
 from models.processes import guard
-from models.processes.child_environment import without_keys
+from models.processes.child_environment import environment_without_secrets
 from storage.files import writing_in
 
 START_SECONDS = 300.0
-GRACE = 5.0
-"""Seconds for a server to end by itself."""
 APP = Path(__file__).with_name("app.py")
 TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """What Prefect sets for the temporary servers that it starts itself."""
@@ -145,7 +143,7 @@ def _launch(
 ) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *command],
+            guard.guarded(command),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -161,7 +159,9 @@ def _launch(
 def _environment() -> dict[str, str]:
     """Ours, without the keys that a server has no use for and without the address of the server that it is itself."""
     return {
-        name: value for name, value in without_keys(needed="PREFECT_").items() if name != "PREFECT_API_URL"
+        name: value
+        for name, value in environment_without_secrets(except_prefix="PREFECT_").items()
+        if name != "PREFECT_API_URL"
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
-from models.reflectors.reflector import Reflection, ReflectionRequest, Reflector, Refused
+from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequest, Reflector
 from rollouts.play import Played, Start, Wrapping, as_origin, beginning, execute
 from rollouts.rows import Demonstration, demonstrations, of_type, stored, trajectory_records
 from rollouts.stages.demonstrate import continue_expert
@@ -131,7 +131,7 @@ def _plans(
         yield "planner", planned
 
 
-def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> list[Record]:
+def _rows(repair: Repair, thought: Reflection | NoReflection | None, label: str) -> list[Record]:
     """The rows of a calibration and of the trajectory that it executed; `thought` is None where that failed."""
     played, reflection, deviation = repair.played, "", repair.deviation
     if isinstance(thought, Reflection):
@@ -162,11 +162,11 @@ def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> l
     return [head, *rows]
 
 
-def _why_refused(attempt: Attempt, thought: Reflection | Refused | None) -> tuple[str, str] | None:
+def _why_refused(attempt: Attempt, thought: Reflection | NoReflection | None) -> tuple[str, str] | None:
     """The reason and its detail; None where nothing is against the calibration."""
     if attempt.refused:
         return attempt.refused.reason, attempt.refused.detail
-    return ("no_reflection", thought.reason) if isinstance(thought, Refused) else None
+    return ("no_reflection", thought.reason) if isinstance(thought, NoReflection) else None
 
 
 def _labelled(played: Played, step: int) -> Played:

@@ -85,7 +85,7 @@ def test_each_target_turn_follows_the_very_tokens_that_generation_feeds(
     wanted = data.draw(st.lists(st.booleans(), min_size=turns, max_size=turns).filter(any), "targets")
     messages = conversation(turns)[: None if data.draw(st.booleans(), "observed") else -1]
     item = encode(words, Example("e", messages, wanted, 0.5), 10**6)
-    usual, found = ChatTemplate(words).usual, []
+    usual, found = ChatTemplate(words).placeholder_turn, []
     for ids, labels in sequences(item):
         assert all(label in (IGNORED, token) for token, label in zip(ids, labels, strict=True))
         assert labels[-1] != IGNORED, "what follows the last target is left out"
@@ -172,7 +172,7 @@ def test_an_empty_turn_is_trained_as_an_empty_turn() -> None:
         messages = said("You see shelf 1.", "", "Nothing happens.")
         (ids, labels), *_ = sequences(encode(words, Example("e", messages, [True]), 1000))
         (start, end), *_ = runs(labels)
-        usual = ChatTemplate(words).usual
+        usual = ChatTemplate(words).placeholder_turn
         assert words.decode(ids[start:end]) == usual.lead + usual.end
 
 
@@ -191,7 +191,7 @@ def test_a_turn_that_the_template_would_alter_is_refused_by_name() -> None:
     words = words_for(OWN["opens a block"])
     messages = said("You see shelf 1.", "a</think>b", "Nothing happens.")
     with pytest.raises(
-        PolicyFault, match="example game-7, message 2: the chat template does not write a turn"
+        PolicyFault, match="example game-7, message 2: the chat template does not render a turn"
     ):
         encode(words, Example("game-7", messages, [True]), 1000)
 

@@ -19,7 +19,7 @@ from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
 from models.local.turns import TurnReader
 from models.policy import Generation, History, Sampling
-from models.served.openai_policy import OpenAIPolicy, turn_pattern
+from models.served.openai_policy import OpenAIPolicy, turn_regex
 from models.thinking import TurnFormat
 from models.training.encoding import Example
 from models.training.training import train
@@ -179,7 +179,7 @@ def test_a_server_is_told_what_the_template_is_told_and_nothing_where_it_knows_n
 
 def test_a_constrained_turn_first_ends_the_block_that_the_prompt_opened() -> None:
     how = ChatTemplate(words_for(OWN["opens a block"])).format
-    assert turn_pattern(["look"], how.lead) == "\\n</think>\\n\\n" + turn_pattern(["look"])
+    assert turn_regex(["look"], how.lead) == "\\n</think>\\n\\n" + turn_regex(["look"])
     assert ChatTemplate(words_for(OWN["appends"])).format.lead == ""
 
 

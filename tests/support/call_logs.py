@@ -5,7 +5,7 @@ from __future__ import annotations
 from models.client.calls import Call, Reply
 
 
-class MemoryBook:
+class MemoryCallLog:
     """Implements models.client.calls.CallLog."""
 
     def __init__(self) -> None:

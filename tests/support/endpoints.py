@@ -15,7 +15,7 @@ from models.client.chat_request import ChatRequest
 from models.client.endpoint import Endpoint, EndpointFault, Verify
 from models.client.errors import RequestError
 from steca.vocabulary import CallPurpose
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_openai_replies import default_answer
 
@@ -43,11 +43,11 @@ class Verifier:
 
 def endpoint_of(
     *servers: FakeOpenAI, call_log: CallLog | None = None, key: str | None = KEY, verify: Verify | None = None,
-    purpose: CallPurpose = "policy", says: Callable[[str], None] = lambda line: None, **config: Any,
+    purpose: CallPurpose = "policy", log: Callable[[str], None] = lambda line: None, **config: Any,
 ) -> Endpoint:  # fmt: skip
     settings = {"timeout_seconds": 5.0, "patience_seconds": 20.0, **config}
     where = EndpointConfig(base_urls=tuple(server.url for server in servers), **settings)
-    return Endpoint(where, key, purpose, MODEL, call_log or MemoryBook(), verify or Verifier(), says)
+    return Endpoint(where, key, purpose, MODEL, call_log or MemoryCallLog(), verify or Verifier(), log)
 
 
 def ask(number: int = 0, **changes: Any) -> ChatRequest:

@@ -30,7 +30,7 @@ from models.served.vllm_server import VllmServer
 from rollouts.play import Played, Start, Wrapping, beginning, play, sampling_of
 from storage.store import Store
 from tasks.resources.served_policy import served_policy
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.smollm2 import prepare
 from tests.vllm.real_servers import SMALL, SMOLLM2, VLLM, served
 
@@ -170,7 +170,7 @@ def starts_of(world: World, count: int) -> list[Start]:
     return [beginning(environment, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
-def server_of(ran: Ran, call_log: MemoryBook, logs: Path) -> OpenAIPolicy:
+def server_of(ran: Ran, call_log: MemoryCallLog, logs: Path) -> OpenAIPolicy:
     return served_policy(ran.checkpoint("warmup"), ran.config.execution.server, call_log, logs, print)
 
 
@@ -187,7 +187,7 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
         Wrapping.of(small.config),
         sampling_of(small.config, 1.0),
     )
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     policy = server_of(small, call_log, tmp_path)
     try:
         undisturbed = texts(play(world, policy, starts, sampling, wrapping))
@@ -225,7 +225,7 @@ def _is_engine(process: psutil.Process, logs: Path) -> bool:
 def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path: Path) -> None:
     world = make_world(small.config.environment.name, small.config.environment.options)
     starts = starts_of(world, 12)
-    policy = server_of(small, MemoryBook(), tmp_path)
+    policy = server_of(small, MemoryCallLog(), tmp_path)
     found = {}
     try:
         for constrained in (False, True):
@@ -253,7 +253,7 @@ def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: 
 
     where = EndpointConfig(base_urls=(reflector[0],))
     endpoint = Endpoint(
-        where, None, "policy", smollm2.digest, MemoryBook(), lambda url: verify_served(url, smollm2)
+        where, None, "policy", smollm2.digest, MemoryCallLog(), lambda url: verify_served(url, smollm2)
     )
     world = make_world("alfworld-generated", {"receptacles": 8, "objects": 8})
     said: list[list[Message]] = [

@@ -12,12 +12,12 @@ from tenacity import RetryCallState, wait_exponential, wait_random_exponential
 
 from configs.servers import EndpointConfig
 from models.client import endpoint as subject
-from models.client.attempts import MALFORMED
+from models.client.attempts import MAX_MALFORMED
 from models.client.calls import Reply
 from models.client.chat_request import ChatRequest
-from models.client.endpoint import PAUSES, Endpoint
-from models.client.errors import ErrorKind, RequestError, understood
-from tests.support.call_logs import MemoryBook
+from models.client.endpoint import BACKOFF, Endpoint
+from models.client.errors import ErrorKind, RequestError, as_request_error
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, right, texts
 from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import words
@@ -25,7 +25,7 @@ from tests.support.fake_openai_replies import words
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(subject, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def named(value: object) -> str | None:
     return str(getattr(value, "name", "")) or None
 
 
-PASSING: list[tuple[Fault, ErrorKind]] = [
+TRANSIENT: list[tuple[Fault, ErrorKind]] = [
     (Fault.rate_limit(), "rate_limit"),
     (Fault.rate_limit(0.05), "rate_limit"),
     (Fault.rate_limit(0.05, "milliseconds"), "rate_limit"),
@@ -74,11 +74,11 @@ PASSING: list[tuple[Fault, ErrorKind]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "kind"), PASSING, ids=named)
+@pytest.mark.parametrize(("fault", "kind"), TRANSIENT, ids=named)
 def test_what_passes_is_tried_again_and_each_call_is_on_record_once(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind
 ) -> None:
-    call_log, requests = MemoryBook(), [ask(number) for number in range(4)]
+    call_log, requests = MemoryCallLog(), [ask(number) for number in range(4)]
     server.plan.script = {0: fault, 2: fault}
     patient = 0.25 if kind == "timeout" else 5.0
     replies = outcomes(endpoint_of(server, call_log=call_log, timeout_seconds=patient), requests)
@@ -101,7 +101,7 @@ LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
     (Fault.unauthorized(), "key", "check the variable MY_KEY", 1),
     (Fault.forbidden(), "key", "check the variable MY_KEY", 1),
     (Fault.unknown_model(), "model", "check base_urls (most end in /v1) and the model's name", 4),
-    (Fault.no_response_format(), "refused", "mend the request", 4),
+    (Fault.no_response_format(), "refused", "fix the request", 4),
 ]
 """The last number: requests until it is known, with the questions whether it is about a field or this sample."""
 
@@ -110,7 +110,7 @@ LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
 def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind, advice: str, asked: int
 ) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.plan.fail_next(fault, times=9)
     raised = failed(endpoint_of(server, call_log=call_log, key_env="MY_KEY"))
     assert raised.kind == kind
@@ -124,7 +124,7 @@ def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
 
 
 def test_a_lasting_fault_after_passing_ones_counts_them_as_retries(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.plan.script = {0: Fault.server_error(), 1: Fault.drop(), 2: Fault.quota()}
     assert failed(endpoint_of(server, call_log=call_log)).kind == "quota"
     (call,) = call_log.calls
@@ -147,7 +147,7 @@ DATA: list[tuple[Fault, Reply]] = [
 def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
     server: FakeOpenAI, fault: Fault, reply: Reply
 ) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.plan.fail_next(fault)
     assert outcomes(endpoint_of(server, call_log=call_log), [ask()]) == [reply]
     assert len(server.requests) == 1
@@ -160,7 +160,7 @@ def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
     "usage", ['"many"', "[]", "{}", '{"completion_tokens": "x", "prompt_tokens_details": 3}']
 )
 def test_an_answer_that_counts_no_tokens_counts_none(server: FakeOpenAI, usage: str) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     choice = '{"index": 0, "finish_reason": null, "message": {"role": "assistant", "content": "So."}}'
     body = f'{{"model": "{MODEL}", "choices": [{choice}], "usage": {usage}}}'
     server.plan.fail_next(Fault.malformed(body.encode()))
@@ -196,7 +196,7 @@ def test_a_pause_of_no_length_is_none_and_a_pause_beyond_all_patience_ends_it(se
 
 
 def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_exponential(multiplier=0.02, max=0.16))
+    monkeypatch.setattr(subject, "BACKOFF", wait_exponential(multiplier=0.02, max=0.16))
     server.plan.fail_next(Fault.server_error(502), times=5)
     texts(outcomes(endpoint_of(server), [ask()]))
     arrived = [record.arrived for record in server.requests]
@@ -208,18 +208,18 @@ def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_pauses_by_default_are_drawn_up_to_half_a_minute(attempts: int, most: float) -> None:
     state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # only the number of tries counts
     state.attempt_number = attempts
-    drawn = [PAUSES(state) for _ in range(200)]
+    drawn = [BACKOFF(state) for _ in range(200)]
     assert 0 <= min(drawn) < max(drawn) <= most
     assert max(drawn) > 0.8 * most
 
 
 def test_patience_ends(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.plan.fail_next(Fault.server_error(503), times=100000)
     raised = failed(endpoint_of(server, call_log=call_log, patience_seconds=0.2))
     assert raised.kind == "overloaded"
-    assert re.search(rf"{server.url} did not answer for {MODEL} after \d+ tries: HTTP 503", str(raised))
-    assert "the same run goes on from there" in str(raised)
+    assert re.search(rf"{server.url} did not answer for {MODEL} after \d+ attempts: HTTP 503", str(raised))
+    assert "the same run resumes from them" in str(raised)
     (call,) = call_log.calls
     assert len(server.requests) == len(call.faults) == call.retries + 1 > 2
     assert call.waited >= 0.2
@@ -238,7 +238,7 @@ def test_nonsense_that_may_cost_money_is_given_up_soon(server: FakeOpenAI, fault
     server.plan.fail_next(fault, times=100)
     raised = failed(endpoint_of(server))
     assert raised.kind == ("stale" if fault.name == "stale_model" else "malformed")
-    assert len(server.requests) == MALFORMED
+    assert len(server.requests) == MAX_MALFORMED
 
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm"])
@@ -274,7 +274,7 @@ def test_more_tokens_wanted_than_the_context_has_is_no_overflow() -> None:
 
 
 def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     endpoint = endpoint_of(server, call_log=call_log, in_flight=1)
     assert len(texts(outcomes(endpoint, [ask(0), ask(0, seed=7)]))) == 2
     first, second = call_log.calls
@@ -286,7 +286,7 @@ def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
 def test_what_the_book_knows_is_not_asked_and_equal_requests_at_once_are_asked_once(
     server: FakeOpenAI,
 ) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.latency = 0.05
     once = texts(outcomes(endpoint_of(server, call_log=call_log), [ask()] * 5 + [ask(seed=1)]))
     assert len(set(once)) == 2
@@ -296,7 +296,7 @@ def test_what_the_book_knows_is_not_asked_and_equal_requests_at_once_are_asked_o
 
 
 def test_a_book_that_cannot_write_stops_the_request_at_once(server: FakeOpenAI) -> None:
-    class Full(MemoryBook):
+    class Full(MemoryCallLog):
         def keep(self, key: str, reply: Reply, call: object) -> None:
             raise OSError("no space left")
 
@@ -325,13 +325,13 @@ def test_requests_are_what_a_strict_server_takes(dialect: str, extra: dict[str, 
 
 def test_an_error_that_nobody_expects_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
-        understood(ZeroDivisionError())
+        as_request_error(ZeroDivisionError())
     same = RequestError("timeout", "no answer in time")
-    assert understood(same) is same
+    assert as_request_error(same) is same
 
 
 def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.latency = 0.1
     endpoint = endpoint_of(server, call_log=call_log, in_flight=1, timeout_seconds=0.4)
     began = time.monotonic()
@@ -344,13 +344,13 @@ def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
 
 def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI) -> None:
     heard: list[str] = []
-    endpoint = endpoint_of(server, says=heard.append)
+    endpoint = endpoint_of(server, log=heard.append)
     server.plan.fail_next(Fault.server_error(500), times=5)
     assert all(isinstance(reply, Reply) for reply in outcomes(endpoint, [ask(i) for i in range(4)]))
-    troubled = [line for line in heard if "is in trouble" in line]
+    failing = [line for line in heard if f"{server.url} fails" in line]
     answered = [line for line in heard if "answers again" in line]
-    assert troubled[0].startswith(f"{server.url} is in trouble, requests to it are tried again: server_error")
-    assert 1 <= len(troubled) == len(answered) <= 5
+    assert failing[0].startswith(f"{server.url} fails, requests to it are retried: server_error")
+    assert 1 <= len(failing) == len(answered) <= 5
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0"])
@@ -364,7 +364,7 @@ def test_no_proxy_of_the_environment_leads_to_this_machine(
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     with FakeOpenAI(MODEL, dialect="vllm", host="0.0.0.0") as server:
         where = EndpointConfig(base_urls=(f"http://{host}:{server.port}/v1",), patience_seconds=1)
-        endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+        endpoint = Endpoint(where, None, "policy", MODEL, MemoryCallLog(), lambda _: MODEL)
         assert texts(outcomes(endpoint, [ask()])) == [right(ask())]
 
 
@@ -374,7 +374,7 @@ def test_a_proxy_that_cannot_be_used_is_a_fault_that_names_its_variables(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     where = EndpointConfig(base_urls=("http://api.example.org/v1",), patience_seconds=0.1)
-    endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+    endpoint = Endpoint(where, None, "policy", MODEL, MemoryCallLog(), lambda _: MODEL)
     raised = failed(endpoint)
     assert raised.kind == "refused"
     assert "ALL_PROXY names cannot be used" in str(raised)

@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections import Counter
 
-from models.client.load_balancing import GROWTH, Backend, choose_backend
+from models.client.load_balancing import LIMIT_STEP, Backend, choose_backend
 
 
 async def hold(backend: Backend, until: asyncio.Event, seen: list[int]) -> None:
-    async with backend.turn():
+    async with backend.slot():
         seen.append(backend.in_flight)
         await until.wait()
 
@@ -58,7 +58,7 @@ def test_overload_halves_the_limit_once_for_requests_sent_together_and_success_r
     backend.overloaded(time.monotonic(), 0.0)
     assert backend.limit == 16
     backend.succeeded()
-    assert backend.limit == 16 + GROWTH
+    assert backend.limit == 16 + LIMIT_STEP
     for _ in range(1000):
         backend.succeeded()
     assert backend.limit == 64
@@ -115,7 +115,7 @@ def test_what_waits_for_a_server_that_got_worse_is_sent_to_choose_again() -> Non
             async def wait(
                 backend: Backend = backend, until: asyncio.Event = until, heard: list[bool] = admitted
             ) -> None:
-                async with backend.turn() as one:
+                async with backend.slot() as one:
                     heard.append(one)
                     if one:
                         await until.wait()

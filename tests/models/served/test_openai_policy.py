@@ -22,10 +22,10 @@ from models.client import endpoint as endpoints
 from models.client.calls import CallLog
 from models.client.diagnosis import QUESTION
 from models.policy import Generation, History, PolicyFault, Sampling
-from models.served.openai_policy import OpenAIPolicy, turn_pattern
+from models.served.openai_policy import OpenAIPolicy, turn_regex
 from rollouts.play import Played, Start, Wrapping, beginning, play
 from tasks.call_log import BatchCallLog
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of, right
 from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import Answer, Request
@@ -41,7 +41,7 @@ def speak(now: Seen) -> str:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(endpoints, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 def speaks(speak: Speak = speak) -> Answer:
@@ -156,7 +156,7 @@ CHAOS: list[tuple[Fault, float]] = [
 
 
 def test_passing_faults_change_no_episode() -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     with serving() as one, serving() as two, policy_of(one, two, call_log=call_log, in_flight=16) as policy:
         for server in (one, two):
             for place, (fault, chance) in enumerate(CHAOS):
@@ -170,7 +170,7 @@ def test_passing_faults_change_no_episode() -> None:
 
 
 def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for_the_rest() -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     ended: list[int] = []
     with serving(latency=0.01) as server:
         server.plan.fail_when(lambda record: record.number >= 60, Fault.quota())
@@ -193,7 +193,7 @@ def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for
 
 
 def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     with serving(latency=0.3) as server, policy_of(server, call_log=call_log, in_flight=4) as policy:
         server.plan.script = {3: Fault.quota()}  # at once, while the others take their time
         with pytest.raises(PolicyFault, match="no credit left"):
@@ -204,7 +204,7 @@ def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> Non
 
 
 def test_an_interrupt_keeps_what_is_on_its_way() -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
 
     def stop(_: int, __: int) -> None:
         raise KeyboardInterrupt
@@ -255,7 +255,7 @@ def test_a_constrained_policy_takes_admissible_actions_only() -> None:
 def test_the_pattern_of_a_turn_takes_its_actions_and_no_others() -> None:
     import re
 
-    pattern = turn_pattern(["put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"])
+    pattern = turn_regex(["put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"])
     for action in ("put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"):
         assert re.fullmatch(pattern, f"Thought: So.\nAction: {action}")
     for text in ("Thought: So.\nAction: examine axb|c", "Thought: So.\nAction: c", "Action: go to box (1)"):

@@ -90,7 +90,7 @@ def test_any_other_model_is_refused_with_the_way_to_serve_the_right_one(server, 
         verify_served(server.url, ref)
 
 
-@pytest.mark.parametrize(("key", "what"), [(KEY, "refuses the key"), ("", "wants a key and there is none")])
+@pytest.mark.parametrize(("key", "what"), [(KEY, "refuses the key"), ("", "requires a key, and none is set")])
 def test_a_refused_key_is_named_by_its_place_and_never_repeated(server, ref, key, what) -> None:
     server.status, server.body = 401, f"Incorrect API key provided: {KEY}".encode()
     with pytest.raises(PolicyFault, match=rf"{what}.*execution\.server\.key_env") as fault:

@@ -18,6 +18,7 @@ import pytest
 
 from configs.servers import ServerConfig
 from models.policy import PolicyFault
+from models.processes import guard
 from models.reference import CheckpointRef, reference
 from models.served import vllm_server
 from models.served.verification import served_models
@@ -89,7 +90,7 @@ def test_closing_ends_the_whole_group(ref, tmp_path) -> None:
 
 
 def test_a_group_that_ignores_termination_is_killed(ref, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(vllm_server, "GRACE", 0.3)
+    monkeypatch.setattr(guard, "GRACE_SECONDS", 0.3)
     with VllmServer(ref, config(tmp_path, "--fake-stubborn"), tmp_path):
         pids = report(tmp_path)["pids"]
     assert not any(map(running, pids))
@@ -149,13 +150,13 @@ def test_a_dead_server_is_revived_on_its_port_and_not_for_ever(ref, tmp_path) ->
         url = server.base_url
         server.restart()  # lives: nothing happens
         first = report(tmp_path)["pids"]
-        for _ in range(vllm_server.RESTARTS):
+        for _ in range(vllm_server.MAX_RESTARTS):
             os.kill(report(tmp_path)["pids"][0], signal.SIGKILL)
             wait_until(lambda: not server.alive(), "the end of the server")
             server.restart()
             assert (server.base_url, served_models(url)[0].id) == (url, server.model)
         assert report(tmp_path)["pids"] != first
-        assert len(server.log.read_text().splitlines()) == 1 + vllm_server.RESTARTS
+        assert len(server.log.read_text().splitlines()) == 1 + vllm_server.MAX_RESTARTS
         os.kill(report(tmp_path)["pids"][0], signal.SIGKILL)
         wait_until(lambda: not server.alive(), "the end of the server")
         with pytest.raises(PolicyFault, match="died again after 3 restarts"):
@@ -222,7 +223,7 @@ def test_the_key_is_in_the_environment_alone(ref, tmp_path) -> None:
     with VllmServer(ref, config(tmp_path), tmp_path, KEY) as server:
         pids = report(tmp_path)["pids"]
         lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (*pids, guard_of(pids[0]))]
-        with pytest.raises(PolicyFault, match="wants a key"):
+        with pytest.raises(PolicyFault, match="requires a key"):
             served_models(server.base_url)
     assert report(tmp_path)["environment"]["VLLM_API_KEY"] == KEY
     assert not any(KEY.encode() in line for line in lines)
