@@ -12,7 +12,7 @@ from rich.table import Table
 from cli.terminal import console, say, text
 from flows.curves import TRAININGS
 from flows.faults import StageFault
-from flows.run_lock import is_alive, working_on
+from flows.run_lock import is_locked, lock_run
 from flows.wording import counted, in_folder
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, verify_checkpoint
@@ -79,10 +79,9 @@ def _stages(root: Path) -> Iterator[Finding]:
     """Stages that say running while nobody works on them."""
     _, states, _ = run_files(root)
     for run, state in states:
-        if state.status != "running" or is_alive(root, run):
+        if state.status != "running" or is_locked(folder := RunFolder(root, run)):
             continue
-        with working_on(root, run):
-            folder = RunFolder(root, run)
+        with lock_run(folder):
             if folder.stage(state.round, state.stage) != state:  # somebody has taken it up since
                 continue
             crashed = state.model_copy(update={"status": "crashed", "error": KILLED})
@@ -119,7 +118,7 @@ def _spending(root: Path) -> Iterator[Finding]:
 
 def _results(root: Path, health: Health) -> Iterator[Finding]:
     runs, _, _ = run_files(root)
-    if busy := [run.run_id for run in runs if is_alive(root, run.run_id)]:
+    if busy := [run.run_id for run in runs if is_locked(RunFolder(root, run.run_id))]:
         yield Finding("note", "results", f"not looked at, as a process works on {busy[0]} now")
         return
     for path, why in health.set_results_aside():

@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from cli.terminal import visible
-from configs.load import ConfigFault, load_config
+from configs.faults import ConfigFault
+from configs.load import load_config
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from environments.base import EnvironmentFault

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from cli.signals import leave_on_interrupt
 from cli.terminal import SafeConsole, make_console, say
-from configs.load import ConfigFault
+from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
 from flows.server import environment
 from flows.server.process import prefect_server
 from storage.files import writing_in
+from tasks.preflight import preflight
 
 
 def run_factory(config: FactoryConfig, debug: bool = False) -> None:
@@ -22,7 +23,7 @@ def run_factory(config: FactoryConfig, debug: bool = False) -> None:
     console = make_console()
     run = _replayed(console, config)
     if run is None:
-        _check_before(config)
+        preflight(config, quick=True)
         with flow_runtime(config.data_dir, console, debug):
             from flows.factory import factory
 
@@ -43,13 +44,13 @@ def run_stage(
 ) -> None:
     """Run one stage of a known run, in the way in which the run was done last, but for the overrides. Raises StageFault
     where a stage before it is not complete."""
-    from flows.run_lock import working_on
-    from flows.runs import check_round, config_of_run, folder_of, how_of
+    from flows.run_lock import lock_run
+    from flows.runs import check_round, config_of_run, folder_of, open_run
 
     config = config_of_run(data_dir, run, _how_only(overrides))
     check_round(config, run, round)
     console, folder = make_console(), folder_of(config, run)
-    if folder.how() is None:
+    if folder.execution() is None:
         say(
             console,
             f"run {run} was made by version 0.3.0, which kept no execution and budget settings: defaults are used "
@@ -57,19 +58,12 @@ def run_stage(
         )
     if not force and _replayed(console, config, run, [(name, round)]):
         return
-    _check_before(config, [name])
-    with flow_runtime(data_dir, console, debug), working_on(folder.root, run, partial(say, console)):
+    preflight(config, [name], quick=True)
+    with flow_runtime(data_dir, console, debug), lock_run(folder, partial(say, console)):
         from flows.stages import STAGE_FLOWS
 
-        folder.save_how(how_of(config))
+        open_run(folder, config)
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
-
-
-def _check_before(config: FactoryConfig, stages: Sequence[str] | None = None) -> None:
-    """Refuse what cannot work before a server is started for it."""
-    from tasks.preflight import preflight
-
-    preflight(config, stages, ask_prefect=False)
 
 
 def _replayed(
@@ -79,9 +73,9 @@ def _replayed(
     stages: Sequence[tuple[str, int]] | None = None,
 ) -> str | None:
     """The id of the run where every result came from the cache, which needs no Prefect; else None."""
-    from flows.replay import replay
+    from flows.from_cache import run_from_cache
 
-    done = replay(config, run, stages, partial(say, console))
+    done = run_from_cache(config, run, stages, partial(say, console))
     if done:
         say(console, f"every result is in the cache: nothing was done again (run {done})")
     return done

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 
 from cli.tables import print_rows
-from configs.load import ConfigFault
+from configs.faults import ConfigFault
 from storage.store import Store
 
 

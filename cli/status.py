@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from cli.terminal import console, say
 from configs.stages import BEFORE_ROUNDS, STAGES
-from flows.run_lock import is_alive
+from flows.run_lock import is_locked
 from flows.wording import counted, in_folder, to_start
 from storage.runs import RunFolder, RunInfo, StageState
 from storage.scan import run_files
@@ -80,6 +80,6 @@ def _stopped(state: StageState) -> str:
 
 def status_of(root: Path, run: str, state: StageState) -> str:
     """The stage's status; a stage whose process is gone without a word was killed."""
-    if state.status == "running" and not is_alive(root, run):
+    if state.status == "running" and not is_locked(RunFolder(root, run)):
         return "killed"
     return state.status

@@ -10,12 +10,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
-from configs.rules import conflicts
+from configs.faults import ConfigFault
+from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
-
-
-class ConfigFault(Exception):
-    """A configuration that cannot be used: one line for each problem, naming the file or field."""
 
 
 def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> FactoryConfig:
@@ -28,12 +25,6 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
     config = check(settings, source)
     refuse_conflicts(config, source)
     return config
-
-
-def refuse_conflicts(config: FactoryConfig, source: str) -> None:
-    """Raise ConfigFault where settings of a new run exclude each other (configs.rules)."""
-    if problems := conflicts(config):
-        raise ConfigFault("\n".join(f"{source}: {problem}" for problem in problems))
 
 
 def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:

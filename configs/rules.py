@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
 
 
-def conflicts(config: FactoryConfig) -> list[str]:
-    """One line for each rule that is broken, naming the fields; [] where the settings go together."""
-    return [*_tasks(config), *_splits(config), *_lengths(config), *_training(config)]
+def refuse_conflicts(config: FactoryConfig, source: str) -> None:
+    """Raise ConfigFault where settings of a new run exclude each other: one line for each broken rule, which starts
+    with `source` and names the fields."""
+    problems = [*_tasks(config), *_splits(config), *_lengths(config), *_training(config)]
+    if problems:
+        raise ConfigFault("\n".join(f"{source}: {problem}" for problem in problems))
 
 
 def _tasks(config: FactoryConfig) -> Iterator[str]:

@@ -10,3 +10,11 @@ BEFORE_ROUNDS = ("demonstrate", "warmup")
 def round_of(stage: str, round: int) -> int:
     """The round that a stage is filed under: 0 for those before the rounds."""
     return 0 if stage in BEFORE_ROUNDS else round
+
+
+def schedule(rounds: int) -> list[tuple[str, int]]:
+    """Every stage of a whole run with its round, in the order in which they run."""
+    in_rounds = STAGES[len(BEFORE_ROUNDS) :]
+    return [(stage, 1) for stage in BEFORE_ROUNDS] + [
+        (stage, round) for round in range(1, rounds + 1) for stage in in_rounds
+    ]

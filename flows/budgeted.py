@@ -1,4 +1,4 @@
-"""The rollouts of a stage within the run's budget."""
+"""Score batches within the rollout budget of the run."""
 
 from __future__ import annotations
 
@@ -9,27 +9,28 @@ from storage.shards import BatchRef
 from tasks.stage_tasks import score_batch
 
 
-def score_all(here: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]:
-    """The scores of every batch of (demonstrations, explorations). Each batch may spend its share of what is left; one
-    that was cut short goes on while the others have left something over. `here.stopped` says what ended it early."""
+def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]:
+    """The scores of every batch of (demonstrations, explorations). Each batch may spend its share of what is left.
+    One that was cut short continues with what the others left over. `stage.stopped` says what ended the stage
+    early."""
     scores: dict[int, BatchRef] = {}
     todo = list(range(len(pairs)))
     while todo:
-        before, cut = here.tracker.spent.rollouts, []
+        before, cut = stage.tracker.spent.rollouts, []
         for number, index in enumerate(todo):
-            here.tracker.share(1 / (len(todo) - number))
+            stage.tracker.share(1 / (len(todo) - number))
             upstream = {"records": pairs[index]}
-            scores[index] = here.run(
-                score_batch, upstream=upstream, checkpoint=here.checkpoint, instead_of=scores.get(index)
+            scores[index] = stage.run(
+                score_batch, upstream=upstream, checkpoint=stage.checkpoint, instead_of=scores.get(index)
             )
-            if here.tracker.cut:
+            if stage.tracker.cut:
                 cut.append(index)
-                here.stopped = f"{here.tracker.cut} is spent"
+                stage.stopped = f"{stage.tracker.cut} is spent"
         if not cut:
-            here.stopped = None
-        elif here.tracker.exhausted or here.tracker.spent.rollouts == before:
+            stage.stopped = None
+        elif stage.tracker.exhausted or stage.tracker.spent.rollouts == before:
             break
         todo = cut
-    if here.stopped:
-        here.says(f"{here.stopped}: ends with what it has; the same run goes on under a larger budget")
+    if stage.stopped:
+        stage.says(f"{stage.stopped}: ends with what it has; the same run resumes under a larger budget")
     return [scores[index] for index in range(len(pairs))]

@@ -1,6 +1,6 @@
-"""The work of each stage: which batches it runs, made from what. Knows no Prefect; `flows.stages` offers them as flows.
+"""The work of each stage: which batches it runs, and from what. Free of Prefect; `flows.stages` makes flows of them.
 
-The data flow is in the `upstream` arguments; batch i of explore, rewards and calibrate is about the same tasks.
+The data flow is in the `upstream` arguments; batch i of explore, rewards and calibrate covers the same tasks.
 """
 
 from __future__ import annotations
@@ -29,86 +29,86 @@ from tasks.stage_tasks import (
 )
 
 
-def demonstrate(here: StageRun) -> None:
+def demonstrate(stage: StageRun) -> None:
     """Expert runs of all tasks."""
-    size = here.config.execution.batch_tasks
-    parts = planned(here.resources.world, here.config)
-    for remark in remarks_of(here.resources.world):
-        here.says(remark)
+    size = stage.config.execution.batch_tasks
+    parts = planned(stage.resources.world, stage.config)
+    for remark in remarks_of(stage.resources.world):
+        stage.says(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
-    here.expects(len(batches))
+    stage.expects(len(batches))
     for part, batch in batches:
-        here.run(demonstrate_batch, part, tasks=batch)
+        stage.run(demonstrate_batch, part, tasks=batch)
 
 
-def warmup(here: StageRun) -> None:
+def warmup(stage: StageRun) -> None:
     """The base policy, trained on the expert runs."""
-    here.expects(1)
-    folder = here.config.policy.base
-    base = reference(folder).digest if folder else ""  # the content, not where it lies
-    refs = {"records": here.upstream("demonstrate", "demonstrate", WARMED_UP)}
+    stage.expects(1)
+    folder = stage.config.policy.base
+    base = reference(folder).digest if folder else ""  # the content, not the place
+    refs = {"records": stage.upstream("demonstrate", "demonstrate", WARMED_UP)}
     data = (
-        "" if folder else data_digest_of(here.resources.world)
-    )  # the tokenizer of a new model is made of it
+        "" if folder else data_digest_of(stage.resources.world)
+    )  # the tokenizer of a new model is trained on it
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
-    here.trained(here.run(warmup_batch, upstream=refs, more=more))
+    stage.trained(stage.run(warmup_batch, upstream=refs, more=more))
 
 
-def explore(here: StageRun) -> None:
+def explore(stage: StageRun) -> None:
     """The policy's own turns after every expert prefix, played to the end."""
-    here.checkpoint = explorer(here)
-    demonstrations = here.upstream("demonstrate", "demonstrate", EXPLORED)
-    here.expects(len(demonstrations))
+    stage.checkpoint = explorer(stage)
+    demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED)
+    stage.expects(len(demonstrations))
     for ref in demonstrations:
-        here.run(explore_batch, upstream={"records": [ref]}, checkpoint=here.checkpoint)
+        stage.run(explore_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint)
 
 
-def rewards(here: StageRun) -> None:
+def rewards(stage: StageRun) -> None:
     """Monte-Carlo step rewards by the warm-up policy, and the verdicts over them."""
-    here.checkpoint = here.checkpoint_of("warmup", 0)
-    pairs = explored(here)
-    here.expects(2 * len(pairs))
-    here.estimates(partial(forecast, here, [explorations for _, explorations in pairs]))
-    for pair, scores in zip(pairs, score_all(here, pairs), strict=True):
-        here.run(decide_batch, upstream={"records": [*pair, scores]})
+    stage.checkpoint = stage.checkpoint_of("warmup", 0)
+    pairs = explored(stage)
+    stage.expects(2 * len(pairs))
+    stage.estimates(partial(forecast, stage, [explorations for _, explorations in pairs]))
+    for pair, scores in zip(pairs, score_all(stage, pairs), strict=True):
+        stage.run(decide_batch, upstream={"records": [*pair, scores]})
 
 
-def calibrate(here: StageRun) -> None:
+def calibrate(stage: StageRun) -> None:
     """Reflections on the deviations, and repairs that were executed to success."""
-    verdicts = here.upstream("rewards", "decide")
-    here.expects(len(verdicts))
-    more = {"replies": REPLIES} if here.config.calibration.reflector == "llm" else {}
-    for pair, verdict in zip(explored(here), verdicts, strict=True):
-        here.run(calibrate_batch, upstream={"records": [*pair, verdict]}, more=more)
+    verdicts = stage.upstream("rewards", "decide")
+    stage.expects(len(verdicts))
+    more = {"replies": REPLIES} if stage.config.calibration.reflector == "llm" else {}
+    for pair, verdict in zip(explored(stage), verdicts, strict=True):
+        stage.run(calibrate_batch, upstream={"records": [*pair, verdict]}, more=more)
 
 
-def train(here: StageRun) -> None:
+def train(stage: StageRun) -> None:
     """The weighted training sets, and the policy trained on them, starting from the round's explorer."""
-    here.expects(2)
-    demonstrated = here.upstream("demonstrate", "demonstrate", WARMED_UP)
-    runs = [ref for pair in explored(here) for ref in pair]
-    repairs = here.upstream("calibrate", "calibrate")
-    verdicts = [*here.upstream("rewards", "score"), *here.upstream("rewards", "decide")]
+    stage.expects(2)
+    demonstrated = stage.upstream("demonstrate", "demonstrate", WARMED_UP)
+    runs = [ref for pair in explored(stage) for ref in pair]
+    repairs = stage.upstream("calibrate", "calibrate")
+    verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
     sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
-    examples = here.run(assemble_batch, upstream=sources)
-    played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks are in it twice
+    examples = stage.run(assemble_batch, upstream=sources)
+    played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks occur twice
     refs = {"records": list(played.values()), "examples": [examples]}
-    here.trained(
-        here.run(train_batch, upstream=refs, checkpoint=explorer(here), more={"round": str(here.round)})
+    stage.trained(
+        stage.run(train_batch, upstream=refs, checkpoint=explorer(stage), more={"round": str(stage.round)})
     )
 
 
-def evaluate(here: StageRun) -> None:
+def evaluate(stage: StageRun) -> None:
     """Greedy test episodes of the warm-up policy and of the round's trained policy."""
-    here.checkpoint = here.checkpoint_of("train", here.round)
-    policies = {"warmup": here.checkpoint_of("warmup", 0), "trained": here.checkpoint}
-    tasks = here.upstream("demonstrate", "demonstrate", here.config.evaluation.splits)
-    forced = here.config.evaluation.forced_deviations
-    here.expects(len(tasks) * (len(policies) + forced))
-    starts = [[ref, *(force_starts(here, ref, policies["warmup"]) if forced else ())] for ref in tasks]
+    stage.checkpoint = stage.checkpoint_of("train", stage.round)
+    policies = {"warmup": stage.checkpoint_of("warmup", 0), "trained": stage.checkpoint}
+    tasks = stage.upstream("demonstrate", "demonstrate", stage.config.evaluation.splits)
+    forced = stage.config.evaluation.forced_deviations
+    stage.expects(len(tasks) * (len(policies) + forced))
+    starts = [[ref, *(force_starts(stage, ref, policies["warmup"]) if forced else ())] for ref in tasks]
     for role, digest in policies.items():
         for refs in starts:
-            here.run(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more={"role": role})
+            stage.run(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more={"role": role})
 
 
 CHAIN: dict[str, Callable[[StageRun], None]] = {
@@ -116,20 +116,20 @@ CHAIN: dict[str, Callable[[StageRun], None]] = {
 }
 
 
-def explorer(here: StageRun) -> str:
+def explorer(stage: StageRun) -> str:
     """The digest of the policy that explores in a round."""
-    if here.round == 1:
-        return here.checkpoint_of("warmup", 0)
-    return here.checkpoint_of("train", here.round - 1)
+    if stage.round == 1:
+        return stage.checkpoint_of("warmup", 0)
+    return stage.checkpoint_of("train", stage.round - 1)
 
 
-def explored(here: StageRun) -> list[list[BatchRef]]:
+def explored(stage: StageRun) -> list[list[BatchRef]]:
     """For each batch of explored tasks: its demonstrations and its explorations."""
-    demonstrations = here.upstream("demonstrate", "demonstrate", EXPLORED)
-    runs = here.upstream("explore", "explore")
+    demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED)
+    runs = stage.upstream("explore", "explore")
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
 
 
-def force_starts(here: StageRun, ref: BatchRef, scorer: str) -> list[BatchRef]:
+def force_starts(stage: StageRun, ref: BatchRef, scorer: str) -> list[BatchRef]:
     """The forced deviations of one batch of test tasks."""
-    return [here.run(force_batch, upstream={"records": [ref]}, checkpoint=scorer)]
+    return [stage.run(force_batch, upstream={"records": [ref]}, checkpoint=scorer)]

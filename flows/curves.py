@@ -1,4 +1,4 @@
-"""`steca curves`: loss, learning rate and gradient norm of a run's trainings, as a picture."""
+"""Training curves: loss, learning rate and gradient norm of a run's trainings as a picture."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ TRAININGS = ("warmup", "train")
 
 
 def curve_file(folder: RunFolder, stage: str, round: int) -> Path:
-    """Where a training stage leaves its picture."""
+    """The file of a training stage's curves."""
     return folder.folder / "curves" / f"{round}-{stage}.png"
 
 
 def draw_run(root: Path, run: str | None, out: Path | None) -> Path:
-    """Draw all finished trainings of a run (None: the newest) side by side; the file. Raises StageFault where there
-    is none, StorageFault for an unknown run."""
+    """Draw all finished trainings of a run (None: the newest) side by side. Returns the file. Raises StageFault where
+    there is none, StorageFault for an unknown run."""
     folder = RunFolder(root, run or _newest(root))
     folder.load()
     trainings = trainings_of(folder)
@@ -36,7 +36,7 @@ def draw_run(root: Path, run: str | None, out: Path | None) -> Path:
 
 
 def trainings_of(folder: RunFolder) -> list[CheckpointRecord]:
-    """What the finished training stages of a run made, in the order of rounds."""
+    """The checkpoints of a run's finished training stages, in the order of rounds."""
     shards = ShardStore(folder.root)
     states = [s for s in folder.stages() if s.stage in TRAININGS and s.status == "completed"]
     return [
@@ -48,7 +48,7 @@ def trainings_of(folder: RunFolder) -> list[CheckpointRecord]:
 
 
 def draw(trainings: Sequence[CheckpointRecord], file: Path) -> None:
-    """One column a training; below each other loss, learning rate and gradient norm over the optimizer steps."""
+    """One column a training: loss, learning rate and gradient norm over the optimizer steps, one below the other."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1.5 + 4.5 * len(trainings), 7.5), layout="constrained")
@@ -75,7 +75,7 @@ def smoothed(values: Sequence[float]) -> list[float]:
 
 
 def _noisy(axes: Any, values: Sequence[float] | None, name: str) -> None:
-    """Every step, faint, and the smoothed course; logarithmic where it falls far."""
+    """Every step, faint, and the smoothed curve; on a log scale where it falls by a factor of 3 or more."""
     from matplotlib.ticker import LogLocator, NullLocator
 
     _line(axes, values, name, alpha=0.3, label="each step")

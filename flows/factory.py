@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from prefect import flow
 
-from configs.load import refuse_conflicts
+from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
+from configs.stages import schedule
 from flows.progress import current
-from flows.run_lock import working_on
-from flows.runs import folder_of, how_of, root_of, run_id, schedule
+from flows.run_lock import lock_run
+from flows.runs import folder_of, open_run
 from flows.stages import DEFAULT, STAGE_FLOWS
-from storage.runs import RunFolder
-from tasks.preflight import check_base_model, preflight
+from tasks.preflight import preflight
 
 
 @flow(name="factory", flow_run_name="{config.name}")
@@ -19,16 +19,13 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
     """Expert demonstrations in, a calibrated and evaluated policy out. Returns the id of the run.
 
     Args:
-        config: Everything that can be set. What was done before with the same settings is not done again.
+        config: Every setting. What was done before with the same settings is not done again.
     """
     refuse_conflicts(config, "configuration")
+    folder = folder_of(config)
     preflight(config)
-    root, run = root_of(config), run_id(config)
-    with working_on(root, run, current().says):
-        warmed_up = RunFolder(root, run).stage(0, "warmup")
-        if warmed_up is None or warmed_up.status != "completed":
-            check_base_model(config)
-        folder_of(config).save_how(how_of(config))
-        for stage, round in schedule(config):
-            STAGE_FLOWS[stage](config, run=run, round=round)
-    return run
+    with lock_run(folder, current().says):
+        open_run(folder, config)
+        for stage, round in schedule(config.rounds):
+            STAGE_FLOWS[stage](config, run=folder.run_id, round=round)
+    return folder.run_id

@@ -1,4 +1,4 @@
-"""What the rollouts of a stage will cost, before they begin: from the explorations that they start from."""
+"""What the rollouts of a stage will cost, estimated from the explorations that they start from."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from storage.runs import Spent
 from storage.shards import BatchRef
 
 
-def forecast(here: StageRun, explorations: Sequence[BatchRef]) -> str:
-    """One line: candidates, about how many rollouts, what they will cost, and what the run has spent before. Evidence
-    that is there already will cost nothing."""
-    runs = [run for ref in explorations for run in here.resources.shards.read(ref, TrajectoryRecord)]
-    candidates = _candidates(runs, here.config.rewards.candidates)
+def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
+    """One line: candidates, the expected number of rollouts and their cost, and what the run has spent before. Stored
+    rollouts cost nothing and are not taken into account."""
+    runs = [run for ref in explorations for run in stage.resources.shards.read(ref, TrajectoryRecord)]
+    candidates = _candidates(runs, stage.config.rewards.candidates)
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
-    likely, most = (round(each * candidates) for each in per_candidate(here.config))
-    price = in_words(_cost(here, likely, runs, explorations[0]), _prices(here.config))
+    likely, most = (round(each * candidates) for each in per_candidate(stage.config))
+    price = in_words(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
-    return f"{about}; spent so far: {in_words(here.tracker.spent, here.config.budget)}"
+    return f"{about}; spent so far: {in_words(stage.tracker.spent, stage.config.budget)}"
 
 
 def _prices(config: FactoryConfig) -> BudgetConfig:
-    """The budget without its limits: a forecast is what the work asks for."""
+    """The budget without its limits: a forecast says what the whole work costs."""
     return config.budget.model_copy(update=dict.fromkeys(("rollouts", "tokens", "minutes", "usd")))
 
 
 def _candidates(runs: Sequence[TrajectoryRecord], limit: int | None) -> int:
-    """Failed runs from a prefix: a little more than are scored, as some differ in their thought only."""
+    """Failed runs from a prefix: slightly more than are scored, because some differ in their thought only."""
     failed = Counter(run.task_id for run in runs if run.prefix_steps and not run.success)
     return sum(n if limit is None else min(n, limit) for n in failed.values())
 
@@ -53,20 +53,20 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
     return sides / 2 * made.expected_rollouts, sides * rewards.max_rollouts
 
 
-def _cost(here: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> Spent:
-    """Rollouts are about as long, and take about as much time, as the explored runs did."""
-    steps = here.resources.shards.read(sample, StepRecord)
+def _cost(stage: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> Spent:
+    """Assumes that rollouts are about as long and as slow as the explored runs."""
+    steps = stage.resources.shards.read(sample, StepRecord)
     written = [step.tokens for step in steps if step.tokens]
     turns = sum(run.n_steps - run.prefix_steps for run in runs) / len(runs)
     tokens = round(rollouts * turns * sum(written) / max(len(written), 1))
-    return cost(rollouts, tokens, rollouts * _seconds_each(here, len(runs)), here.config.budget)
+    return cost(rollouts, tokens, rollouts * _seconds_each(stage, len(runs)), stage.config.budget)
 
 
-def _seconds_each(here: StageRun, explored: int) -> float:
-    """By the rollouts that the run has paid for, else by its explorations; 0 where both came from elsewhere."""
-    if here.tracker.spent.rollouts:
-        return here.tracker.spent.seconds / here.tracker.spent.rollouts
-    stage = here.folder.stage(here.round, "explore")
-    if stage is None or stage.seconds is None or stage.cached_batches:
+def _seconds_each(stage: StageRun, explored: int) -> float:
+    """Measured on the run's own rollouts, else on its explorations; 0 where both came from the cache."""
+    if stage.tracker.spent.rollouts:
+        return stage.tracker.spent.seconds / stage.tracker.spent.rollouts
+    state = stage.folder.stage(stage.round, "explore")
+    if state is None or state.seconds is None or state.cached_batches:
         return 0.0
-    return stage.seconds / explored
+    return state.seconds / explored

@@ -1,4 +1,4 @@
-"""Which tasks a run uses, for what."""
+"""Which tasks a run uses for which purpose."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage says while it works. Whoever starts a flow chooses how it is shown."""
+"""What a stage reports while it runs. Whoever starts a flow chooses how it is shown."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Told of every stage, in this order: begins, then within/batch_done for each batch, then ends."""
+    """Called for every stage, in this order: begins, then within/batch_done for each batch, then ends."""
 
     def begins(self, stage: str, round: int, batches: int) -> None: ...
 
@@ -20,7 +20,7 @@ class Reporter(Protocol):
     def batch_done(self, cached: bool) -> None: ...
 
     def says(self, line: str) -> None:
-        """Something to know about the stage, once."""
+        """A line about the stage."""
         ...
 
     def burns(self, spent: str) -> None:
@@ -47,7 +47,7 @@ class Silent:
 
 
 class LogReporter:
-    """Lines in the flow run's own log: what the UI shows."""
+    """Lines in the log of the flow run, which the UI shows."""
 
     def __init__(self) -> None:
         self._stage, self._batches, self._done, self._cached, self._spent = "stage", 0, 0, 0, ""

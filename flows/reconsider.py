@@ -1,4 +1,4 @@
-"""A stored run under another deviation rule, asked of the published store: no policy, no world, no rollout."""
+"""A stored run under another deviation rule, from the published store alone: no policy, no world, no rollout."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from configs.load import ConfigFault
+from configs.faults import ConfigFault
 from flows.faults import StageFault
 from flows.wording import in_folder, to_start
 from steca.datasets import suffix_rule
@@ -54,7 +54,7 @@ WHERE c.step_index > 0 AND NOT c.explored_success AND words(c.explored_action) <
 
 @dataclass(frozen=True)
 class Change:
-    """What enters and leaves one part of the training set."""
+    """How many examples stay in, leave and enter one part of the training set."""
 
     stay: int = 0
     leave: int = 0
@@ -71,7 +71,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Question:
-    """The other rule; what is None stays as the run had it. Raises ConfigFault where it is no rule."""
+    """The other rule. A field that is None keeps the run's value. Raises ConfigFault where the rule is invalid."""
 
     preset: str | None = None
     delta: float | None = None
@@ -94,7 +94,7 @@ class Question:
 
 
 def find_run(store: Store, run: str | None) -> tuple[str, int]:
-    """(id of the run asked for, or of the newest; how many there are). Raises StageFault where there is none."""
+    """(the id of the given run, or of the newest; how many runs there are). Raises StageFault where there is none."""
     known = [row[0] for row in store.query("SELECT run_id FROM runs ORDER BY created_at DESC, run_id")[1]]
     if not known:
         raise StageFault(f"the store {store.published} holds no run: start one with {to_start(store.root)}")
@@ -109,7 +109,7 @@ class Reconsidered:
     """One run of the store under another rule."""
 
     def __init__(self, store: Store, run: str, question: Question) -> None:
-        """Raises StageFault where the run holds no comparisons, or those of a version that kept too little."""
+        """Raises StageFault where the run has no comparisons, or those of a version that stored too little."""
         self.run, self.question, self.root, self._store = run, question, store.root, store
         self._params: dict[str, object] = {
             "run": run,
@@ -134,7 +134,7 @@ class Reconsidered:
         return self._store.query(with_all, {name: known[name] for name in used})
 
     def rules(self) -> tuple[list[Rule], Rule | None]:
-        """(the rules that the stored verdicts were made by, the one asked for where it is one)."""
+        """(the rules of the stored verdicts, the other rule where it is a single one)."""
         sql = (
             "SELECT DISTINCT preset, delta, coalesce(error_rate, 0.05), new_preset, new_delta FROM considered"
         )
@@ -153,12 +153,12 @@ class Reconsidered:
         return {(now, then): n for now, then, n in self.ask(MATRIX)[1]}
 
     def deviations(self) -> Change:
-        """The deviations that go on to calibration."""
+        """The deviations that are selected for calibration."""
         counts = dict(self.ask("SELECT change, count(*) FROM considered GROUP BY ALL")[1])
         return Change(counts.get("stays", 0), counts.get("leaves", 0), counts.get("enters", 0))
 
     def calibrated(self) -> tuple[Change, float, float]:
-        """(the D_c examples that there are, their weight now, the weight of those that leave)."""
+        """(the D_c examples, their weight now, the weight of those that leave)."""
         rows = {change: (n, weight) for change, n, weight in self.ask(CALIBRATED)[1]}
         (stay, kept), (leave, lost) = rows.get("stays", (0, 0.0)), rows.get("leaves", (0, 0.0))
         return Change(stay, leave), kept + lost, lost
@@ -195,7 +195,7 @@ class Reconsidered:
         return Change(stay, leave, enter)
 
     def mode(self) -> str:
-        """The mode of the stage rewards that the other rule needs: that of the run, where it accepts it."""
+        """The mode of the stage rewards that the other rule needs: the run's own where it is allowed."""
         mode = str(self.config().get("rewards", {}).get("mode", "fixed"))
         _, then = self.rules()
         if then and then.needs_rewards and then.test == "means" and mode == "sequential":
@@ -203,11 +203,11 @@ class Reconsidered:
         return "sequential" if then and then.test == "evidence" and mode == "curtailed" else mode
 
     def rollouts(self) -> int:
-        """How many rollouts of each side the means are taken of."""
+        """How many rollouts of each side the means are taken over."""
         return int(self.config().get("rewards", {}).get("rollouts", 5))
 
     def _suffix_rule(self) -> Rule | None:
-        """How D_s would compare; None where the other rule is not one."""
+        """The rule for D_s; None where the other rule is not a single one."""
         _, then = self.rules()
         if then is None:
             return None
@@ -223,11 +223,11 @@ class Reconsidered:
         if old:
             raise StageFault(
                 f"{old} of {stored} comparisons of run {self.run} were stored by an older version, which did not keep "
-                f"what the rules look at; make them anew with {again}"
+                f"what the rules look at; score them again with {again}"
             )
 
     def _with_intervals(self, error_rate: float) -> str:
-        """The comparisons with the gap's interval at another error rate, from the counts behind it."""
+        """SQL for the comparisons with the gap's interval at another error rate, from the counts of rollouts."""
         sides = "reference_reward, reference_n, explored_reward, explored_n"
         sql = f"SELECT DISTINCT {sides} FROM step_reward_gaps WHERE run_id = $run AND gap_low IS NOT NULL"
         rows = self._store.query(sql, {"run": self.run})[1]
@@ -253,14 +253,14 @@ def _better(expert: Tally, explored: Tally, rule: Rule, wanted: int) -> bool:
 
 
 def _first(reward: float | None, n: int | None, first: float | None, rule: Rule, wanted: int) -> Tally:
-    """What a rule looks at of a side: all outcomes, or for means the first `wanted`, which sum up to `first`."""
+    """The outcomes of a side that a rule uses: all, or for means the first `wanted`, which sum to `first`."""
     if rule.test == "means" and n is not None and n > wanted:
         return Tally(wanted, first or 0.0)
     return _tally(reward, n)
 
 
 def _tally(reward: float | None, n: int | None) -> Tally:
-    """What the rules compare; without rollouts the reward is that of a turn that ended the episode."""
+    """The tally that the rules compare. Without rollouts the reward is that of a turn that ended the episode."""
     if n:
         return Tally(n, (reward or 0.0) * n)
     return Tally(known=reward)

@@ -1,7 +1,7 @@
-"""One process at a time works on a run: a lock that the kernel drops with the process that holds it.
+"""One process at a time works on a run: a file lock that the kernel releases when the process that holds it ends.
 
-A whole factory run holds it from its first stage to its last, so nothing slips in between two stages. Whoever comes
-second waits, and then finds what the first one left.
+A whole factory run holds it from its first stage to its last, so nothing slips in between two stages. A second process
+waits, and then finds the results of the first.
 """
 
 from __future__ import annotations
@@ -16,19 +16,21 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from storage.runs import RunFolder
+
 POLL_SECONDS = 0.2
 _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=frozenset())
-"""What the code around holds already: a stage runs inside its factory."""
+"""Locks that this run already holds: a stage runs inside its factory."""
 
 
 @contextmanager
-def working_on(root: Path, run: str, says: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold the run; where somebody else has it, say so once and wait."""
-    path = _path(root, run)
+def lock_run(folder: RunFolder, says: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+    """Hold the lock of a run. Where another process holds it, report that once and wait."""
+    path = _path(folder)
     if path in _MINE.get():
         yield
         return
-    lock = _acquired(path, run, says)
+    lock = _acquired(path, folder.run_id, says)
     token = _MINE.set(_MINE.get() | {path})
     try:
         yield
@@ -38,9 +40,9 @@ def working_on(root: Path, run: str, says: Callable[[str], None] = lambda line: 
         lock.release()
 
 
-def is_alive(root: Path, run: str) -> bool:
-    """Whether somebody works on a run now; who may not look at the lock takes it to be held."""
-    path = _path(root, run)
+def is_locked(folder: RunFolder) -> bool:
+    """Whether a process works on a run now. A lock that may not be read counts as held."""
+    path = _path(folder)
     if not path.parent.is_dir():
         return False
     try:
@@ -54,7 +56,7 @@ def _acquired(path: Path, run: str, says: Callable[[str], None]) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False)
     try:
-        lock.acquire(timeout=1)  # `steca status` holds it for a moment, too
+        lock.acquire(timeout=1)  # `steca status` holds it for a moment
     except Timeout:
         says(f"run {run} is worked on by {_who(path)}: waiting until it is done")
         lock.acquire(poll_interval=POLL_SECONDS)
@@ -75,5 +77,5 @@ def _holder(path: Path) -> Path:
     return path.with_suffix(".holder")
 
 
-def _path(root: Path, run: str) -> Path:
-    return root / "locks" / f"run-{run}.lock"
+def _path(folder: RunFolder) -> Path:
+    return folder.root / "locks" / f"run-{folder.run_id}.lock"

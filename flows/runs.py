@@ -1,4 +1,4 @@
-"""Which run a configuration is, and what the stages of a run hand on to each other."""
+"""From a configuration to its run, and from one stage of a run to the next."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from configs.cache_inputs import outcome_settings
 from configs.load import apply, check
 from configs.schema import FactoryConfig
-from configs.stages import BEFORE_ROUNDS, STAGES, round_of
+from configs.stages import STAGES, round_of
 from flows.faults import StageFault
 from flows.wording import counted, in_folder
 from storage.ids import content_id
@@ -17,25 +17,17 @@ from storage.runs import RunExecution, RunFolder, StageState
 from storage.shards import BatchRef
 
 HOW = {"budget", "execution"}
-"""Sections that say how the work is done, and decide nothing of what comes out."""
+"""Sections that say how the work is done. They do not change results."""
 
 
 def run_id(config: FactoryConfig) -> str:
-    """The same settings are the same run, wherever its data lie and however the work is cut."""
+    """The run of a configuration. Equal settings are one run, whatever its data folder and batch size."""
     return f"{config.name}-{content_id(outcome_settings(config))[:8]}"
 
 
 def root_of(config: FactoryConfig) -> Path:
     """The data folder of a configuration, absolute."""
     return config.data_dir.expanduser().resolve()
-
-
-def schedule(config: FactoryConfig) -> list[tuple[str, int]]:
-    """Every stage of a whole run with its round, in the order in which they run."""
-    rounds = [
-        (stage, round) for round in range(1, config.rounds + 1) for stage in STAGES[len(BEFORE_ROUNDS) :]
-    ]
-    return [*((stage, 1) for stage in BEFORE_ROUNDS), *rounds]
 
 
 def check_round(config: FactoryConfig, run: str, round: int) -> None:
@@ -45,17 +37,22 @@ def check_round(config: FactoryConfig, run: str, round: int) -> None:
 
 
 def folder_of(config: FactoryConfig, run: str = "") -> RunFolder:
-    """The folder of a run by its id, else that of the configuration's own run, made where it is new."""
-    folder = RunFolder(root_of(config), run or run_id(config))
-    if run:
-        folder.load()
-    else:
+    """The folder of a run by its id, else that of the configuration's own run. Nothing is read or written."""
+    return RunFolder(root_of(config), run or run_id(config))
+
+
+def open_run(folder: RunFolder, config: FactoryConfig) -> None:
+    """Create the run where it is new, and record how its work is done from now on. Raises StorageFault."""
+    execution = _execution_of(config)
+    if folder.run_id == run_id(config):
         folder.create(config.name, outcome_settings(config))
-    return folder
+    else:
+        folder.load()
+    folder.save_execution(execution)
 
 
-def how_of(config: FactoryConfig) -> RunExecution:
-    """What is kept beside the run. Paths are made absolute: the next command may come from another folder."""
+def _execution_of(config: FactoryConfig) -> RunExecution:
+    """The execution and budget settings. Paths are made absolute: the next command may come from another folder."""
     how = config.model_dump(mode="json", include=HOW)
     if config.execution.accelerate:
         how["execution"]["accelerate"] = str(config.execution.accelerate.expanduser().absolute())
@@ -65,10 +62,10 @@ def how_of(config: FactoryConfig) -> RunExecution:
 def config_of_run(
     data_dir: Path, run: str, changes: Sequence[str] = (), given: FactoryConfig | None = None
 ) -> FactoryConfig:
-    """The configuration of a known run, with its work done as it was done last but for `changes` ("execution.x=y") and
-    for what `given` sets in these sections other than by default. Raises StorageFault and ConfigFault."""
+    """The configuration of a known run, with the execution and budget settings of its last start, overridden by what
+    `given` sets differently from the defaults and by `changes` ("execution.x=y"). Raises StorageFault, ConfigFault."""
     folder = RunFolder(data_dir.expanduser().resolve(), run)
-    info, how = folder.load(), folder.how()
+    info, how = folder.load(), folder.execution()
     settings: dict[str, Any] = {**info.config, "name": info.name, "data_dir": data_dir}
     if how:
         settings |= how.model_dump()
@@ -93,14 +90,14 @@ def completed(folder: RunFolder, stage: str, round: int) -> StageState:
 
 
 def batches_of(state: StageState, task: str, parts: Sequence[str] | None = None) -> list[BatchRef]:
-    """The batches that one task of a stage wrote, in the stage's order: all, or those of some parts."""
+    """The batches that one task of a stage wrote, in the order of the stage: all, or those of some parts."""
     wanted = [f"{task}-"] if parts is None else [f"{task}-{part}-" for part in parts]
     return [ref for ref in state.batches if ref.batch_id.startswith(tuple(wanted))]
 
 
 def outdate(folder: RunFolder, stage: str, round: int) -> None:
-    """Mark every later stage of the run as outdated: what it was made from has changed."""
-    if stage == STAGES[-1]:  # nothing is made from evaluations, later rounds neither
+    """Mark every later stage of the run as outdated, because its upstream rows have changed."""
+    if stage == STAGES[-1]:  # nothing depends on evaluations
         return
     at = round_of(stage, round)
     for state in folder.stages():
@@ -111,7 +108,7 @@ def outdate(folder: RunFolder, stage: str, round: int) -> None:
 
 
 def _differing(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of nested settings that are not the default."""
+    """The parts of nested settings that differ from the defaults."""
     found: dict[str, Any] = {}
     for name, value in given.items():
         if isinstance(value, dict) and isinstance(default.get(name), dict):

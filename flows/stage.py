@@ -1,4 +1,4 @@
-"""What every stage does around its own work: find the run, count batches, file the result, publish."""
+"""The frame around a stage: it finds the run, counts batches, records the result and publishes it."""
 
 from __future__ import annotations
 
@@ -7,23 +7,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
-from configs.load import refuse_conflicts
+from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 from configs.stages import round_of
 from environments.base import Task
 from flows.progress import Reporter, current
-from flows.run_lock import working_on
-from flows.runs import (
-    batches_of,
-    check_round,
-    completed,
-    config_of_run,
-    folder_of,
-    how_of,
-    outdate,
-    root_of,
-    run_id,
-)
+from flows.run_lock import lock_run
+from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
 from models.reference import verify_checkpoint
 from rollouts.budget import BudgetTracker, in_words
 from storage.faults import StorageFault
@@ -32,14 +22,15 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Refs, Request
+from tasks.batch import Refs, Request
 from tasks.batch_calls import calls_of
-from tasks.preflight import check_base_model, preflight
+from tasks.batch_task import BatchTask
+from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
 
 
 class StageRun:
-    """One stage at work: runs its batches, and keeps their references."""
+    """One stage of a run: runs its batches and keeps their references."""
 
     def __init__(
         self,
@@ -65,15 +56,15 @@ class StageRun:
         self._had = known.batches if known and known.status in ("completed", "outdated") else self.before
 
     def expects(self, batches: int) -> None:
-        """Say how many batches there will be."""
+        """Report how many batches there will be."""
         self.reporter.begins(self.stage, round_of(self.stage, self.round), batches)
 
     def says(self, line: str) -> None:
-        """Something to know about the stage, once."""
+        """Report a line about the stage."""
         self.reporter.says(line)
 
     def estimates(self, forecast: Callable[[], str]) -> None:
-        """Say what the work will cost, before it begins."""
+        """Report what the work will cost before it begins."""
         self.says(forecast())
 
     def upstream(
@@ -85,7 +76,7 @@ class StageRun:
     def checkpoint_of(self, stage: str, round: int) -> str:
         """The digest of the policy that a training stage made. Raises StageFault where it is not complete."""
         digest = completed(self.folder, stage, round).checkpoint
-        assert digest is not None, f"{stage} files its checkpoint"
+        assert digest is not None, f"{stage} records its checkpoint"
         return digest
 
     def run(
@@ -98,8 +89,8 @@ class StageRun:
         instead_of: BatchRef | None = None,
         more: Mapping[str, str] | None = None,
     ) -> BatchRef:
-        """Run one batch, or take it from the cache. `instead_of` is the batch that it goes on with, which was cut short
-        by a budget; `more` decides what comes out, too."""
+        """Run one batch, or take it from the cache. `instead_of` is the batch that it continues, which a budget cut
+        short. `more` holds further inputs of the cache key."""
         ref, cached = self._done(
             task, task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
         )
@@ -113,8 +104,7 @@ class StageRun:
         return ref
 
     def trained(self, ref: BatchRef) -> None:
-        """File the checkpoint of a training batch, after verifying its files, and draw how it was trained. Raises
-        PolicyFault."""
+        """Verify and record the checkpoint of a training batch, and draw its training curves. Raises PolicyFault."""
         training = self.resources.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
         verify_checkpoint(self.resources.checkpoint(self.checkpoint))
@@ -129,7 +119,7 @@ class StageRun:
             self.says(f"curves: {file}")
 
     def save(self, status: StageStatus, error: str | None = None) -> None:
-        """Write the stage's file."""
+        """Write the state of the stage to its file."""
         ended = None if status == "running" else datetime.now(UTC)
         state = StageState(
             stage=self.stage,
@@ -152,14 +142,14 @@ class StageRun:
         self.folder.save_stage(state)
 
     def complete(self) -> None:
-        """File the stage as done. Where its rows are not those that it had before, what follows is outdated; how they
-        are cut into batches does not matter."""
+        """Record the stage as completed. Where its rows differ from those that it had before, later stages are
+        outdated. How rows are cut into batches does not matter."""
         if not self._holds_the_same():
             outdate(self.folder, self.stage, self.round)
         self.save("completed")
 
     def publish(self) -> None:
-        """Bring the store up to date, and say what of this stage could not be taken in. Raises StorageFault."""
+        """Ingest into the store, and report what of this stage could not be ingested. Raises StorageFault."""
         own = {ref.manifest for ref in (*self.batches, *self.calls.values())}
         for left in Store(self.resources.root).ingest().set_aside:
             if left.file in own:
@@ -171,7 +161,7 @@ class StageRun:
         content = self.resources.shards.content
         try:
             return content(self._had) == content(self.batches)
-        except StorageFault:  # what was there before cannot be read any more
+        except StorageFault:  # the earlier batches cannot be read any more
             return False
 
     def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
@@ -182,48 +172,45 @@ class StageRun:
 
 
 @contextmanager
-def stage_run(stage: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
-    """The stage's frame: running -> completed, failed or crashed; then everything finished is published. Whatever can
-    be refused is refused before anything is written."""
+def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
+    """The frame of a stage: its state goes from running to completed, failed or crashed; then everything finished is
+    published. Whatever can be refused is refused before anything is written."""
     if run:
         config = config_of_run(config.data_dir, run, given=config)
     else:
         refuse_conflicts(config, "configuration")
-    check_round(config, run or run_id(config), round)
+    folder = folder_of(config, run)
+    check_round(config, folder.run_id, round)
     reporter = current()
-    root = root_of(config)
-    preflight(config, [stage])
-    if stage == "warmup":
-        check_base_model(config)
-    with working_on(root, run or run_id(config), reporter.says):
-        folder = folder_of(config, run)
-        folder.save_how(how_of(config))
-        here = StageRun(stage, config, folder, round, force, reporter)
-        here.save("running")
+    preflight(config, [name])
+    with lock_run(folder, reporter.says):
+        open_run(folder, config)
+        stage = StageRun(name, config, folder, round, force, reporter)
+        stage.save("running")
         try:
-            with closing(here.resources):
-                yield here
+            with closing(stage.resources):
+                yield stage
         except BaseException as error:
             reporter.ends(failed=True)
-            _save_failure(here, error)
+            _save_failure(stage, error)
             raise
-        here.complete()
-        here.publish()
+        stage.complete()
+        stage.publish()
         reporter.ends(failed=False)
 
 
-def _save_failure(here: StageRun, error: BaseException) -> None:
-    """File and publish what was finished; the error itself is what the caller must hear of."""
+def _save_failure(stage: StageRun, error: BaseException) -> None:
+    """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
     status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
     try:
-        here.save(status, str(error) or type(error).__name__)
-        here.publish()
+        stage.save(status, str(error) or type(error).__name__)
+        stage.publish()
     except StorageFault:
         return
 
 
 def _flow_run() -> str | None:
-    """Prefect's id of the flow run around; None without one."""
+    """Prefect's id of the current flow run; None outside of one."""
     if "prefect" not in sys.modules:
         return None
     from prefect.runtime import flow_run

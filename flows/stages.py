@@ -21,8 +21,8 @@ def demonstrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, 
         round: Not used: demonstrations come before the rounds.
         force: Do every batch again, although it is in the cache.
     """
-    with stage_run("demonstrate", config, run, round, force) as here:
-        chain.demonstrate(here)
+    with stage_run("demonstrate", config, run, round, force) as stage:
+        chain.demonstrate(stage)
 
 
 @flow(name="warmup")
@@ -35,8 +35,8 @@ def warmup(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force
         round: Not used: the warm-up comes before the rounds.
         force: Do it again, although it is in the cache.
     """
-    with stage_run("warmup", config, run, round, force) as here:
-        chain.warmup(here)
+    with stage_run("warmup", config, run, round, force) as stage:
+        chain.warmup(stage)
 
 
 @flow(name="explore")
@@ -49,8 +49,8 @@ def explore(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, forc
         round: From 2 on, the policy trained in the round before explores.
         force: Do every batch again, although it is in the cache.
     """
-    with stage_run("explore", config, run, round, force) as here:
-        chain.explore(here)
+    with stage_run("explore", config, run, round, force) as stage:
+        chain.explore(stage)
 
 
 @flow(name="rewards")
@@ -63,8 +63,8 @@ def rewards(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, forc
         round: Which round's explorations to score.
         force: Do every batch again, although it is in the cache.
     """
-    with stage_run("rewards", config, run, round, force) as here:
-        chain.rewards(here)
+    with stage_run("rewards", config, run, round, force) as stage:
+        chain.rewards(stage)
 
 
 @flow(name="calibrate")
@@ -77,8 +77,8 @@ def calibrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, fo
         round: Which round's deviations to calibrate.
         force: Do every batch again, although it is in the cache.
     """
-    with stage_run("calibrate", config, run, round, force) as here:
-        chain.calibrate(here)
+    with stage_run("calibrate", config, run, round, force) as stage:
+        chain.calibrate(stage)
 
 
 @flow(name="train")
@@ -91,8 +91,8 @@ def train(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force:
         round: Which round's data to train on.
         force: Do it again, although it is in the cache.
     """
-    with stage_run("train", config, run, round, force) as here:
-        chain.train(here)
+    with stage_run("train", config, run, round, force) as stage:
+        chain.train(stage)
 
 
 @flow(name="evaluate")
@@ -105,8 +105,8 @@ def evaluate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, for
         round: Which round's trained policy to test.
         force: Do every batch again, although it is in the cache.
     """
-    with stage_run("evaluate", config, run, round, force) as here:
-        chain.evaluate(here)
+    with stage_run("evaluate", config, run, round, force) as stage:
+        chain.evaluate(stage)
 
 
 STAGE_FLOWS = {

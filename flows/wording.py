@@ -9,23 +9,24 @@ from typing import Any
 
 
 def in_folder(root: Path) -> str:
-    """What a hint's `steca` command needs to find the data folder: nothing where it is the default one."""
+    """The option that makes a `steca` command find the data folder; "" for the default folder."""
     return "" if is_default(root) else f" --data-dir {shlex.quote(str(root))}"
 
 
 def to_start(root: Path) -> str:
-    """The command that starts a run in a data folder: there the folder is a setting."""
+    """The command that starts a run in a data folder, which is a setting there and not an option."""
     folder = "" if is_default(root) else f" --set {setting('data_dir', root)}"
     return f"`steca run{folder}`"
 
 
 def is_default(root: Path) -> bool:
-    """Whether a command without an option works in this data folder."""
+    """Whether it is the data folder of commands without an option."""
     return root.expanduser().resolve() == Path("data").resolve()
 
 
 def setting(name: str, value: Any) -> str:
-    """What follows --set, quoted for the shell; a text that YAML would not read as itself is quoted for YAML too."""
+    """The argument of --set, quoted for the shell. A text that YAML would read as something else is quoted for it
+    too."""
     import yaml
 
     words = str(value)
@@ -42,5 +43,6 @@ def counted(n: int, what: str) -> str:
 
 
 def between(low: float, high: float) -> str:
-    """An interval of a gap. Its ends lie on a grid of .0025: with two decimals one just below 0 would read -0.00."""
+    """An interval of a gap, with three decimals: its ends lie on a grid of .0025, and one below 0 must not read
+    -0.00."""
     return f"between {low:+.3f} and {high:+.3f}"

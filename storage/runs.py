@@ -131,16 +131,16 @@ class RunFolder:
             raise StorageFault(f"no run {self.run_id} in {self.root}; {known_runs(self.run_id, known)}")
         return _read(path, RunInfo)
 
-    def save_how(self, how: RunExecution) -> None:
+    def save_execution(self, execution: RunExecution) -> None:
         """Write, or replace, how the run's work is done."""
         try:
-            same = self.how() == how
+            same = self.execution() == execution
         except StorageFault:  # damaged: it is replaced
             same = False
         if not same:
-            _write(self.folder / "how.json", how)
+            _write(self.folder / "how.json", execution)
 
-    def how(self) -> RunExecution | None:
+    def execution(self) -> RunExecution | None:
         """How the run's work was last done; None where 0.3.0 made the run."""
         path = self.folder / "how.json"
         return _read(path, RunExecution) if path.exists() else None

@@ -1,5 +1,8 @@
-"""The language-model calls behind a batch. They are a batch beside it: their times differ whenever it is done, and what
-is made of it must not be done again for that."""
+"""The language-model calls of a batch, kept in a companion batch of their own.
+
+Calls differ in their times whenever a batch is made again. In the batch itself they would change its content, and
+everything that is made from it would count as outdated.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ from storage.shards import BatchRef, ShardStore
 from tasks.resources.run_resources import RunResources
 
 CALLS = "calls-"
-"""Starts the id of the batch that holds the calls behind another batch."""
+"""Id prefix of the companion batch that holds a batch's LLM calls."""
 
 
 def calls_of(shards: ShardStore, batch: BatchRef) -> list[BatchRef]:
-    """The calls behind a batch, and behind those that it took rows over from; none where no model was asked."""
+    """The companion batches of a batch and of the batches whose rows it reused; [] where no model was called."""
     ids, seen = [batch.batch_id], dict[str, BatchRef | None]()
     while ids:
         batch_id = ids.pop()
@@ -25,11 +28,11 @@ def calls_of(shards: ShardStore, batch: BatchRef) -> list[BatchRef]:
 
 
 def write_calls(resources: RunResources, stage_key: str, batch_id: str) -> None:
-    """Add the call log's calls to those that are there: what a redo replaces was paid for as well."""
+    """Add the calls in the call log to those written before: calls of a batch that is made again were paid for too."""
     known = resources.shards.find(stage_key, CALLS + batch_id)
     try:
         before = resources.shards.read(known, LlmCallRecord) if known else []
-    except StorageFault as fault:  # a damaged call log must not cost the batch
+    except StorageFault as fault:  # damaged calls must not cost the batch
         before = []
         resources.says(f"earlier calls of {batch_id} are lost: {fault}")
     calls = {call.call_id: call for call in (*before, *resources.call_log.rows())}

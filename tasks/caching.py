@@ -1,14 +1,13 @@
 """When a batch may be taken from the cache: equal stage, equal stage version, equal inputs.
 
 A task takes two arguments. `inputs` is plain JSON and holds everything that changes the outcome: the settings that
-the stage reads, the checkpoint's digest, the content of the upstream rows, the world's version. `job` says where and
-how the work is done and never enters a key. Results are references by content; what they refer to is verified
-whenever one is used. A result that a budget cut short says so (`cut`), and is never taken for a whole one.
+the stage reads, the checkpoint's digest, the content of the upstream rows, the world's version. `context` holds what
+does not: where and how the work is done. It never enters a key. A result is a reference by content, which is verified
+whenever it is used. A result that a budget cut short says so (`cut`), and is never taken for a complete one.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from storage.files import check_name
 from storage.ids import content_id
 from storage.shards import BatchRef
+from tasks.prefect_internals import result_in
 
 if TYPE_CHECKING:  # a run that finds everything in the cache never loads Prefect
     from prefect import Task
@@ -32,7 +32,7 @@ def cache_key(stage: str, version: str, inputs: Inputs) -> str:
 
 
 def cached(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> Task[..., Result]:
-    """A function (inputs, job) -> result as a cached task. Raise `version` whenever the stage would give another
+    """A function (inputs, context) -> result as a cached task. Raise `version` whenever the stage would give another
     result for the same inputs: the source code of helpers is not part of the key."""
     from prefect import task
     from prefect.cache_policies import CacheKeyFnPolicy
@@ -74,11 +74,10 @@ def results_of(data_dir: Path) -> Path:
 
 
 def stored_result(data_dir: Path, key: str) -> Result | None:
-    """The whole result that Prefect has stored under a key; None where there is none, it cannot be read, or it was cut.
-    Reads Prefect's result record (3.8, 3.9: JSON whose `result` is the serialised value) without loading Prefect."""
+    """The whole result that Prefect has stored under a key, read without loading Prefect. None where there is none, it
+    cannot be read, or a budget cut it."""
     try:
-        record = json.loads((results_of(data_dir) / key).read_bytes())
-        result: Result = json.loads(record["result"])
+        result: Result = result_in((results_of(data_dir) / key).read_bytes())
         BatchRef.model_validate(result["ref"])
         return None if result["cut"] else result
     except (OSError, ValueError, KeyError, TypeError):

@@ -1,5 +1,4 @@
-"""The call log of a run's language-model calls: priced, never made twice, and the rows of the batch they were made
-for."""
+"""The log of the language-model calls of a batch: each is priced, none is made twice, and all become rows."""
 
 from __future__ import annotations
 
@@ -19,8 +18,8 @@ USD_PER = 1_000_000
 
 
 class BatchCallLog:
-    """The calls of one batch after the other. Implements models.client.endpoint.CallLog; replies are kept until their
-    batch is written (`lasting` has those that are kept for every run)."""
+    """The calls of one batch at a time. Implements models.client.calls.CallLog. Replies are kept until their batch is
+    written; `SharedCallLog` keeps them for every run."""
 
     def __init__(self, root: Path, prices: Mapping[str, PriceConfig]) -> None:
         self._root, self._prices = root, prices
@@ -29,17 +28,17 @@ class BatchCallLog:
         self._rows: dict[str, LlmCallRecord] = {}
 
     def begin(self, batch_id: str) -> None:
-        """Open the call log for a batch, with what an earlier try of it has noted."""
+        """Start the log of a batch, with the calls that an earlier attempt at it has logged."""
         self._journal, self._known, self._rows = CallJournal(self._root, batch_id), {}, {}
         for logged in self._journal.load():
             self.note(logged)
 
     def rows(self) -> list[LlmCallRecord]:
-        """Every call behind the batch, also those of earlier tries and those that were answered for other runs."""
+        """Every call of the batch, including those of earlier attempts and replies that other runs paid for."""
         return list(self._rows.values())
 
     def end(self) -> None:
-        """The batch is written."""
+        """Close the log: the batch is written."""
         if self._journal:
             self._journal.close()
         self._journal = None
@@ -49,19 +48,19 @@ class BatchCallLog:
         return _reply(logged) if logged else None
 
     def keep(self, key: str, reply: Reply, call: Call) -> None:
-        self.call_log(self.priced(key, call, reply))
+        self.record(self.priced(key, call, reply))
 
     def failed(self, key: str, call: Call) -> None:
-        self.call_log(self.priced(key, call, None))
+        self.record(self.priced(key, call, None))
 
-    def call_log(self, logged: LoggedCall) -> None:
-        """Write a call down, before anything else can happen."""
+    def record(self, logged: LoggedCall) -> None:
+        """Write a call to the journal before anything else can happen."""
         assert self._journal is not None, "calls are made inside a batch"
         self._journal.add(logged)
         self.note(logged)
 
     def note(self, logged: LoggedCall) -> None:
-        """A call belongs to the batch, whoever made it."""
+        """Count a call to the batch, whichever run made it."""
         self._rows[logged.call.call_id] = logged.call
         if logged.text is not None:
             self._known[logged.call.request_id] = logged
@@ -78,7 +77,7 @@ class BatchCallLog:
 
 
 class SharedCallLog:
-    """A call log whose replies are kept for every run of the data folder: for reflections, few and dear."""
+    """A call log that keeps its replies for every run of the data folder. For reflections: few and expensive."""
 
     def __init__(self, call_log: BatchCallLog, root: Path) -> None:
         self._call_log, self._files = call_log, KeptReplies(root)
@@ -93,7 +92,7 @@ class SharedCallLog:
     def keep(self, key: str, reply: Reply, call: Call) -> None:
         logged = self._call_log.priced(key, call, reply)
         self._files.add(logged)
-        self._call_log.call_log(logged)
+        self._call_log.record(logged)
 
     def failed(self, key: str, call: Call) -> None:
         self._call_log.failed(key, call)
@@ -109,7 +108,7 @@ def _reply(logged: LoggedCall) -> Reply | None:
 
 
 def price(call: Call, prices: PriceConfig | None) -> float | None:
-    """What a call cost in dollars; None where its model has no price. Tokens of failed tries are not known."""
+    """The price of a call in dollars; None where its model has none. The tokens of failed attempts are unknown."""
     if prices is None:
         return None
     cached = prices.input if prices.cached_input is None else prices.cached_input

@@ -1,4 +1,4 @@
-"""Locks for cached batches that die with the process that holds them."""
+"""Locks for cached batches that are released when the process that holds them ends."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from prefect.locking.protocol import LockManager
 
 
 class ProcessLocks(LockManager):
-    """One kernel file lock for each cache key: equal batches started at the same time run once.
+    """One kernel file lock for each cache key, so that equal batches started at the same time run once.
 
-    Prefect's own FileSystemLockManager marks a lock by the existence of a file. A process killed in the middle of
-    a batch leaves that file behind, and the next run would wait for it for ever; the kernel drops these locks.
+    Prefect's own FileSystemLockManager marks a lock by the existence of a file. A process killed in the middle of a
+    batch leaves that file behind, and the next run would wait forever. The kernel releases these locks.
     """
 
     def __init__(self, folder: Path) -> None:

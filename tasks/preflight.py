@@ -1,4 +1,4 @@
-"""What a run will need of the outside, looked for before its first hour of work and not after it."""
+"""What a run needs from outside, checked before its first hour of work and not after it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from configs.schema import ExecutionConfig, FactoryConfig
 from configs.servers import EndpointConfig
+from configs.stages import STAGES
 from environments.registry import make_world
 from models.policy import PolicyFault
 from tasks.resources.api_keys import key_of
@@ -15,19 +16,29 @@ PLAYING = frozenset(("explore", "rewards", "evaluate"))
 TRAINING = frozenset(("warmup", "train"))
 
 
-def preflight(config: FactoryConfig, stages: Collection[str] | None = None, ask_prefect: bool = True) -> None:
-    """Look for everything that some stages (None: all) will need. Raises EnvironmentFault for a world that cannot be
-    made, PolicyFault where a key, a device, the command that starts vLLM or the file for `accelerate launch` is
-    missing. `ask_prefect`: whether there is a Prefect server that secrets can be asked of."""
+def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bool = False) -> None:
+    """Check everything that some stages will need. Raises EnvironmentFault for a world that cannot be made, PolicyFault
+    for a key, device, vLLM command or `accelerate launch` file that is missing, and for a base model that cannot be
+    trained or played. `quick`: leave out what needs a Prefect server (secrets) or transformers (the base model)."""
+    wanted = frozenset(stages)
+    if wanted & TRAINING:
+        accelerate_file(config.execution)
+    _check_device(config, wanted)
+    _check_endpoints(config, wanted, ask_prefect=not quick)
     make_world(config.environment.name, config.environment.options)
-    wanted = PLAYING | TRAINING | {"calibrate"} if stages is None else frozenset(stages)
+    if "warmup" in wanted and config.policy.base and not quick:
+        _check_base_model(config)
+
+
+def _check_device(config: FactoryConfig, wanted: frozenset[str]) -> None:
     played_here = PLAYING if config.policy.engine == "transformers" else frozenset[str]()
     if config.execution.device == "cuda" and wanted & (TRAINING | played_here):
         from models.local.transformers_policy import pick_device
 
         pick_device("cuda")
-    if wanted & TRAINING:
-        accelerate_file(config.execution)
+
+
+def _check_endpoints(config: FactoryConfig, wanted: frozenset[str], ask_prefect: bool) -> None:
     if "calibrate" in wanted and config.calibration.reflector == "llm":
         _check_key(config.execution.reflector, "execution.reflector", ask_prefect)
     if wanted & PLAYING and config.policy.engine == "openai":
@@ -43,16 +54,12 @@ def _check_key(endpoint: EndpointConfig, what: str, ask_prefect: bool) -> None:
         key_of(endpoint, what)
 
 
-def check_base_model(config: FactoryConfig) -> None:
-    """Raises PolicyFault where `policy.base` is a model that cannot be trained or played: one line, in seconds, without
-    its weights. For when something is to be trained; it loads transformers."""
-    policy = config.policy
-    if policy.base is None:
-        return
+def _check_base_model(config: FactoryConfig) -> None:
+    """One line, in seconds, without the weights."""
     from models.base.model import check_base
-    from models.base.template import check_template
 
-    thinks = policy.thinking == "on"
+    policy, thinks = config.policy, config.policy.thinking == "on"
+    assert policy.base is not None, "checked by the caller"
     longest = {
         "warmup.max_tokens": config.warmup.max_tokens,
         "training.max_tokens": config.training.max_tokens,
@@ -61,9 +68,7 @@ def check_base_model(config: FactoryConfig) -> None:
     if thinks:
         both = policy.max_turn_tokens + policy.max_thinking_tokens
         longest["policy.max_turn_tokens and max_thinking_tokens"] = both
-    check_base(policy.base, longest, in_process=policy.engine == "transformers")
-    if fault := check_template(policy.base, thinks):
-        raise PolicyFault(fault)
+    check_base(policy.base, longest, in_process=policy.engine == "transformers", thinking=thinks)
 
 
 def accelerate_file(execution: ExecutionConfig) -> Path | None:

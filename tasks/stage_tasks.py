@@ -14,7 +14,8 @@ from rollouts.stages.evaluate import evaluate, force_deviations
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import Record
-from tasks.batch import Batch, batch_task
+from tasks.batch import Batch
+from tasks.batch_task import batch_task
 
 TRAINED = ("policy.prompt", "policy.thinking")
 """The settings of a policy that decide what it is trained on."""

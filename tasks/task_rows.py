@@ -1,8 +1,8 @@
-"""What is done for each task by itself is kept by task: how a stage is cut into batches does not change what is cached.
+"""A cache below the batch: the rows of one task. How a stage is cut into batches then does not change what is cached.
 
-A *unit* is a stage's work on one task. Its key holds everything that decides its rows, as the key of a batch does, but
-for this task alone. The manifest of a batch names the units that it holds; a batch takes over the rows of units that
-another batch of the same stage key has, and does the others.
+The key of a task's rows holds everything that decides them, as the key of a batch does, but for this task alone. The
+manifest of a batch lists these keys as its `units`. A batch reuses the rows that another batch of the same stage key
+has, and makes only the others.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ _OF_THE_BATCH = ("part", "upstream", "tasks", "briefings")
 
 
 @dataclass(frozen=True)
-class Taken:
+class ReusedRows:
     """Rows by task that other batches have, and the ids of these batches."""
 
     rows: Mapping[str, Sequence[Record]] = field(default_factory=dict)
     batches: tuple[str, ...] = ()
 
 
-def unit_keys(
+def task_keys(
     stage: str,
     version: str,
     inputs: Inputs,
     upstream: Mapping[str, Sequence[Record]],
     briefings: Mapping[str, str],
 ) -> dict[str, str]:
-    """The key of each task's unit. `upstream`: the rows of each task that the batch reads; `briefings`: what a policy
-    is told before the task."""
+    """The key of each task's rows, by task id. `upstream`: the rows of each task that the batch reads; `briefings`:
+    what a policy is told before the task."""
     shared = {name: value for name, value in inputs.items() if name not in _OF_THE_BATCH}
     given = {task["task_id"]: task for task in inputs["tasks"]}
     tasks = dict.fromkeys((*given, *upstream))
@@ -56,26 +56,26 @@ def unit_keys(
     }
 
 
-def take(
+def reuse_rows(
     shards: ShardStore,
     stage_key: str,
     keys: Mapping[str, str],
-    may: Callable[[BatchRef], bool] = lambda ref: True,
-) -> Taken:
-    """The rows of all units that batches of the stage key hold already, of the newest where several do; `may` says
-    which batches may be used."""
+    allowed: Callable[[BatchRef], bool] = lambda ref: True,
+) -> ReusedRows:
+    """The rows that batches of the stage key already have for the keys, from the newest batch where several do.
+    `allowed` says which batches may be used."""
     wanted = {key: task for task, key in keys.items()}
     rows: dict[str, Sequence[Record]] = {}
     batches: list[str] = []
     for ref, manifest in shards.newest_first(stage_key):
-        here = [wanted[key] for key in manifest.units.values() if key in wanted]
-        new = [task for task in here if task not in rows]
-        if not new or not may(ref):
+        found = [wanted[key] for key in manifest.units.values() if key in wanted]
+        new = [task for task in found if task not in rows]
+        if not new or not allowed(ref):
             continue
         try:
-            held = by_task(shards.read_batch(ref))
-        except StorageFault:  # a damaged batch is done again
+            read = by_task(shards.read_batch(ref))
+        except StorageFault:  # a damaged batch is made again
             continue
-        rows |= {task: held.get(task, ()) for task in new}
+        rows |= {task: read.get(task, ()) for task in new}
         batches += [ref.batch_id, *manifest.taken_from]
-    return Taken(rows, tuple(dict.fromkeys(batches)))
+    return ReusedRows(rows, tuple(dict.fromkeys(batches)))

@@ -1,4 +1,4 @@
-"""The work of the training tasks, apart from them: only a batch that really trains loads torch."""
+"""The bodies of the training tasks, in a file of their own so that only a batch that really trains loads torch."""
 
 from __future__ import annotations
 
@@ -45,14 +45,14 @@ def reinforce(batch: Batch) -> CheckpointRecord:
 
 def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
     """The configured model folder, else a new small model whose tokenizer knows the world's words. Raises PolicyFault
-    where the folder is not what it was when the stage began: the result is filed under the digest of that time."""
+    where the folder has changed since the stage began, because the result is stored under the digest of that time."""
     folder, digest = batch.resources.base, batch.inputs["base"]
     if folder:
         found = reference(folder)
         if found.digest != digest:
             raise PolicyFault(
                 f"policy.base {folder} has changed since the stage began (its digest was {digest[:16]} and is "
-                f"{found.digest[:16]}): let nothing write to it and run again"
+                f"{found.digest[:16]}): make sure that nothing writes to it, and run again"
             )
         return found
     texts = [message["content"] for example in examples for message in example.messages]
@@ -89,30 +89,28 @@ def _train(
 
 
 def _nothing_changed(result: TrainResult, config: TrainingConfig, role: PolicyRole) -> str:
-    """Which training did nothing, why that may be, and what to do."""
+    """Which training changed nothing, the likely cause, and what to do."""
     stage, section = ("warmup", "warmup") if role == "warmup" else ("train", "training")
     if not any(point.gradient_norm for point in result.curve):
-        cause = (
-            "every gradient was 0, as where all examples weigh 0; look at datasets.weighting and datasets.lam"
-        )
+        cause = "every gradient was 0, as it is where all examples weigh 0; check datasets.weighting and datasets.lam"
     else:
         rate = max(point.learning_rate for point in result.curve)
         cause = f"its highest learning rate, {rate:g}, is too small for {config.dtype}; raise {section}.learning_rate"
-    return f"stage {stage} changed no weight, so its checkpoint is the model that it began with: {cause}"
+    return (
+        f"stage {stage} changed no weight, so its checkpoint equals the model that it started from: {cause}"
+    )
 
 
 @contextmanager
 def _alone(folder: Path, root: Path, says: Callable[[str], None]) -> Iterator[None]:
-    """Hold a training's state folder: another process that is to do the very same training waits. The kernel lets go of
-    the lock when its process dies."""
+    """Hold the lock of a training's state folder. Another process with the same training waits. The kernel releases
+    the lock when the process that holds it dies."""
     (root / "locks").mkdir(parents=True, exist_ok=True)
     lock = FileLock(root / "locks" / f"training-{folder.name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        says(
-            "another process is doing the very same training in this data folder; waiting until it has ended"
-        )
+        says("another process runs the same training in this data folder; waiting until it ends")
         lock.acquire()
     try:
         yield
@@ -123,8 +121,8 @@ def _alone(folder: Path, root: Path, says: Callable[[str], None]) -> Iterator[No
 def _state_folder(
     batch: Batch, base: CheckpointRef, examples: Sequence[Example], config: TrainingConfig
 ) -> Path:
-    """Named by everything that decides the training, down to the last bit: how many processes share it does too. By
-    nothing else, so that whatever asks for the same training goes on from its state. Raises PolicyFault."""
+    """Named by everything that decides the training bit by bit, the number of processes included, and by nothing else:
+    whatever asks for the same training resumes from its state. Raises PolicyFault."""
     how = batch.resources.execution
     file = accelerate_file(how)
     given = [[list(e.messages), list(e.targets), e.weight] for e in examples]

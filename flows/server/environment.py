@@ -10,6 +10,7 @@ from pathlib import Path
 from flows.faults import StageFault
 from flows.server import settings
 from models.processes.loopback import bypass_proxy_for_loopback
+from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, set_up_logging
 
 SETTINGS = {
     "DO_NOT_TRACK": "1",
@@ -52,17 +53,14 @@ def _check_proxies() -> None:
 
 
 def quiet() -> None:
-    """Keep Prefect's console lines down to warnings; the runs' own failures are reported by the caller, in one line."""
+    """Limit Prefect's console output to warnings. The caller reports failures of runs in one line."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
-    from prefect.logging.configuration import ensure_logging_setup
-
-    ensure_logging_setup()  # or the handlers would come with the first flow, after the filter
+    set_up_logging()
     for handler in logging.getLogger().handlers:
         handler.addFilter(_not_of_a_run)
 
 
 def _not_of_a_run(record: logging.LogRecord) -> bool:
-    """Nor of the queues that report to the server: that they still have something to send at the end is no news."""
-    return not record.name.startswith(
-        ("prefect.flow_runs", "prefect.task_runs", "EventsWorker", "APILogWorker")
-    )
+    """Whether a record is neither of a run nor of the queues that report to the server, which warn about what they
+    could not send at the end."""
+    return not record.name.startswith((*RUN_LOGGERS, *QUEUE_LOGGERS))

@@ -1,6 +1,6 @@
-"""The Prefect server of a command: the one that is configured, else one of its own that ends with the command.
+"""The Prefect server of a command: the configured one, else a temporary one that ends with the command.
 
-A server of its own runs under a guard (models/processes/guard.py), so that it also ends where the command is killed.
+A temporary server runs under a guard (models/processes/guard.py), so that it also ends when the command is killed.
 It keeps its database in Prefect's folder next to the data: only the first start in a folder has to make it, and
 what `steca serve` shows later includes the runs from the command line.
 """
@@ -25,11 +25,10 @@ from flows.server import environment, settings
 from models.processes import guard
 from models.processes.child_environment import environment_without_secrets
 from storage.files import writing_in
+from tasks.prefect_internals import TEMPORARY_SERVER, drain_queues, reread_settings
 
 START_SECONDS = 300.0
 APP = Path(__file__).with_name("app.py")
-TEMPORARY = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
-"""What Prefect sets for the temporary servers that it starts itself."""
 
 
 @contextmanager
@@ -54,7 +53,7 @@ def temporary_server(data_dir: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
         command = [sys.executable, "-P", str(APP), str(listener.fileno())]
-        with used_here(url), guarded_server(command, url, log, TEMPORARY, listener):
+        with used_here(url), guarded_server(command, url, log, TEMPORARY_SERVER, listener):
             yield url
 
 
@@ -66,41 +65,41 @@ def guarded_server(
     settings: Mapping[str, str],
     listener: socket.socket | None = None,
 ) -> Iterator[None]:
-    """A Prefect server that answers; it ends with everything that it started when the context or this process does.
-    `listener` is handed on to it. Raises StageFault where it does not start."""
+    """A running Prefect server. It ends, with every process that it started, when the context or this process does. It
+    inherits `listener`. Raises StageFault where it does not start."""
     process: subprocess.Popen[bytes] | None = None
     try:
         with _turn_to_start(log.parent):
             process = _launch(command, log, settings, listener)
-            import flows.stages  # noqa: F401  what the caller needs anyway takes as long as the server's start
+            import flows.stages  # noqa: F401  needed anyway; as slow as the server's start
 
             _wait_for(process, url, log)
         yield
     finally:
         if process:
-            _send_the_rest()
+            drain_queues()
             _end(process)
 
 
 @contextmanager
 def used_here(url: str) -> Iterator[None]:
-    """Let Prefect in this process, and in those that it starts, use a server."""
+    """Make Prefect use a server, in this process and in those that it starts."""
     before = os.environ.get("PREFECT_API_URL")
     os.environ["PREFECT_API_URL"] = url
-    _read_again()
+    reread_settings()
     try:
         yield
     finally:
         del os.environ["PREFECT_API_URL"]
         if before is not None:
             os.environ["PREFECT_API_URL"] = before
-        _read_again()
+        reread_settings()
 
 
 def check_answers(configured: settings.Setting) -> None:
-    """Raise StageFault where no Prefect server answers at the configured address: asked as Prefect asks it, with its
-    keys and certificates, but once."""
-    _read_again()
+    """Raise StageFault where no Prefect server answers at the configured address. The request is Prefect's own, with
+    its keys and certificates, but without retries."""
+    reread_settings()
     from prefect.client.orchestration import get_client
     from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
@@ -111,8 +110,8 @@ def check_answers(configured: settings.Setting) -> None:
         where = re.sub("//[^/@]*@", "//", configured.value)  # without a password
         why = (str(error).splitlines() or [type(error).__name__])[0].replace(configured.value, where)
         raise StageFault(
-            f"no Prefect server answers at {where} (from {configured.source}): {why}; start it, or unset that: then a "
-            "server is started here"
+            f"no Prefect server answers at {where} (from {configured.source}): {why}; start it, or unset that "
+            "setting to have a temporary server started"
         )
 
 
@@ -127,7 +126,7 @@ def answers(url: str) -> bool:
 
 @contextmanager
 def _turn_to_start(home: Path) -> Iterator[None]:
-    """One server at a time starts in a folder of Prefect: the first makes the database, the others find it made."""
+    """Start one server at a time in a Prefect folder: the first creates the database, the others find it there."""
     with writing_in(home):
         home.mkdir(parents=True, exist_ok=True)
         lock = FileLock(home / "server-start.lock")
@@ -148,7 +147,7 @@ def _launch(
             stdout=output,
             stderr=output,
             env=_environment() | dict(settings),
-            start_new_session=True,  # Ctrl-C in our terminal is for us to answer
+            start_new_session=True,  # Ctrl-C in the terminal is for this process to handle
             pass_fds=[listener.fileno()] if listener else [],
         )
     if listener:
@@ -157,7 +156,7 @@ def _launch(
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without the keys that a server has no use for and without the address of the server that it is itself."""
+    """Our environment without API keys, which a server does not need, and without the address of the server itself."""
     return {
         name: value
         for name, value in environment_without_secrets(except_prefix="PREFECT_").items()
@@ -169,31 +168,13 @@ def _wait_for(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while not answers(url):
         if process.poll() is not None:
-            raise StageFault(f"the Prefect server stopped at once: {log} says why (is the port in use?)")
+            raise StageFault(f"the Prefect server stopped at once: see {log} (is the port in use?)")
         if time.monotonic() > deadline:
             raise StageFault(f"the Prefect server did not answer within {START_SECONDS:g} s: see {log}")
         time.sleep(0.05)
-
-
-def _send_the_rest() -> None:
-    """What Prefect still holds in queues goes to the server while there is one."""
-    if "prefect.context" in sys.modules:
-        from prefect.events.worker import EventsWorker
-        from prefect.logging.handlers import APILogWorker
-
-        APILogWorker.drain_all(timeout=5)
-        EventsWorker.drain_all(timeout=5)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.stdin:
         process.stdin.close()
     process.wait()
-
-
-def _read_again() -> None:
-    """Prefect reads its settings when it is imported."""
-    if "prefect.context" in sys.modules:
-        from prefect.context import refresh_global_settings_context
-
-        refresh_global_settings_context()

@@ -1,5 +1,5 @@
-"""Where Prefect is configured, looked up as Prefect does it, but before it is imported (which takes seconds, and fixes
-what it found): environment, .env, prefect.toml, pyproject.toml, then the active profile."""
+"""Prefect's settings, looked up in its own order but before it is imported, which takes seconds and fixes them:
+environment, .env, prefect.toml, pyproject.toml, then the active profile."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from flows.faults import StageFault
 
 @dataclass(frozen=True)
 class Setting:
-    """A value, and where it was found, in words."""
+    """A value, and in words where it was found."""
 
     value: str
     source: str

@@ -20,28 +20,24 @@ _QUANTISED = ("quantization_config", "compression_config")
 _CAUSAL_LM_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
-def check_base(folder: Path, longest: Mapping[str, int], in_process: bool) -> None:
+def check_base(folder: Path, longest: Mapping[str, int], in_process: bool, thinking: bool = False) -> None:
     """Raises PolicyFault with the first defect of a base model that cannot be trained or run.
 
     `longest`: the context length in tokens that each setting needs. `in_process`: the engine transformers will run it,
-    which supports fewer models than training does.
+    which supports fewer models than training does. `thinking`: with thinking turns.
     """
-    fault = (
-        missing(folder)
-        or no_safetensors(folder)
-        or broken_config(folder)
-        or quantised(folder)
-        or broken_weights(folder)
-        or no_causal_lm(folder)
-    )
+    fault = next((fault for check in FOLDER_CHECKS if (fault := check(folder))), None)
     if not fault:
+        from models.base.template import check_template
         from models.base.tokenizer import tokenizer_fault
 
         config = _loaded_config(folder)
-        fault = tokenizer_fault(folder, config.get_text_config().vocab_size)
-        fault = fault or short_context(config, longest, in_process)
+        fault = short_context(config, longest, in_process)
+        fault = tokenizer_fault(folder, config.get_text_config().vocab_size) or fault
     if fault:
         raise PolicyFault(f"policy.base {folder}: {fault}")
+    if fault := check_template(folder, thinking):
+        raise PolicyFault(fault)
 
 
 def missing(folder: Path) -> str | None:
@@ -109,6 +105,10 @@ def short_context(config: Any, longest: Mapping[str, int], in_process: bool) -> 
         f"its context is {context} tokens{window}, less than {', '.join(asked)}: lower that, or use a model with a "
         "longer context"
     )
+
+
+FOLDER_CHECKS = (missing, no_safetensors, broken_config, quantised, broken_weights, no_causal_lm)
+"""In this order: each relies on what those before it have found in order."""
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""API keys, from where they are kept: an environment variable, else a Prefect Secret block. They go nowhere else."""
+"""API keys, read from an environment variable or else from a Prefect Secret block, and stored nowhere else."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from models.policy import PolicyFault
 
 
 def key_of(endpoint: EndpointConfig, what: str) -> str | None:
-    """The key of an endpoint; None where it is configured to need none. `what` names it in messages.
-    Raises PolicyFault where a key is named but not there."""
+    """The key of an endpoint; None where it is configured without one. `what` names the endpoint in messages.
+    Raises PolicyFault where the named key is missing."""
     if endpoint.key_env and (key := os.environ.get(endpoint.key_env, "").strip()):
         return _checked(key, f"the environment variable {endpoint.key_env}")
     if endpoint.key_secret:
@@ -25,10 +25,10 @@ def key_of(endpoint: EndpointConfig, what: str) -> str | None:
 
 
 def _checked(key: str, where: str) -> str:
-    """A key that can go into a header: libraries would quote a wrong one in their errors."""
+    """Check that a key is a valid header value: libraries quote invalid ones in their errors."""
     if not (key and key.isascii() and key.isprintable() and " " not in key):
         raise PolicyFault(
-            f"{where} holds no key: it is empty, or blanks, line breaks or letters beyond ASCII are in it"
+            f"{where} holds no valid key: it is empty, or has blanks, line breaks or non-ASCII characters in it"
         )
     return key
 
@@ -37,9 +37,11 @@ def _secret(name: str, what: str) -> str:
     from prefect.blocks.system import Secret
 
     try:
-        block: Any = Secret.load(name)  # a coroutine only where there is an event loop: here is none
+        block: Any = Secret.load(
+            name
+        )  # returns a coroutine only inside an event loop, and there is none here
         value = block.get()
-    except ValueError:  # not chained: what is wrong with a block's content may be told with the content
+    except ValueError:  # not chained: the cause may quote the content of the block
         raise PolicyFault(
             f"{what} has no key: there is no Prefect Secret block {name!r}; make it in the Prefect UI under Blocks"
         ) from None

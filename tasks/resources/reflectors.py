@@ -1,4 +1,4 @@
-"""The reflector that a configuration names, put together from the world's part and the model's."""
+"""The reflector that a configuration names, built from what the world and the model contribute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tasks.resources.api_keys import key_of
 
 
 def template_reflector(world: World) -> TemplateReflector:
-    """The offline reflector: the world composes the thought from what was really observed."""
+    """The offline reflector: the world composes the thought from what was observed."""
 
     def compose(request: ReflectionRequest) -> str:
         return world.reflect(
@@ -32,8 +32,8 @@ def llm_reflector(
     call_log: CallLog,
     says: Callable[[str], None],
 ) -> LLMReflector:
-    """A language model behind an API; the world says which names a thought may mention. Raises PolicyFault where its
-    key is missing."""
+    """A language model behind an API. The world says which names a thought may mention. Raises PolicyFault where the
+    API key is missing."""
 
     def ungrounded(request: ReflectionRequest, thought: str) -> list[str]:
         return world.ungrounded(
@@ -41,6 +41,6 @@ def llm_reflector(
         )
 
     key = key_of(where, "execution.reflector")
-    # a provider's model has no digest to verify: its name is all that there is
+    # a provider's model has no digest that could be verified, only a name
     endpoint = Endpoint(where, key, "reflection", config.model, call_log, lambda _: config.model, says)
     return LLMReflector(endpoint, config, ungrounded, where.least_usable, says)

@@ -1,4 +1,4 @@
-"""Where and how the work of one run is done: its data folder, its world, and the models that it opens."""
+"""What the work of a run needs: its data folder, its world, and the models that it opens."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from steca.vocabulary import Progress
 from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
 from tasks.call_log import BatchCallLog, SharedCallLog
-from tasks.version_030 import former_batches
+from tasks.resources.batches_030 import batches_of_030
 
 
 class RunResources:
-    """Not a dataclass: Prefect would walk through its fields. The bodies of stages get settings by `Batch.config`
-    only: here there is just what cannot change a result."""
+    """Holds only what cannot change a result: the bodies of stages get their settings through `Batch.config`. Not a
+    dataclass, because Prefect would walk through the fields of one."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class RunResources:
         tracker: BudgetTracker | None = None,
         says: Callable[[str], None] | None = None,
     ) -> None:
-        """`says` hears what is worth a line, such as a server that is being started."""
+        """`says` is called with a line on what is worth reporting, such as the start of a server."""
         self._config = config
         self.tracker = tracker or BudgetTracker(config.budget)
         self.root = config.data_dir.expanduser().resolve()
@@ -54,7 +54,7 @@ class RunResources:
 
     @property
     def base(self) -> Path | None:
-        """Where the configured base model lies; its digest is in the inputs of the batch that starts from it."""
+        """The folder of the configured base model. Its digest is an input of the batch that starts from it."""
         return self._config.policy.base
 
     @cached_property
@@ -62,31 +62,31 @@ class RunResources:
         return make_world(self._config.environment.name, self._config.environment.options)
 
     @cached_property
-    def former(self) -> dict[str, BatchRef]:
-        """Batches of version 0.3.0 in the data folder, by id."""
-        return former_batches(self.root)
+    def batches_of_030(self) -> dict[str, BatchRef]:
+        """The batches of version 0.3.0 in the data folder, by id."""
+        return batches_of_030(self.root)
 
     @property
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
     def part(self, reads: Sequence[str]) -> FactoryConfig:
-        """The settings that a stage declared."""
+        """A configuration with only the settings that a stage declared."""
         return view(self._config, reads)
 
     def settings(self, reads: Sequence[str]) -> dict[str, Any]:
-        """The same as JSON values, for its cache key."""
+        """The declared settings as JSON values, for the cache key."""
         return settings(self._config, reads)
 
     def checkpoint(self, digest: str) -> CheckpointRef:
         return CheckpointRef(self.checkpoints / digest[:16], digest)
 
     def policy(self, digest: str) -> Policy:
-        """The checkpoint as a policy that is loaded when it first acts. PolicyFault is raised then."""
+        """The checkpoint as a policy that is loaded when it first acts, and raises PolicyFault then."""
         return LazyPolicy(digest, self._load)
 
     def _load(self, digest: str) -> Policy:
-        """The last one is kept loaded."""
+        """Load a policy; the last one stays loaded."""
         if self._policy is None or self._policy.digest != digest:
             self._policy = None  # two models at once may not fit
             self._policy_open.close()
@@ -110,7 +110,7 @@ class RunResources:
         return TransformersPolicy.from_checkpoint(ref, self.execution.device)
 
     def reflector(self, config: CalibrationConfig, world: World) -> Reflector:
-        """Who writes the reflections."""
+        """The configured reflector, which writes the reflections."""
         from tasks.resources import reflectors as reflecting
 
         if config.reflector == "template":
@@ -123,19 +123,20 @@ class RunResources:
         return self._reflector
 
     def close(self) -> None:
-        """Let go of models, connections and servers."""
+        """Release models, connections and servers."""
         self._policy = self._reflector = None
         self._policy_open.close()
         self._reflector_open.close()
 
     def evidence(self, scorer: str, fresh: bool) -> RolloutPool:
-        """One for each scorer: a forced stage that goes on with a batch uses what it has played itself."""
+        """The rollout pool of a scorer. There is one for each scorer, so that a forced stage that resumes a batch
+        uses the rollouts that it has played itself."""
         if (scorer, fresh) not in self._pools:
             self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.says, fresh)
         return self._pools[scorer, fresh]
 
     def use_threads(self) -> None:
-        """Give torch the configured number of threads."""
+        """Set torch to the configured number of threads."""
         if self.execution.threads:
             import torch
 
@@ -144,7 +145,8 @@ class RunResources:
 
 @dataclass(frozen=True)
 class LazyPolicy:
-    """A policy known by its digest, loaded when it first acts: a batch whose rollouts are all there never needs it."""
+    """A policy known by its digest and loaded when it first acts. A batch that finds all its rollouts never loads
+    it."""
 
     digest: str
     load: Callable[[str], Policy]

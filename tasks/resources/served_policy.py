@@ -1,4 +1,4 @@
-"""A checkpoint behind servers: one that is started for it, or those that run already."""
+"""A checkpoint served over the OpenAI API: by a vLLM server started for it, or by servers that already run."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def served_policy(
     says: Callable[[str], None],
     secret: Collection[str] = (),
 ) -> OpenAIPolicy:
-    """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it was not
-    to be reached; one that is started here does not get the variables `secret`. Raises PolicyFault."""
+    """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it could
+    not be reached. A server started here does not get the environment variables `secret`. Raises PolicyFault."""
     key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
         return OpenAIPolicy(_endpoint(ref, config, key, call_log, says), ref.digest, turn_format=formats)
@@ -41,14 +41,14 @@ def served_policy(
 
     def revive() -> None:
         if not server.alive():
-            says(f"the vLLM server has died and is started again; its log: {server.log}")
+            says(f"the vLLM server has died and is restarted; its log: {server.log}")
             server.restart()
 
     return OpenAIPolicy(_endpoint(ref, own, key, call_log, says, revive), ref.digest, server.close, formats)
 
 
 def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
-    """How the checkpoint's chat template has turns written. transformers is loaded when that is first asked."""
+    """The format of turns in the checkpoint's chat template. transformers is loaded on the first call."""
 
     @cache
     def of(thinking: bool) -> TurnFormat:
@@ -73,7 +73,7 @@ def _endpoint(
         revive()
         try:
             return verify_served(base_url, ref, key or "", config.timeout_seconds)
-        except ServerUnreachable as fault:  # it may be on its way up: the request is tried again
+        except ServerUnreachable as fault:  # it may still be starting: the request is retried
             raise RequestError("connection", str(fault)) from None
 
     return Endpoint(config, key, "policy", ref.digest, call_log, verify, says)

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli.doctor import Finding, examine
 from cli.main import app
-from flows.run_lock import working_on
+from flows.run_lock import lock_run
 from storage.runs import RunFolder
 from storage.schema import migrations
 from storage.shards import ShardStore
@@ -125,7 +125,7 @@ def test_a_damaged_result_is_set_aside(data_030: Path) -> None:
 def test_results_are_left_alone_while_a_run_is_at_work(data_030: Path) -> None:
     path = next((data_030 / "results").iterdir())
     path.write_bytes(b"half writt")
-    with working_on(data_030, RUN_030):
+    with lock_run(RunFolder(data_030, RUN_030)):
         assert any(f"works on {RUN_030} now" in note.told for note in found(data_030, "note"))
     assert path.exists()
 
@@ -175,7 +175,7 @@ def test_a_stage_whose_process_was_killed_no_longer_says_running(folder: Path) -
     state = run.stage(1, "explore")
     assert state is not None
     run.save_stage(state.model_copy(update={"status": "running"}))
-    with working_on(folder, "toy-1"):
+    with lock_run(RunFolder(folder, "toy-1")):
         assert found(folder, "healed") == []
     (healed,) = found(folder, "healed")
     assert "marked as crashed" in healed.told

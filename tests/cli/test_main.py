@@ -327,12 +327,12 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig) -> None:
-    from flows.run_lock import working_on
+    from flows.run_lock import lock_run
 
     run, held = run_id(copied), threading.Event()
 
     def work() -> None:
-        with working_on(copied.data_dir, run):
+        with lock_run(RunFolder(copied.data_dir, run)):
             held.set()
             time.sleep(3)
 
@@ -340,6 +340,6 @@ def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig
     other.start()
     held.wait()
     result = steca("stage", "explore", "--run", run, "--data-dir", copied.data_dir)
-    assert not other.is_alive()
+    assert not other.is_locked()
     assert result.exit_code == 0, result.output
     assert f"run {run} is worked on by process" in result.output

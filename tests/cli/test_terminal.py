@@ -261,7 +261,7 @@ def test_an_empty_query_is_one_line(query: str, tmp_path: Path) -> None:
 
 
 def test_no_text_and_several_queries_are_refused_and_preparations_are_not() -> None:
-    from configs.load import ConfigFault
+    from configs.faults import ConfigFault
 
     with pytest.raises(ConfigFault, match="not UTF-8"):
         check_query("SELECT '\udcff'")

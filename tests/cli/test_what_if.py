@@ -15,7 +15,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from configs.load import ConfigFault, load_config
+from configs.faults import ConfigFault
+from configs.load import load_config
 from flows.reconsider import Question, Reconsidered
 from steca.deviation import preset
 from storage.ids import content_id

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from configs.load import ConfigFault, load_config
+from configs.faults import ConfigFault
+from configs.load import load_config
 from configs.schema import FactoryConfig
 
 ROOT = Path(__file__).parents[2]

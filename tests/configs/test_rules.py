@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from configs.cache_inputs import outcome_settings
-from configs.load import ConfigFault, load_config, refuse_conflicts
+from configs.faults import ConfigFault
+from configs.load import load_config
+from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 from flows.runs import config_of_run
 from storage.runs import RunFolder

@@ -8,24 +8,25 @@ import threading
 import time
 from pathlib import Path
 
-from flows.run_lock import is_alive, working_on
+from flows.run_lock import is_locked, lock_run
+from storage.runs import RunFolder
 from tests.support.tiny_factory import ROOT
 
 
 def test_a_stage_inside_its_factory_passes_and_the_run_is_free_afterwards(tmp_path: Path) -> None:
-    with working_on(tmp_path, "run-1"):
-        with working_on(tmp_path, "run-1"):
-            assert is_alive(tmp_path, "run-1")
-        assert is_alive(tmp_path, "run-1")
-        assert not is_alive(tmp_path, "run-2")
-    assert not is_alive(tmp_path, "run-1")
+    with lock_run(RunFolder(tmp_path, "run-1")):
+        with lock_run(RunFolder(tmp_path, "run-1")):
+            assert is_locked(RunFolder(tmp_path, "run-1"))
+        assert is_locked(RunFolder(tmp_path, "run-1"))
+        assert not is_locked(RunFolder(tmp_path, "run-2"))
+    assert not is_locked(RunFolder(tmp_path, "run-1"))
 
 
 def test_a_newcomer_says_what_it_waits_for_and_goes_on_when_the_first_is_done(tmp_path: Path) -> None:
     held, order, said = threading.Event(), list[str](), list[str]()
 
     def first() -> None:
-        with working_on(tmp_path, "run-1"):
+        with lock_run(RunFolder(tmp_path, "run-1")):
             held.set()
             time.sleep(2)
             order.append("first")
@@ -33,7 +34,7 @@ def test_a_newcomer_says_what_it_waits_for_and_goes_on_when_the_first_is_done(tm
     thread = threading.Thread(target=first)
     thread.start()
     held.wait()
-    with working_on(tmp_path, "run-1", said.append):
+    with lock_run(RunFolder(tmp_path, "run-1"), said.append):
         order.append("second")
     thread.join()
     assert order == ["first", "second"]
@@ -44,11 +45,11 @@ def test_a_newcomer_says_what_it_waits_for_and_goes_on_when_the_first_is_done(tm
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import os; from pathlib import Path; from flows.run_lock import working_on\n"
-        f"with working_on(Path({str(tmp_path)!r}), 'run-1'): os.kill(os.getpid(), 9)"
+        "import os; from pathlib import Path; from flows.run_lock import lock_run; from storage.runs import RunFolder\n"
+        f"with lock_run(RunFolder(Path({str(tmp_path)!r}), 'run-1')): os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -9
     said: list[str] = []
-    assert not is_alive(tmp_path, "run-1")
-    with working_on(tmp_path, "run-1", said.append):
+    assert not is_locked(RunFolder(tmp_path, "run-1"))
+    with lock_run(RunFolder(tmp_path, "run-1"), said.append):
         assert said == []

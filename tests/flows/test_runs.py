@@ -20,9 +20,9 @@ from environments.base import EnvironmentFault
 from environments.registry import make_world
 from flows.factory import factory
 from flows.faults import StageFault
+from flows.from_cache import run_from_cache
 from flows.planning import WARMED_UP, planned
-from flows.replay import replay
-from flows.runs import config_of_run, folder_of, how_of, outdate, run_id
+from flows.runs import config_of_run, folder_of, open_run, outdate, run_id
 from flows.stages import STAGE_FLOWS
 from rollouts.comparisons import _basis
 from storage.content import content_of
@@ -102,7 +102,7 @@ def test_a_run_keeps_how_it_was_done(finished: FactoryConfig) -> None:
     how = {"execution": {"threads": 1, "batch_tasks": 2, "device": "cpu"}, "budget": {"rollouts": 50_000}}
     config = FactoryConfig.model_validate({**finished.model_dump(), **how, "name": "kept"})
     folder = folder_of(config)
-    folder.save_how(how_of(config))
+    open_run(folder, config)
     opened = config_of_run(config.data_dir, folder.run_id)
     assert (opened.execution, opened.budget) == (config.execution, config.budget)
     changed = config_of_run(config.data_dir, folder.run_id, ["execution.batch_tasks=64", "budget.rollouts=7"])
@@ -205,9 +205,9 @@ def test_a_killed_redo_of_the_same_rows_outdates_nothing(copied: FactoryConfig) 
 def test_a_world_that_changed_gets_nothing_from_the_cache(
     copied: FactoryConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert replay(copied) == run_id(copied)
+    assert run_from_cache(copied) == run_id(copied)
     monkeypatch.setattr(GeneratedAlfworld, "version", "changed")
-    assert replay(copied) is None
+    assert run_from_cache(copied) is None
     STAGE_FLOWS["demonstrate"](copied)
     assert executed(copied)["demonstrate"] == len(states(copied)["demonstrate"].batches)
     world = make_world(copied.environment.name, copied.environment.options)
@@ -254,9 +254,9 @@ def test_a_missing_result_is_not_made_up(copied: FactoryConfig) -> None:
     whole = victim.read_bytes()
     for damaged in (None, b"", whole[:-20], b'{"result": "{}"}'):
         victim.unlink() if damaged is None else victim.write_bytes(damaged)
-        assert replay(copied) is None
+        assert run_from_cache(copied) is None
     victim.write_bytes(whole)
-    assert replay(copied) == run_id(copied)
+    assert run_from_cache(copied) == run_id(copied)
 
 
 def test_the_digest_of_rows_does_not_depend_on_how_they_are_cut(finished: FactoryConfig) -> None:
@@ -299,7 +299,7 @@ def test_a_budget_that_buys_nothing_more_outdates_nothing(copied: FactoryConfig)
 def test_a_replay_that_finds_not_all_leaves_nothing(copied: FactoryConfig) -> None:
     other = tiny(copied.data_dir, "name=new", "training.steps=4")  # shares all before the last training
     before = sorted(copied.data_dir.rglob("*"))
-    assert replay(other) is None
+    assert run_from_cache(other) is None
     new = set(copied.data_dir.rglob("*")) - set(before)
     assert {path.parent.name for path in new} <= {"locks"}
 
@@ -332,6 +332,9 @@ def test_nothing_is_made_from_evaluations(tmp_path: Path) -> None:
 def test_a_damaged_how_is_replaced(tmp_path: Path) -> None:
     config = tiny(tmp_path)
     folder = folder_of(config)
+    open_run(folder, config)
+    execution = folder.execution()
+    assert execution is not None
     (folder.folder / "how.json").write_text("{")
-    folder.save_how(how_of(config))
-    assert folder.how() == how_of(config)
+    open_run(folder, config)
+    assert folder.execution() == execution

@@ -9,13 +9,14 @@ import pytest
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
-from flows.replay import replay
+from flows.from_cache import run_from_cache
 from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder, StageState
 from storage.shards import ShardStore
 from storage.store import Store
-from tasks.version_030 import former_batches, had_no_rate
+from tasks.resources.batches_030 import batches_of_030
+from tasks.version_030 import never_learned
 from tests.support.old_folders import POISONED_030, unpack
 from tests.support.tiny_factory import tiny
 
@@ -38,7 +39,7 @@ def executed(config: FactoryConfig, stage: str) -> int:
 
 def test_a_finished_run_is_finished(old: FactoryConfig) -> None:
     before = {path: path.read_bytes() for path in old.data_dir.glob("runs/*/stages/*")}
-    assert replay(old) == run_id(old)
+    assert run_from_cache(old) == run_id(old)
     assert {path: path.read_bytes() for path in old.data_dir.glob("runs/*/stages/*")} == before
     assert Store(old.data_dir).query("SELECT count(*) FROM run_summary WHERE deviated > 0")[1] == [(1,)]
 
@@ -66,18 +67,18 @@ def test_one_stage_of_it_runs_alone(prefect_api: str, old: FactoryConfig) -> Non
 def test_what_was_not_completed_under_no_limit_is_not_taken_over(old: FactoryConfig) -> None:
     """0.3.0 did not say in a batch whether a budget had cut it."""
     folder, rewards = RunFolder(old.data_dir, run_id(old)), states(old)["rewards"]
-    assert any(name.startswith("score-") for name in former_batches(old.data_dir))
+    assert any(name.startswith("score-") for name in batches_of_030(old.data_dir))
     for changes in ({"stopped": "budget.rollouts = 7 is spent"}, {"status": "failed"}):
         folder.save_stage(rewards.model_copy(update=changes))
-        assert not any(name.startswith("score-") for name in former_batches(old.data_dir))
-        assert replay(old) is None
+        assert not any(name.startswith("score-") for name in batches_of_030(old.data_dir))
+        assert run_from_cache(old) is None
     folder.save_stage(rewards)
-    assert replay(old) == run_id(old)
+    assert run_from_cache(old) == run_id(old)
 
 
 def test_another_world_takes_nothing_over(old: FactoryConfig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(GeneratedAlfworld, "version", "2")
-    assert replay(old) is None
+    assert run_from_cache(old) is None
 
 
 def test_a_training_without_a_rate_is_not_taken_over(tmp_path: Path) -> None:
@@ -86,8 +87,8 @@ def test_a_training_without_a_rate_is_not_taken_over(tmp_path: Path) -> None:
     assert run_id(poisoned) == POISONED_030
     state = states(poisoned)["warmup"]
     assert state.status == "completed"
-    assert any(name.startswith("warmup-") for name in former_batches(poisoned.data_dir))
+    assert any(name.startswith("warmup-") for name in batches_of_030(poisoned.data_dir))
     shards = ShardStore(poisoned.data_dir)
-    assert had_no_rate(shards.read_batch(state.batches[0]))
-    assert replay(poisoned, stages=[("demonstrate", 1)]) == run_id(poisoned)
-    assert replay(poisoned, stages=[("warmup", 1)]) is None
+    assert never_learned(shards.read_batch(state.batches[0]))
+    assert run_from_cache(poisoned, stages=[("demonstrate", 1)]) == run_id(poisoned)
+    assert run_from_cache(poisoned, stages=[("warmup", 1)]) is None

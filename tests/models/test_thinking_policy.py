@@ -10,7 +10,8 @@ from functools import cache
 import pytest
 
 from configs.cache_inputs import PLAYED, outcome_settings, settings
-from configs.load import ConfigFault, check, load_config
+from configs.faults import ConfigFault
+from configs.load import check, load_config
 from configs.schema import FactoryConfig
 from configs.training import TrainingConfig
 from environments.registry import make_world
@@ -145,7 +146,7 @@ def answering(text: str, **message: str) -> FakeOpenAI:
 
 
 def ask_served(server: FakeOpenAI, how: TurnFormat | None = None, **sampling: object) -> Generation:
-    formats = {} if how is None else {"formats": lambda thinking: how}
+    formats = {} if how is None else {"turn_format": lambda thinking: how}
     policy = OpenAIPolicy(endpoint_of(server), MODEL, **formats)
     try:
         return policy.act([said("You see shelf 1.")], [0], Sampling(**{"max_tokens": 60, **sampling}))[0]

@@ -87,7 +87,7 @@ def missing_symbols(text: str) -> list[str]:
     for names, path in _SYMBOLS.findall(text):
         source = (ROOT / path).read_text() if (ROOT / path).exists() else ""
         for name in re.findall(r"`(\w+)`", names):
-            if not re.search(rf"^(?:    )?(?:def |class |){name}\b(?=[(:]| =)", source, re.M):
+            if not re.search(rf"^ *(?:def|class) {name}\b|^{name}\b(?:: .+)? =", source, re.M):
                 missing.append(f"{name} in {path}")
     return missing
 

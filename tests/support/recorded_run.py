@@ -43,7 +43,7 @@ from storage.records import (
 )
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef, ShardStore
-from tasks.batch import BatchTask
+from tasks.batch_task import BatchTask
 from tasks.caching import cache_key
 from tasks.resources.run_resources import RunResources
 from tasks.stage_tasks import (

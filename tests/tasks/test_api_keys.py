@@ -129,7 +129,9 @@ def test_what_can_be_no_key_is_refused_without_being_shown(
     monkeypatch: pytest.MonkeyPatch, wrong: str
 ) -> None:
     monkeypatch.setenv("STECA_TEST_KEY", wrong)
-    with pytest.raises(PolicyFault, match="the environment variable STECA_TEST_KEY holds no key") as caught:
+    with pytest.raises(
+        PolicyFault, match="the environment variable STECA_TEST_KEY holds no valid key"
+    ) as caught:
         key_of(FROM_ENV, "execution.server")
     assert KEY not in told_by(caught.value)
 
@@ -176,7 +178,7 @@ def test_a_key_comes_from_a_prefect_secret_where_the_variable_is_not_set(
     monkeypatch.setenv("STECA_TEST_KEY", "sk-of-the-variable")
     assert key_of(where, "execution.server") == "sk-of-the-variable"
     monkeypatch.delenv("STECA_TEST_KEY")
-    with pytest.raises(PolicyFault, match="the Prefect secret steca-empty-key holds no key"):
+    with pytest.raises(PolicyFault, match="the Prefect secret steca-empty-key holds no valid key"):
         key_of(secret("steca-empty-key"), "execution.server")
     with pytest.raises(PolicyFault, match="there is no Prefect Secret block 'steca-nowhere'"):
         key_of(secret("steca-nowhere"), "execution.server")

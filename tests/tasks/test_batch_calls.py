@@ -11,8 +11,9 @@ from environments.base import Task
 from models.client.calls import Call, Reply
 from storage.records import LlmCallRecord, TaskRecord
 from storage.shards import BatchRef
-from tasks.batch import Batch, BatchTask, batch_task
+from tasks.batch import Batch
 from tasks.batch_calls import calls_of
+from tasks.batch_task import BatchTask, batch_task
 from tasks.caching import results_of
 from tasks.resources.run_resources import RunResources
 

@@ -9,10 +9,11 @@ import pytest
 
 from configs.load import check
 from configs.schema import FactoryConfig
-from rollouts.prompting import Style
+from steca.vocabulary import PromptStyle
 from storage.records import Record
 from storage.shards import BatchRef
-from tasks.batch import Batch, BatchTask, Request, batch_task
+from tasks.batch import Batch, Request
+from tasks.batch_task import BatchTask, batch_task
 from tasks.resources.run_resources import RunResources
 from tasks.stage_tasks import (
     assemble_batch,
@@ -32,7 +33,7 @@ PROMPTED = [explore_batch, score_batch, force_batch, evaluate_batch, warmup_batc
 OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
 
 
-def workplace(folder: Path, style: Style, said: str = "Mind your manners") -> RunResources:
+def workplace(folder: Path, style: PromptStyle, said: str = "Mind your manners") -> RunResources:
     settings: dict[str, Any] = {"environment": {"options": OPTIONS}, "policy": {"prompt": style}}
     resources = RunResources(check({**settings, "data_dir": str(folder)}, "test"))
     resources.world = Wordy(said)  # type: ignore[assignment]
@@ -48,7 +49,9 @@ def request_of(stage: BatchTask, resources: RunResources, count: int = 3) -> Req
     return stage.request(resources, "all", refs, "a checkpoint", base="", round="1")
 
 
-def key(stage: BatchTask, folder: Path, style: Style, said: str = "Mind your manners", count: int = 3) -> Any:
+def key(
+    stage: BatchTask, folder: Path, style: PromptStyle, said: str = "Mind your manners", count: int = 3
+) -> Any:
     resources = workplace(folder, style, said)
     return request_of(stage, resources, count).inputs["briefings"]
 
@@ -83,11 +86,11 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
         told.append(batch.inputs.get("briefings", "nothing"))
         return batch.records()
 
-    def run(style: Style, said: str) -> tuple[BatchRef, bool]:
+    def run(style: PromptStyle, said: str) -> tuple[BatchRef, bool]:
         resources = workplace(tmp_path, style, said)
         return told_batch.run(request_of(told_batch, resources), resources, force=False)
 
-    prompts: list[tuple[Style, str]] = [
+    prompts: list[tuple[PromptStyle, str]] = [
         ("react", "Be quick"),
         ("react", "Mind your manners"),
         ("one_shot", "Be quick"),

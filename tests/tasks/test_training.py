@@ -16,12 +16,14 @@ import pytest
 import torch
 
 from configs.load import check
+from configs.stages import STAGES
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, reference
+from steca.vocabulary import PolicyRole
 from tasks.batch import Batch
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
-from tasks.training import Role, _alone, _base, _state_folder, _train
+from tasks.training import _alone, _base, _state_folder, _train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
 
@@ -89,9 +91,7 @@ def test_two_processes_never_do_the_same_training_at_once(tmp_path: Path) -> Non
         waiting = threading.Thread(target=second)
         waiting.start()
         assert not entered.wait(0.5)
-        assert said == [
-            "another process is doing the very same training in this data folder; waiting until it has ended"
-        ]
+        assert said == ["another process runs the same training in this data folder; waiting until it ends"]
     finally:
         first.kill()
         first.wait()
@@ -126,7 +126,7 @@ def test_a_base_that_changed_since_the_stage_began_is_refused(tmp_path: Path) ->
     ],
 )
 def test_a_training_that_changed_nothing_is_named_and_recorded(
-    tmp_path: Path, role: Role, weight: float, rate: float, line: str | None
+    tmp_path: Path, role: PolicyRole, weight: float, rate: float, line: str | None
 ) -> None:
     said: list[str] = []
     settings = {"steps": 2, "batch_size": 2, "learning_rate": rate}
@@ -139,7 +139,7 @@ def test_a_training_that_changed_nothing_is_named_and_recorded(
         return
     (told,) = said
     assert re.fullmatch(f"{line}.*", told)
-    assert "changed no weight, so its checkpoint is the model that it began with: " in told
+    assert "changed no weight, so its checkpoint equals the model that it started from: " in told
     assert not (tmp_path / "training").exists() or not any((tmp_path / "training").iterdir())
 
 
@@ -155,8 +155,8 @@ def test_a_missing_file_for_accelerate_is_told_before_any_work_and_before_a_trai
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_device_is_told_before_any_work_that_needs_it() -> None:
     config = check({"execution": {"device": "cuda"}}, "test")
-    for stages in (None, ["train"], ["explore"]):
-        with pytest.raises(PolicyFault, match=r"execution\.device is cuda, but no CUDA device is here"):
+    for stages in (STAGES, ["train"], ["explore"]):
+        with pytest.raises(PolicyFault, match=r"execution\.device is cuda, but this machine has no CUDA device"):
             preflight(config, stages)
     preflight(config, ["demonstrate"])
     served = check(

@@ -31,7 +31,7 @@ from models.base.model import check_base
 from models.checkpoint import load
 from models.policy import PolicyFault
 from models.reference import reference
-from tasks.preflight import check_base_model
+from tasks.preflight import preflight
 from tests.support.policy_toys import SIZES, tokenizer, untrained
 from tests.support.tiny_factory import ROOT
 
@@ -270,11 +270,11 @@ def test_an_architecture_that_only_servers_run(tmp_path: Path) -> None:
 
 
 def test_the_settings_of_a_run_are_what_is_asked_of_the_base(base: Path) -> None:
-    check_base_model(check({}, "test"))
+    preflight(check({}, "test"))
     few = {"max_tokens": 200}
-    check_base_model(check({"policy": {"base": str(base)}, "warmup": few, "training": few}, "test"))
+    preflight(check({"policy": {"base": str(base)}, "warmup": few, "training": few}, "test"))
     with pytest.raises(PolicyFault, match=r"256 tokens, less than training\.max_tokens = 300"):
-        check_base_model(
+        preflight(
             check({"policy": {"base": str(base)}, "warmup": few, "training": {"max_tokens": 300}}, "test")
         )
 
@@ -296,7 +296,7 @@ def test_a_home_folder_is_meant_by_its_sign(
     assert config.execution.accelerate == tmp_path / "ddp.yaml"
     unknown = check({"policy": {"base": "~nobody-here/base"}}, "test")
     with pytest.raises(PolicyFault, match="~nobody-here/base: there is no such folder"):
-        check_base_model(unknown)
+        preflight(unknown)
 
 
 def test_weights_that_transformers_would_draw_at_random_are_refused(base: Path) -> None:

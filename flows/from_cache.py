@@ -1,7 +1,7 @@
-"""Runs whose every result is there already: found in the cache and filed, without Prefect and its server.
+"""Runs whose results are all in the cache: found and recorded without Prefect and its server.
 
-A replay does what the stages do, but it only looks results up. It writes nothing until all of them were found; where
-one is missing it leaves everything as it was, and the flows do the work.
+The stages run as usual, but every batch is only looked up. Nothing is written until all of them are found. Where one is
+missing, everything stays as it is, and the flows do the work.
 """
 
 from __future__ import annotations
@@ -10,25 +10,28 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from configs.schema import FactoryConfig
+from configs.stages import schedule
 from flows.chain import CHAIN
 from flows.progress import Silent
-from flows.run_lock import working_on
-from flows.runs import folder_of, how_of, root_of, run_id, schedule
+from flows.run_lock import lock_run
+from flows.runs import folder_of, open_run
 from flows.stage import StageRun
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchTask, Request
+from tasks.batch import Request
+from tasks.batch_task import BatchTask
+from tasks.caching import results_of
 
 
 class _Missing(Exception):
     """A result is not in the cache."""
 
 
-class _Rehearsed(RunFolder):
-    """A run's folder whose stages are kept in memory until `commit`."""
+class _Uncommitted(RunFolder):
+    """A run's folder that keeps the states of stages in memory until `commit`."""
 
     def __init__(self, folder: RunFolder) -> None:
         super().__init__(folder.root, folder.run_id)
@@ -45,7 +48,7 @@ class _Rehearsed(RunFolder):
         return list((there | self._new).values())
 
     def commit(self) -> None:
-        """Write what differs from what is there: a stage that was done before keeps its times."""
+        """Write the states that differ from those on disk: a stage that was done before keeps its times."""
         for state in self._new.values():
             known = super().stage(state.round, state.stage)
             if known is None or _result(known) != _result(state):
@@ -60,10 +63,10 @@ class _Lookup(StageRun):
         self._trainings: list[Sequence[CheckpointRecord]] = []
 
     def estimates(self, forecast: Callable[[], str]) -> None:
-        """Nothing will be paid."""
+        """Lookups cost nothing."""
 
     def draw(self) -> None:
-        """The curves, once all is found."""
+        """Draw the curves, once everything is found."""
         for training in self._trainings:
             super()._draw(training)
 
@@ -77,39 +80,42 @@ class _Lookup(StageRun):
         return ref, True
 
 
-def replay(
+def run_from_cache(
     config: FactoryConfig,
     run: str = "",
     stages: Sequence[tuple[str, int]] | None = None,
     says: Callable[[str], None] = lambda line: None,
 ) -> str | None:
-    """File a run, or some of its stages, from the cache, and publish it; its id. None where a result is missing or
-    damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage is
-    missing."""
-    name = run or run_id(config)
-    root = root_of(config)
-    if not (root / "results").is_dir():
+    """Record a run, or some of its stages, from the cache, and publish it. Returns its id; None where a result is
+    missing or damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage
+    is missing."""
+    folder = folder_of(config, run)
+    if not results_of(folder.root).is_dir():
         return None
-    with working_on(root, name, says):
-        real = RunFolder(root, name)
-        rehearsed = _Rehearsed(real)
-        found: list[_Lookup] = []
+    with lock_run(folder, says):
+        uncommitted = _Uncommitted(folder)
         try:
-            for stage, round in stages or schedule(config):
-                here = _Lookup(stage, config, rehearsed, round, False, Silent())
-                CHAIN[stage](here)
-                here.complete()
-                found.append(here)
+            found = [
+                _looked_up(name, round, config, uncommitted)
+                for name, round in stages or schedule(config.rounds)
+            ]
         except (_Missing, StorageFault):
             return None
-        folder_of(config, run).save_how(how_of(config))
-        rehearsed.commit()
-        for here in found:
-            here.draw()
-        store = Store(root)
-        if not store.holds(name, real.stages()):
+        open_run(folder, config)
+        uncommitted.commit()
+        for stage in found:
+            stage.draw()
+        store = Store(folder.root)
+        if not store.holds(folder.run_id, folder.stages()):
             store.ingest()
-    return name
+    return folder.run_id
+
+
+def _looked_up(name: str, round: int, config: FactoryConfig, folder: RunFolder) -> _Lookup:
+    stage = _Lookup(name, config, folder, round, False, Silent())
+    CHAIN[name](stage)
+    stage.complete()
+    return stage
 
 
 def _result(state: StageState) -> tuple[object, ...]:

@@ -1,0 +1,48 @@
+"""What this project uses of Prefect beyond its documented interface, all in one place.
+
+Tested with Prefect 3.8.8 and 3.9.1. `flows/server/app.py`, which runs apart from this project's code, also uses
+`prefect.server.api.server.create_app`. tests/tasks/test_prefect_internals.py fails where one of these is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+TEMPORARY_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
+"""The settings of the temporary servers that Prefect itself starts."""
+RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+QUEUE_LOGGERS = ("EventsWorker", "APILogWorker")
+"""Names of the loggers of runs, and of the queues that report to the server."""
+
+
+def result_in(record: bytes) -> Any:
+    """The value in one of Prefect's result files: JSON whose field `result` holds the serialised value. Raises
+    ValueError, KeyError or TypeError for anything else."""
+    return json.loads(json.loads(record)["result"])
+
+
+def set_up_logging() -> None:
+    """Install Prefect's log handlers now. They would otherwise come with the first flow."""
+    from prefect.logging.configuration import ensure_logging_setup
+
+    ensure_logging_setup()
+
+
+def reread_settings() -> None:
+    """Make Prefect, which reads the environment when it is imported, read it again."""
+    if "prefect.context" in sys.modules:
+        from prefect.context import refresh_global_settings_context
+
+        refresh_global_settings_context()
+
+
+def drain_queues() -> None:
+    """Send the queued logs and events while the server is there, in at most 5 s for each queue."""
+    if "prefect.context" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        APILogWorker.drain_all(timeout=5)
+        EventsWorker.drain_all(timeout=5)

@@ -1,0 +1,73 @@
+"""What we use of Prefect beyond its documented interface is still there."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, result_in
+from tests.support.tiny_factory import ROOT
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "prefect.logging.configuration.ensure_logging_setup",
+        "prefect.context.refresh_global_settings_context",
+        "prefect.events.worker.EventsWorker.drain_all",
+        "prefect.logging.handlers.APILogWorker.drain_all",
+        "prefect.server.api.server.create_app",
+    ],
+)
+def test_an_internal_is_there(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    try:
+        owner = importlib.import_module(module)
+    except ModuleNotFoundError:
+        module, _, kind = module.rpartition(".")
+        owner = getattr(importlib.import_module(module), kind, None)
+    gone = f"{name} is gone from this version of Prefect: adapt tasks/prefect_internals.py"
+    assert callable(getattr(owner, attribute, None)), gone
+
+
+READ_AGAIN = """
+import os
+from prefect.settings import PREFECT_API_URL
+from tasks.prefect_internals import reread_settings
+before = PREFECT_API_URL.value()
+os.environ["PREFECT_API_URL"] = "http://127.0.0.1:9/api"
+assert PREFECT_API_URL.value() == before
+reread_settings()
+print(PREFECT_API_URL.value())
+"""
+
+
+def test_settings_are_read_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ_AGAIN], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "http://127.0.0.1:9/api"
+
+
+def test_a_stored_result_is_read_without_prefect(tmp_path: Path) -> None:
+    from prefect.results import ResultRecord, ResultRecordMetadata
+    from prefect.serializers import JSONSerializer
+
+    metadata = ResultRecordMetadata(storage_key="key", serializer=JSONSerializer())
+    record = ResultRecord(metadata=metadata, result={"ref": {"rows": 3}, "cut": None})
+    assert result_in(record.serialize()) == {"ref": {"rows": 3}, "cut": None}
+    with pytest.raises((ValueError, KeyError, TypeError)):
+        result_in(b"[]")
+
+
+def test_the_loggers_have_these_names() -> None:
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+    from prefect.logging.loggers import get_logger
+
+    assert (get_logger("flow_runs").name, get_logger("task_runs").name) == RUN_LOGGERS
+    assert (EventsWorker.__name__, APILogWorker.__name__) == QUEUE_LOGGERS
