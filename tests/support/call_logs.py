@@ -1,4 +1,4 @@
-"""A call log of calls in memory, for tests of what writes into it."""
+"""A call log in memory, for tests of its callers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Endpoints of the client on fake servers, with short pauses, and what they did with a list of requests."""
+"""Client endpoints for fake servers, and the outcomes of lists of requests."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ KEY = "sk-4f1c0ffee4f1c0ffee4f1c0ffee"
 
 
 class Verifier:
-    """Asks a server for its models. `asked` has the addresses, in order."""
+    """Checks which models a server lists. `asked` has the addresses, in order."""
 
     def __init__(self, model: str = MODEL) -> None:
         self.model, self.asked = model, list[str]()
@@ -59,7 +59,7 @@ def ask(number: int = 0, **changes: Any) -> ChatRequest:
 async def asked(
     endpoint: Endpoint, requests: Sequence[ChatRequest], affinities: Sequence[str] | None = None
 ) -> list[Reply | BaseException]:
-    """The outcomes of requests that are made at once. The endpoint is closed."""
+    """The outcomes of concurrent requests. Closes the endpoint."""
     named = affinities or [request.messages[0]["content"] for request in requests]
     try:
         chats = (endpoint.chat(request, name) for request, name in zip(requests, named, strict=True))
@@ -82,7 +82,7 @@ def failed(endpoint: Endpoint, request: ChatRequest | None = None) -> EndpointFa
 
 
 def right(request: ChatRequest) -> str:
-    """What the default model writes: it depends on the messages and the seed alone."""
+    """What the default model writes; depends only on messages and seed."""
     return default_answer(request.fields(), 0)
 
 

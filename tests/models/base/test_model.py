@@ -1,4 +1,4 @@
-"""A base model that cannot be used is refused before anything starts, in one line that says what to do."""
+"""An unusable base model is refused before anything starts, in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -313,7 +313,7 @@ def test_weights_that_transformers_would_draw_at_random_are_refused(base: Path) 
         load(reference(folder))
 
 
-def test_what_cannot_be_loaded_is_said_in_one_line(base: Path) -> None:
+def test_what_cannot_be_loaded_is_reported_in_one_line(base: Path) -> None:
     edited(base / "config.json", vocab_size=7)
     with pytest.raises(PolicyFault, match=r"base cannot be loaded as a causal LM \(\w+: ") as caught:
         load(reference(base))

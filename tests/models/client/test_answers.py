@@ -1,4 +1,4 @@
-"""What an answer with status 200 holds: thinking and text apart, a refusal, or an error after all."""
+"""Reading an answer with status 200: thinking and text, a refusal, or an error after all."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_thinking_that_was_cut_off_is_an_empty_answer_of_finish_length() -> None
     assert reply_of({"content": "<think>hm"}, "length") == Reply("", 5, "length", "hm")
 
 
-def test_a_refusal_is_told_apart() -> None:
+def test_a_refusal_is_recognised() -> None:
     assert reply_of({"content": None, "refusal": "I  cannot."}).refusal == "I cannot."
     assert reply_of({"content": None}, "content_filter").refusal
     assert reply_of({"content": "So", "refusal": None}).refusal == ""
@@ -122,7 +122,7 @@ def test_json_under_another_label_is_read() -> None:
 
 
 @pytest.mark.parametrize("code", [429, 503, 500])
-def test_what_passes_is_waited_for_although_it_comes_as_a_success(code: int) -> None:
+def test_a_transient_error_with_status_200_is_retried(code: int) -> None:
     call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, dialect="vllm") as server:
         server.plan.fail_next(Fault.error_as_success({"error": {"code": code, "message": "busy"}}), times=6)

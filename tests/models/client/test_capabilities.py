@@ -1,4 +1,4 @@
-"""A field that a server does not know is found out by trying, whatever the server says, and left out from then on."""
+"""Unsupported fields are found by probing, whatever the server's message, and left out from then on."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def says_nothing(status: int) -> Callable[[str], Reply]:
     return lambda _: json_reply(status, {"error": "Bad request."})
 
 
-def reflecting(server: FakeOpenAI, heard: list[str] | None = None, **more: Any) -> Endpoint:
-    says = (heard if heard is not None else []).append
+def reflecting(server: FakeOpenAI, logged: list[str] | None = None, **more: Any) -> Endpoint:
+    says = (logged if logged is not None else []).append
     return endpoint_of(server, purpose="reflection", log=says, verify=lambda _: MODEL, **more)
 
 
@@ -89,10 +89,10 @@ WORDINGS = [
 def test_an_unknown_field_is_left_out_or_goes_by_its_other_name(
     field: str, says: Callable[[int], Callable[[str], Reply]], status: int
 ) -> None:
-    heard: list[str] = []
+    logged: list[str] = []
     unsupported, refuses = frozenset({field}), says(status)
     with FakeOpenAI(MODEL, unsupported=unsupported, refuses=refuses) as server:
-        endpoint = reflecting(server, heard, patience_seconds=3.0)
+        endpoint = reflecting(server, logged, patience_seconds=3.0)
         wanted = [full(number) for number in range(12)]
         keys = [endpoint.key(request) for request in wanted]
         call_log = endpoint._call_log
@@ -108,7 +108,7 @@ def test_an_unknown_field_is_left_out_or_goes_by_its_other_name(
         assert {body["max_tokens"] for body in bodies} == {48}
     if field == "response_format":
         assert all(body["messages"] == PLAIN for body in bodies)
-    told = [line for line in heard if "does not support" in line]
+    told = [line for line in logged if "does not support" in line]
     assert len(told) == (2 if field == "response_format" else 1)
     assert (
         asked <= 12 + 12 * (2 if status >= 500 else 1) + 20
@@ -141,17 +141,17 @@ DECIDING = ["temperature", "top_p", "seed", "stop", "structured_outputs"]
 @pytest.mark.parametrize("field", DECIDING)
 def test_what_decides_a_policys_turns_is_never_left_out(field: str, status: int) -> None:
     request = ask(top_p=0.9, stop=("\n\n",), extra={"structured_outputs": {"regex": ".*"}})
-    heard: list[str] = []
+    logged: list[str] = []
     with FakeOpenAI(
         MODEL, dialect="vllm", unsupported=frozenset({field}), refuses=says_nothing(status)
     ) as server:
-        endpoint = endpoint_of(server, log=heard.append)
+        endpoint = endpoint_of(server, log=logged.append)
         raised = failed(endpoint, request)
         assert real(server) == []
     assert raised.kind == "unsupported"
     assert f"it does not support {field} (HTTP {status}: Bad request.)" in str(raised)
     assert "vLLM" in str(raised)
-    assert not [line for line in heard if "left out" in line]
+    assert not [line for line in logged if "left out" in line]
 
 
 @pytest.mark.parametrize("purpose", ["policy", "reflection"])

@@ -1,4 +1,4 @@
-"""What passes is tried again, what lasts is said once and clearly, and every call is on record as it went."""
+"""Transient errors are retried, permanent ones are raised once and clearly, and every call is logged."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ TRANSIENT: list[tuple[Fault, ErrorKind]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind"), TRANSIENT, ids=named)
-def test_what_passes_is_tried_again_and_each_call_is_on_record_once(
+def test_transient_errors_are_retried_and_each_call_is_logged_once(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind
 ) -> None:
     call_log, requests = MemoryCallLog(), [ask(number) for number in range(4)]
@@ -107,7 +107,7 @@ LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
 
 
 @pytest.mark.parametrize(("fault", "kind", "advice", "asked"), LASTING, ids=named)
-def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
+def test_a_permanent_error_is_raised_at_once_with_server_cause_and_remedy(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind, advice: str, asked: int
 ) -> None:
     call_log = MemoryCallLog()
@@ -123,7 +123,7 @@ def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
     assert call_log.kept == {}
 
 
-def test_a_lasting_fault_after_passing_ones_counts_them_as_retries(server: FakeOpenAI) -> None:
+def test_transient_errors_before_a_permanent_one_count_as_retries(server: FakeOpenAI) -> None:
     call_log = MemoryCallLog()
     server.plan.script = {0: Fault.server_error(), 1: Fault.drop(), 2: Fault.quota()}
     assert failed(endpoint_of(server, call_log=call_log)).kind == "quota"
@@ -144,9 +144,7 @@ DATA: list[tuple[Fault, Reply]] = [
 
 
 @pytest.mark.parametrize(("fault", "reply"), DATA, ids=named)
-def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
-    server: FakeOpenAI, fault: Fault, reply: Reply
-) -> None:
+def test_a_useless_answer_is_data_and_not_retried(server: FakeOpenAI, fault: Fault, reply: Reply) -> None:
     call_log = MemoryCallLog()
     server.plan.fail_next(fault)
     assert outcomes(endpoint_of(server, call_log=call_log), [ask()]) == [reply]
@@ -184,7 +182,7 @@ def test_nothing_is_sent_before_the_pause_that_the_server_asks_for_is_over(
     assert min(later) - first >= 0.9 * least  # those that waited for their turn keep to it as well
 
 
-def test_a_pause_of_no_length_is_none_and_a_pause_beyond_all_patience_ends_it(server: FakeOpenAI) -> None:
+def test_retry_after_0_is_ignored_and_one_beyond_the_patience_ends_the_request(server: FakeOpenAI) -> None:
     server.plan.fail_next(Fault.rate_limit(0), times=100000)
     assert failed(endpoint_of(server, patience_seconds=0.2)).kind == "rate_limit"
     assert 2 < len(server.requests) < 40  # 0 does not mean at once
@@ -234,7 +232,7 @@ def test_patience_is_for_failing_and_not_for_waiting(server: FakeOpenAI) -> None
 
 
 @pytest.mark.parametrize("fault", [Fault.malformed(), Fault.no_choices(), Fault.stale_model()], ids=named)
-def test_nonsense_that_may_cost_money_is_given_up_soon(server: FakeOpenAI, fault: Fault) -> None:
+def test_malformed_answers_that_may_cost_money_are_given_up_soon(server: FakeOpenAI, fault: Fault) -> None:
     server.plan.fail_next(fault, times=100)
     raised = failed(endpoint_of(server))
     assert raised.kind == ("stale" if fault.name == "stale_model" else "malformed")
@@ -242,7 +240,7 @@ def test_nonsense_that_may_cost_money_is_given_up_soon(server: FakeOpenAI, fault
 
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm"])
-def test_a_wrong_model_is_a_lasting_fault(dialect: str) -> None:
+def test_a_wrong_model_is_a_permanent_error(dialect: str) -> None:
     with FakeOpenAI("another", dialect=dialect) as other:  # type: ignore[arg-type]  # parametrized
         endpoint = endpoint_of(other, verify=lambda _: MODEL)
         raised = failed(endpoint)
@@ -257,7 +255,7 @@ CONTEXT = 60
     ("dialect", "prompt", "kind"),
     [("vllm", CONTEXT, "context"), ("vllm", CONTEXT + 9, "context"), ("openai", CONTEXT + 9, "context")],
 )
-def test_a_history_that_fills_the_context_is_told_apart(dialect: str, prompt: int, kind: str) -> None:
+def test_a_history_that_fills_the_context_is_recognised(dialect: str, prompt: int, kind: str) -> None:
     with FakeOpenAI(MODEL, dialect=dialect, n_ctx=CONTEXT) as server:  # type: ignore[arg-type]
         long = ChatRequest([{"role": "user", "content": "word " * (prompt - 1) + "end"}], 8)
         short, full = outcomes(endpoint_of(server, in_flight=1), [ask(), long])
@@ -283,7 +281,7 @@ def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
     assert first.served_model == MODEL
 
 
-def test_what_the_book_knows_is_not_asked_and_equal_requests_at_once_are_asked_once(
+def test_logged_replies_are_reused_and_equal_concurrent_requests_are_sent_once(
     server: FakeOpenAI,
 ) -> None:
     call_log = MemoryCallLog()
@@ -342,13 +340,13 @@ def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
     assert max(call.latency for call in call_log.calls) < 0.4
 
 
-def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI) -> None:
-    heard: list[str] = []
-    endpoint = endpoint_of(server, log=heard.append)
+def test_a_failing_server_is_logged_once_until_it_answers_again(server: FakeOpenAI) -> None:
+    logged: list[str] = []
+    endpoint = endpoint_of(server, log=logged.append)
     server.plan.fail_next(Fault.server_error(500), times=5)
     assert all(isinstance(reply, Reply) for reply in outcomes(endpoint, [ask(i) for i in range(4)]))
-    failing = [line for line in heard if f"{server.url} fails" in line]
-    answered = [line for line in heard if "answers again" in line]
+    failing = [line for line in logged if f"{server.url} fails" in line]
+    answered = [line for line in logged if "answers again" in line]
     assert failing[0].startswith(f"{server.url} fails, requests to it are retried: server_error")
     assert 1 <= len(failing) == len(answered) <= 5
 

@@ -50,14 +50,14 @@ def asked_for(server: FakeOpenAI) -> set[str]:
     return {record.body["messages"][0]["content"] for record in server.requests}
 
 
-def test_never_more_are_on_their_way_than_allowed(servers: list[FakeOpenAI]) -> None:
+def test_requests_in_flight_never_exceed_the_limit(servers: list[FakeOpenAI]) -> None:
     requests = [ask(number) for number in range(60)]
     assert texts(outcomes(endpoint_of(servers[0], in_flight=7), requests)) == [right(r) for r in requests]
     assert 2 <= servers[0].max_concurrency <= 7
 
 
 @pytest.mark.parametrize("fault", [Fault.rate_limit(0.02), Fault.server_error(503), Fault.hang()])
-def test_fewer_are_sent_where_there_is_no_room_and_more_again_later(
+def test_an_overloaded_server_gets_fewer_requests_and_later_more_again(
     servers: list[FakeOpenAI], fault: Fault
 ) -> None:
     requests = [ask(number) for number in range(120)]
@@ -103,7 +103,7 @@ def test_servers_share_the_tasks_and_a_task_stays_with_its_server(servers: list[
     assert sum(len(server.requests) for server in servers) == 90
 
 
-def test_a_dead_server_is_done_without_and_used_again_when_it_is_back(servers: list[FakeOpenAI]) -> None:
+def test_a_dead_server_is_avoided_and_used_again_when_it_is_back(servers: list[FakeOpenAI]) -> None:
     dead, verify = servers[0], Verifier()
 
     async def work() -> None:
@@ -193,7 +193,7 @@ def test_a_server_that_asks_for_a_long_pause_keeps_no_request_from_the_others(
     assert sum(isinstance(result, Reply) for result in results) == 60 - len(faults)
 
 
-def test_all_that_wait_to_hear_what_is_served_hear_it_together_also_that_it_is_not_known(
+def test_one_model_check_serves_all_waiting_requests_also_if_it_fails(
     servers: list[FakeOpenAI],
 ) -> None:
     times, call_log = list[str](), MemoryCallLog()
@@ -220,7 +220,7 @@ def test_cancelled_requests_keep_their_places_until_they_are_answered(servers: l
         while len(server.requests) < 3:
             await asyncio.sleep(0.01)
         for chat in chats[:3]:
-            chat.cancel()  # their places are not free: they are still on their way
+            chat.cancel()  # their slots are not free: the requests are still in flight
         await asyncio.sleep(0.05)
         assert len(server.requests) == 3
         for chat in chats[3:]:

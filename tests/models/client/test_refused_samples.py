@@ -1,4 +1,4 @@
-"""One request that a server refuses while it answers others is data, whatever the server says about it."""
+"""A request that a server refuses while it answers others is data, whatever the server's message."""
 
 from __future__ import annotations
 
@@ -179,20 +179,20 @@ ODD = [
 
 
 @pytest.mark.parametrize(("status", "body"), ODD)
-def test_an_odd_sample_is_refused_and_the_others_go_on(status: int, body: object) -> None:
-    heard: list[str] = []
-    with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server, log=heard.append) as policy:
+def test_a_refused_sample_does_not_stop_the_others(status: int, body: object) -> None:
+    logged: list[str] = []
+    with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server, log=logged.append) as policy:
         server.plan.fail_when(in_room(3), Fault.refusing(status, body))
         histories = [ask(number).messages for number in range(12)]
         turns = policy.act(histories, range(12), Sampling(1.0, max_tokens=48))
     wanted = [Generation("", 0, "stop") if n == 3 else right(ask(n, top_p=1.0)) for n in range(12)]
     assert [turn if n == 3 else turn.text for n, turn in enumerate(turns)] == wanted
-    told = [line for line in heard if "refuses a request and answers others" in line]
+    told = [line for line in logged if "refuses a request and answers others" in line]
     assert len(told) == 1
     assert f"HTTP {status}" in told[0]
 
 
-def test_a_server_error_that_passes_is_no_odd_sample() -> None:
+def test_a_transient_server_error_is_no_refused_sample() -> None:
     with FakeOpenAI(MODEL, dialect="vllm") as server:
         server.plan.fail_when(
             lambda record: in_room(3)(record) and record.attempt < 4, Fault.server_error(500)

@@ -1,4 +1,4 @@
-"""The policy: the turns of plain `generate`, whatever is batched, kept or copied on the way."""
+"""The local policy generates the turns of plain `generate`, however requests are batched and cached."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reflections by a language model: asked for in a form, checked, sent back with the reason, refused in the end."""
+"""Reflections by a language model: structured replies, checks, retries with the reason, and giving up."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def request(number: int = 0, required: str = "open box 1") -> ReflectionRequest:
 
 
 def ungrounded(asked: ReflectionRequest, thought: str) -> list[str]:
-    """Names (word and number) that the request does not hold."""
+    """Names (word and number) that are not in the request."""
     seen = " ".join([asked.first_observation, asked.required_action, *(s.observation for s in asked.steps)])
     return [name for name in re.findall(r"[a-z]+ \d+", thought) if name not in seen]
 
 
 def writes(thought: str, action: str = "open box 1") -> Answer:
-    """Answers in the form that it is asked for."""
+    """Answers in the requested format."""
 
     def answer(asked: Request, _: int) -> str:
         if wanted_schema(asked):
@@ -93,7 +93,7 @@ def test_a_valid_reply_is_the_reflection_in_the_structured_form() -> None:
     assert wanted_schema(seen.body)["required"] == ["thought", "action"]
 
 
-def test_replies_come_in_the_order_of_the_requests_and_progress_is_told() -> None:
+def test_replies_are_in_request_order_and_progress_is_reported() -> None:
     def answer(asked: Request, _: int) -> str:
         room = re.search(r"room \d+", asked["messages"][0]["content"])
         assert room
@@ -137,7 +137,7 @@ def test_what_cannot_be_trained_on_is_sent_back_with_the_reason(
     assert reason in second[-1]["content"]
 
 
-def test_after_the_last_attempt_it_is_refused_with_the_reason() -> None:
+def test_after_the_last_attempt_there_is_no_reflection_but_a_reason() -> None:
     bad = writes("I see vase 9. I open box 1.")
     with FakeOpenAI(MODEL, answer=bad) as server, reflector(server, attempts=3) as subject:
         (out,) = subject.reflect([request()])
@@ -200,7 +200,7 @@ def test_a_wrong_key_fails_at_once_and_is_nowhere_in_the_message() -> None:
     assert "sk-test" not in repr(fault.value)
 
 
-def test_what_was_answered_before_a_lasting_fault_is_kept_and_not_asked_again() -> None:
+def test_replies_before_a_permanent_error_are_kept_and_reused() -> None:
     call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server:
         with reflector(server, call_log) as subject:

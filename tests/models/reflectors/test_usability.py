@@ -1,4 +1,4 @@
-"""A run whose reflections are nearly all unusable stops early and says why; a few bad ones stop nothing."""
+"""A run whose reflections are nearly all unusable stops early with the reason; a few bad ones do not stop it."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ def useless(asked: Request, _: int) -> str:
 
 
 @contextmanager
-def telling(
+def logging_reflector(
     server: FakeOpenAI, call_log: MemoryCallLog, **config: object
 ) -> Iterator[tuple[LLMReflector, list[str]]]:
-    heard: list[str] = []
-    with reflector(server, call_log, log=heard.append, **config) as subject:
-        yield subject, heard
+    logged: list[str] = []
+    with reflector(server, call_log, log=logged.append, **config) as subject:
+        yield subject, logged
 
 
 def test_useless_replies_stop_the_run_before_all_are_paid_for_and_it_says_why() -> None:
@@ -93,7 +93,7 @@ def test_useless_replies_stop_the_run_before_all_are_paid_for_and_it_says_why() 
     assert len(call_log.kept) == len(server.requests)
 
 
-def test_the_same_run_goes_on_with_the_next_ones_and_pays_nothing_twice() -> None:
+def test_the_same_run_resumes_with_the_next_samples_and_pays_nothing_twice() -> None:
     call_log = MemoryCallLog()
     asked: list[int] = []
     with FakeOpenAI(MODEL, answer=useless) as server:
@@ -126,35 +126,38 @@ def sometimes(rooms: set[int]) -> Answer:
     return answer
 
 
-def test_a_poor_reflector_goes_on_and_says_so_in_the_end() -> None:
+def test_a_poor_reflector_continues_and_logs_a_summary() -> None:
     call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=sometimes({0, 1, 9, 12})) as server:
-        with telling(server, call_log) as (subject, heard):
+        with logging_reflector(server, call_log) as (subject, logged):
             out = subject.reflect([request(number) for number in range(16)])
-            assert heard == []
+            assert logged == []
         assert sum(isinstance(one, Reflection) for one in out) == 4
-    assert heard == [
+    assert logged == [
         f"4 of 16 reflections by {MODEL} were usable; top problem (12 times): it does not have the required "
         "form: one thought and one action"
     ]
 
 
-def test_a_good_reflector_says_nothing() -> None:
+def test_a_good_reflector_logs_nothing() -> None:
     with (
         FakeOpenAI(MODEL, answer=writes(GOOD)) as server,
-        telling(server, MemoryCallLog()) as (subject, heard),
+        logging_reflector(server, MemoryCallLog()) as (subject, logged),
     ):
         subject.reflect([request(number) for number in range(16)])
-    assert heard == []
+    assert logged == []
 
 
-def test_a_few_deviations_are_told_of_and_stop_nothing() -> None:
-    with FakeOpenAI(MODEL, answer=useless) as server, telling(server, MemoryCallLog()) as (subject, heard):
+def test_a_few_unusable_reflections_are_logged_and_stop_nothing() -> None:
+    with (
+        FakeOpenAI(MODEL, answer=useless) as server,
+        logging_reflector(server, MemoryCallLog()) as (subject, logged),
+    ):
         assert (
             len(subject.reflect([request(number) for number in range(PROBE_SAMPLES - 1)]))
             == PROBE_SAMPLES - 1
         )
-    assert len(heard) == 1
+    assert len(logged) == 1
 
 
 def test_the_count_goes_on_over_batches() -> None:

@@ -91,7 +91,7 @@ def bodies(server: FakeOpenAI, answered: bool = True) -> list[str]:
 
 
 @pytest.mark.parametrize("in_flight", [1, 5, 64])
-def test_episodes_are_those_of_the_policy_in_process_however_many_are_on_their_way(in_flight: int) -> None:
+def test_episodes_equal_those_of_the_local_policy_at_any_number_in_flight(in_flight: int) -> None:
     with serving() as server, policy_of(server, in_flight=in_flight) as policy:
         assert results(play(world(), policy, starts(), SAMPLED, WRAPPING)) == in_process()
         assert server.max_concurrency <= in_flight
@@ -155,7 +155,7 @@ CHAOS: list[tuple[Fault, float]] = [
 ]
 
 
-def test_passing_faults_change_no_episode() -> None:
+def test_transient_errors_change_no_episode() -> None:
     call_log = MemoryCallLog()
     with serving() as one, serving() as two, policy_of(one, two, call_log=call_log, in_flight=16) as policy:
         for server in (one, two):
@@ -169,7 +169,7 @@ def test_passing_faults_change_no_episode() -> None:
     assert sum(call.retries for call in call_log.calls) == met
 
 
-def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for_the_rest() -> None:
+def test_replies_before_a_permanent_error_are_kept_and_only_the_rest_is_requested_again() -> None:
     call_log = MemoryCallLog()
     ended: list[int] = []
     with serving(latency=0.01) as server:
@@ -192,7 +192,7 @@ def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for
     assert len(asked) == len(set(asked)), "an answered request was asked again"
 
 
-def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> None:
+def test_turns_in_flight_are_awaited_and_queued_ones_are_not_sent() -> None:
     call_log = MemoryCallLog()
     with serving(latency=0.3) as server, policy_of(server, call_log=call_log, in_flight=4) as policy:
         server.plan.script = {3: Fault.quota()}  # at once, while the others take their time
@@ -203,7 +203,7 @@ def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> Non
         assert 4 <= len(server.requests) <= 5
 
 
-def test_an_interrupt_keeps_what_is_on_its_way() -> None:
+def test_an_interrupt_keeps_the_replies_in_flight() -> None:
     call_log = MemoryCallLog()
 
     def stop(_: int, __: int) -> None:
@@ -215,7 +215,7 @@ def test_an_interrupt_keeps_what_is_on_its_way() -> None:
         assert len(call_log.kept) == len(server.requests) < 18 + 6
 
 
-def test_a_journal_lets_another_process_go_on(tmp_path: Path) -> None:
+def test_another_process_resumes_from_the_call_log(tmp_path: Path) -> None:
     with serving() as server:
         server.plan.fail_when(lambda record: record.number >= 40, Fault.unauthorized())
         first = BatchCallLog(tmp_path, {})
@@ -252,7 +252,7 @@ def test_a_constrained_policy_takes_admissible_actions_only() -> None:
     assert min(offered) > 1
 
 
-def test_the_pattern_of_a_turn_takes_its_actions_and_no_others() -> None:
+def test_the_turn_regex_matches_its_actions_and_no_others() -> None:
     import re
 
     pattern = turn_regex(["put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"])

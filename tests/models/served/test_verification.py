@@ -106,7 +106,7 @@ def test_something_else_than_an_openai_server_is_named(server, ref, body) -> Non
         verify_served(server.url, ref)
 
 
-def test_another_status_is_told(server, ref) -> None:
+def test_another_status_is_reported(server, ref) -> None:
     server.status, server.body = 404, KEY.encode()
     with pytest.raises(PolicyFault, match=r"answers with status 404.*end in /v1") as fault:
         verify_served(server.url, ref, KEY)
@@ -135,7 +135,7 @@ def test_a_server_that_does_not_answer_in_time_is_named(ref) -> None:
             verify_served(url, ref, timeout=0.2)
 
 
-def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(server, ref, monkeypatch) -> None:
+def test_requests_to_this_machine_bypass_the_proxy(server, ref, monkeypatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)

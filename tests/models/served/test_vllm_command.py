@@ -14,7 +14,7 @@ from models.served.vllm_command import vllm_command
 
 
 def program(root: Path, package: str) -> str:
-    """An environment that holds a package, as its interpreter's path."""
+    """A virtual environment with a package; its interpreter's path."""
     (root / "lib/python3.11/site-packages" / f"{package}-0.32.0.dist-info").mkdir(parents=True)
     (root / "bin").mkdir()
     (root / "bin/python").touch()

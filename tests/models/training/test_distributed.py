@@ -20,7 +20,7 @@ from models.training.encoding import Example, encode
 from models.training.launching import LaunchConfig, train_in_processes
 from models.training.ordering import FILLER, TrainingOrder
 from models.training.training import Saving, TrainResult, load_gathered_weights, train
-from tests.support.policy_toys import conversation, rewriting, said, turn, untrained, wild
+from tests.support.policy_toys import conversation, overflowing_model, rewriting_model, said, turn, untrained
 from tests.support.tiny_factory import ROOT
 
 UNEQUAL = [Example(f"e{i}", conversation(i, 1 + i % 4), [True] * (1 + i % 4), 0.2 + i % 3) for i in range(11)]
@@ -71,12 +71,12 @@ def _naively_weighted() -> list[Example]:
 def test_two_processes_give_what_one_gives_also_where_trajectories_take_several_sequences(
     tmp_path: Path,
 ) -> None:
-    """The processes' parts then hold different numbers of sequences."""
+    """The processes' micro-batches then have different numbers of sequences."""
     config = CONFIG.model_copy(update={"loss": "mean"})
-    one = train(rewriting(), UNEQUAL, config, tmp_path / "one", 3, "cpu")
+    one = train(rewriting_model(), UNEQUAL, config, tmp_path / "one", 3, "cpu")
     saving = Saving(tmp_path / "state", 4)
     two = train_in_processes(
-        rewriting(), UNEQUAL, config, tmp_path, LaunchConfig(2, threads=1), saving, 3, "cpu"
+        rewriting_model(), UNEQUAL, config, tmp_path, LaunchConfig(2, threads=1), saving, 3, "cpu"
     )
     assert [p.loss for p in two.curve] == pytest.approx([p.loss for p in one.curve], rel=1e-5)
     assert torch.allclose(weights_of(one.ref), weights_of(two.ref), atol=1e-6)
@@ -96,7 +96,7 @@ def shard_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True])
-def test_a_launched_training_goes_on_from_its_last_state(
+def test_a_launched_training_resumes_from_its_last_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sharded: bool
 ) -> None:
     if sharded:
@@ -149,7 +149,7 @@ def test_a_sharded_model_gives_what_one_process_gives(
 
 
 @pytest.mark.slow
-def test_what_is_wrong_with_the_training_is_said_as_in_one_process(tmp_path: Path) -> None:
+def test_a_fault_of_the_training_is_reported_as_in_one_process(tmp_path: Path) -> None:
     with pytest.raises(PolicyFault, match=r"e\d+ has \d+ tokens, more than max_tokens = 20"):
         launched(tmp_path, CONFIG.model_copy(update={"max_tokens": 20}), LaunchConfig(2, threads=1), [])
 
@@ -172,7 +172,7 @@ def test_a_training_that_diverges_ends_in_all_processes_with_one_line(
 
 @pytest.mark.slow
 def test_an_example_that_overflows_in_one_process_is_named_and_stops_the_others(tmp_path: Path) -> None:
-    base = wild(tmp_path / "base", " shelf 3")
+    base = overflowing_model(tmp_path / "base", " shelf 3")
     given = [
         Example(name, said(f"Visit {place}.", turn(place)), [True])
         for name, place in [("one", "shelf 1"), ("two", "drawer 2"), ("bad", "shelf 3"), ("four", "drawer 4")]
@@ -195,7 +195,7 @@ def test_several_processes_know_a_training_that_changed_nothing(tmp_path: Path) 
 
 
 def test_gathered_weights_fill_the_whole_model_or_are_refused() -> None:
-    """Under other names (a wrapper's prefix) the untrained base would be saved, and nobody would know."""
+    """Under other names (a wrapper's prefix) the untrained base would be saved unnoticed."""
     model = load(untrained())[0]
     weights = {name: torch.ones_like(weight) for name, weight in model.state_dict().items()}
     load_gathered_weights(model, weights)

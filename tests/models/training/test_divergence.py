@@ -18,7 +18,7 @@ from models.training.divergence import first_nonfinite_weight, shortened
 from models.training.encoding import Example
 from models.training.states import newest_intact
 from models.training.training import Saving, TrainResult, train, warmup_steps
-from tests.support.policy_toys import conversation, examples, said, turn, untrained, wild
+from tests.support.policy_toys import conversation, examples, overflowing_model, said, turn, untrained
 
 FLAT = {"schedule": "constant_with_warmup", "warmup_ratio": 0.0}
 
@@ -57,7 +57,7 @@ def test_a_training_that_diverges_ends_there_and_keeps_the_state_before(tmp_path
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_the_example_whose_loss_is_not_finite_is_named(tmp_path: Path, parts: int) -> None:
-    base = wild(tmp_path, " shelf 3")
+    base = overflowing_model(tmp_path, " shelf 3")
     given = [
         Example(name, said(f"Visit {place}.", turn(place)), [True])
         for name, place in [("one", "shelf 1"), ("two", "drawer 2"), ("bad", "shelf 3")]
@@ -70,7 +70,7 @@ def test_the_example_whose_loss_is_not_finite_is_named(tmp_path: Path, parts: in
 
 
 def test_a_base_model_with_broken_weights_is_refused(tmp_path: Path) -> None:
-    base = wild(tmp_path, "shelf 3", math.nan)
+    base = overflowing_model(tmp_path, "shelf 3", math.nan)
     with pytest.raises(
         PolicyFault, match=r"weight transformer\.wte\.weight of the base model .* is not finite"
     ):
@@ -151,7 +151,7 @@ def test_a_training_that_changes_nothing_is_known_as_such(
 
 
 def test_weights_are_compared_whatever_else_lies_beside_them(tmp_path: Path) -> None:
-    """A folder from elsewhere holds other files, so its digest says nothing about its weights."""
+    """A folder from elsewhere has other files, so its digest says nothing about its weights."""
     model, words = load(untrained())
     folder = tmp_path / "base"
     model.save_pretrained(folder)
@@ -164,7 +164,7 @@ def test_weights_are_compared_whatever_else_lies_beside_them(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_one_value_makes_a_weight_unsound(value: float, dtype: torch.dtype) -> None:
+def test_one_value_makes_a_weight_nonfinite(value: float, dtype: torch.dtype) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 0), torch.nn.Linear(3, 300)).to(dtype)
     assert first_nonfinite_weight(model) is None
     with torch.no_grad():

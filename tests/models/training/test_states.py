@@ -1,4 +1,4 @@
-"""A training that was killed goes on from its last sound state, and gives what it would have given."""
+"""A killed training resumes from its last intact state, with the result of an uninterrupted one."""
 
 from __future__ import annotations
 
