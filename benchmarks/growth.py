@@ -25,7 +25,7 @@ from configs.load import load_config
 from configs.schema import FactoryConfig
 from environments.base import Task
 from environments.registry import make_world
-from flows.planning import cut
+from flows.work.planning import cut
 from models.policy import Generation, History, Policy, Sampling
 from rollouts.rows import demonstrations
 from rollouts.stages.decide import decide

@@ -25,6 +25,7 @@ from benchmarks.intervals import difference, mean_interval
 from cli.terminal import SafeConsole, make_console
 from configs.load import load_config
 from configs.schema import FactoryConfig
+from storage.sql.store_names import VALUES
 
 NONE = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
 ARMS: dict[str, dict[str, Any]] = {
@@ -36,16 +37,17 @@ ARMS: dict[str, dict[str, Any]] = {
     "STeCa": {},
 }
 MEASURES = {
-    "seen": ("seen", "task"),
-    "unseen": ("unseen", "task"),
-    "after deviation, seen": ("seen", "forced_deviation"),
-    "after deviation, unseen": ("unseen", "forced_deviation"),
+    "seen": ("seen", "beginning"),
+    "unseen": ("unseen", "beginning"),
+    "after deviation, seen": ("seen", "after_deviation"),
+    "after deviation, unseen": ("unseen", "after_deviation"),
 }
 EPISODES = """
-SELECT split, start, task_id, success, invalid_actions > 0 AS met_invalid
-FROM of_run('evaluations', $run) WHERE role = $role ORDER BY ALL
+SELECT DISTINCT split, start, task_id, success, invalid_actions > 0 AS met_invalid
+FROM run_evaluations WHERE run_id = $run AND role = $role ORDER BY ALL
 """
 COLUMNS = ("arm", "split", "start", "task_id", "success", "met_invalid")
+STARTS = VALUES["evaluations"]["start"]
 RESULTS = Path(__file__).parent / "results" / "learning"
 Episodes = list[tuple[str, str, str, bool, bool]]
 
@@ -92,6 +94,7 @@ def kept(file: Path) -> dict[str, Episodes]:
     found: dict[str, Episodes] = {}
     for row in pq.read_table(file).to_pylist():
         arm, split, start, task, success, met_invalid = (row[name] for name in COLUMNS)
+        start = STARTS.get(start, start)  # files of versions before 0.4
         found.setdefault(arm, []).append((split, start, task, success, met_invalid))
     return found
 
@@ -104,7 +107,7 @@ def won(episodes: Episodes, measure: str) -> dict[str, bool]:
 
 def recovered(episodes: Episodes) -> list[bool]:
     """Success of the from-scratch episodes that met an invalid action, seen and unseen."""
-    return [success for _, kind, _, success, invalid in episodes if kind == "task" and invalid]
+    return [success for _, kind, _, success, invalid in episodes if kind == "beginning" and invalid]
 
 
 def report(console: SafeConsole, seeds: dict[int, dict[str, Episodes]]) -> None:

@@ -41,18 +41,26 @@ from storage.store import Store
 STEPS_EACH = 10
 STAGE_KEY = "explore-0123456789abcdef"
 QUERIES = {
-    "step_rewards": "SELECT side, count(*), avg(reward), avg(low), sum(len(seeds)) FROM step_rewards GROUP BY ALL",
+    "step_rewards": "SELECT trajectory_kind, count(*), avg(reward), avg(low), sum(len(seeds)) "
+    "FROM step_rewards GROUP BY ALL",
     "step_rewards of one turn": "FROM step_rewards WHERE step_reward_id = 'expert0000000000000007'",
     "step_reward_gaps": "SELECT verdict, avg(gap), avg(gap_high) FROM step_reward_gaps GROUP BY ALL",
+    "success": "FROM success",
+    "success_change": "FROM success_change",
     "success_by_task_type": "FROM success_by_task_type",
     "calibration_outcomes": "FROM calibration_outcomes",
     "recovery_after_invalid": "FROM recovery_after_invalid",
     "run_summary": "FROM run_summary",
+    "stage_costs": "FROM stage_costs",
+    "runs": "FROM runs",
+    "compared_turns": "SELECT side, avg(reward) FROM compared_turns GROUP BY ALL",
+    "help": "FROM help",
     "what_if, release": "SELECT new_verdict, new_rule, count(*), count_if(new_selected) "
     "FROM what_if('benchmark-0', preset := 'release', delta := 0.1) GROUP BY ALL",
     "what_if, sequential": "SELECT new_verdict, new_rule, count(*), count_if(new_selected) "
     "FROM what_if('benchmark-0', preset := 'sequential', delta := -0.1) GROUP BY ALL",
     "lineage of one example": "FROM lineage('s0000000000000007')",
+    "run_steps": "SELECT count(*), avg(tokens) FROM run_steps WHERE run_id = 'benchmark-0'",
     "of_run('steps')": "SELECT count(*), avg(tokens) FROM of_run('steps', 'benchmark-0')",
 }
 

@@ -1,0 +1,1 @@
+"""The command `steca`: `main` lists the commands, and each has a file for its work and what it prints."""

@@ -5,15 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import duckdb
+import typer
 
 from cli.tables import print_rows
 from configs.faults import ConfigFault
+from storage.sql.store_names import renamed_in
 from storage.store import Store
 
 
 def print_answer(root: Path, query: str, format: str) -> None:
     """Ask, and print the rows. Raises ConfigFault where there is no query, or more than one with rows; StorageFault."""
     check_query(query)
+    if note := renamed_in(query):
+        typer.echo(f"note: {note}", err=True)
     columns, rows = Store(root).query(query)
     print_rows(columns, rows, format)
 

@@ -11,18 +11,17 @@ from flows.wording import in_folder
 from storage.store import Store
 
 SUCCESS = """
-WITH results AS (
-    SELECT role, round, split, start, sum(n)::BIGINT AS n, sum(successes)::BIGINT AS won
-    FROM success_by_task_type
-    WHERE run_id = $run AND (role = 'trained' OR round = 1)  -- every round tests the same warm-up policy
-    GROUP BY ALL
-)
-SELECT role, round, split, start, n, won, wilson_low(won, n), wilson_high(won, n)
-FROM results ORDER BY split, start <> 'task', start, role <> 'warmup', round
+SELECT role, round, split, start, n, successes, rate, low, high FROM success
+WHERE run_id = $run AND (role = 'trained' OR round = 1)  -- every round tests the same warm-up policy
+ORDER BY split, start_place(start), role DESC, round
 """
-STAGE_TIMES = """
-SELECT stage, round, status, batches, cached_batches, seconds, stopped
-FROM run_stages WHERE run_id = $run ORDER BY started_at
+CHANGE = """
+SELECT split, start, round, only_warmup_won, only_trained_won, change, low, high
+FROM success_change WHERE run_id = $run ORDER BY split, start_place(start), round
+"""
+STAGES = """
+SELECT stage, round, status, stopped, batches, cached_batches, seconds, episodes, turns, tokens, usd
+FROM stage_costs WHERE run_id = $run
 """
 COSTS = """
 SELECT purpose, model, sum(calls)::BIGINT, sum(retries)::BIGINT, sum(given_up)::BIGINT,
@@ -42,6 +41,7 @@ COUNTS = (
     "not_deviated",
     "undecided",
     "filtered",
+    "selected",
     "calibrations_kept",
     "calibrations_rejected",
     "examples_calibrated",
@@ -50,9 +50,10 @@ COUNTS = (
     "examples_expert",
 )
 NEXT = (
-    "FROM success_by_task_type WHERE split = 'unseen' ORDER BY task_type, role",
+    "FROM success_by_task_type WHERE split = 'unseen'",
     "SELECT step_index, reference_reward, explored_reward, gap, verdict, rule FROM step_reward_gaps LIMIT 20",
     "FROM calibration_outcomes",
+    "FROM help WHERE column_name IS NULL",
 )
 
 
@@ -60,6 +61,7 @@ def print_summary(console: SafeConsole, data_dir: Path, run: str) -> None:
     """Success rates, counts, times, and what to do next."""
     store = Store(data_dir.expanduser().resolve())
     console.print(success_table(store, run))
+    console.print(change_table(store, run))
     console.print(counts_table(store, run))
     console.print(stages_table(store, run))
     print_costs(console, store, run)
@@ -76,11 +78,29 @@ def success_table(store: Store, run: str) -> Table:
     for heading in ("episodes", "won", "rate", "interval"):
         table.add_column(heading, justify="right")
     _, rows = store.query(SUCCESS, {"run": run})
-    for role, round, split, start, n, won, low, high in rows:
+    for role, round, split, start, n, won, rate, low, high in rows:
         policy = f"{role}, round {round}" if role == "trained" and round > 1 else role
-        interval = f"{low:.3f} - {high:.3f}"
-        table.add_row(split, start.replace("_", " "), policy, str(n), str(won), f"{won / n:.3f}", interval)
+        table.add_row(
+            split, _words(start), policy, str(n), str(won), f"{rate:.3f}", f"{low:.3f} - {high:.3f}"
+        )
     return table
+
+
+def change_table(store: Store, run: str) -> Table:
+    """The trained policies beside the warm-up policy on the same tasks, with the 95 % interval for paired shares."""
+    title = "Trained against warm-up policy on the same tasks (95 % interval)"
+    table = Table("split", "start", title=title, title_justify="left")
+    for heading in ("lost", "gained", "change", "interval"):
+        table.add_column(heading, justify="right")
+    _, rows = store.query(CHANGE, {"run": run})
+    for split, start, round, lost, gained, change, low, high in rows:
+        where = f"{_words(start)}, round {round}" if round > 1 else _words(start)
+        table.add_row(split, where, str(lost), str(gained), f"{change:+.3f}", f"{low:+.3f} to {high:+.3f}")
+    return table
+
+
+def _words(start: str) -> str:
+    return start.replace("_", " ")
 
 
 def counts_table(store: Store, run: str) -> Table:
@@ -127,13 +147,16 @@ def _short(count: int) -> str:
 
 
 def stages_table(store: Store, run: str) -> Table:
-    """How long each stage took, and how much of it came from the cache."""
-    table = Table("stage", "round", "status", title="Stages", title_justify="left")
-    for heading in ("batches", "cached", "seconds"):
+    """What each stage came to: its time, its batches, what its rows hold, and its price where it has one."""
+    table = Table("stage", "status", title="Stages", title_justify="left")
+    _, rows = store.query(STAGES, {"run": run})
+    priced = any(usd is not None for *_, usd in rows)
+    for heading in ("batches (cached)", "seconds", "episodes", "turns", "tokens", *(["$"] if priced else ())):
         table.add_column(heading, justify="right")
-    _, rows = store.query(STAGE_TIMES, {"run": run})
-    for stage, round, status, batches, cached, seconds, stopped in rows:
-        time = "" if seconds is None else f"{seconds:.1f}"
+    for stage, round, status, stopped, batches, cached, seconds, *held, usd in rows:
+        name = f"{stage} {round}" if round > 1 else stage
         how = f"{status}, {stopped}" if stopped else status
-        table.add_row(stage, str(round or ""), how, str(batches), str(cached), time)
+        time = "" if seconds is None else f"{seconds:.1f}"
+        price = [] if not priced else ["" if usd is None else f"{usd:.4f}"]
+        table.add_row(name, how, f"{batches} ({cached})", time, *map(_short, held), *price)
     return table

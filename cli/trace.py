@@ -160,8 +160,9 @@ def _add_verdict(root: Tree, top: Row) -> None:
             ends = between(top["gap_low"], top["gap_high"])
             interval = f", by the rollouts {ends} (error rate {top['error_rate']:g} at each end)"
         branch.add(_line(f"gap {top['gap']:+.2f}{interval}"))
-    if top["expert_is_better"] is not None:
-        branch.add(_line(f"the expert's turn is better than the agent's: {top['expert_is_better']}"))
+    better = top.get("expert_beats_explored", top.get("expert_is_better"))  # its name up to version 0.3
+    if better is not None:
+        branch.add(_line(f"the expert's turn is better than the agent's: {better}"))
 
 
 def _add_exploration(root: Tree, top: Row) -> None:

@@ -1,1 +1,1 @@
-"""What a user schedules: one flow a stage, `factory` that chains them, and the command line."""
+"""What a user schedules: one flow a stage, `factory` that chains them, and the frame around a stage."""

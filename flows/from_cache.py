@@ -11,11 +11,11 @@ from typing import Any
 
 from configs.schema import FactoryConfig
 from configs.stages import schedule
-from flows.chain import CHAIN
 from flows.progress import Silent
 from flows.run_lock import lock_run
 from flows.runs import folder_of, open_run
 from flows.stage import StageRun
+from flows.work.chain import CHAIN
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, StageState

@@ -28,9 +28,13 @@ SELECT CASE WHEN verdict = 'undecided' AND reference_reward IS NULL AND explored
     CASE WHEN new_rule = 'no rollouts' THEN new_rule ELSE new_verdict END AS "then", count(*) AS n
 FROM considered GROUP BY ALL
 """
+EXAMPLES = """examples AS (  -- of the run, each once although several rounds may train on it
+    SELECT DISTINCT example_id, dataset, weight, calibration_id, deviation_id
+    FROM run_training_examples WHERE run_id = $run
+)"""
 CALIBRATED = """
 SELECT c.change, count(*), sum(e.weight)
-FROM of_run('training_examples', $run) e
+FROM examples e
 JOIN calibrations k USING (calibration_id)
 JOIN considered c ON c.deviation_id = k.deviation_id
 WHERE e.dataset = 'calibrated' GROUP BY ALL
@@ -40,11 +44,11 @@ SUFFIXES = """
     SELECT step_reward_id, sum(outcome) AS success, sum(coalesce(progress, outcome)) AS progress
     FROM distinct_rollouts WHERE sample_index < $wanted GROUP BY ALL
 )
-SELECT DISTINCT c.deviation_id, c.expert_is_better = 'yes', e.example_id, c.error_rate,
+SELECT DISTINCT c.deviation_id, c.expert_beats_explored = 'yes', e.example_id, c.error_rate,
     c.expert_reward, c.expert_n, CASE WHEN c.outcome = 'progress' THEN x.progress ELSE x.success END,
     c.explored_reward, c.explored_n, CASE WHEN c.outcome = 'progress' THEN y.progress ELSE y.success END
 FROM considered c
-LEFT JOIN (FROM of_run('training_examples', $run) WHERE dataset = 'expert_suffix') e USING (deviation_id)
+LEFT JOIN (FROM examples WHERE dataset = 'expert_suffix') e USING (deviation_id)
 LEFT JOIN first x ON x.step_reward_id = c.expert_step_reward_id
 LEFT JOIN first y ON y.step_reward_id = c.explored_step_reward_id
 WHERE c.step_index > 0 AND NOT c.explored_success AND words(c.explored_action) <> words(c.expert_action)
@@ -126,9 +130,8 @@ class Reconsidered:
         relation = "regapped" if self._comparisons else "step_reward_gaps"
         source = f"""what_if($run, preset := $preset, delta := $delta, smallest_drop := $drop,
             error_rate := $rate, comparisons := '{relation}')"""
-        with_all = (
-            f"WITH {self._comparisons} considered AS (SELECT *, {CHANGE} AS change FROM {source}) {query}"
-        )
+        considered = f"considered AS (SELECT *, {CHANGE} AS change FROM {source})"
+        with_all = f"WITH {self._comparisons} {considered}, {EXAMPLES} {query}"
         used = set(re.findall(r"\$(\w+)", with_all))
         known = self._params | params
         return self._store.query(with_all, {name: known[name] for name in used})
@@ -145,7 +148,9 @@ class Reconsidered:
 
     def config(self) -> dict[str, Any]:
         """The configuration of the run."""
-        ((config,),) = self._store.query("SELECT config FROM runs WHERE run_id = $run", {"run": self.run})[1]
+        ((config,),) = self._store.query(
+            "SELECT config FROM run_configs WHERE run_id = $run", {"run": self.run}
+        )[1]
         return dict(json.loads(config))
 
     def matrix(self) -> dict[tuple[str, str], int]:

@@ -1,113 +1,50 @@
-"""One flow a stage: what `flows.chain` does, scheduled, shown and retried by Prefect."""
+"""One Prefect flow for each stage: the work of `flows.work.chain`, scheduled, shown and retried by Prefect."""
 
 from __future__ import annotations
 
-from prefect import flow
+from collections.abc import Callable
+
+from prefect import Flow, flow
 
 from configs.schema import FactoryConfig
-from flows import chain
-from flows.stage import stage_run
+from configs.stages import BEFORE_ROUNDS
+from flows.stage import StageRun, stage_run
+from flows.work import chain
 
 DEFAULT = FactoryConfig()
+PARAMETERS = """
+Args:
+    config: The run's configuration.
+    run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
+    round: {round}
+    force: Make every batch again, even where it is in the cache.
+"""
+"""Prefect shows these descriptions in the form that starts a flow."""
 
 
-@flow(name="demonstrate")
-def demonstrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """Expert runs of all tasks.
+def stage_flow(work: Callable[[StageRun], None], round_means: str = "") -> Flow[..., None]:
+    """The work of a stage as a flow of the same name. `round_means` describes its parameter `round`."""
+    name = work.__name__
 
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: Not used: demonstrations come before the rounds.
-        force: Do every batch again, although it is in the cache.
-    """
-    with stage_run("demonstrate", config, run, round, force) as stage:
-        chain.demonstrate(stage)
+    def stage(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
+        with stage_run(name, config, run, round, force) as running:
+            work(running)
 
-
-@flow(name="warmup")
-def warmup(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """The base policy, trained on the expert runs.
-
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: Not used: the warm-up comes before the rounds.
-        force: Do it again, although it is in the cache.
-    """
-    with stage_run("warmup", config, run, round, force) as stage:
-        chain.warmup(stage)
+    unused = "Not used: this stage runs once, before the rounds."
+    stage.__name__ = stage.__qualname__ = name  # Prefect derives the flow's entrypoint from it
+    stage.__doc__ = f"{work.__doc__}\n" + PARAMETERS.format(
+        round=unused if name in BEFORE_ROUNDS else round_means
+    )
+    return flow(name=name)(stage)
 
 
-@flow(name="explore")
-def explore(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """The policy's own turns after every expert prefix, played to the end.
-
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: From 2 on, the policy trained in the round before explores.
-        force: Do every batch again, although it is in the cache.
-    """
-    with stage_run("explore", config, run, round, force) as stage:
-        chain.explore(stage)
-
-
-@flow(name="rewards")
-def rewards(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """Monte-Carlo step rewards by the warm-up policy, and the verdicts over them.
-
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: Which round's explorations to score.
-        force: Do every batch again, although it is in the cache.
-    """
-    with stage_run("rewards", config, run, round, force) as stage:
-        chain.rewards(stage)
-
-
-@flow(name="calibrate")
-def calibrate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """Reflections on the deviations, and repairs that were executed to success.
-
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: Which round's deviations to calibrate.
-        force: Do every batch again, although it is in the cache.
-    """
-    with stage_run("calibrate", config, run, round, force) as stage:
-        chain.calibrate(stage)
-
-
-@flow(name="train")
-def train(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """The weighted training sets, and the policy trained on them, starting from the round's explorer.
-
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: Which round's data to train on.
-        force: Do it again, although it is in the cache.
-    """
-    with stage_run("train", config, run, round, force) as stage:
-        chain.train(stage)
-
-
-@flow(name="evaluate")
-def evaluate(config: FactoryConfig = DEFAULT, run: str = "", round: int = 1, force: bool = False) -> None:
-    """Greedy test episodes of the warm-up policy and of the round's trained policy.
-
-    Args:
-        config: The run's configuration.
-        run: Id of a known run, whose settings are then used instead; empty: the configuration's own run.
-        round: Which round's trained policy to test.
-        force: Do every batch again, although it is in the cache.
-    """
-    with stage_run("evaluate", config, run, round, force) as stage:
-        chain.evaluate(stage)
-
+demonstrate = stage_flow(chain.demonstrate)
+warmup = stage_flow(chain.warmup)
+explore = stage_flow(chain.explore, "From 2 on, the policy trained in the round before explores.")
+rewards = stage_flow(chain.rewards, "The round whose explorations are scored.")
+calibrate = stage_flow(chain.calibrate, "The round whose deviations are calibrated.")
+train = stage_flow(chain.train, "The round whose data the policy is trained on.")
+evaluate = stage_flow(chain.evaluate, "The round whose trained policy is tested.")
 
 STAGE_FLOWS = {
     stage.name: stage for stage in (demonstrate, warmup, explore, rewards, calibrate, train, evaluate)

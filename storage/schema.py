@@ -9,12 +9,28 @@ from pathlib import Path
 import duckdb
 
 from storage.faults import StorageFault, UnusableDatabase
-from storage.presets import presets_sql
+from storage.ids import content_id
+from storage.records import RECORDS
+from storage.sql.comments import ALIKE, SHARED, complete_comments, record_comments_sql
+from storage.sql.presets import presets_sql, stages_sql
+from storage.sql.run_views import run_view_sql
 
 STORAGE_VERSION = (
     "v1.2.0"  # DuckDB 2 would write files that no 1.x tool can open; every 1.x since 1.2 opens these
 )
-VIEWS = ("views.sql", "decide.sql", "lineage.sql")  # in the order in which they need each other
+SQL = files("storage").joinpath("sql")
+GROUND = ("intervals.sql", "provenance.sql")  # what the views run_<table> and all others are made from
+VIEWS = (  # in the order in which they need each other
+    "runs.sql",
+    "rewards.sql",
+    "success.sql",
+    "costs.sql",
+    "summary.sql",
+    "decide.sql",
+    "lineage.sql",
+    "help.sql",
+    "old_names.sql",
+)
 ANEW = "`steca doctor` makes it anew from the shards"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -22,7 +38,7 @@ _NAME = re.compile(r"(\d{4})_\w+\.sql")
 def migrations() -> list[tuple[int, str]]:
     """(version, SQL) of every migration, in order."""
     found = []
-    for file in files("storage").joinpath("migrations").iterdir():
+    for file in SQL.joinpath("migrations").iterdir():
         if match := _NAME.fullmatch(file.name):
             found.append((int(match[1]), file.read_text()))
     return sorted(found)
@@ -42,13 +58,48 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
         raise UnusableDatabase(f"{path} cannot be opened: {one_line(error)}; {ANEW}") from error
     try:
         migrate(connection, path)
-        connection.execute(presets_sql())
-        for file in VIEWS:
-            connection.execute(files("storage").joinpath(file).read_text())
+        make_views(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def make_views(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make every view and macro as this code has them, with their comments; at once where they are there already."""
+    parts = [
+        record_comments_sql(),
+        presets_sql(),
+        stages_sql(),
+        *map(_text, GROUND),
+        *map(run_view_sql, RECORDS),
+        *map(_text, VIEWS),
+    ]
+    sql = "\n".join(parts)
+    digest = content_id(sql, ALIKE, SHARED, migrations()[-1][0])
+    if _views_digest(connection) == digest:
+        return
+    connection.execute("BEGIN")  # one write to disk, not one for each of 500 statements
+    connection.execute(sql)
+    complete_comments(connection)
+    connection.execute(f"""
+        CREATE OR REPLACE MACRO views_digest() AS '{digest}';
+        COMMENT ON MACRO views_digest IS 'Digest of the SQL that made the views and macros of this store';
+    """)
+    connection.execute("COMMIT")
+
+
+def _text(file: str) -> str:
+    return SQL.joinpath(file).read_text()
+
+
+def _views_digest(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """That of the views that are there; None where there are none, or an older version made them."""
+    try:
+        row = connection.execute("SELECT views_digest()").fetchone()
+    except duckdb.CatalogException:
+        return None
+    return str(row[0]) if row else None
 
 
 def migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:

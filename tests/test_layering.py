@@ -123,7 +123,7 @@ def test_the_method_is_pure() -> None:
         ("storage", "import json, models as m", "storage imports models"),
         ("rollouts", "import tasks.batch", "rollouts imports tasks"),
         ("flows", "from cli.tables import print_rows", "flows imports cli"),
-        ("tasks", "try:\n    from flows import chain\nexcept ImportError: pass", "tasks imports flows"),
+        ("tasks", "try:\n    from flows.work import chain\nexcept ImportError: pass", "tasks imports flows"),
         ("configs", "import environments", "configs imports environments"),
     ],
 )
@@ -180,3 +180,20 @@ def test_no_function_is_longer_than_60_lines_and_the_median_is_at_most_12() -> N
 def test_long_functions_are_measured() -> None:
     nested = "class A:\n    async def f(self):\n" + "        pass\n" * 60
     assert list(function_lengths(nested)) == [("f", 61)]
+
+
+def test_every_room_says_what_is_in_it() -> None:
+    silent = [path for _, path in sources() if ast.get_docstring(ast.parse(path.read_text())) is None]
+    assert not [str(path.relative_to(ROOT)) for path in silent if path.name != "__main__.py"]
+
+
+def test_only_the_command_line_prints() -> None:
+    """`cli/` owns the terminal: no other package prints, or imports what prints."""
+    printing = {"rich", "typer", "click"}
+    faults = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for package, path in sources()
+        if package != "cli"
+        for name in sorted(imported(ast.parse(path.read_text()), package) & printing)
+    ]
+    assert not faults

@@ -1,0 +1,1 @@
+"""The Prefect server of a command: its settings, environment and process."""

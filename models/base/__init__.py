@@ -1,0 +1,1 @@
+"""Checks of a base model before anything starts, without loading its weights."""

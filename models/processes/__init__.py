@@ -1,0 +1,1 @@
+"""Child processes: their guard, their environment, and connections to this machine."""

@@ -1,0 +1,1 @@
+"""Who writes the reflective thought of a calibrated trajectory: a template or a language model."""

@@ -1,0 +1,1 @@
+"""Training: examples, losses, order, states, adapters, one or several processes."""

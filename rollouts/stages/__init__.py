@@ -1,0 +1,1 @@
+"""Each stage's work on one batch of tasks: records in, records out."""

@@ -1,0 +1,1 @@
+"""From shards to tables: what is new is loaded, what cannot be loaded is set aside."""

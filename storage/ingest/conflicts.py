@@ -8,6 +8,7 @@ import duckdb
 
 from storage.records import Record
 from storage.scan import SetAside, StoredBatch
+from storage.sql.store_names import store_columns
 
 Holding = tuple[tuple[object, ...], str | None, int]
 """A key under which rows differ, the label of a batch that holds it (None: its table does), and which row it holds."""
@@ -19,10 +20,11 @@ class Contradiction(Exception):
 
 def find(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[Holding]:
     """All that hold a key of `incoming` under which rows differ. Needs the temporary table `repeated`."""
-    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    table, keys, fields = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    columns = ", ".join(store_columns(record).values())
     rows = connection.execute(
         f"""WITH held AS (
-                SELECT {keys}, batch_label, hash(row({columns})) AS variant
+                SELECT {keys}, batch_label, hash(row({fields})) AS variant
                 FROM incoming SEMI JOIN repeated USING ({keys})
                 UNION ALL SELECT {keys}, NULL, hash(row({columns})) FROM {table} SEMI JOIN repeated USING ({keys})
             )

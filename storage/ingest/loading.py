@@ -19,6 +19,7 @@ from storage.ingest.refresh import insert_rows
 from storage.records import RECORDS, Record
 from storage.scan import StoredBatch
 from storage.shards import Shard, ShardStore
+from storage.sql.store_names import store_columns
 
 # A label is "<stage_key>/<batch_id>"; neither part may hold a slash.
 MACROS = """
@@ -141,7 +142,8 @@ def _stage(
 
 def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> int:
     """Move `incoming` into its table. Returns the number of new rows."""
-    table, keys, columns = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    table, keys, fields = record.table, ", ".join(record.key), ", ".join(record.model_fields)
+    columns = ", ".join(store_columns(record).values())
     new = 0
     if _mark_repeated(connection, record):
         if find(connection, record):
@@ -150,14 +152,14 @@ def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) ->
         new += _changed(
             connection,
             f"""INSERT INTO {table} ({columns}, provenance)
-                SELECT DISTINCT ON ({keys}) {columns}, set_name(labels)
+                SELECT DISTINCT ON ({keys}) {fields}, set_name(labels)
                 FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})""",
         )
     _name_sets(connection, "SELECT DISTINCT [batch_label] AS labels FROM incoming")
     return new + _changed(
         connection,
         f"""INSERT INTO {table} ({columns}, provenance)
-            SELECT {columns}, set_name([batch_label]) FROM incoming ANTI JOIN repeated USING ({keys})""",
+            SELECT {fields}, set_name([batch_label]) FROM incoming ANTI JOIN repeated USING ({keys})""",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import duckdb
 
 from storage.records import CalibrationRecord, CheckpointRecord, Record
+from storage.sql.store_names import replace_values
 
 FORMER = {
     "step_rewards": (
@@ -24,7 +25,8 @@ def present_table(table: str) -> str:
 
 
 def complete(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
-    """Mend the rows of one kind in the temporary table `incoming` (migration 0006)."""
+    """Bring the rows of one kind in the temporary table `incoming` up to date (migrations 0006 and 0008)."""
+    replace_values(connection, record)
     if record is CheckpointRecord:
         _identify_trainings(connection)
     if record is CalibrationRecord:

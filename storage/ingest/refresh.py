@@ -24,10 +24,10 @@ def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequenc
 
 
 def refresh_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> list[SetAside]:
-    """Fill runs, run_stages and run_batches anew: they are small, and files of a run change as it goes on. Returns the
-    files that cannot be used."""
+    """Fill run_configs, run_stages and run_batches anew: they are small, and files of a run change as it goes on.
+    Returns the files that cannot be used."""
     runs, states, aside = run_files(root)
-    _fill(connection, "runs", [_run_row(run) for run in runs])
+    _fill(connection, "run_configs", [_run_row(run) for run in runs])
     _fill(connection, "run_stages", [_stage_row(run_id, state) for run_id, state in states])
     _fill(connection, "run_batches", [row for run_id, state in states for row in _batch_rows(run_id, state)])
     return aside

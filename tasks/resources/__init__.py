@@ -1,0 +1,1 @@
+"""What the work of a run needs: the data folder, the world, policies, reflectors, API keys."""

@@ -20,7 +20,7 @@ from cli.main import app, clear_errors
 from cli.progress_display import BarReporter, PlainReporter
 from cli.sql import check_query
 from cli.status import print_run, print_runs
-from cli.summary import counts_table, print_summary, stages_table, success_table
+from cli.summary import change_table, counts_table, print_summary, stages_table, success_table
 from cli.tables import print_rows, print_table
 from cli.terminal import PIPE_WIDTH, make_console, visible
 from cli.trace import print_trace
@@ -90,16 +90,18 @@ class Answers:
         self.text, self.published = text, Path(text)
 
     def query(self, sql: str, params: Any) -> tuple[list[str], list[tuple[Any, ...]]]:
-        if "run_stages" in sql:
-            return [], [(self.text, 1, self.text, 2, 2, 1.0, self.text)]
+        if "stage_costs" in sql:
+            return [], [(self.text, 1, self.text, self.text, 2, 2, 1.0, 3, 4, 5, 0.5)]
         if "run_summary" in sql:
-            return [], [(1,) * 12]
-        return [], [(self.text, 2, self.text, self.text, 4, 2, 0.1, 0.9)]
+            return [], [(1,) * 13]
+        if "success_change" in sql:
+            return [], [(self.text, self.text, 2, 1, 3, 0.1, -0.1, 0.3)]
+        return [], [(self.text, 2, self.text, self.text, 4, 2, 0.5, 0.1, 0.9)]
 
 
 def summary_tables(out: Console, text: str) -> None:
     store: Any = Answers(text)
-    for table in (success_table, counts_table, stages_table):
+    for table in (success_table, change_table, counts_table, stages_table):
         out.print(table(store, text))
 
 
@@ -285,7 +287,7 @@ def test_the_summary_names_a_folder_with_brackets_in_commands_that_work(
     out = io.StringIO()
     print_summary(make_console(out, 80), folder, run_id(finished))
     commands = [line for line in out.getvalue().splitlines() if line.startswith("  steca sql")]
-    assert len(commands) == 3
+    assert len(commands) == 4
     for command in commands:
         result = CliRunner().invoke(app, shlex.split(command)[1:])
         assert result.exit_code == 0, result.output

@@ -11,9 +11,9 @@ from configs.schema import BudgetConfig, FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
 from flows.faults import StageFault
-from flows.planning import planned
 from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
+from flows.work.planning import planned
 from models.reference import PolicyFault
 from storage.faults import StorageFault
 from storage.records import RECORDS

@@ -10,9 +10,9 @@ import pytest
 
 from configs.load import check
 from configs.schema import BudgetConfig
-from flows.forecast import per_candidate
 from flows.progress import reporting
 from flows.stages import STAGE_FLOWS
+from flows.work.forecast import per_candidate
 from steca.allocation import PRIOR, plan
 from steca.rewards import Tally
 from tests.support.tiny_factory import tiny

@@ -21,9 +21,9 @@ from environments.registry import make_world
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.from_cache import run_from_cache
-from flows.planning import WARMED_UP, planned
 from flows.runs import config_of_run, folder_of, open_run, outdate, run_id
 from flows.stages import STAGE_FLOWS
+from flows.work.planning import WARMED_UP, planned
 from rollouts.comparisons import _basis
 from storage.content import content_of
 from storage.ids import content_id

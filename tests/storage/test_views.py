@@ -78,7 +78,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
 def test_step_reward_gaps(store: Store) -> None:
     rows = store.query(
         """SELECT deviation_id, reference_reward, reference_n, explored_reward, explored_n, round(gap, 9),
-                  gap_low, gap_high, error_rate, verdict, expert_is_better, selected
+                  gap_low, gap_high, error_rate, verdict, expert_beats_explored, selected
            FROM step_reward_gaps WHERE run_id = 'two' ORDER BY 1"""
     )[1]
     low, high = gap_interval(Tally(5, 4.0), Tally(5, 1.0), 0.05)
@@ -152,7 +152,7 @@ def test_success_by_task_type(store: Store) -> None:
         """SELECT run_id, checkpoint, role, split, start, task_type, n, successes, rate, round(low, 4), round(high, 4)
            FROM success_by_task_type WHERE run_id IN ('one', 'two') ORDER BY ALL"""
     )[1]
-    policy = ("c0", "warmup", "unseen", "task")
+    policy = ("c0", "warmup", "unseen", "beginning")
     # Wilson, 95 %: 1 of 2 -> .0945-.9055; 2 of 2 -> .3424-1; 1 of 1 -> .2065-1
     assert rows == [
         ("one", *policy, "heat", 2, 2, 1.0, 0.3424, 1.0),

@@ -21,8 +21,8 @@ import torch
 
 from configs.schema import FactoryConfig
 from environments.registry import make_world
-from flows.planning import planned
 from flows.runs import run_id
+from flows.work.planning import planned
 from models.reflectors.reflector import Progress, Reflection, ReflectionRequest
 from rollouts.rows import of_type
 from rollouts.stages.assemble import assemble

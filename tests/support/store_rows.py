@@ -24,8 +24,17 @@ from storage.records import (
 )
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
+from storage.sql.store_names import VALUES, store_columns
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+def in_the_store(record: Record) -> dict[str, object]:
+    """The row of a record as its table has it."""
+    read = VALUES.get(record.table, {})
+    row = record.model_dump()
+    row |= {field: words.get(row[field], row[field]) for field, words in read.items()}
+    return {column: row[field] for field, column in store_columns(type(record)).items()}
 
 
 def task(name: str, instruction: str = "put a cup in the sink") -> TaskRecord:
@@ -209,20 +218,24 @@ def checkpoint(digest: str) -> CheckpointRecord:
     )
 
 
-def evaluation(name: str, task_type: str, success: bool, invalid: int = 0) -> EvaluationRecord:
-    return EvaluationRecord(
-        evaluation_id=name,
-        checkpoint="c0",
-        role="warmup",
-        split="unseen",
-        start="task",
-        task_id="task",
-        task_type=task_type,
-        trajectory_id="x",
-        success=success,
-        n_steps=3,
-        invalid_actions=invalid,
-    )
+def evaluation(
+    name: str, task_type: str, success: bool, invalid: int = 0, **fields: object
+) -> EvaluationRecord:
+    """`fields` are any others of the row."""
+    row: dict[str, object] = {
+        "evaluation_id": name,
+        "checkpoint": "c0",
+        "role": "warmup",
+        "split": "unseen",
+        "start": "task",
+        "task_id": "task",
+        "task_type": task_type,
+        "trajectory_id": "x",
+        "success": success,
+        "n_steps": 3,
+        "invalid_actions": invalid,
+    }
+    return EvaluationRecord.model_validate(row | fields)
 
 
 def llm_call(

@@ -1,0 +1,1 @@
+"""The rules of ALFWorld's games: PDDL and grammar read, compiled and played."""

@@ -1,0 +1,1 @@
+"""The world `alfworld-generated`: new games drawn at random, written as official game files."""

@@ -1,0 +1,1 @@
+"""The world `alfworld`: the official games on disk and their recorded expert runs."""

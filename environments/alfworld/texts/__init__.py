@@ -1,0 +1,1 @@
+"""The words: prompts, thoughts, dialects, and which names a thought may use."""

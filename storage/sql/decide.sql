@@ -1,5 +1,5 @@
 -- Verdicts under another rule, from the stored evidence alone: what steca.deviation does, in SQL.
--- Its presets are the view deviation_presets, made from the Python ones (storage.presets); wording and order of the
+-- Its presets are the view deviation_presets, made from the Python ones (storage.sql.presets); wording and order of the
 -- filters are those of `prefilter`, `decide` and `judge`, which tests/storage/test_decide.py holds them to.
 
 -- An action without what Python's str.split() takes for white space at its ends and more than once inside.
@@ -65,7 +65,7 @@ WITH settings AS (
         coalesce(rollouts, json_extract_string(n.config, '$.rewards.rollouts')::BIGINT) AS rollouts,
         json_extract_string(n.config, '$.rewards.candidates')::BIGINT AS candidates,
         json_extract_string(n.config, '$.rewards.mode') <> 'fixed' AS in_order
-    FROM runs n WHERE n.run_id = run
+    FROM run_configs n WHERE n.run_id = run
 ), asked AS (
     SELECT
         c, r, s, coalesce(preset, c.preset) AS new_preset, coalesce(delta, c.delta)::DOUBLE AS new_delta,
@@ -185,3 +185,11 @@ SELECT
     unnest(j.c), j.new_preset, j.new_delta, j.new_verdict, j.new_rule,
     j.new_verdict = 'deviated' AND (NOT j.r.first_only OR j.c.step_index = j.first_step) AS new_selected
 FROM judged j;
+
+COMMENT ON MACRO words IS 'An action with its white space as single blanks: what equal actions are compared by';
+COMMENT ON MACRO verdict_by_means IS 'Eq. 5 on the means: deviated or not_deviated, NULL where the gap is unknown';
+COMMENT ON MACRO verdict_by_evidence IS 'What the interval of the gap proves: deviated, not_deviated or undecided';
+COMMENT ON MACRO least_mean IS 'The least that the mean of `wanted` outcomes can come to, n of which are known';
+COMMENT ON MACRO most_mean IS 'The most that the mean of `wanted` outcomes can come to, n of which are known';
+COMMENT ON MACRO filter_reason IS 'Why a comparison can never be used under a preset; NULL where it can';
+COMMENT ON MACRO TABLE what_if IS 'Every comparison of a run as step_reward_gaps has it, and its verdict under another rule: new_preset, new_delta, new_verdict, new_rule, new_selected. No rollout is made; what is not given stays as the run had it';

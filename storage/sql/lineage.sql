@@ -42,11 +42,12 @@ WITH roots AS (
         r.trajectory_id, t.kind AS trajectory_kind, t.checkpoint AS trajectory_checkpoint,
         (
             SELECT list({'run_id': p.run_id, 'round': p.round, 'config_digest': n.config_digest} ORDER BY p.run_id, p.round)
-            FROM run_provenance p JOIN runs n ON n.run_id = p.run_id WHERE p.provenance = r.provenance
+            FROM run_provenance p JOIN run_configs n ON n.run_id = p.run_id WHERE p.provenance = r.provenance
         ) AS runs,
         r.calibration_id, c.reflector, c.reflection, c.required_action, c.plan, c.kept, c.rejection, c.rejection_detail,
         r.deviation_id, d.step_index, d.expert_action, d.explored_action, d.preset, d.delta, d.outcome AS compared,
-        d.gap, d.gap_low, d.gap_high, d.error_rate, d.verdict, d.rule, d.expert_is_better, d.selected,
+        d.gap, d.gap_low, d.gap_high, d.error_rate, d.verdict, d.rule, d.expert_beats_explored, d.selected,
+        d.expert_is_better,  -- old name
         d.expert_trajectory_id, x.trajectory_id AS explored_trajectory_id, x.prefix_steps, x.n_steps AS explored_steps,
         x.success AS explored_success, x.end_reason AS explored_end,
         x.checkpoint AS explorer, y.role AS explorer_role, y.round AS explorer_round
@@ -62,12 +63,13 @@ WITH roots AS (
     LEFT JOIN policies y ON y.digest = x.checkpoint
 )
 SELECT
-    d.*,
+    d.* EXCLUDE (expert_is_better),
     w.side, w.step_reward_id, w.step_index AS turn_index, a.action AS turn_action, w.reward, w.n,
     s.outcome AS known_outcome, s.checkpoint AS scorer, z.role AS scorer_role, z.round AS scorer_round,
     o.rollout_id, o.sample_index, o.seed, o.temperature, o.top_p, o.outcome AS rollout_outcome,
     o.progress AS rollout_progress, o.n_steps AS rollout_steps, o.tokens AS rollout_tokens, o.end_reason, o.actions,
-    o.played_again
+    o.played_again,
+    d.expert_is_better  -- old name
 FROM decided d
 LEFT JOIN turns w ON w.deviation_id = d.deviation_id
 LEFT JOIN written a ON a.trajectory_id = w.trajectory_id AND a.step_index = w.step_index
@@ -77,3 +79,4 @@ LEFT JOIN policies z ON z.digest = s.checkpoint
 -- Later rollouts of the same turn may be there, made for another verdict. Rows of older versions used all.
 LEFT JOIN evidence o ON o.step_reward_id = w.step_reward_id AND o.sample_index < coalesce(w.n, o.sample_index + 1)
 ORDER BY w.step_index, w.side, o.sample_index;
+COMMENT ON MACRO TABLE lineage IS 'Everything behind a training example, a calibration or a deviation, one row a rollout: task, runs, repair, verdict, exploration, the compared turns (side) and their rollouts';

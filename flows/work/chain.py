@@ -9,10 +9,10 @@ from collections.abc import Callable
 from functools import partial
 
 from environments.base import data_digest_of, remarks_of
-from flows.budgeted import score_all
-from flows.forecast import forecast
-from flows.planning import EXPLORED, WARMED_UP, cut, planned
 from flows.stage import StageRun
+from flows.work.budgeted import score_all
+from flows.work.forecast import forecast
+from flows.work.planning import EXPLORED, WARMED_UP, cut, planned
 from models.reference import reference
 from storage.shards import BatchRef
 from tasks.stage_tasks import (

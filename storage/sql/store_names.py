@@ -1,0 +1,79 @@
+"""Words of the shards that the store replaces by ones that a reader can guess.
+
+Rows in shards never change: their values enter content ids, batch digests and cache keys. So a word that proved hard to
+read is replaced while rows are ingested (`storage.ingest.older.complete`), and a migration does the same to rows that
+are in the store already. The records in `storage.records` keep the words of the shards.
+"""
+
+from __future__ import annotations
+
+import re
+
+import duckdb
+
+from storage.records import Record
+
+COLUMNS: dict[str, dict[str, str]] = {
+    "deviations": {"expert_is_better": "expert_beats_explored"},
+    "scored_turns": {"side": "trajectory_kind"},
+}
+"""By table: a record's field, and the column of the store that holds it. All other columns are named as the fields."""
+VALUES: dict[str, dict[str, dict[str, str]]] = {
+    "evaluations": {
+        "start": {
+            "task": "beginning",
+            "forced_deviation": "after_deviation",
+            "forced_control": "before_deviation",
+        }
+    },
+    "deviations": {"expert_is_better": {"undecided": "unknown"}},  # undecided is a verdict
+}
+"""By table and field: values of the shards, and what the store has in their place. Others stay as they are."""
+DESCRIPTIONS: dict[str, dict[str, str]] = {
+    "evaluations": {
+        "start": "Where the episode starts: at the beginning of the task, after_deviation (a forced deviated turn), or "
+        "before_deviation (the same point without the deviated turn: the control)"
+    },
+    "scored_turns": {"side": "Whose turn it is: expert or explored, as the kind of its trajectory"},
+    "deviations": {
+        "expert_is_better": "Whether the expert's turn at the same step is better than the explored one, for D_s: yes, "
+        "no, or unknown where the rollouts tell neither; NULL where nothing was compared"
+    },
+}
+"""Comments of such columns where the field's description speaks of the shards' words."""
+
+
+def store_columns(record: type[Record]) -> dict[str, str]:
+    """The column of the store for each field of a record, in the order of the fields."""
+    renamed = COLUMNS.get(record.table, {})
+    return {name: renamed.get(name, name) for name in record.model_fields}
+
+
+def column_comment(record: type[Record], field: str) -> str | None:
+    """What the store says of a field's column; None where the record says nothing."""
+    return DESCRIPTIONS.get(record.table, {}).get(field) or record.model_fields[field].description
+
+
+def replace_values(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
+    """Give the rows in the temporary table `incoming` the store's values."""
+    for field, values in VALUES.get(record.table, {}).items():
+        for old, new in values.items():
+            connection.execute(f"UPDATE incoming SET {field} = ? WHERE {field} = ?", [new, old])
+
+
+_OLD_START = re.compile(
+    r"\bstart\b\s*(=|<>|!=|in\s*\()\s*'(task|forced_deviation|forced_control)'", re.IGNORECASE
+)
+_OLD_CONFIG = re.compile(r"\bconfig\b.*\bfrom\s+runs\b", re.IGNORECASE | re.DOTALL)
+
+
+def renamed_in(query: str) -> str | None:
+    """What a query asks for by a name of version 0.3 that no longer answers, and its name now; None where it does not.
+    All other old names answer until 0.5 (old_names.sql)."""
+    if _OLD_START.search(query):
+        return "since version 0.4 `start` is " + ", ".join(
+            f"{new} (was {old})" for old, new in VALUES["evaluations"]["start"].items()
+        )
+    if _OLD_CONFIG.search(query):
+        return "since version 0.4 the configurations are in run_configs, and each setting in run_settings"
+    return None

@@ -1,0 +1,78 @@
+-- How good each policy is on the test tasks, and what training changed.
+
+CREATE OR REPLACE MACRO start_place(start) AS
+    list_position(['beginning', 'before_deviation', 'after_deviation'], start);
+COMMENT ON MACRO start_place IS 'Where a start of test episodes comes in tables: the beginning of the task first';
+
+CREATE OR REPLACE VIEW success AS
+SELECT
+    run_id, round, split, start, role, count(*) AS n, count_if(success) AS successes, avg(success::INTEGER) AS rate,
+    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high, checkpoint
+FROM run_evaluations GROUP BY run_id, round, split, start, role, checkpoint
+ORDER BY run_id, round, split, start_place(start), role DESC;
+COMMENT ON VIEW success IS
+    'Success rate of each evaluated policy over all test tasks of a split, with its 95 % Wilson interval. Every round tests the same warm-up policy again';
+COMMENT ON COLUMN success.n IS 'Test episodes';
+COMMENT ON COLUMN success.successes IS 'Test episodes that reached the goal';
+COMMENT ON COLUMN success.rate IS 'successes / n';
+COMMENT ON COLUMN success.low IS 'Lower end of the 95 % Wilson interval of the rate';
+COMMENT ON COLUMN success.high IS 'Upper end of the 95 % Wilson interval of the rate';
+
+CREATE OR REPLACE VIEW success_by_task_type AS
+SELECT
+    run_id, round, checkpoint, role, split, start, task_type,
+    count(*) AS n, count_if(success) AS successes, avg(success::INTEGER) AS rate,
+    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high
+FROM run_evaluations GROUP BY run_id, round, checkpoint, role, split, start, task_type
+ORDER BY run_id, round, split, start_place(start), task_type, role DESC;
+COMMENT ON VIEW success_by_task_type IS
+    'Success rate of each evaluated policy on each kind of task, with its 95 % Wilson interval';
+
+CREATE OR REPLACE VIEW success_change AS
+WITH pairs AS (  -- the tasks that both policies played
+    SELECT
+        run_id, round, split, start, task_id,
+        bool_and(success) FILTER (role = 'warmup') AS warmup, bool_and(success) FILTER (role = 'trained') AS trained
+    FROM run_evaluations GROUP BY ALL
+    HAVING warmup IS NOT NULL AND trained IS NOT NULL
+), counts AS (
+    SELECT
+        run_id, round, split, start, count(*) AS n,
+        count_if(warmup AND trained) AS both_won, count_if(warmup AND NOT trained) AS only_warmup_won,
+        count_if(trained AND NOT warmup) AS only_trained_won, count_if(NOT warmup AND NOT trained) AS neither_won
+    FROM pairs GROUP BY ALL
+)
+SELECT
+    *, (both_won + only_warmup_won) / n AS warmup_rate, (both_won + only_trained_won) / n AS trained_rate,
+    (only_trained_won - only_warmup_won) / n AS change,
+    paired_low(n, both_won + only_warmup_won, both_won + only_trained_won, both_won) AS low,
+    paired_high(n, both_won + only_warmup_won, both_won + only_trained_won, both_won) AS high
+FROM counts
+ORDER BY run_id, round, split, start_place(start);
+COMMENT ON VIEW success_change IS
+    'What training changed: the trained policy of each round beside the warm-up policy on the same tasks, with the 95 % interval of the difference for paired shares (Newcombe 1998, method 10)';
+COMMENT ON COLUMN success_change.n IS 'Tasks that both policies played';
+COMMENT ON COLUMN success_change.both_won IS 'Tasks that both policies won';
+COMMENT ON COLUMN success_change.only_warmup_won IS 'Tasks that only the warm-up policy won';
+COMMENT ON COLUMN success_change.only_trained_won IS 'Tasks that only the trained policy won';
+COMMENT ON COLUMN success_change.neither_won IS 'Tasks that neither policy won';
+COMMENT ON COLUMN success_change.warmup_rate IS 'Success rate of the warm-up policy on these tasks';
+COMMENT ON COLUMN success_change.trained_rate IS 'Success rate of the trained policy on these tasks';
+COMMENT ON COLUMN success_change.change IS 'trained_rate - warmup_rate';
+COMMENT ON COLUMN success_change.low IS 'Lower end of the 95 % interval of the change';
+COMMENT ON COLUMN success_change.high IS 'Upper end of the 95 % interval of the change';
+
+CREATE OR REPLACE VIEW recovery_after_invalid AS
+SELECT
+    run_id, round, checkpoint, role, split, start, count(*) AS episodes,
+    count_if(invalid_actions > 0) AS met_invalid,
+    count_if(invalid_actions > 0 AND success) AS recovered,
+    recovered / nullif(met_invalid, 0) AS rate,
+    wilson_low(recovered, met_invalid) AS low, wilson_high(recovered, met_invalid) AS high
+FROM run_evaluations GROUP BY ALL;
+COMMENT ON VIEW recovery_after_invalid IS
+    'Test episodes that met an invalid action and were still won, with the 95 % Wilson interval of their share';
+COMMENT ON COLUMN recovery_after_invalid.episodes IS 'Test episodes';
+COMMENT ON COLUMN recovery_after_invalid.met_invalid IS 'Test episodes with at least one action that the environment refused';
+COMMENT ON COLUMN recovery_after_invalid.recovered IS 'Of these, episodes that reached the goal';
+COMMENT ON COLUMN recovery_after_invalid.rate IS 'recovered / met_invalid; NULL where no episode met an invalid action';
