@@ -15,7 +15,6 @@ from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Self
 
 from configs.servers import ServerConfig
@@ -33,7 +32,7 @@ _ERROR = re.compile(r"\b\w*(?:[Ee]rror|Exception): .+")
 
 
 class VllmServer:
-    """Use as a context manager, or call `start` and `close`. `base_url`, `model` (the name to request) and `log` are
+    """Call `start`, and `close` at the end. `base_url`, `model` (the name to request) and `log` are
     set before the start and do not change with restarts. `restart` is thread-safe."""
 
     def __init__(
@@ -112,14 +111,6 @@ class VllmServer:
         if process.stdin:
             process.stdin.close()
         process.wait()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._config.ready_seconds

@@ -50,11 +50,6 @@ class Encoded(TypedDict):
     weight: float
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, example: Example, max_tokens: int) -> Encoded:
-    """Encode one example; an Encoder is faster for many. Raises PolicyFault."""
-    return Encoder(tokenizer, max_tokens).encode(example)
-
-
 class Encoder:
     """Encodes examples for one tokenizer, with thinking off in the template (see Example.thinking)."""
 

@@ -18,20 +18,20 @@ from models.base.template import check_template
 from models.chat_templates import ChatTemplate
 from models.local.rendering import HistoryEncoder
 from models.policy import PolicyFault
-from models.training.encoding import IGNORED, Encoded, Example, encode
+from models.training.encoding import IGNORED, Encoded, Example
 from tests.support.chat_templates import (
     KINDS,
-    TEMPLATES,
+    OWN_TEMPLATES,
     UNUSABLE_TEMPLATES,
     conversation,
     shipped,
     words_for,
 )
-from tests.support.policy_toys import said
+from tests.support.policy_toys import encode, said
 
 TEXTS_DROPPED = {"idefics3", "smolvlm", "llava_next"}
 """They take messages of parts only: a text comes out empty, or they fail."""
-TEMPLATES = TEMPLATES | {name: text for name, text in shipped().items() if name not in TEXTS_DROPPED}
+TEMPLATES = OWN_TEMPLATES | {name: text for name, text in shipped().items() if name not in TEXTS_DROPPED}
 FAMILIES = {  # what stands between prompt and turn, what ends the turn, and how many sequences four turns take
     "qwen3": ("", "<|im_end|>", 4),
     "qwen3_5_think": ("", "<|im_end|>", 4),
@@ -169,15 +169,15 @@ def test_most_of_todays_templates_were_refused_or_wrong_before() -> None:
     """A negative control of the test above."""
     refused = {
         n
-        for n in TEMPLATES
-        if as_in_0_3_0(words_for(TEMPLATES[n]), Example("e", conversation(3), [True] * 3)) is None
+        for n in OWN_TEMPLATES
+        if as_in_0_3_0(words_for(OWN_TEMPLATES[n]), Example("e", conversation(3), [True] * 3)) is None
     }
-    assert refused == set(TEMPLATES) - {"appends", "ends no turn", "trims"}
+    assert refused == set(OWN_TEMPLATES) - {"appends", "ends no turn", "trims"}
 
 
 def test_an_empty_turn_is_trained_as_an_empty_turn() -> None:
     for name in ("drops thinking", "opens a block", "writes a header"):
-        words = words_for(TEMPLATES[name])
+        words = words_for(OWN_TEMPLATES[name])
         messages = said("You see shelf 1.", "", "Nothing happens.")
         (ids, labels), *_ = sequences(encode(words, Example("e", messages, [True]), 1000))
         (start, end), *_ = runs(labels)
@@ -186,7 +186,7 @@ def test_an_empty_turn_is_trained_as_an_empty_turn() -> None:
 
 
 def test_no_sequence_may_be_longer_than_allowed_but_all_together_may() -> None:
-    words = words_for(TEMPLATES["drops thinking"])
+    words = words_for(OWN_TEMPLATES["drops thinking"])
     example = Example("game-7", conversation(4), [True] * 4)
     longest = max(encode(words, example, 10**6)["lengths"])
     assert len(encode(words, example, longest)["input_ids"]) > longest
@@ -197,7 +197,7 @@ def test_no_sequence_may_be_longer_than_allowed_but_all_together_may() -> None:
 
 
 def test_a_turn_that_the_template_would_alter_is_refused_by_name() -> None:
-    words = words_for(TEMPLATES["opens a block"])
+    words = words_for(OWN_TEMPLATES["opens a block"])
     messages = said("You see shelf 1.", "a</think>b", "Nothing happens.")
     with pytest.raises(
         PolicyFault, match="example game-7, message 2: the chat template does not render a turn"
@@ -223,12 +223,12 @@ def test_a_useless_template_is_reported_in_one_line(name: str, tmp_path: Path) -
 
 
 def test_thinking_is_switched_where_the_template_knows_a_switch() -> None:
-    known = {name: ChatTemplate(words_for(TEMPLATES[name]), True).arguments for name in TEMPLATES}
+    known = {name: ChatTemplate(words_for(OWN_TEMPLATES[name]), True).arguments for name in OWN_TEMPLATES}
     assert {name: switches for name, switches in known.items() if switches} == {
         "drops thinking": {"enable_thinking": True},
         "thinks when told": {"thinking": True},
     }
-    words = words_for(TEMPLATES["thinks when told"])
+    words = words_for(OWN_TEMPLATES["thinks when told"])
     history = said("You see shelf 1.")
     assert words.decode(HistoryEncoder(words, True).encode([history])[0]).endswith("<think>\n")
     assert words.decode(HistoryEncoder(words, False).encode([history])[0]).endswith("</think>\n\n")
@@ -236,7 +236,7 @@ def test_thinking_is_switched_where_the_template_knows_a_switch() -> None:
 
 
 def test_the_weight_of_an_example_is_that_of_each_of_its_sequences() -> None:
-    words = words_for(TEMPLATES["drops thinking"])
+    words = words_for(OWN_TEMPLATES["drops thinking"])
     example = Example("e", conversation(3), [True] * 3, 0.25)
     assert encode(words, example, 10**6)["weight"] == 0.25
     assert encode(words, replace(example, weight=2.0), 10**6)["weight"] == 2.0

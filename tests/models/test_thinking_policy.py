@@ -33,7 +33,7 @@ from storage.records import RolloutRecord, StepRecord
 from tasks.stage_tasks import train_batch, warmup_batch
 from tests.models.local.test_policy import act, by_generate, grown, starts
 from tests.rollouts.test_score import CONFIG, FRAGILE, explored
-from tests.support.chat_templates import TEMPLATES, words_for
+from tests.support.chat_templates import OWN_TEMPLATES, words_for
 from tests.support.endpoints import MODEL, endpoint_of
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_openai_replies import json_reply
@@ -46,7 +46,7 @@ ALOUD = "I could say\nAction: inventory"
 
 def read(template: str, text: str, thinking: bool = False, end: str = "<|end|>") -> tuple[Generation, int]:
     """What is read when the model writes a text after the template's prompt, and how many tokens it has."""
-    words = words_for(TEMPLATES[template])
+    words = words_for(OWN_TEMPLATES[template])
     tokens = words(text + end, add_special_tokens=False)["input_ids"]
     return TurnReader(words, ChatTemplate(words, thinking)).read(tokens, bool(end)), len(tokens)
 
@@ -56,7 +56,7 @@ def read(template: str, text: str, thinking: bool = False, end: str = "<|end|>")
 def test_a_line_inside_the_block_is_never_the_turn(template: str, thinking: bool) -> None:
     turn, size = read(template, f"<think>\n{ALOUD}\n</think>\n\n{ANSWER}", thinking)
     assert (turn.text, turn.thinking, turn.finish) == (ANSWER, ALOUD, "stop")
-    words = words_for(TEMPLATES[template])
+    words = words_for(OWN_TEMPLATES[template])
     assert turn.thinking_tokens == size - len(
         words(f"{ANSWER}<|end|>", add_special_tokens=False)["input_ids"]
     )
@@ -167,9 +167,9 @@ def test_a_served_models_thinking_is_separated_in_either_form() -> None:
 
 
 def test_a_request_has_the_thinking_switches_of_the_template_and_no_others() -> None:
-    for name in TEMPLATES:
+    for name in OWN_TEMPLATES:
         for thinking in (False, True):
-            how = ChatTemplate(words_for(TEMPLATES[name]), thinking).format
+            how = ChatTemplate(words_for(OWN_TEMPLATES[name]), thinking).format
             with answering(ANSWER) as server:
                 ask_served(server, how, thinking=thinking)
                 assert server.refusals == []
@@ -179,9 +179,9 @@ def test_a_request_has_the_thinking_switches_of_the_template_and_no_others() -> 
 
 
 def test_a_constrained_turn_first_ends_the_block_that_the_prompt_opened() -> None:
-    how = ChatTemplate(words_for(TEMPLATES["opens a block"])).format
+    how = ChatTemplate(words_for(OWN_TEMPLATES["opens a block"])).format
     assert turn_regex(["look"], how.lead) == "\\n</think>\\n\\n" + turn_regex(["look"])
-    assert ChatTemplate(words_for(TEMPLATES["appends"])).format.lead == ""
+    assert ChatTemplate(words_for(OWN_TEMPLATES["appends"])).format.lead == ""
 
 
 class Thinker(Toy):

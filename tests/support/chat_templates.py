@@ -33,7 +33,7 @@ def _written(turn: str, prompt: str = "", after: str = "") -> str:
 _LAST_THINKS = (
     "{% if loop.last %}<think>\n\n</think>\n\n{% endif %}{{ m.content.split('</think>')[-1] }}<|end|>\n"
 )
-TEMPLATES = {
+OWN_TEMPLATES = {
     "appends": CHAT_TEMPLATE,
     "drops thinking": _written(
         _LAST_THINKS,

@@ -16,7 +16,7 @@ from models.checkpoint import CheckpointRef, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from models.policy import Message
-from models.training.encoding import Example
+from models.training.encoding import Encoded, Encoder, Example
 from models.training.training import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")
@@ -42,6 +42,10 @@ def conversation(seed: int, turns: int = 3) -> list[Message]:
         place = draw.choice(VOCABULARY)
         texts += [f"Visit {place}.", turn(place)]
     return said(*texts)
+
+
+def encode(words: PreTrainedTokenizerFast, example: Example, max_tokens: int) -> Encoded:
+    return Encoder(words, max_tokens).encode(example)
 
 
 def examples(count: int, turns: int = 3) -> list[Example]:

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,7 +63,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> CheckpointRef:
 @pytest.fixture(scope="session")
 def reflector(smollm2: CheckpointRef, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A server that already runs: base URL and name of the reflecting model."""
-    with VllmServer(smollm2, ServerConfig(), tmp_path_factory.mktemp("reflector")) as server:
+    with closing(VllmServer(smollm2, ServerConfig(), tmp_path_factory.mktemp("reflector")).start()) as server:
         yield server.base_url, server.model
 
 

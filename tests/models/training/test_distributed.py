@@ -16,11 +16,19 @@ from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
 from models.training import launching
-from models.training.encoding import Example, encode
+from models.training.encoding import Example
 from models.training.launching import LaunchConfig, train_in_processes
 from models.training.ordering import FILLER, TrainingOrder
 from models.training.training import Saving, TrainResult, load_gathered_weights, train
-from tests.support.policy_toys import conversation, overflowing_model, rewriting_model, said, turn, untrained
+from tests.support.policy_toys import (
+    conversation,
+    encode,
+    overflowing_model,
+    rewriting_model,
+    said,
+    turn,
+    untrained,
+)
 from tests.support.tiny_factory import ROOT
 
 UNEQUAL = [Example(f"e{i}", conversation(i, 1 + i % 4), [True] * (1 + i % 4), 0.2 + i % 3) for i in range(11)]

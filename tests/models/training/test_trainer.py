@@ -13,13 +13,14 @@ from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
-from models.training.encoding import IGNORED, Collator, Example, encode
+from models.training.encoding import IGNORED, Collator, Example
 from models.training.losses import trajectory_losses
 from models.training.ordering import FILLER, TrainingOrder
 from models.training.training import TrainResult, train
 from tests.support.policy_toys import (
     SIZES,
     conversation,
+    encode,
     examples,
     rewriting_model,
     said,
