@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_inputs import PLAYED, outcome_settings, played
+from configs.cache_inputs import GENERATION_SETTINGS, rollout_id_settings, run_id_settings
 from configs.load import load_config
 from configs.schema import BudgetConfig, ExecutionConfig, FactoryConfig
 from configs.stages import STAGES
@@ -79,15 +79,15 @@ def test_a_setting_that_came_later_leaves_the_ids_of_rollouts_as_they_were() -> 
 def test_what_decides_a_turn_is_in_the_ids_of_rollouts_and_in_the_keys_of_stages() -> None:
     """One list of settings, so that a new one cannot be in the one and not in the other."""
     served = FactoryConfig.model_validate({"policy": {"engine": "openai"}})
-    names = {name.removeprefix("policy.") for name in PLAYED}
-    assert set(played(served)) <= names
+    names = {name.removeprefix("policy.") for name in GENERATION_SETTINGS}
+    assert set(rollout_id_settings(served)) <= names
     for name, value in (
         ("stop", ("x",)),
         ("constrain", "admissible"),
         ("arguments", ("--quantization", "fp8")),
     ):
         other = FactoryConfig.model_validate({"policy": {"engine": "openai", name: value}})
-        assert played(other) != played(served)
+        assert rollout_id_settings(other) != rollout_id_settings(served)
 
 
 def test_a_run_keeps_how_it_was_done(copied: FactoryConfig) -> None:
@@ -255,8 +255,8 @@ def test_the_digest_of_rows_does_not_depend_on_how_they_are_cut(finished: Factor
     assert content_of(every[:-1]) != content_of(every) != content_of([*every, every[0]])
 
 
-def test_outcome_settings_leave_out_how_the_work_is_done() -> None:
-    assert not {"execution", "budget", "name", "data_dir"} & set(outcome_settings(FactoryConfig()))
+def test_run_id_settings_leave_out_how_the_work_is_done() -> None:
+    assert not {"execution", "budget", "name", "data_dir"} & set(run_id_settings(FactoryConfig()))
 
 
 def test_a_forced_stage_that_a_budget_cuts_goes_on_from_what_it_played_itself(copied: FactoryConfig) -> None:
