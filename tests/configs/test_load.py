@@ -213,10 +213,22 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("execution.server.arguments=[--api-key, sk-1]", "name the environment variable with the key in key_env"),
-        ("execution.server.arguments=[--api-key=sk-1]", "name the environment variable with the key in key_env"),
-        ("execution.server.arguments=[--api_key=sk-1]", "name the environment variable with the key in key_env"),
-        ("execution.server.command=[vllm, --api_key, sk-1]", "name the environment variable with the key in key_env"),
+        (
+            "execution.server.arguments=[--api-key, sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        (
+            "execution.server.arguments=[--api-key=sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        (
+            "execution.server.arguments=[--api_key=sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        (
+            "execution.server.command=[vllm, --api_key, sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
         ("execution.server.arguments=[--model, another]", "--model is set automatically for each checkpoint"),
         (
             "execution.server.arguments=[--served_model_name=x]",
