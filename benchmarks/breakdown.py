@@ -59,10 +59,10 @@ def places(policy: TransformersPolicy) -> list[tuple[object, str, str]]:
     named = {
         MODEL: [(policy.model, "forward")],
         KV: [(KVBatch, "select"), (KVPool, "batch"), (torch.Tensor, "copy_"), (PrefixCache, "add")],
-        SAMPLING: [(decoding, "choose"), (transformers_policy, "_uniforms")],
+        SAMPLING: [(decoding, "sample_tokens"), (transformers_policy, "_uniforms")],
         "tokens and texts": [(HistoryEncoder, "encode"), (TurnReader, "read")],
         "environment": [(AlfworldEnvironment, name) for name in ENVIRONMENT],
-        "planning batches": [(policy, "_plan"), (policy, "_keep")],
+        "planning batches": [(policy, "_assign_prefixes"), (policy, "_cache_turns")],
         "inputs of the forward pass": [(decoding, "forward"), (decoding, "prefill")],
         "decoding loop": [(transformers_policy, "decode")],
         "rest of the policy": [(policy, "act")],

@@ -48,7 +48,7 @@ def _leave(number: int, frame: FrameType | None) -> None:
         signal.signal(each, _at_once)
     endpoint = sys.modules.get("models.client.endpoint")  # imported only if requests were sent
     if endpoint is not None:
-        endpoint.finish(SECONDS_FOR_ANSWERS)
+        endpoint.drain(SECONDS_FOR_ANSWERS)
     _at_once(number, frame)
 
 

@@ -1,1 +1,1 @@
-"""Policies that write turns, reflectors that write reflective thoughts, and the trainer."""
+"""Policies that write turns, reflectors that write reflective thoughts, and training."""

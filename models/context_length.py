@@ -1,4 +1,4 @@
-"""How long a history may be, by a model's configuration."""
+"""How long a history may be for a model."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import Any
 from models.policy import PolicyFault
 
 
-def context_of(config: Any, name: str) -> int:
-    """Longest history in tokens for the engine transformers, by a transformers configuration. Models with sliding
-    windows are run within one window, where they are exact. Raises PolicyFault for one that the engine cannot run."""
+def context_length(config: Any, name: str) -> int:
+    """Longest history in tokens for the engine transformers, from a transformers configuration. Models with sliding
+    windows are used within one window, where they are exact. Raises PolicyFault for a model that the engine cannot
+    run."""
     text = config.get_text_config()
     kinds = set(getattr(text, "layer_types", None) or ["full_attention"])
     if kinds - {"full_attention", "sliding_attention"} or not hasattr(text, "max_position_embeddings"):

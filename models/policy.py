@@ -8,17 +8,17 @@ from typing import Literal, Protocol, TypedDict
 
 from steca.vocabulary import Finish
 
-_LONGEST = 200
+_MAX_CHARACTERS = 200
 
 
 class PolicyFault(Exception):
-    """A policy that cannot be loaded or cannot answer. The message names the checkpoint and what to do."""
+    """A policy that cannot be loaded or cannot answer. The message names the checkpoint and says what to do."""
 
 
-def described(error: Exception) -> str:
-    """The class and the words of another library's error, in one line that is not too long."""
-    said = " ".join(str(error).split()) or "no reason given"
-    return f"{type(error).__name__}: {said[:_LONGEST]}{'...' if len(said) > _LONGEST else ''}"
+def describe_error(error: Exception) -> str:
+    """Class and message of another library's error, on one line of limited length."""
+    message = " ".join(str(error).split()) or "no reason given"
+    return f"{type(error).__name__}: {message[:_MAX_CHARACTERS]}{'...' if len(message) > _MAX_CHARACTERS else ''}"
 
 
 class Message(TypedDict):
@@ -33,9 +33,9 @@ History = Sequence[Message]
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How a turn is drawn. temperature 0 is greedy (seeds then do not matter); max_tokens counts one turn; `stop` are
-    texts that end it and are not part of it (for policies behind a server). `thinking`: the model may think before it;
-    max_tokens then counts that too."""
+    """How to sample a turn. Temperature 0 is greedy (seeds do not matter); max_tokens limits one turn; `stop` are texts
+    that end it and are not part of it (policies behind a server only). `thinking`: the model may think first;
+    max_tokens then includes the thinking."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -46,8 +46,8 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """One written turn. `finish` is "length" where max_tokens or the context ended it. `thinking` is what the model
-    wrote before it and is no part of `text`; its tokens are part of `tokens`. Where it was cut off, `text` is empty."""
+    """One generated turn. `finish` is "length" where max_tokens or the context ended it. `thinking` is what the model
+    wrote first and not part of `text`; `tokens` includes its tokens. If the thinking was cut off, `text` is empty."""
 
     text: str
     tokens: int
@@ -59,16 +59,16 @@ class Generation:
 class Policy(Protocol):
     @property
     def digest(self) -> str:
-        """SHA-256 over the checkpoint's files: what every row that this policy produced refers to."""
+        """SHA-256 over the checkpoint's files; every row that this policy produced refers to it."""
         ...
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
-        """The next turn for each history (each ends with a user message). Result i depends on (histories[i],
-        seeds[i], sampling) alone, not on what shares the batch. Raises PolicyFault."""
+        """The next turn for each history (each ends with a user message). Result i depends only on (histories[i],
+        seeds[i], sampling), not on the rest of the batch. Raises PolicyFault."""
         ...
 
 
 def check_seeds(histories: Sequence[History], seeds: Sequence[int]) -> None:
-    """Raises PolicyFault where a policy was not given one seed a history."""
+    """Raises PolicyFault unless there is one seed per history."""
     if len(histories) != len(seeds):
-        raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed a history")
+        raise PolicyFault(f"{len(histories)} histories but {len(seeds)} seeds: give one seed per history")

@@ -12,15 +12,15 @@ def messages(first_observation: str, steps: Sequence[Step], briefing: str = "") 
     """The conversation up to and including the last step's observation: a history to act on.
 
     A briefing comes in front of the first observation, in the same message (not every chat template has a system
-    role). Roles alternate strictly, one assistant message a step. Append-only: more steps only add messages.
+    role). Roles alternate strictly, one assistant message a step. More steps only add messages.
     """
     first = f"{briefing}\n\n{first_observation}" if briefing else first_observation
     history: list[Message] = [{"role": "user", "content": first}]
     for step in steps:
-        history += answered(step)
+        history += step_messages(step)
     return history
 
 
-def answered(step: Step) -> tuple[Message, Message]:
-    """What one more step adds to a history."""
+def step_messages(step: Step) -> tuple[Message, Message]:
+    """The messages that a step adds to a history."""
     return {"role": "assistant", "content": step.text}, {"role": "user", "content": step.observation}

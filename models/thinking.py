@@ -1,7 +1,7 @@
-"""What a thinking model writes before its answer, told apart from the answer.
+"""Separates a thinking model's thinking from its answer.
 
-Servers that know their model's format hand the thinking over in a field of its own. Others leave it in the text,
-between two marks; where the chat template has already written the opening mark, only the closing one is there.
+Servers that know their model's format return the thinking in its own field. Others leave it in the text, between two
+marks; if the chat template has already written the opening mark, only the closing one is there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARKS = (
 
 
 class ParsedTurn(NamedTuple):
-    """A model's text in two parts, both without blanks around them."""
+    """A model's text in two parts, both stripped of surrounding whitespace."""
 
     thinking: str
     answer: str
@@ -32,9 +32,9 @@ class ParsedTurn(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class TurnFormat:
-    """How a chat template has a model write its turns (models.chat_templates reads it off): the `arguments` that it is
-    given, the block of thinking that its prompt leaves `opened`, what the model writes as `lead` between prompt and
-    answer, and the `count` of tokens in a text (words, where no tokenizer is known)."""
+    """How a chat template makes a model write its turns (see models.chat_templates): the template's `arguments`, the
+    thinking block that its prompt leaves `opened`, the `lead` that the model writes between prompt and answer, and a
+    function that gives the `count` of tokens in a text (words, without a tokenizer)."""
 
     arguments: Mapping[str, bool] = field(default_factory=dict)
     opened: str = ""
@@ -43,8 +43,8 @@ class TurnFormat:
 
 
 def split_thinking(text: str) -> ParsedTurn:
-    """The leading thinking and the answer after it. A block that is never closed was cut off: then all of it is
-    thinking, and the answer is empty. Marks in the middle of an answer are part of the answer."""
+    """The leading thinking and the answer after it. A block that is never closed was cut off: all of it is thinking and
+    the answer is empty. Marks in the middle of an answer are part of the answer."""
     for opening, closing in MARKS:
         opened = text.lstrip().startswith(opening)
         thinking, closed, answer = text.partition(closing)
@@ -57,21 +57,21 @@ def split_thinking(text: str) -> ParsedTurn:
     return ParsedTurn("", text.strip())
 
 
-def parted(text: str, opened: str = "", lead: str = "") -> ParsedTurn | None:
-    """A turn in two parts, where it is more than an answer; else None: then it stands as it was written.
+def try_split_turn(text: str, opened: str = "", lead: str = "") -> ParsedTurn | None:
+    """The two parts of a turn that is more than an answer; None if it is only an answer.
 
-    `opened` is a block of thinking that the prompt has begun, `lead` what the template has the model write between its
-    prompt and an answer (models.chat_templates).
+    `opened` is a thinking block that the prompt has begun, `lead` the text that the template makes the model write
+    between prompt and answer (models.chat_templates).
     """
     if lead and text.startswith(lead):
         return ParsedTurn("", text[len(lead) :])
     for whole in (text, opened + text):
-        written = split_thinking(whole)
-        if written.answer != whole.strip():
-            return written
+        turn = split_thinking(whole)
+        if turn.answer != whole.strip():
+            return turn
     return None
 
 
-def apart(text: str, opened: str = "", lead: str = "") -> ParsedTurn:
-    """Thinking and answer; an answer without thinking before it is left as it was written, to the last blank."""
-    return parted(text, opened, lead) or ParsedTurn("", text)
+def split_turn(text: str, opened: str = "", lead: str = "") -> ParsedTurn:
+    """Thinking and answer; an answer without thinking is returned unchanged, whitespace included."""
+    return try_split_turn(text, opened, lead) or ParsedTurn("", text)

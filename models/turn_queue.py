@@ -1,7 +1,7 @@
-"""Where running episodes ask for their next turns: all in lockstep, or each as soon as it can.
+"""The queue through which running episodes request their next turns: in lockstep or asynchronously.
 
-A policy in this process writes a batch of turns in one call, so it is asked for all of them together. A policy behind
-a server takes each question when it comes and answers in any order, so no episode waits for another.
+A policy in this process writes a batch of turns in one call, so all requests are collected first. A policy behind a
+server takes each request at once and answers in any order, so no episode waits for another.
 """
 
 from __future__ import annotations
@@ -12,50 +12,54 @@ from typing import Protocol, runtime_checkable
 from models.policy import Generation, History, Policy, Sampling
 
 Choices = Sequence[str] | None
-"""The actions that a turn may take; None where it is free."""
+"""The actions that a turn may take; None: any."""
 
 
 class TurnQueue(Protocol):
     def ask(self, ticket: int, history: History, seed: int, choices: Choices = None) -> None:
-        """Want the next turn of an episode. `history` must not change before the answer."""
+        """Request the next turn of an episode. `history` must not change before the answer."""
         ...
 
     def answers(self) -> list[tuple[int, Generation]]:
-        """At least one answer, with its ticket; waits for it. Raises PolicyFault."""
+        """Wait for at least one answer; (ticket, turn) pairs. Raises PolicyFault."""
         ...
 
-    def leave(self) -> None:
-        """Give up what was asked and not answered."""
+    def cancel(self) -> None:
+        """Cancel the requests that are not answered yet."""
         ...
 
 
 @runtime_checkable
 class HasTurnQueue(Protocol):
-    """A policy with a turn queue of its own."""
+    """A policy with its own turn queue."""
 
     def turn_queue(self, sampling: Sampling) -> TurnQueue: ...
 
 
 def turn_queue_of(policy: Policy, sampling: Sampling) -> TurnQueue:
-    """The policy's own turn queue, else one in lockstep."""
-    return policy.turn_queue(sampling) if isinstance(policy, HasTurnQueue) else Lockstep(policy, sampling)
+    """The policy's own turn queue, else a lockstep queue."""
+    return (
+        policy.turn_queue(sampling)
+        if isinstance(policy, HasTurnQueue)
+        else LockstepTurnQueue(policy, sampling)
+    )
 
 
-class Lockstep:
-    """Collects questions and has them answered in one call."""
+class LockstepTurnQueue:
+    """Collects requests and answers them in one call of the policy."""
 
     def __init__(self, policy: Policy, sampling: Sampling) -> None:
         self._policy, self._sampling = policy, sampling
-        self._asked: list[tuple[int, History, int]] = []
+        self._pending: list[tuple[int, History, int]] = []
 
     def ask(self, ticket: int, history: History, seed: int, choices: Choices = None) -> None:
         assert choices is None, "the configuration allows choices for engine openai only"
-        self._asked.append((ticket, history, seed))
+        self._pending.append((ticket, history, seed))
 
     def answers(self) -> list[tuple[int, Generation]]:
-        asked, self._asked = self._asked, []
-        turns = self._policy.act([h for _, h, _ in asked], [seed for _, _, seed in asked], self._sampling)
-        return [(ticket, turn) for (ticket, _, _), turn in zip(asked, turns, strict=True)]
+        pending, self._pending = self._pending, []
+        turns = self._policy.act([h for _, h, _ in pending], [seed for _, _, seed in pending], self._sampling)
+        return [(ticket, turn) for (ticket, _, _), turn in zip(pending, turns, strict=True)]
 
-    def leave(self) -> None:
-        self._asked = []
+    def cancel(self) -> None:
+        self._pending = []

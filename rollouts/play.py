@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import Environment, StepResult, Task, World
 from models.policy import Generation, Message, Policy, Sampling
-from models.prompts import answered, messages
+from models.prompts import messages, step_messages
 from models.turn_queue import TurnQueue, turn_queue_of
 from rollouts.prompting import briefing_of
 from steca.types import Step, Trajectory
@@ -155,7 +155,7 @@ def play(
             if progress:
                 progress(len(results), len(starts))
     finally:
-        queue.leave()
+        queue.cancel()
     return [results[index] for index in range(len(starts))]
 
 
@@ -205,7 +205,7 @@ def _advance(
     result = environment.step(turn.text)
     step = _step(turn.text, result, "policy", turn)
     episode.steps.append(step)
-    episode.history += answered(step)
+    episode.history += step_messages(step)
     episode.turns += 1
     episode.outcome = result.reward
     episode.end = end_of(episode.steps, result.done, settings)

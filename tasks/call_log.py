@@ -7,7 +7,7 @@ from pathlib import Path
 
 from configs.servers import PriceConfig
 from models.client.calls import Call, Reply
-from models.thinking import apart
+from models.thinking import split_turn
 from steca.vocabulary import Finish
 from storage.ids import content_id
 from storage.records import LlmCallRecord
@@ -102,7 +102,7 @@ def _reply(logged: LoggedCall) -> Reply | None:
     if logged.text is None:
         return None
     finish: Finish = "length" if logged.call.finish == "length" else "stop"
-    written = apart(logged.text)  # until version 0.3 thinking was left in the text
+    written = split_turn(logged.text)  # until version 0.3 thinking was left in the text
     thinking = logged.thinking or written.thinking
     return Reply(written.answer, logged.call.completion_tokens, finish, thinking, logged.refusal)
 

@@ -14,7 +14,7 @@ from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
 from models.policy import PolicyFault
 from models.training.encoding import Example
-from models.training.launching import Launch, train_launched
+from models.training.launching import LaunchConfig, train_in_processes
 from models.training.training import Saving, TrainResult, train
 from rollouts.rows import of_type
 from rollouts.stages.assemble import training_inputs, warmup_examples
@@ -79,8 +79,8 @@ def _train(
         if how.processes == 1 and how.accelerate is None:
             result = train(base, examples, config, resources.checkpoints, seed, how.device, progress, saving)
         else:
-            launch = Launch(how.processes, how.accelerate, how.threads, how.key_variables)
-            result = train_launched(
+            launch = LaunchConfig(how.processes, how.accelerate, how.threads, how.key_variables)
+            result = train_in_processes(
                 base, examples, config, resources.checkpoints, launch, saving, seed, how.device, progress
             )
     if result.unchanged:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from flows.faults import StageFault
 from flows.server import settings
-from models.processes.loopback import spare_loopback
+from models.processes.loopback import bypass_proxy_for_loopback
 from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, set_up_logging
 
 SETTINGS = {
@@ -25,7 +25,7 @@ def prepare(data_dir: Path) -> None:
     where a setting cannot work."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
-    spare_loopback()
+    bypass_proxy_for_loopback()
     _check_proxies()
     home = prefect_home(data_dir)
     if home.exists() and not home.is_dir():

@@ -23,13 +23,11 @@ from filelock import FileLock
 from flows.faults import StageFault
 from flows.server import environment, settings
 from models.processes import guard
-from models.processes.child_environment import without_keys
+from models.processes.child_environment import environment_without_secrets
 from storage.files import writing_in
 from tasks.prefect_internals import TEMPORARY_SERVER, drain_queues, reread_settings
 
 START_SECONDS = 300.0
-GRACE = 5.0
-"""Seconds for a server to end by itself."""
 APP = Path(__file__).with_name("app.py")
 
 
@@ -144,7 +142,7 @@ def _launch(
 ) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *command],
+            guard.guarded(command),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,
@@ -160,7 +158,9 @@ def _launch(
 def _environment() -> dict[str, str]:
     """Our environment without API keys, which a server does not need, and without the address of the server itself."""
     return {
-        name: value for name, value in without_keys(needed="PREFECT_").items() if name != "PREFECT_API_URL"
+        name: value
+        for name, value in environment_without_secrets(except_prefix="PREFECT_").items()
+        if name != "PREFECT_API_URL"
     }
 
 

@@ -1,6 +1,6 @@
-"""What is wrong with a folder that is to be the base model, found in seconds, without loading its weights.
+"""Finds defects of a base model's folder in seconds, without loading its weights.
 
-One function a defect; each gives the rest of a line that starts with the folder's name, or None.
+One function per defect; each returns the rest of a message that starts with the folder's name, or None.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from models.base.weight_files import broken_weights
-from models.context_length import context_of
-from models.policy import PolicyFault, described
+from models.context_length import context_length
+from models.policy import PolicyFault, describe_error
 from models.reference import no_safetensors
 
 CONFIG = "config.json"
 _QUANTISED = ("quantization_config", "compression_config")
-_WRITERS = ("ForCausalLM", "LMHeadModel")
+_CAUSAL_LM_ENDINGS = ("ForCausalLM", "LMHeadModel")
 
 
 def check_base(folder: Path, longest: Mapping[str, int], in_process: bool, thinking: bool = False) -> None:
-    """Raises PolicyFault for a base model that cannot be trained or played, one line, the first defect found.
+    """Raises PolicyFault with the first defect of a base model that cannot be trained or run.
 
-    `longest`: how many tokens the model must be able to read, by the setting that asks for it. `in_process`: it is
-    played by the engine transformers, which can run fewer models than can be trained. `thinking`: with thinking turns.
+    `longest`: the context length in tokens that each setting needs. `in_process`: the engine transformers will run it,
+    which supports fewer models than training does. `thinking`: with thinking turns.
     """
     fault = next((fault for check in FOLDER_CHECKS if (fault := check(folder))), None)
     if not fault:
@@ -44,24 +44,22 @@ def missing(folder: Path) -> str | None:
     if not folder.exists():
         name = folder.as_posix()
         hub = f", e.g. by hf download {name} --local-dir {name}" if _may_be_hub_name(folder) else ""
-        return (
-            f"there is no such folder (seen from {Path.cwd()}); models are not downloaded: get it first{hub}"
-        )
+        return f"there is no such folder (relative to {Path.cwd()}); models are not downloaded: download it first{hub}"
     if not folder.is_dir():
         return "it is a file; give the folder of a Hugging Face model"
     if (folder / CONFIG).is_file():
         return None
     if (folder / "adapter_config.json").is_file():
-        return "it holds adapters only; merge them into their model (peft: merge_and_unload, save_pretrained)"
-    return f"it has no {CONFIG}, so it is no model folder; give the folder of a Hugging Face model"
+        return "it has adapters only; merge them into their model (peft: merge_and_unload, save_pretrained)"
+    return f"it has no {CONFIG}, so it is not a model folder; give the folder of a Hugging Face model"
 
 
 def broken_config(folder: Path) -> str | None:
     try:
         whole = isinstance(_read_config(folder).get("model_type"), str)
     except (OSError, ValueError, AttributeError):
-        return f"{CONFIG} is not whole JSON (it may be cut off): download it again"
-    return None if whole else f"{CONFIG} names no model_type: get the model in the form of transformers"
+        return f"{CONFIG} is not valid JSON (it may be truncated): download it again"
+    return None if whole else f"{CONFIG} has no model_type: get the model in the format of transformers"
 
 
 def quantised(folder: Path) -> str | None:
@@ -72,40 +70,39 @@ def quantised(folder: Path) -> str | None:
         return None
     named = found.get("quant_method") if isinstance(found, dict) else None
     kind = str(named or "of an unnamed kind")
-    return f"its weights are quantised ({kind}) and cannot be trained: get the model that they were made of"
+    return f"its weights are quantised ({kind}) and cannot be trained: get the unquantised model"
 
 
 def no_causal_lm(folder: Path) -> str | None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    from models.local.hf_internals import causal_lm_classes
 
     config = _read_config(folder)
     kind, listed = config["model_type"], config.get("architectures")
     given = [name for name in listed if isinstance(name, str)] if isinstance(listed, list) else []
-    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(kind)
-    if known is None:
-        code = "; it comes with code of its own, which is never run" if config.get("auto_map") else ""
-        return f"transformers knows no causal LM of the type {kind}{code}: take another model, or a newer transformers"
-    names = [known] if isinstance(known, str) else list(known)
-    if not given or any(name in names or name.endswith(_WRITERS) for name in given):
+    names = causal_lm_classes(kind)
+    if not names:
+        code = "; it comes with its own code, which is never run" if config.get("auto_map") else ""
+        return f"transformers knows no causal LM of the type {kind}{code}: use another model, or a newer transformers"
+    if not given or any(name in names or name.endswith(_CAUSAL_LM_ENDINGS) for name in given):
         return None
-    return f"it is a {given[0]}, no causal LM ({', '.join(names)}): take the model that writes text"
+    return f"it is a {given[0]}, not a causal LM ({', '.join(names)}): use the model that generates text"
 
 
 def short_context(config: Any, longest: Mapping[str, int], in_process: bool) -> str | None:
-    """Compares what the settings ask for with the positions that the model has, or its sliding window where the engine
-    stays within one."""
+    """Compares the context length that the settings need with the model's positions, or with its sliding window if the
+    engine stays within one."""
     text = config.get_text_config()
     positions = getattr(text, "max_position_embeddings", None)
     try:
-        context = context_of(config, "the model") if in_process else positions
+        context = context_length(config, "the model") if in_process else positions
     except PolicyFault as fault:
         return str(fault)
     asked = [f"{name} = {tokens}" for name, tokens in longest.items() if context and tokens > context]
     if not asked:
         return None
-    window = " (one sliding window; policy.engine: openai plays beyond it)" if context != positions else ""
+    window = " (one sliding window; policy.engine: openai goes beyond it)" if context != positions else ""
     return (
-        f"its context is {context} tokens{window}, less than {', '.join(asked)}: lower that, or take a model with a "
+        f"its context is {context} tokens{window}, less than {', '.join(asked)}: lower that, or use a model with a "
         "longer context"
     )
 
@@ -124,9 +121,9 @@ def _loaded_config(folder: Path) -> Any:
 
     try:
         return AutoConfig.from_pretrained(folder, trust_remote_code=False)
-    except Exception as error:  # whatever its classes make of what is in the file
+    except Exception as error:  # its classes raise many kinds of errors
         raise PolicyFault(
-            f"policy.base {folder}: {CONFIG} cannot be used ({described(error)}): download the model again"
+            f"policy.base {folder}: {CONFIG} cannot be loaded ({describe_error(error)}): download the model again"
         ) from error
 
 

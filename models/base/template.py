@@ -1,4 +1,4 @@
-"""Whether a policy can be trained under the chat template of a model folder. Needs no weights."""
+"""Checks whether a policy can be trained with the chat template of a model folder. Needs no weights."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ _TURNS = 3
 
 
 def check_template(folder: Path, thinking: bool) -> str | None:
-    """What is wrong, in one line; None where training and playing agree. Raises what transformers raises for a folder
+    """What is wrong, in one line; None if training and generation agree. Raises transformers' error for a folder
     without a readable tokenizer."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     fault = _fault(tokenizer, thinking) if tokenizer.chat_template else "the tokenizer has no chat template"
     return fault and (
-        f"policy.base: no policy can be trained under the chat template of {folder}: {fault}; save another "
-        "chat_template.jinja there, one that writes user and assistant messages of plain text"
+        f"policy.base: no policy can be trained with the chat template of {folder}: {fault}; save another "
+        "chat_template.jinja there, one that renders user and assistant messages of plain text"
     )
 
 
 def _fault(tokenizer: PreTrainedTokenizerBase, thinking: bool) -> str | None:
-    said: list[Message] = []
+    dialogue: list[Message] = []
     for turn in range(_TURNS):
-        said.append({"role": "user", "content": f"You see shelf {turn}."})
-        said.append({"role": "assistant", "content": f"Thought: I look.\nAction: go to shelf {turn}"})
-    example = Example("the first", said, [True] * _TURNS, thinking=thinking)
+        dialogue.append({"role": "user", "content": f"You see shelf {turn}."})
+        dialogue.append({"role": "assistant", "content": f"Thought: I look.\nAction: go to shelf {turn}"})
+    example = Example("the first", dialogue, [True] * _TURNS, thinking=thinking)
     try:
         Encoder(tokenizer, 10**9).encode(example)
     except PolicyFault as fault:

@@ -1,4 +1,4 @@
-"""Calls of language models: what was answered, what it took, and the call log that both are written in."""
+"""Calls of language models: replies, their cost, and the call log that records both."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from steca.vocabulary import CallPurpose, Finish
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One answered or given-up request; tries that failed before are counted in `retries`.
+    """One request that was answered or given up; `retries` counts the failed attempts before the last.
 
-    `model` is what was asked for, `served_model` what the server says that it is; `server` is host and port.
-    `latency` is seconds from sending to the answer of the last try, `waited` all seconds since the first one began.
-    `faults` names what each failed try met, in order. `cached_tokens` are input tokens that the server had cached.
+    `model` is the requested model, `served_model` the one that the server names; `server` is host and port.
+    `latency` is seconds from sending to the answer of the last attempt, `waited` all seconds since the first began.
+    `faults` has the error kind of each failed attempt, in order. `cached_tokens` are input tokens that the server had
+    cached.
     """
 
     purpose: CallPurpose
@@ -36,7 +37,7 @@ class Call:
 @dataclass(frozen=True, slots=True)
 class Reply:
     """What a model wrote. `text` is the answer, `thinking` what came before it; `tokens` counts both. `finish` is
-    "length" where max_tokens or the context ended it. `refusal`: the model's words where it declined to answer."""
+    "length" where max_tokens or the context ended it. `refusal`: the model's words if it declined to answer."""
 
     text: str
     tokens: int
@@ -46,7 +47,7 @@ class Reply:
 
 
 class CallLog(Protocol):
-    """Keeps replies by the content of their request, and every call. Called from one thread at a time."""
+    """Stores replies by the content of their request, and every call. Called from one thread at a time."""
 
     def find(self, key: str) -> Reply | None: ...
 

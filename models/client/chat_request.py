@@ -1,4 +1,4 @@
-"""One completion to ask for, and the optional features of its body that a server may not know."""
+"""A request for one completion, and the optional features of its body that a server may not support."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from models.policy import Message
 
 SIBLING = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 """The two names of one limit."""
-_NEEDED = frozenset(("messages", "model"))
+_REQUIRED = frozenset(("messages", "model"))
 
 
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """`limit` is the field that says max_tokens; `extra` goes into the body as it is (a server's own fields,
-    response_format). `plain` are the messages for a server that takes no response_format, where they differ.
-    `opened` and `lead` say how the reply is read (models.thinking.parted)."""
+    """`limit` names the field that carries max_tokens; `extra` goes into the body unchanged (a server's own fields,
+    response_format). `plain`: the messages for a server without response_format, where they differ. `opened` and
+    `lead` are for reading the reply (models.thinking.try_split_turn)."""
 
     messages: Sequence[Message]
     max_tokens: int
@@ -32,7 +32,7 @@ class ChatRequest:
     lead: str = ""
 
     def fields(self) -> dict[str, Any]:
-        """The wanted body, without the model."""
+        """The body as wanted, without the model."""
         optional = {
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -42,26 +42,26 @@ class ChatRequest:
         given = {name: value for name, value in optional.items() if value is not None}
         return {"messages": list(self.messages), self.limit: self.max_tokens, **given, **self.extra}
 
-    def without(self, refused: frozenset[str]) -> dict[str, Any]:
-        """The body for a server that refuses these features: a limit goes by its other name, a JSON schema becomes
-        any JSON and then none, everything else is left out."""
+    def without(self, unsupported: frozenset[str]) -> dict[str, Any]:
+        """The body for a server that does not support these features: the limit gets its other name, a JSON schema
+        falls back to any JSON and then to text, everything else is left out."""
         body = self.fields()
-        if self.limit in refused:
+        if self.limit in unsupported:
             body = {SIBLING.get(name, name) if name == self.limit else name: body[name] for name in body}
-        if "json_schema" in refused and feature("response_format", body) == "json_schema":
+        if "json_schema" in unsupported and feature("response_format", body) == "json_schema":
             body["response_format"] = {"type": "json_object"}
-        if feature("response_format", body) in refused:
+        if feature("response_format", body) in unsupported:
             body = {**body, "messages": list(self.plain or self.messages)}
-        return {name: value for name, value in body.items() if feature(name, body) not in refused}
+        return {name: value for name, value in body.items() if feature(name, body) not in unsupported}
 
 
 def features(body: Mapping[str, Any]) -> frozenset[str]:
-    """What a body asks of a server beside an answer to its messages."""
-    return frozenset(feature(name, body) for name in body if name not in _NEEDED)
+    """The optional features that a body uses."""
+    return frozenset(feature(name, body) for name in body if name not in _REQUIRED)
 
 
 def feature(name: str, body: Mapping[str, Any]) -> str:
-    """A field's name; the type of a response_format, as servers know some types and not others."""
+    """A field's name; for response_format its type, since servers support some types and not others."""
     wanted = body.get(name)
     if name == "response_format" and isinstance(wanted, Mapping):
         return str(wanted.get("type"))

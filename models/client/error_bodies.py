@@ -1,6 +1,5 @@
-"""The JSON in which servers say that something went wrong: `{"error": {...}}` as OpenAI does, `{"detail": ...}`,
-`{"object": "error"}`, a list of such, with any status, 200 included. Only its machine's codes are read; its words are
-for people."""
+"""The JSON bodies of errors: `{"error": {...}}` as OpenAI sends it, `{"detail": ...}`, `{"object": "error"}`, or a list
+of these, with any status, even 200. Only machine-readable codes are interpreted; messages are for people."""
 
 from __future__ import annotations
 
@@ -8,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 _CODES = frozenset(("code", "type", "status", "status_code", "error_type", "error_code"))
-_DEEPEST = 6
+_MAX_DEPTH = 6
 _STATUS_OF = (
     ("insufficient_quota", 429),
     ("rate_limit", 429),
@@ -19,7 +18,7 @@ _STATUS_OF = (
     ("context_length", 400),
     ("context_size", 400),
 )
-"""What the codes of OpenAI, Anthropic, Google and llama.cpp stand for where an error comes without its status."""
+"""The statuses that codes of OpenAI, Anthropic, Google and llama.cpp stand for, for errors without a status."""
 
 
 def error_in(answer: Any) -> Any | None:
@@ -28,7 +27,7 @@ def error_in(answer: Any) -> Any | None:
     if not isinstance(answer, dict):
         return None
     choices = answer.get("choices")
-    if isinstance(choices, list) and choices:  # a router's provider may have failed on the way
+    if isinstance(choices, list) and choices:  # a router's provider may have failed halfway
         return choices[0].get("error") or None if isinstance(choices[0], dict) else None
     if answer.get("error"):
         return answer["error"]
@@ -36,7 +35,7 @@ def error_in(answer: Any) -> Any | None:
 
 
 def status_in(error: Any) -> int | None:
-    """The HTTP status that an error's body names, as a number, as digits, or by a code that stands for one."""
+    """The HTTP status in an error body: a number, digits, or a code that stands for one."""
     found = list(_values(error))
     numbers = (int(value) for value in found if str(value).isdecimal())
     if status := next((number for number in numbers if 400 <= number < 600), None):
@@ -46,12 +45,12 @@ def status_in(error: Any) -> int | None:
 
 
 def codes_in(error: Any) -> frozenset[str]:
-    """Every code that is a word, in lower case."""
+    """All codes that are words, in lower case."""
     return frozenset(value.lower() for value in _values(error) if isinstance(value, str))
 
 
-def said_in(error: Any) -> str:
-    """The words for people, on one line; all of it where there are none."""
+def message_in(error: Any) -> str:
+    """The message for people, on one line; the whole body where there is none."""
     while isinstance(error, dict | list) and error:
         if isinstance(error, list):
             error = error[0] if len(error) == 1 else str(error)
@@ -62,7 +61,7 @@ def said_in(error: Any) -> str:
 
 def _values(error: Any, depth: int = 0) -> Iterator[Any]:
     """The values of all codes, outermost first."""
-    if depth > _DEEPEST or not isinstance(error, dict | list):
+    if depth > _MAX_DEPTH or not isinstance(error, dict | list):
         return
     inner = error if isinstance(error, list) else list(error.values())
     if isinstance(error, dict):

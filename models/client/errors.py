@@ -1,7 +1,7 @@
-"""What can go wrong with a request to a language model's server: what passes, and what does not.
+"""The errors of a request to a language model's server, and which of them are transient.
 
-A failure is told apart by its status and by the machine's own codes, not by its words, which every server chooses for
-itself. What a refusal was about is found out by trying (`models/client/diagnosis.py`).
+An error is classified by its HTTP status and its machine-readable codes, never by its message: each server words those
+in its own way. What a refusal is about is found out by probing (`models/client/diagnosis.py`).
 """
 
 from __future__ import annotations
@@ -15,63 +15,63 @@ from typing import Any, Literal
 
 import openai
 
-from models.client.error_bodies import codes_in, said_in
+from models.client.error_bodies import codes_in, message_in
 
 ErrorKind = Literal[
-    "rate_limit",  # 429: asked too much of it
+    "rate_limit",  # 429
     "overloaded",  # 503
     "server_error",  # any other 5xx
     "timeout",
-    "connection",  # nobody there, or hung up in the middle
-    "malformed",  # an answer that is no answer
-    "stale",  # another model answered
+    "connection",  # refused, or broken before the answer was complete
+    "malformed",  # an answer that cannot be read
+    "stale",  # another model than the requested one answered
     "key",
     "model",
     "quota",
     "context",  # the history is longer than the model's context
-    "filtered",  # the provider does not answer this prompt
-    "refused_sample",  # this one request was refused, others are answered
-    "unsupported",  # a field of the request is not known to the server
-    "refused",  # requests like this one are refused
+    "filtered",  # the provider's content filter refused this prompt
+    "refused_sample",  # this one request was refused while others are answered
+    "unsupported",  # the server does not support a field of the request
+    "refused",  # every request like this one is refused
 ]
-PASSING: frozenset[ErrorKind] = frozenset(
+TRANSIENT: frozenset[ErrorKind] = frozenset(
     ("rate_limit", "overloaded", "server_error", "timeout", "connection", "malformed", "stale")
 )
-ROOM: frozenset[ErrorKind] = frozenset(("rate_limit", "overloaded", "timeout"))
-"""A sign that fewer requests at once would do better."""
-OF_ONE_SAMPLE: frozenset[ErrorKind] = frozenset(("context", "filtered", "refused_sample"))
-"""Faults of one request, which say nothing about the others: data."""
-_REFUSING = frozenset((400, 404, 405, 413, 415, 422, 500, 501))
-"""With these servers refuse a field that they do not know, or a prompt that is too long."""
-_FILTERED = frozenset(("content_filter", "content_policy_violation", "invalid_prompt"))
-_QUOTED = 300
+OVERLOAD: frozenset[ErrorKind] = frozenset(("rate_limit", "overloaded", "timeout"))
+"""Signs of overload: send fewer requests at once."""
+SAMPLE_ERRORS: frozenset[ErrorKind] = frozenset(("context", "filtered", "refused_sample"))
+"""Errors of one sample, which say nothing about other requests: they are stored as data."""
+_REFUSAL_STATUSES = frozenset((400, 404, 405, 413, 415, 422, 500, 501))
+"""Servers use these to refuse an unknown field or a prompt that is too long."""
+_FILTER_CODES = frozenset(("content_filter", "content_policy_violation", "invalid_prompt"))
+_MAX_QUOTED = 300
 
 
 class RequestError(Exception):
-    """One failed try. `retry_after`: seconds that the server asks for; `detail` is fit to be shown; `status` is 0 where
-    there was none; `told` is all that the server said, without the key."""
+    """One failed attempt. `retry_after`: seconds that the server asks to wait; `detail` is safe to show; `status` is
+    the HTTP status, 0 if there was none; `body` is the whole error body, without the key."""
 
     def __init__(
-        self, kind: ErrorKind, detail: str, retry_after: float | None = None, status: int = 0, told: str = ""
+        self, kind: ErrorKind, detail: str, retry_after: float | None = None, status: int = 0, body: str = ""
     ) -> None:
         super().__init__(f"{kind}: {detail}")
         self.kind, self.detail, self.retry_after = kind, detail, retry_after
-        self.status, self.told = status, told
+        self.status, self.body = status, body
 
     @property
-    def passes(self) -> bool:
+    def is_transient(self) -> bool:
         """Whether the same request may succeed later."""
-        return self.kind in PASSING
+        return self.kind in TRANSIENT
 
     @property
-    def refuses(self) -> bool:
-        """Whether the server may have meant this request, and not all requests or this moment."""
-        return self.status in _REFUSING and self.kind in ("refused", "model", "server_error")
+    def may_be_refusal(self) -> bool:
+        """Whether the server may have refused this request in particular, rather than be down or refuse everything."""
+        return self.status in _REFUSAL_STATUSES and self.kind in ("refused", "model", "server_error")
 
 
-def understood(error: Exception, secret: str | None = None) -> RequestError:
-    """What an exception of the `openai` client, or of reading its answer, means; `secret` is cut out of what the server
-    said. Others are raised again."""
+def as_request_error(error: Exception, secret: str | None = None) -> RequestError:
+    """The RequestError for an exception of the `openai` client or of reading its answer; `secret` is removed from the
+    server's words. Other exceptions are raised again."""
     if isinstance(error, RequestError):
         return error
     if isinstance(error, (openai.APITimeoutError, TimeoutError)):
@@ -80,21 +80,21 @@ def understood(error: Exception, secret: str | None = None) -> RequestError:
         return RequestError("connection", _cause(error, secret))
     if isinstance(error, openai.APIStatusError):
         body = error.body or error.response.reason_phrase
-        return of_status(error.status_code, body, error.response.headers, secret)
+        return error_of_status(error.status_code, body, error.response.headers, secret)
     if isinstance(error, (openai.APIResponseValidationError, json.JSONDecodeError, UnicodeDecodeError)):
-        return RequestError("malformed", "the answer is no JSON of a chat completion")
+        return RequestError("malformed", "the answer is not the JSON of a chat completion")
     raise error
 
 
-def of_status(status: int, body: Any, headers: Mapping[str, str], secret: str | None) -> RequestError:
-    """What an answer with this status means; `body` is its JSON, or its text."""
-    if status in (401, 403):  # servers echo the key, or parts of it: what they say is not repeated
+def error_of_status(status: int, body: Any, headers: Mapping[str, str], secret: str | None) -> RequestError:
+    """The RequestError for an answer with this status; `body` is its JSON or its text."""
+    if status in (401, 403):  # servers echo the key, or parts of it: their words are not repeated
         return RequestError("key", f"the server refuses the key (HTTP {status})", status=status)
-    words = _without(secret, said_in(body))
-    detail = f"HTTP {status}: {words if len(words) <= _QUOTED else f'{words[:_QUOTED]} ...'}"
+    words = _redacted(secret, message_in(body))
+    detail = f"HTTP {status}: {words if len(words) <= _MAX_QUOTED else f'{words[:_MAX_QUOTED]} ...'}"
     kind = _kind(status, codes_in(body))
-    wait = _retry_after(headers) if kind in PASSING else None
-    return RequestError(kind, detail, wait, status, _without(secret, str(body)))
+    wait = _retry_after(headers) if kind in TRANSIENT else None
+    return RequestError(kind, detail, wait, status, _redacted(secret, str(body)))
 
 
 def _kind(status: int, codes: frozenset[str]) -> ErrorKind:
@@ -106,24 +106,24 @@ def _kind(status: int, codes: frozenset[str]) -> ErrorKind:
         return "context"  # context_length_exceeded, exceed_context_size_error
     if status in (408, 409, 425) or status >= 500:
         return "overloaded" if status == 503 else "server_error"
-    if codes & _FILTERED:
+    if codes & _FILTER_CODES:
         return "filtered"
     return "model" if status in (404, 405) else "refused"
 
 
-def _without(secret: str | None, text: str) -> str:
+def _redacted(secret: str | None, text: str) -> str:
     return text.replace(secret, "[key]") if secret else text
 
 
 def _cause(error: Exception, secret: str | None) -> str:
     cause = error.__cause__
-    return _without(
+    return _redacted(
         secret, f"{type(cause).__name__}: {cause}" if cause and str(cause) else "the connection failed"
     )
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from the header Retry-After (or retry-after-ms); None where it says nothing readable."""
+    """Seconds from the header Retry-After (or retry-after-ms); None where it is missing or unreadable."""
     try:
         seconds = _seconds(headers.get("retry-after-ms", ""), headers.get("retry-after", ""))
     except (ValueError, TypeError, OverflowError):

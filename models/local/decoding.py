@@ -1,4 +1,4 @@
-"""Writing one turn for each row of a batch: prefill what is new, then decode until every row has stopped."""
+"""Generates one turn for each row of a batch: prefill the new tokens, then decode until every row has stopped."""
 
 from __future__ import annotations
 
@@ -10,19 +10,20 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedModel
 
+from models.local.hf_internals import forward_with_cache
 from models.local.kv import Ids, KVBatch
 from models.policy import Sampling
 
 Uniforms = npt.NDArray[np.float32]
-# Rows whose new tokens number less than half of the longest in a prefill group go into a group of their own.
+# A row with less than half the new tokens of the longest in a prefill group starts a new group.
 _GROUP_RATIO = 2
-# Rows prefilled together: each layer makes copies of their keys and values, which should stay small.
+# Rows prefilled together: each layer copies their keys and values, which should stay small.
 _GROUP_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedTurn:
-    """One row's new tokens (the end token included, where it was written), and where its keys and values are."""
+    """One row's new tokens (with the end token, if generated), and where its keys and values are."""
 
     tokens: list[int]
     kv: KVBatch
@@ -30,25 +31,25 @@ class DecodedTurn:
 
 
 def prefill(
-    model: PreTrainedModel, kv: KVBatch, rows: Sequence[int], ids: Sequence[Ids], done: Sequence[int]
+    model: PreTrainedModel, kv: KVBatch, rows: Sequence[int], ids: Sequence[Ids], computed: Sequence[int]
 ) -> dict[int, torch.Tensor]:
-    """Feed each row's tokens ids[row][done[row]:]; returns its last logits [vocabulary]. `done` < len(ids)."""
+    """Feed each row's tokens ids[row][computed[row]:]; returns its last logits [vocabulary]. `computed` < len(ids)."""
     logits: dict[int, torch.Tensor] = {}
-    for group in _groups(rows, [len(i) - d for i, d in zip(ids, done, strict=True)]):
-        fed = max(len(ids[row]) - done[row] for row in group)
+    for group in _groups(rows, [len(i) - d for i, d in zip(ids, computed, strict=True)]):
+        fed = max(len(ids[row]) - computed[row] for row in group)
         tokens = np.zeros((len(group), fed), dtype=np.int64)
         positions = np.full((len(group), fed), -1)
         for line, row in enumerate(group):  # padded on the left: every row's last token is in the last column
-            start = fed - len(ids[row]) + done[row]
-            tokens[line, start:] = ids[row][done[row] :]
-            positions[line, start:] = np.arange(done[row], len(ids[row]))
+            start = fed - len(ids[row]) + computed[row]
+            tokens[line, start:] = ids[row][computed[row] :]
+            positions[line, start:] = np.arange(computed[row], len(ids[row]))
         some = None if group == list(range(kv.store.shape[1])) else torch.tensor(group)
         logits.update(zip(group, forward(model, kv, tokens, positions, some), strict=True))
     return logits
 
 
 def _groups(rows: Sequence[int], new: Sequence[int]) -> list[list[int]]:
-    """Rows of similar work together, so that little of a forward pass is padding."""
+    """Groups rows with similar numbers of new tokens, so that little of a forward pass is padding."""
     groups: list[list[int]] = []
     for row in sorted(rows, key=lambda r: -new[r]):
         full = not groups or len(groups[-1]) == _GROUP_ROWS
@@ -67,20 +68,12 @@ def forward(
 ) -> torch.Tensor:
     """Logits [rows, vocabulary] after the last column of tokens [rows, queries]; a position of -1 is padding."""
     device, visible = kv.store.device, int(positions.max()) + 1
-    columns = torch.from_numpy(np.where(positions < 0, kv.trash, positions)).to(device)
+    columns = torch.from_numpy(np.where(positions < 0, kv.padding_column, positions)).to(device)
     places = torch.from_numpy(positions.clip(min=0)).to(device)
-    kv.aim(None if rows is None else rows.to(device), columns, visible)
+    kv.set_target(None if rows is None else rows.to(device), columns, visible)
     hidden = torch.arange(visible, device=device) > places[:, None, :, None]
     mask = torch.where(hidden, torch.finfo(kv.store.dtype).min, 0.0).to(kv.store.dtype)
-    out = model(
-        input_ids=torch.from_numpy(tokens).to(device),
-        attention_mask=mask,
-        position_ids=places,
-        cache=kv,
-        use_cache=True,
-        logits_to_keep=1,
-    )
-    return out.logits[:, -1]
+    return forward_with_cache(model, torch.from_numpy(tokens).to(device), mask, places, kv)
 
 
 def decode(
@@ -93,22 +86,22 @@ def decode(
     sampling: Sampling,
     stops: frozenset[int],
 ) -> list[DecodedTurn]:
-    """Write a turn for each row, from its last logits; `limits` bound the tokens, `uniforms` [rows, max_tokens].
+    """Generate a turn for each row from its last logits; `limits` bound the tokens, `uniforms` [rows, max_tokens].
 
-    A row that has stopped idles in the padding until half of the batch has; then the others move together.
+    A stopped row is padding until half of the batch has stopped; then the batch is compacted.
     """
     first, most, last = np.asarray(lengths), np.asarray(limits), np.asarray(list(stops))
     tokens = np.zeros((len(first), int(most.max())), dtype=np.int64)
-    ends: dict[int, DecodedTurn] = {}
+    turns: dict[int, DecodedTurn] = {}
     rows = np.arange(len(first))  # which row each line of the batch holds
     running = np.ones(len(first), dtype=bool)  # line by line
     for step in range(1, tokens.shape[1] + 1):
-        chosen = choose(logits, uniforms, step - 1, sampling, rows)
+        chosen = sample_tokens(logits, uniforms, step - 1, sampling, rows)
         tokens[rows, step - 1] = chosen
-        over = running & ((chosen[:, None] == last).any(-1) | (most[rows] == step))
-        for line in np.flatnonzero(over).tolist():
-            ends[rows[line]] = DecodedTurn(tokens[rows[line], :step].tolist(), kv, line)
-        running &= ~over
+        stopped = running & ((chosen[:, None] == last).any(-1) | (most[rows] == step))
+        for line in np.flatnonzero(stopped).tolist():
+            turns[rows[line]] = DecodedTurn(tokens[rows[line], :step].tolist(), kv, line)
+        running &= ~stopped
         left = np.flatnonzero(running)
         if not len(left):
             break
@@ -117,18 +110,18 @@ def decode(
             rows, chosen, running = rows[left], chosen[left], running[left]
         position = np.where(running, first[rows] + step - 1, -1)
         logits = forward(model, kv, chosen[:, None], position[:, None])
-    return [ends[row] for row in range(len(first))]
+    return [turns[row] for row in range(len(first))]
 
 
-def choose(
+def sample_tokens(
     logits: torch.Tensor,
     uniforms: Uniforms,
     step: int,
     sampling: Sampling,
     rows: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.int64]:
-    """One token for each of the rows: the likeliest, or the one at which the row's uniform number falls on the
-    cumulative distribution, so that a row draws the same whatever stands beside it."""
+    """One token for each row: the likeliest, or by inverse-CDF sampling with the row's uniform number, so that a row's
+    tokens do not depend on the rest of the batch."""
     if sampling.temperature == 0:
         return logits.argmax(-1).numpy(force=True)
     drawn = torch.from_numpy(uniforms[rows, step]).to(logits.device)
@@ -136,8 +129,8 @@ def choose(
 
 
 def inverse_cdf(logits: torch.Tensor, drawn: torch.Tensor, top_p: float) -> torch.Tensor:
-    """Tokens [rows] at the quantiles `drawn` [rows] in [0, 1) of softmax(logits), where top_p < 1 restricted to
-    the smallest set of likeliest tokens that holds that much probability."""
+    """Tokens [rows] at the quantiles `drawn` [rows] in [0, 1) of softmax(logits). top_p < 1 restricts them to the
+    smallest set of likeliest tokens with that much probability."""
     probabilities = logits.softmax(-1)
     if top_p >= 1:
         return _quantile(probabilities, drawn)

@@ -1,4 +1,4 @@
-"""Histories as token ids, without rendering and tokenizing a conversation anew for every turn that it grows by."""
+"""Encodes histories as token ids, without tokenizing the whole conversation again for each new turn."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from models.local.kv import Ids
 from models.local.tokenizer import CHAT_TEMPLATE, END, ROLES
 from models.policy import History
 
-# Texts whose ids are kept; all are forgotten when so many have come together (they are cheap to make again).
-_KEPT = 16384
-# A history that grew by one turn ends its known part this many end tokens before its own end.
+# The cache of tokenized texts is cleared when it has more entries (they are cheap to recompute).
+_MAX_CACHED = 16384
+# How many end tokens back from its end a longer history is searched for a known prefix.
 _LOOK_BACK = 3
 
 
 class HistoryEncoder:
-    """The ids of histories under the tokenizer's chat template (told whether to think), ready for the assistant's turn.
+    """The ids of histories under the tokenizer's chat template (with thinking on or off), ready for the assistant's
+    turn.
 
-    The small policy's own template is a chain of messages, each between two special tokens, so each is tokenized
-    for itself, once. What another template does with earlier messages cannot be known: there whole histories are
-    rendered, and only the text that is new is tokenized.
+    The small policy's template is a chain of messages, each between two special tokens, so each message is tokenized
+    separately, once. Other templates may change earlier messages: there whole histories are rendered, and only the
+    new text is tokenized.
 
-    A text may be tokenized in pieces where each starts with a special token: tokenizers cut the text there first,
-    whatever they do inside the pieces.
+    A text may be tokenized in pieces if each starts with a special token: tokenizers split texts there first.
     """
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, thinking: bool = False) -> None:
@@ -36,16 +36,16 @@ class HistoryEncoder:
         self._heads: dict[str, Ids] = {}
         self._messages: dict[tuple[str, str], Ids] = {}
         special = set(tokenizer.all_special_tokens)
-        self._chained = tokenizer.chat_template == CHAT_TEMPLATE and special.issuperset([END, *ROLES])
+        self._is_chain = tokenizer.chat_template == CHAT_TEMPLATE and special.issuperset([END, *ROLES])
 
     def encode(self, histories: Sequence[History]) -> list[Ids]:
         """The ids of each history."""
         if not histories:
             return []
-        if len(self._heads) + len(self._messages) > _KEPT:
+        if len(self._heads) + len(self._messages) > _MAX_CACHED:
             self._heads.clear()
             self._messages.clear()
-        return self._encode_messages(histories) if self._chained else self._encode_texts(histories)
+        return self._encode_messages(histories) if self._is_chain else self._encode_texts(histories)
 
     def _encode_messages(self, histories: Sequence[History]) -> list[Ids]:
         named = [[(m["role"], m["content"]) for m in history] for history in histories]
@@ -71,7 +71,7 @@ class HistoryEncoder:
         return [np.asarray(one, dtype=np.int32) for one in ids]
 
     def _known_head(self, text: str) -> str:
-        """The longest known prefix that ends just before an end token; "" where none is known."""
+        """The longest known prefix that ends just before an end token; "" if there is none."""
         cut = len(text)
         for _ in range(_LOOK_BACK if self._end else 0):
             cut = text.rfind(self._end, 0, cut)

@@ -12,7 +12,7 @@ def build_small_model(
     tokenizer: PreTrainedTokenizerBase, config: SmallModelConfig, seed: int = 0
 ) -> LlamaForCausalLM:
     """A randomly initialised model in fp32 for the tokenizer's vocabulary. Deterministic in (vocabulary size,
-    config, seed); the caller's random state is left as it was."""
+    config, seed); the caller's random state is not changed."""
     llama = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=config.hidden_size,

@@ -2,9 +2,9 @@
 
 An entity name ("shelf 3") and each word of the world's vocabulary is one token, with its leading space. The text
 between two names is one pre-token, so BPE merges fixed wording ("is here. I take it.\nAction: take") into one token
-as well: 2-3 times fewer tokens than with words, and a small policy learns which name goes where instead of
-spelling. Nothing is lost: any text is encoded and decoded exactly. The chat template is append-only: a longer
-conversation starts with exactly the tokens of a shorter one, so that a rollout engine may keep what it has computed.
+too: 2-3 times fewer tokens than with words, and a small policy learns which name goes where instead of spelling. Any
+text is encoded and decoded exactly. The chat template is append-only: a longer conversation starts with exactly the
+tokens of a shorter one, so a rollout engine can reuse keys and values.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
 ENTITY = r" ?(?<!\p{L})\p{L}+ \p{N}+(?!\p{N})"
-# So often does each vocabulary entry count in the corpus, that its merges come before those of chance strings.
+# Each vocabulary entry is repeated this often in the corpus, so that it is merged before chance strings.
 _REPEATS = 200
 
 
 def train_tokenizer(
     texts: Iterable[str], vocabulary: Sequence[str], size: int = 4096
 ) -> PreTrainedTokenizerFast:
-    """Train on a corpus of what is said in a world, and on its vocabulary of names (entities, types, states): each
-    becomes one token, with and without a leading space. `size` is the largest number of tokens; a small corpus
-    ends below it. Raises PolicyFault where `size` is too small for the vocabulary. Deterministic in its arguments."""
+    """Train on a corpus of a world's texts and on its vocabulary of names (entities, types, states): each becomes one
+    token, with and without a leading space. `size` is the maximum number of tokens; a small corpus gives fewer. Raises
+    PolicyFault if `size` is too small for the vocabulary. Deterministic in its arguments."""
     backend = Tokenizer(BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
@@ -66,16 +66,16 @@ def train_tokenizer(
 
 
 def _pattern(vocabulary: Sequence[str]) -> str:
-    """What is cut out of a text as a pre-token of its own: vocabulary entries, the longest first, and any `<word>
-    <number>`; the text between two of them is the next pre-token."""
+    """A regular expression for the pre-tokens: vocabulary entries, the longest first, and any `<word> <number>`; the
+    text between two of them is a pre-token too."""
     if not vocabulary:
         return ENTITY
     return rf" ?(?<![\p{{L}}\p{{N}}]){_any_of(vocabulary)}(?![\p{{L}}\p{{N}}]| \p{{N}})|{ENTITY}"
 
 
 def _any_of(words: Iterable[str]) -> str:
-    """A regular expression for the longest of the words that is there, as a tree of their letters: trying hundreds of
-    words one after the other at every place would take most of the time of tokenizing."""
+    """A regular expression for the longest matching word, as a prefix tree: trying hundreds of words one by one at
+    every position would take most of the tokenizing time."""
     branches: dict[str, list[str]] = {}
     for word in sorted(set(words)):
         branches.setdefault(word[:1], []).append(word[1:])

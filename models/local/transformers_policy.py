@@ -1,7 +1,7 @@
-"""Any Hugging Face causal LM with a chat template as a policy, keys and values kept from turn to turn.
+"""A policy that runs any Hugging Face causal LM with a chat template, with a prefix cache across turns.
 
-Requests are worked off in batches, the longest first. What a request shares with an earlier turn (or with
-another request: Monte-Carlo branches of one state) is copied, not computed again; see models/local/kv.py.
+Requests are processed in batches, the longest first. A prefix shared with an earlier turn, or with another request
+(Monte-Carlo branches of one state), is copied, not recomputed; see models/local/kv.py.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.chat_templates import ChatTemplate
 from models.checkpoint import CheckpointRef, load
-from models.context_length import context_of
+from models.context_length import context_length
 from models.local.decoding import DecodedTurn, Uniforms, decode, prefill
+from models.local.hf_internals import kv_sizes
 from models.local.kv import (
     BLOCK,
-    Entry,
+    CachedPrefix,
     Ids,
     KVBatch,
     KVPool,
@@ -35,9 +36,11 @@ from steca.vocabulary import Device
 
 
 def pick_device(device: Device) -> str:
-    """`auto` is the GPU where there is one. Raises PolicyFault for `cuda` where there is none."""
+    """`auto` is the GPU if there is one. Raises PolicyFault for `cuda` without a GPU."""
     if device == "cuda" and not torch.cuda.is_available():
-        raise PolicyFault("execution.device is cuda, but no CUDA device is here: set it to auto or cpu")
+        raise PolicyFault(
+            "execution.device is cuda, but this machine has no CUDA device: set it to auto or cpu"
+        )
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     return device
@@ -45,24 +48,24 @@ def pick_device(device: Device) -> str:
 
 @dataclass(slots=True)
 class _Request:
-    """One history in work: `done` of its tokens come from `source` (an earlier turn) or `leader` (a row of the
+    """One history in progress: `computed` of its tokens come from `source` (an earlier turn) or `leader` (a row of the
     same batch)."""
 
     index: int
     ids: Ids
     limit: int
     keys: list[int] = field(default_factory=list)
-    source: Entry | None = None
+    source: CachedPrefix | None = None
     leader: int | None = None
-    done: int = 0
+    computed: int = 0
 
 
 class TransformersPolicy:
-    """See models.policy.Policy. For one thread. Temperature 0 is the argmax; above, each request draws one
-    uniform number a token from a stream of its own seed, so results do not depend on the batch (up to float
-    rounding, which can decide only between tokens of practically equal probability).
+    """See models.policy.Policy. Not thread-safe. Temperature 0 is the argmax; otherwise each request draws one uniform
+    number per token from its own seed, so results do not depend on the batch (up to float rounding, which can only
+    decide between tokens of practically equal probability).
 
-    A history that leaves no room in the context is answered by an empty turn with finish "length".
+    A history that fills the context gives an empty turn with finish "length".
     """
 
     def __init__(
@@ -73,19 +76,18 @@ class TransformersPolicy:
         batch: int = 256,
         cache_bytes: int | None = None,
     ) -> None:
-        """`batch` rows run together; `cache_bytes` should hold the keys and values of all episodes in play
-        (None: room for 512 episodes of 512 tokens, at most 1 GiB).
-        Raises PolicyFault for a model that this engine cannot run."""
+        """`batch`: rows per batch; `cache_bytes` should hold the keys and values of all running episodes (None: room
+        for 512 episodes of 512 tokens, at most 1 GiB). Raises PolicyFault for a model that this engine cannot run."""
         if tokenizer.chat_template is None:
             raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
         self.model, self.tokenizer = model.eval(), tokenizer
-        self.context = context_of(model.config, f"checkpoint {digest[:16]}")
+        self.context = context_length(model.config, f"checkpoint {digest[:16]}")
         self._digest, self._batch = digest, batch
         shape = _kv_shape(model)
         self._pool = KVPool(shape)
         self._encoders = {on: HistoryEncoder(tokenizer, on) for on in (False, True)}
         self._readers = {on: TurnReader(tokenizer, e.template) for on, e in self._encoders.items()}
-        self._stops = _stops(model, tokenizer) | _template_stops(tokenizer)
+        self._stops = _stop_tokens(model, tokenizer) | _template_stop_tokens(tokenizer)
         budget = min(2**30, 512 * 512 * shape.token_bytes) if cache_bytes is None else cache_bytes
         self._cache = PrefixCache(budget)
 
@@ -106,9 +108,9 @@ class TransformersPolicy:
         results = [Generation("", 0, "length")] * len(histories)
         requests = [r for r in self._requests(histories, sampling) if r.limit > 0]
         requests.sort(key=lambda r: (-len(r.ids), r.ids.tobytes()))
-        for part in self._parts(requests):
-            drawn = _uniforms([seeds[r.index] for r in part], sampling)
-            for request, written in zip(part, self._run(part, drawn, sampling), strict=True):
+        for batch in self._batches(requests):
+            drawn = _uniforms([seeds[r.index] for r in batch], sampling)
+            for request, written in zip(batch, self._run(batch, drawn, sampling), strict=True):
                 stopped = written.tokens[-1] in self._stops
                 results[request.index] = self._readers[sampling.thinking].read(written.tokens, stopped)
         return results
@@ -120,8 +122,8 @@ class TransformersPolicy:
             for i, ids in enumerate(encoded)
         ]
 
-    def _parts(self, requests: list[_Request]) -> Iterator[list[_Request]]:
-        """Batches of up to `batch` rows, fewer where their keys and values would take half of the cache."""
+    def _batches(self, requests: list[_Request]) -> Iterator[list[_Request]]:
+        """Batches of up to `batch` rows, fewer if their keys and values would take half of the cache."""
         start = 0
         while start < len(requests):
             first = requests[start]
@@ -133,78 +135,76 @@ class TransformersPolicy:
             start = stop
 
     @torch.inference_mode()
-    def _run(self, part: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[DecodedTurn]:
-        self._plan(part)
-        kv = self._pool.batch(len(part), max(len(r.ids) + r.limit for r in part))
-        for row, request in enumerate(part):
+    def _run(self, batch: list[_Request], drawn: Uniforms, sampling: Sampling) -> list[DecodedTurn]:
+        self._assign_prefixes(batch)
+        kv = self._pool.batch(len(batch), max(len(r.ids) + r.limit for r in batch))
+        for row, request in enumerate(batch):
             if request.source is not None:
-                kv.row(row, request.done).copy_(request.source.kv[:, :, : request.done])
-        logits = self._prefill(part, kv)
-        lengths, limits = [len(r.ids) for r in part], [r.limit for r in part]
+                kv.row(row, request.computed).copy_(request.source.kv[:, :, : request.computed])
+        logits = self._prefill(batch, kv)
+        lengths, limits = [len(r.ids) for r in batch], [r.limit for r in batch]
         written = decode(self.model, kv, logits, lengths, limits, drawn, sampling, self._stops)
-        self._keep(part, written, turns=not sampling.thinking)
+        self._cache_turns(batch, written, turns=not sampling.thinking)
         return written
 
-    def _plan(self, part: list[_Request]) -> None:
-        """Decide what each request starts from: an earlier turn, or a longer request of this batch."""
+    def _assign_prefixes(self, batch: list[_Request]) -> None:
+        """Choose the prefix that each request starts from: an earlier turn, or a longer request of this batch."""
         leaders: dict[int, int] = {}
-        for row, request in enumerate(part):
+        for row, request in enumerate(batch):
             request.keys = block_keys(request.ids)
             entry, kept = self._cache.find(request.ids, request.keys)
-            most = len(request.ids) - 1  # the last token is always fed: its logits write the first new one
+            most = len(request.ids) - 1  # the last token is always fed: its logits give the first new one
             leader = next((leaders[key] for key in reversed(request.keys) if key in leaders), None)
-            shared = shared_prefix(part[leader].ids, request.ids) if leader is not None else 0
+            shared = shared_prefix(batch[leader].ids, request.ids) if leader is not None else 0
             if min(shared, most) >= kept + BLOCK:
-                request.leader, request.done = leader, min(shared, most)
+                request.leader, request.computed = leader, min(shared, most)
                 continue
-            request.source, request.done = entry, min(kept, most)
+            request.source, request.computed = entry, min(kept, most)
             for key in request.keys:
                 leaders.setdefault(key, row)
 
-    def _prefill(self, part: list[_Request], kv: KVBatch) -> torch.Tensor:
-        ids, done = [r.ids for r in part], [r.done for r in part]
-        leaders = [row for row, r in enumerate(part) if r.leader is None]
-        followers = [row for row, r in enumerate(part) if r.leader is not None]
-        logits = prefill(self.model, kv, leaders, ids, done)
+    def _prefill(self, batch: list[_Request], kv: KVBatch) -> torch.Tensor:
+        ids, computed = [r.ids for r in batch], [r.computed for r in batch]
+        leaders = [row for row, r in enumerate(batch) if r.leader is None]
+        followers = [row for row, r in enumerate(batch) if r.leader is not None]
+        logits = prefill(self.model, kv, leaders, ids, computed)
         for row in followers:
-            kv.row(row, done[row]).copy_(kv.row(part[row].leader or 0, done[row]))
-        logits |= prefill(self.model, kv, followers, ids, done)
-        return torch.stack([logits[row] for row in range(len(part))])
+            kv.row(row, computed[row]).copy_(kv.row(batch[row].leader or 0, computed[row]))
+        logits |= prefill(self.model, kv, followers, ids, computed)
+        return torch.stack([logits[row] for row in range(len(batch))])
 
-    def _keep(self, part: list[_Request], written: list[DecodedTurn], turns: bool) -> None:
-        """Cache what was computed (the last token's keys and values do not exist yet), and forget the earlier
-        turns that are now part of longer ones. `turns`: the new ones too; with thinking in them no history has them."""
-        for request, end in zip(part, written, strict=True):
-            if request.source is not None and request.done == len(request.source.ids):
+    def _cache_turns(self, batch: list[_Request], written: list[DecodedTurn], turns: bool) -> None:
+        """Cache what was computed (the last token's keys and values do not exist yet), and evict earlier turns that are
+        now part of longer ones. `turns`: cache the new turns too; turns with thinking never appear in a history."""
+        for request, end in zip(batch, written, strict=True):
+            if request.source is not None and request.computed == len(request.source.ids):
                 self._cache.drop(request.source)
             new = end.tokens[:-1] if turns else []
             ids = np.concatenate([request.ids, np.asarray(new, dtype=np.int32)])
             self._cache.add(ids, block_keys(ids, request.keys), end.kv.row(end.row, len(ids)))
         batches = {id(end.kv): end.kv for end in written}
-        self._pool.give_back(batches.values(), self._cache.budget - self._cache.bytes)
+        self._pool.release(batches.values(), self._cache.budget - self._cache.bytes)
 
 
 def _uniforms(seeds: Sequence[int], sampling: Sampling) -> Uniforms:
-    """Uniform numbers [requests, max_tokens], row i from seed i alone; none where sampling is greedy."""
+    """Uniform numbers [requests, max_tokens], row i from seed i alone; none for greedy sampling."""
     if sampling.temperature == 0:
         return np.zeros((len(seeds), 0), dtype=np.float32)
     return np.stack([np.random.default_rng(s).random(sampling.max_tokens, dtype=np.float32) for s in seeds])
 
 
 def _kv_shape(model: PreTrainedModel) -> KVShape:
-    config = model.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return KVShape(config.num_hidden_layers, heads, size, model.dtype, model.device)
+    layers, heads, head_dim = kv_sizes(model.config)
+    return KVShape(layers, heads, head_dim, model.dtype, model.device)
 
 
-def _stops(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+def _stop_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     ends = model.generation_config.eos_token_id if model.generation_config else None
     known = ends if isinstance(ends, list) else [ends]
     return frozenset(i for i in [*known, tokenizer.eos_token_id] if i is not None)
 
 
-def _template_stops(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
-    """The token with which a turn ends in the chat template, also where neither model nor tokenizer names it."""
-    end = tokenizer(ChatTemplate(tokenizer).usual.end, add_special_tokens=False)["input_ids"]
+def _template_stop_tokens(tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
+    """The token that ends a turn in the chat template, which model and tokenizer may not name."""
+    end = tokenizer(ChatTemplate(tokenizer).placeholder_turn.end, add_special_tokens=False)["input_ids"]
     return frozenset(end[-1:])

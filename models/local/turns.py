@@ -1,4 +1,4 @@
-"""From generated tokens to a turn: what was thought before it is told apart and counted."""
+"""Turns generated tokens into a turn, with its thinking separated and counted."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from transformers import PreTrainedTokenizerBase
 
 from models.chat_templates import ChatTemplate
 from models.policy import Generation
-from models.thinking import parted
+from models.thinking import try_split_turn
 from steca.vocabulary import Finish
 
 
 class TurnReader:
-    """Reads turns that were generated after prompts of a template."""
+    """Reads turns that were generated after a template's prompts."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, template: ChatTemplate) -> None:
         self._tokenizer, self._format = tokenizer, template.format
@@ -24,8 +24,8 @@ class TurnReader:
         """`stopped`: the last token ended the turn."""
         finish: Finish = "stop" if stopped else "length"
         written = tokens[:-1] if stopped else tokens
-        whole = self._decoded(written)  # marks of thinking may be special tokens
-        parts = parted(whole, self._format.opened, self._format.lead)
+        whole = self._decoded(written)  # thinking marks may be special tokens
+        parts = try_split_turn(whole, self._format.opened, self._format.lead)
         if parts is None:
             text = str(self._tokenizer.decode(written, skip_special_tokens=True))
             return Generation(text, len(tokens), finish)
@@ -37,7 +37,7 @@ class TurnReader:
         return str(self._tokenizer.decode(tokens, skip_special_tokens=False))
 
     def _before(self, answer: str, tokens: list[int], whole: str) -> int:
-        """How many of the tokens come before the answer."""
+        """How many tokens come before the answer."""
         start = whole.rfind(answer) if answer else len(whole)
         return bisect_left(range(len(tokens)), start, key=lambda count: len(self._decoded(tokens[:count])))
 

@@ -1,11 +1,11 @@
-"""Runs a command, and ends it with everything that it started as soon as nobody is left who wants it.
+"""Runs a command, and ends it with all its child processes as soon as its parent is gone.
 
     python -I guard.py PARENT GRACE COMMAND [ARGUMENT ...]
 
-The command leads a process group of its own. The group is terminated, and killed where it is still there GRACE
-seconds later, when standard input ends or process PARENT is gone (killed processes close their pipes, but a copy
-of the pipe may live on in a forked child), when the guard itself is terminated, and when the command exits while
-others of its group go on. The exit status is the command's (128 + signal where one ended it).
+The command leads its own process group. The group gets SIGTERM, and SIGKILL after GRACE seconds if it is still there:
+when standard input ends or process PARENT is gone (a killed process closes its pipes, but a forked child may hold a
+copy), when the guard itself is terminated, and when the command exits while others of its group still run. The exit
+status is the command's (128 + signal if a signal ended it).
 """
 
 from __future__ import annotations
@@ -20,16 +20,23 @@ import sys
 import time
 from collections.abc import Sequence
 
+GRACE_SECONDS = 15.0
+"""Time for guarded servers and training processes to end by themselves; vLLM takes about two seconds."""
 _PR_SET_CHILD_SUBREAPER = 36
 _TICK = 0.1
 
 
+def guarded(command: Sequence[str]) -> list[str]:
+    """The command line that runs `command` under a guard that ends it when this process ends."""
+    return [sys.executable, "-I", __file__, str(os.getpid()), str(GRACE_SECONDS), *command]
+
+
 def run(parent: int, grace: float, command: Sequence[str]) -> int:
-    """Run the command to its end or to that of its parent; returns its exit status."""
+    """Run the command until it or its parent ends; returns its exit status."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _adopt_orphans()
     try:
-        # What was handed on to the guard by its starter (a listening socket) is for the command.
+        # File descriptors that the guard inherited (a listening socket) are for the command.
         child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, start_new_session=True, close_fds=False
         ).pid
@@ -38,7 +45,7 @@ def run(parent: int, grace: float, command: Sequence[str]) -> int:
         return 127
     status = None
     try:
-        while status is None and not _unwanted(parent):
+        while status is None and not _is_abandoned(parent):
             status = _reap().get(child)
     finally:
         status = _end(child, grace).get(child, status)
@@ -46,14 +53,14 @@ def run(parent: int, grace: float, command: Sequence[str]) -> int:
 
 
 def _adopt_orphans() -> None:
-    """Make this process the parent of what its descendants leave behind (Linux): where process 1 is no init, as in
-    many containers, nobody else would reap it, and the group would never be seen to end."""
+    """Make this process the parent of orphaned descendants (Linux): in many containers process 1 is no init, so nobody
+    else would reap them and the group would never seem to end."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _unwanted(parent: int) -> bool:
-    """Wait a tick for the end of standard input; whether nobody wants the command any more."""
+def _is_abandoned(parent: int) -> bool:
+    """Wait a tick for standard input to end; whether it has ended or the parent is gone."""
     readable, _, _ = select.select([0], [], [], _TICK)
     return bool(readable and not os.read(0, 4096)) or os.getppid() != parent
 
@@ -72,8 +79,8 @@ def _reap() -> dict[int, int]:
 
 
 def _end(group: int, grace: float) -> dict[int, int]:
-    """Terminate the group, then kill what is left; returns the exit statuses seen on the way."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not cut this short
+    """Terminate the group, then kill what is left; returns the exit statuses collected meanwhile."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second SIGTERM must not interrupt this
     ended: dict[int, int] = {}
     for number in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError):

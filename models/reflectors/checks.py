@@ -1,5 +1,5 @@
-"""What a reflection must be to become a training target: one thought of the agent's own, about what it has seen,
-ending in the required action."""
+"""Checks whether a reflection can be a training target: one thought in the agent's own voice, grounded in what it has
+seen, with the required action."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from models.reflectors.reflector import ReflectionRequest
 
-Ungrounded = Callable[[ReflectionRequest, str], list[str]]
-"""The names in a thought that occur neither in the transcript nor in the required action; the world knows its names."""
+UngroundedNames = Callable[[ReflectionRequest, str], list[str]]
+"""Finds the names in a thought that occur neither in the transcript nor in the required action; a world provides it."""
 
 FEWEST_WORDS, MOST_WORDS = 5, 120
-_LINES = re.compile(r"\b(?:thought|action|observation)\s*:", re.IGNORECASE)
-_TOLD = re.compile(
+_LABELS = re.compile(r"\b(?:thought|action|observation)\s*:", re.IGNORECASE)
+_INSTRUCTED = re.compile(
     r"\b(?:experts?|suboptimal|demonstrat\w*|transcript|(?:the|my|your) (?:next|required|given) action|"
     r"(?:was|am|been) (?:told|asked|instructed|given the action)|hint)\b",
     re.IGNORECASE,
@@ -23,14 +23,15 @@ _TOLD = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What the model proposed."""
+    """The thought and the action in a model's reply."""
 
     thought: str
     action: str
 
 
-def problem_with(draft: Draft | None, request: ReflectionRequest, ungrounded: Ungrounded) -> str | None:
-    """Why a draft cannot be used, in words that help to write a better one; None where it can."""
+def problem_with(draft: Draft | None, request: ReflectionRequest, ungrounded: UngroundedNames) -> str | None:
+    """Why a draft is unusable, worded for the retry prompt; None if it is usable. The wording is part of request
+    keys."""
     if draft is None:
         return "it does not have the required form: one thought and one action"
     if problem := _thought_problem(draft.thought):
@@ -50,9 +51,9 @@ def _thought_problem(thought: str) -> str | None:
         return f"its thought says hardly anything: {thought!r}"
     if words > MOST_WORDS:
         return f"its thought has {words} words, more than {MOST_WORDS}"
-    if lines := _LINES.search(thought):
+    if lines := _LABELS.search(thought):
         return f"its thought holds {lines[0]!r}: only the thought itself belongs there"
-    if told := _TOLD.search(thought):
+    if told := _INSTRUCTED.search(thought):
         return f"its thought says {told[0]!r}: it must speak only of what the agent itself has seen and done"
     return None
 

@@ -1,4 +1,4 @@
-"""What a language model is asked for when it reflects on a deviated step (method section 2.5)."""
+"""The prompt for a reflection on a deviated step (method section 2.5). Its texts are part of request keys."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReflectionAnswer(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid", title="Answer"
-    )  # the title is part of the ids of stored requests
+    )  # the title is part of the keys of stored replies
     thought: str = Field(description="The agent's thought, in the first person")
     action: str = Field(description="The action to take next, unchanged")
 
@@ -69,9 +69,9 @@ def conversation(request: ReflectionRequest, structured: bool) -> list[Message]:
     return [{"role": "user", "content": text + form}]
 
 
-def again(said: str, problem: str) -> list[Message]:
-    """What follows a reply that cannot be used."""
+def retry_messages(reply: str, problem: str) -> list[Message]:
+    """The messages after an unusable reply."""
     return [
-        {"role": "assistant", "content": said or "(nothing)"},
+        {"role": "assistant", "content": reply or "(nothing)"},
         {"role": "user", "content": f"This cannot be used: {problem}. Write it again, in the same form."},
     ]

@@ -1,7 +1,7 @@
-"""Who writes the reflective thought of a calibrated trajectory.
+"""Reflectors write the reflective thoughts of calibrated trajectories: their protocol, and the template reflector.
 
-A reflector sees what the agent had seen: the task, the history up to and including the deviated turn and what
-that turn really led to, and the action that is required next. The action itself is never its choice.
+A reflector sees what the agent saw: the task, the history up to and including the deviated turn and its observation,
+and the action that is required next. It never chooses the action.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ReflectionRequest:
 @dataclass(frozen=True, slots=True)
 class Reflection:
     """A thought that notices the mistake and leads to the required action; `source` is the reflector's label.
-    `attempts`: replies that a language model was asked for, None where none was."""
+    `attempts`: how many replies were requested, None without a language model."""
 
     thought: str
     source: str
@@ -35,27 +35,27 @@ class Reflection:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """No usable thought came of it: why the last of `attempts` replies could not be used."""
+class NoReflection:
+    """No usable thought: why the last of `attempts` replies was unusable."""
 
     reason: str
     attempts: int
 
 
 class ReflectionFault(Exception):
-    """A reflection that cannot be written. The message names the task's deviated action and what to do."""
+    """A reflector that cannot write reflections. The message says what to do."""
 
 
 class Reflector(Protocol):
     @property
     def label(self) -> str:
-        """How reflections of this reflector are marked in the store, e.g. "template" or a model's name."""
+        """The `source` of its reflections in the store: "template" or a model's name."""
         ...
 
     def reflect(
         self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
-    ) -> Sequence[Reflection | Refused]:
-        """One outcome for each request, in their order. Raises ReflectionFault where none can be had."""
+    ) -> Sequence[Reflection | NoReflection]:
+        """One outcome for each request, in order. Raises ReflectionFault if the reflector cannot be used."""
         ...
 
 
@@ -63,8 +63,8 @@ Compose = Callable[[ReflectionRequest], str]
 
 
 class TemplateReflector:
-    """Offline: the thought is composed by a function of the world from what was really observed. Marked
-    `template`, so that it is never taken for a language model's."""
+    """Offline: a function of the world composes the thought from the observations. Labelled `template`, so that it is
+    never mistaken for a language model's."""
 
     label = "template"
 
@@ -92,7 +92,7 @@ class TemplateReflector:
         )  # one line: a turn is one Thought and one Action line
         if not thought:
             raise ReflectionFault(
-                f"the template found nothing to say about {request.steps[-1].action!r} before "
-                f"{request.required_action!r}: mend the world's composing function"
+                f"the template produced no thought about {request.steps[-1].action!r} before "
+                f"{request.required_action!r}: fix the world's reflection template"
             )
         return Reflection(thought, self.label)

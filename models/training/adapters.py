@@ -1,4 +1,4 @@
-"""Low-rank adapters (LoRA, peft) on a causal LM, and the whole model that they make in the end."""
+"""Adds low-rank adapters (LoRA, peft) to a causal LM and merges them after training."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from models.policy import PolicyFault
 
 
 def add_adapters(model: Any, config: LoraConfig) -> Any:
-    """The model with trainable adapters in fp32; its own weights are frozen and keep their dtype. Draws from torch's
-    global generator. Raises PolicyFault for target names that the model does not have."""
+    """The model with trainable adapters in fp32; its own weights are frozen and keep their dtype. Uses torch's global
+    random generator. Raises PolicyFault for target names that the model does not have."""
     if config.targets != "all-linear":
         _check_targets(model, config.targets)
     settings = peft.LoraConfig(
@@ -27,7 +27,7 @@ def add_adapters(model: Any, config: LoraConfig) -> Any:
 
 
 def merge_adapters(model: Any) -> Any:
-    """The causal LM with its adapters added to its weights: W + alpha / rank * B A, rounded once to W's dtype."""
+    """The causal LM with its adapters merged: W + alpha / rank * B A, rounded once to W's dtype."""
     return model.merge_and_unload()
 
 
@@ -44,6 +44,6 @@ def _check_targets(model: Any, targets: tuple[str, ...]) -> None:
     reached = [name for name, module in model.named_modules() if module is head]
     if tied and any(name == t or name.endswith(f".{t}") for name in reached for t in targets):
         raise PolicyFault(
-            f"lora.targets names {reached[0]}, whose weights are the input embeddings too: merged, the adapter would "
-            "change both; leave it out"
+            f"lora.targets names {reached[0]}, whose weights are also the input embeddings: merging the adapter would "
+            "change both; remove it from lora.targets"
         )

@@ -1,7 +1,7 @@
-"""A training that leaves the finite numbers: what is looked for, and how it is told.
+"""Detects and reports diverged trainings.
 
-Past the first loss or gradient that is NaN or infinite everything that is trained, played and scored is worthless, so
-the training stops before that step changes a weight.
+After the first loss or gradient that is NaN or infinite, everything trained, played and scored is worthless. So the
+training stops before that step changes a weight.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from typing import Any
 
 import torch
 
-from models.training.states import newest_sealed
+from models.training.states import newest_complete
 
-_NAMED = 5
+_MAX_NAMES = 5
 
 
-def first_unsound(model: torch.nn.Module) -> str | None:
-    """The name of the first weight that holds NaN or an infinite number, in this process's part of the model."""
+def first_nonfinite_weight(model: torch.nn.Module) -> str | None:
+    """The name of the first weight that contains NaN or infinity, in this process's shard of the model."""
     for name, weight in model.named_parameters():
         local: Any = weight.to_local() if hasattr(weight, "to_local") else weight
-        if local.numel() and not all(bool(end.isfinite()) for end in torch.aminmax(local.detach())):
-            return name  # the ends are NaN where any value is; thirty times as fast as looking at each
+        if local.numel() and not all(bool(extreme.isfinite()) for extreme in torch.aminmax(local.detach())):
+            return name  # minimum and maximum are NaN if any value is; 30 times as fast as isfinite
     return None
 
 
-def diverged(what: str, learning_rate: float | None, changed: bool, states: Path | None) -> str:
-    """The line that says what was met and what to do. `changed`: whether an earlier step changed weights; `states`:
-    where the training's states are, None where it keeps none."""
+def divergence_message(what: str, learning_rate: float | None, has_changed: bool, states: Path | None) -> str:
+    """An error message with what to do. `has_changed`: whether an earlier step changed weights; `states`: the folder of
+    the training's states, None if it saves none."""
     rate = "" if learning_rate is None else f" (learning rate {learning_rate:g})"
     advice = (
         "the training has diverged; lower learning_rate or raise warmup_ratio"
-        if changed
-        else "no step has changed the model yet, so look at these examples and at the base model's weights and dtype"
+        if has_changed
+        else "no step has changed the model yet, so check these examples and the base model's weights and dtype"
     )
-    kept = newest_sealed(states) if states else None
-    left = f"; the last sound state is {kept}" if kept else ""
+    kept = newest_complete(states) if states else None
+    left = f"; the last intact state is {kept}" if kept else ""
     return f"{what}{rate}: {advice}. No checkpoint was written{left}"
 
 
-def some(names: Sequence[str]) -> str:
-    """A few of the names, and how many more there are."""
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def shortened(names: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    more = len(names) - _MAX_NAMES
+    return ", ".join(names[:_MAX_NAMES]) + (f" and {more} more" if more > 0 else "")

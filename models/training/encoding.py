@@ -1,9 +1,9 @@
-"""Conversations as training examples: token ids, and which of them the policy is trained to write.
+"""Encodes conversations as training examples: token ids, and which of them are targets.
 
-Training must show the policy what it will see when it plays. Under a template that only adds to a conversation one
-sequence shows every turn after its own prompt. Others rewrite what came before (they drop the thinking of earlier
-turns, or end the last message in a way of its own); there a target turn is put after the very ids that generation
-feeds, and two turns share a sequence only where the prompt of the later one goes on from the earlier one's tokens.
+In training the policy must see what it will see in generation. With an append-only template one sequence has every turn
+after its own prompt. Other templates rewrite earlier messages (they drop the thinking of earlier turns, or end the last
+message differently); there each target turn follows exactly the ids that generation feeds, and two turns share a
+sequence only if the later prompt continues the earlier turn's tokens.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _Sequence = tuple[list[int], list[int]]
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """One weighted trajectory. `targets` says for each assistant message, in order, whether it is trained on;
-    `name` appears in messages about it. `thinking`: the policy thinks before its turns; as the trajectory holds no
-    thoughts of that kind, what stands between its prompt and its turn is then context and no target."""
+    """One weighted trajectory. `targets` says for each assistant message, in order, whether it is trained on; `name` is
+    for error messages. `thinking`: the policy thinks before its turns; as the trajectory has no such thinking, what is
+    between prompt and turn is then context, not a target."""
 
     name: str
     messages: Sequence[Message]
@@ -41,8 +41,8 @@ class Example:
 
 
 class Encoded(TypedDict):
-    """An example in tokens: its sequences one after the other, and how long each is. Labels are IGNORED on context,
-    observations and turns that are no target."""
+    """An example in tokens: its sequences concatenated, and their lengths. Labels are IGNORED on context, observations
+    and turns that are not targets."""
 
     input_ids: list[int]
     labels: list[int]
@@ -50,26 +50,21 @@ class Encoded(TypedDict):
     weight: float
 
 
-def encode(tokenizer: PreTrainedTokenizerBase, example: Example, max_tokens: int) -> Encoded:
-    """One example; many of them are faster with one Encoder. Raises PolicyFault."""
-    return Encoder(tokenizer, max_tokens).encode(example)
-
-
 class Encoder:
-    """Encodes examples for one tokenizer, the template being told not to think (see Example.thinking)."""
+    """Encodes examples for one tokenizer, with thinking off in the template (see Example.thinking)."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> None:
         self._tokenizer, self._max_tokens = tokenizer, max_tokens
         self._template, self._histories = ChatTemplate(tokenizer), HistoryEncoder(tokenizer)
 
     def encode(self, example: Example) -> Encoded:
-        """Each target turn and the token that ends it are targets. What follows the last target is left out.
+        """The targets are each target turn and the token that ends it. Anything after the last target is dropped.
 
-        Raises PolicyFault where there is no target, the targets do not fit the messages, a sequence is longer than
-        max_tokens, or the template keeps no turn as it was written.
+        Raises PolicyFault if there is no target, the targets do not match the messages, a sequence is longer than
+        max_tokens, or the template changes the turns.
         """
         turns = _target_turns(example)
-        sequences = self._one(example, turns) or self._by_turns(example, turns)
+        sequences = self._as_one_sequence(example, turns) or self._as_continuations(example, turns)
         longest = max(len(ids) for ids, _ in sequences)
         if longest > self._max_tokens:
             raise PolicyFault(
@@ -83,9 +78,9 @@ class Encoder:
             "weight": example.weight,
         }
 
-    def _one(self, example: Example, turns: Sequence[int]) -> list[_Sequence]:
-        """One sequence, tokenized as a whole; none where the template does not only add to a conversation, or where
-        tokens of the whole are others than those of a prompt in it."""
+    def _as_one_sequence(self, example: Example, turns: Sequence[int]) -> list[_Sequence]:
+        """One sequence, tokenized as a whole; [] if the template is not append-only, or if a prompt's tokens differ
+        from those of the whole."""
         spans = list(self._spans(example, turns))
         if len(spans) < len(turns):
             return []
@@ -104,9 +99,9 @@ class Encoder:
         return [(ids, labels)]
 
     def _spans(self, example: Example, turns: Sequence[int]) -> Iterator[tuple[int, int]]:
-        """(first character, end) of the target turns in the conversation, up to the first one that does not stay in it
-        as it is after its prompt, or whose end is not in it."""
-        usual = self._template.usual
+        """(first character, end) of the target turns in the conversation, up to the first one that the conversation
+        renders differently than after its prompt, or without its end."""
+        usual = self._template.placeholder_turn
         whole = self._template.conversation(example.messages)
         for turn in turns:
             before = self._template.prompt(example.messages[:turn])
@@ -117,8 +112,8 @@ class Encoder:
                 return
             yield len(before) + (len(usual.lead) if example.thinking else 0), len(after)
 
-    def _by_turns(self, example: Example, turns: Sequence[int]) -> list[_Sequence]:
-        """Each turn after the ids that generation feeds, as few sequences as that gives."""
+    def _as_continuations(self, example: Example, turns: Sequence[int]) -> list[_Sequence]:
+        """Each turn after the ids that generation feeds, in as few sequences as possible."""
         sequences: list[_Sequence] = []
         for turn in turns:
             prompt = self._histories.encode([example.messages[:turn]])[0].tolist()
@@ -128,12 +123,12 @@ class Encoder:
                 sequences.pop()
             else:
                 known, labels = [], []
-            unlearned = [IGNORED] * (len(prompt) - len(known) + len(context))
-            sequences.append(([*prompt, *context, *target], [*labels, *unlearned, *target]))
+            context_labels = [IGNORED] * (len(prompt) - len(known) + len(context))
+            sequences.append(([*prompt, *context, *target], [*labels, *context_labels, *target]))
         return sequences
 
     def _turn(self, example: Example, turn: int) -> tuple[list[int], list[int]]:
-        """The ids of what follows a turn's prompt: what is context still, and the target."""
+        """The ids after a turn's prompt: further context, and the target."""
         messages = example.messages[: turn + 1]
         try:
             written = self._template.turn(messages)
@@ -146,8 +141,8 @@ class Encoder:
         return context, self._continued(prompt + written.lead, written.text + written.end)
 
     def _continued(self, before: str, text: str) -> list[int]:
-        """The ids of a text that follows another one, none of them reaching over the border: what is generated starts
-        right there. Only the other's last line is looked at."""
+        """The ids of a text after another one, without tokens that span both, as in generation. Only the last line of
+        `before` is used."""
         last = before[before.rstrip("\n").rfind("\n") + 1 :]
         alone, joint = (
             self._tokenizer(t, add_special_tokens=False)["input_ids"] for t in (last, last + text)
@@ -158,17 +153,17 @@ class Encoder:
 
 
 def _target_turns(example: Example) -> list[int]:
-    """The messages that are trained on."""
+    """The indices of the messages that are trained on."""
     turns = [i for i, message in enumerate(example.messages) if message["role"] == "assistant"]
     if len(turns) != len(example.targets):
         raise PolicyFault(
             f"training example {example.name} has {len(turns)} assistant messages but {len(example.targets)} "
-            "targets: give one flag a turn"
+            "targets: give one flag per turn"
         )
     wanted = [turn for turn, target in zip(turns, example.targets, strict=True) if target]
     if not wanted:
         raise PolicyFault(
-            f"training example {example.name} has no target turn: leave it out of the training set"
+            f"training example {example.name} has no target turn: remove it from the training set"
         )
     return wanted
 
@@ -177,8 +172,8 @@ def _target_turns(example: Example) -> list[int]:
 class Collator:
     """Pads on the right: input_ids, attention_mask, labels [sequences, longest]; weights [sequences].
 
-    The weights are such that an example's losses (`models.training.losses`, by the same `reduction`) times its weights
-    add up to its weight times the sum, or the mean, over all of its target tokens, in however many sequences they are.
+    An example's losses (`models.training.losses`, with the same `reduction`) times these weights add up to its weight
+    times the sum, or the mean, over all its target tokens, however many sequences they are in.
     """
 
     pad: int
@@ -190,10 +185,10 @@ class Collator:
         ids = torch.full((len(rows), longest), self.pad)
         labels = torch.full((len(rows), longest), IGNORED)
         mask = torch.zeros((len(rows), longest), dtype=torch.long)
-        for row, (given, wanted, _) in enumerate(rows):
-            ids[row, : len(given)] = torch.tensor(given)
-            labels[row, : len(given)] = torch.tensor(wanted)
-            mask[row, : len(given)] = 1
+        for row, (row_ids, row_labels, _) in enumerate(rows):
+            ids[row, : len(row_ids)] = torch.tensor(row_ids)
+            labels[row, : len(row_ids)] = torch.tensor(row_labels)
+            mask[row, : len(row_ids)] = 1
         weights = torch.tensor([weight for _, _, weight in rows], dtype=torch.float32)
         return {"input_ids": ids, "attention_mask": mask, "labels": labels, "weights": weights}
 

@@ -1,8 +1,7 @@
-"""A training in several processes: `accelerate launch` runs `models.training.train_job`, with a job file and a
-result file between.
+"""Trains in several processes: `accelerate launch` runs `models.training.train_job`, with a job file and a result file.
 
-No process outlives this one. The children's stdin is a pipe that only this process holds open; they end when it does,
-which the system sees to even after a SIGKILL.
+No child outlives this process. The children's stdin is a pipe that only this process holds open; they exit when it
+closes, which happens even after a SIGKILL.
 """
 
 from __future__ import annotations
@@ -21,46 +20,46 @@ from typing import IO, Any
 
 from configs.training import TrainingConfig
 from models.policy import PolicyFault
-from models.processes.child_environment import without_keys
+from models.processes.child_environment import environment_without_secrets
+from models.processes.guard import GRACE_SECONDS
 from models.reference import CheckpointRef
-from models.training.train_job import MARK, RESULT
+from models.training.train_job import PROGRESS_PREFIX, RESULT_FILE
 from models.training.training import CurvePoint, Example, Saving, TrainingProgress, TrainResult
 from steca.vocabulary import Device
 
 LOG = "training.log"
-_HERE = Path(__file__).resolve().parents[2]
-_PLAIN = _HERE / "configs" / "accelerate" / "ddp.yaml"
+_CHECKOUT = Path(__file__).resolve().parents[2]
+_DDP_CONFIG = _CHECKOUT / "configs" / "accelerate" / "ddp.yaml"
 _TAIL = 12
-_GRACE = 15.0  # seconds for children to end by themselves after their caller's pipe has closed
 
 
 @dataclass(frozen=True, slots=True)
-class Launch:
-    """How many processes, and which config file for `accelerate launch` (None: plain DDP). `secret` names variables
-    that hold keys, which the processes do not get."""
+class LaunchConfig:
+    """How many processes, and which config file for `accelerate launch` (None: plain DDP). `secret_variables` are
+    environment variables that the processes must not get."""
 
     processes: int
     accelerate: Path | None = None
     threads: int | None = None
-    secret: tuple[str, ...] = ()
+    secret_variables: tuple[str, ...] = ()
 
 
-def train_launched(
+def train_in_processes(
     base: CheckpointRef,
     examples: Sequence[Example],
     config: TrainingConfig,
     out_root: Path,
-    launch: Launch,
+    launch: LaunchConfig,
     saving: Saving,
     seed: int = 0,
     device: Device = "auto",
     progress: TrainingProgress | None = None,
 ) -> TrainResult:
-    """`models.training.training.train` in `launch.processes` processes. Raises PolicyFault as that does, and where a
-    process fails, with the end of their log, which stays in `saving.folder`."""
+    """`models.training.training.train` in `launch.processes` processes. Raises PolicyFault as `train` does, and if a
+    process fails, with the end of its log, which stays in `saving.folder`."""
     folder = saving.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    job, result, log = folder / "job.json", folder / RESULT, folder / LOG
+    job, result, log = folder / "job.json", folder / RESULT_FILE, folder / LOG
     result.unlink(missing_ok=True)
     given = {
         "base": str(base.path.resolve()),
@@ -74,14 +73,14 @@ def train_launched(
         "saving": {"folder": str(folder), "steps": saving.steps},
     }
     job.write_text(json.dumps(given))
-    code = _run(_command(launch, config, device, job), log, progress, launch.secret)
+    code = _run(_command(launch, config, device, job), log, progress, launch.secret_variables)
     trained = _result(result, log, code, launch.processes)
     shutil.rmtree(folder)
     return trained
 
 
-def _command(launch: Launch, config: TrainingConfig, device: Device, job: Path) -> list[str]:
-    file = (launch.accelerate or _PLAIN).resolve()
+def _command(launch: LaunchConfig, config: TrainingConfig, device: Device, job: Path) -> list[str]:
+    file = (launch.accelerate or _DDP_CONFIG).resolve()
     if not file.is_file():
         raise PolicyFault(f"execution.accelerate: there is no file {file}")
     return [
@@ -93,23 +92,25 @@ def _command(launch: Launch, config: TrainingConfig, device: Device, job: Path) 
     ]  # fmt: skip
 
 
-def _run(command: list[str], log: Path, progress: TrainingProgress | None, secret: tuple[str, ...]) -> int:
-    """The exit code. TrainingProgress is passed on as it comes, everything else goes to the log."""
-    with _started(command, secret) as process, log.open("w") as lines:
+def _run(
+    command: list[str], log: Path, progress: TrainingProgress | None, secret_variables: tuple[str, ...]
+) -> int:
+    """The exit code. Reports progress as it arrives; all other output goes to the log."""
+    with _started(command, secret_variables) as process, log.open("w") as lines:
         assert process.stdout
         for line in process.stdout:
-            if line.startswith(MARK):
+            if line.startswith(PROGRESS_PREFIX):
                 if progress:
-                    progress(*json.loads(line.removeprefix(MARK)))
+                    progress(*json.loads(line.removeprefix(PROGRESS_PREFIX)))
             else:
                 lines.write(line)
         return process.wait()
 
 
 @contextmanager
-def _started(command: list[str], secret: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
-    """A process group that ends with the block, in order or by force."""
-    path = os.pathsep.join(part for part in (str(_HERE), os.environ.get("PYTHONPATH")) if part)
+def _started(command: list[str], secret_variables: tuple[str, ...]) -> Iterator[subprocess.Popen[str]]:
+    """A process group that is ended with the block, by SIGKILL if necessary."""
+    path = os.pathsep.join(part for part in (str(_CHECKOUT), os.environ.get("PYTHONPATH")) if part)
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -117,7 +118,7 @@ def _started(command: list[str], secret: tuple[str, ...]) -> Iterator[subprocess
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        env={**without_keys(secret), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
+        env={**environment_without_secrets(secret_variables), "PYTHONPATH": path, "PYTHONUNBUFFERED": "1"},
         start_new_session=True,
     )
     try:
@@ -130,7 +131,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     for pipe in (process.stdin, process.stdout):
         _close(pipe)
     try:
-        process.wait(_GRACE)
+        process.wait(GRACE_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
@@ -148,8 +149,8 @@ def _result(file: Path, log: Path, code: int, processes: int) -> TrainResult:
     if code or not found:
         tail = "\n".join(log.read_text().splitlines()[-_TAIL:])
         raise PolicyFault(
-            f"the training in {processes} processes failed (exit code {code}); mend what its log says and run "
-            f"again, it goes on from its last state. The whole log: {log}; its end:\n{tail}"
+            f"the training in {processes} processes failed (exit code {code}); fix what its log reports and run "
+            f"again: it resumes from its last state. The whole log is {log}; it ends with:\n{tail}"
         )
     return TrainResult(
         CheckpointRef(Path(found["path"]), found["digest"]),

@@ -1,7 +1,7 @@
-"""What training minimises: -log p of each trajectory's target tokens.
+"""The training loss: -log p of each trajectory's target tokens.
 
-Memory: logits are made at the targets alone, [targets, vocabulary], once, in the model's dtype. The fp32 numbers that
-the cross-entropy needs exist for _CHUNK targets at a time, in the forward pass and in the backward pass.
+Memory: logits are computed only at the targets, [targets, vocabulary], once, in the model's dtype. The cross-entropy
+converts _CHUNK targets at a time to fp32, in the forward and in the backward pass.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def trajectory_losses(
     forward: Callable[..., Any] | None = None,
 ) -> torch.Tensor:
     """-log p of each trajectory's target tokens, their sum or mean: [batch] from labels [batch, length], in which
-    the token at j is predicted at j - 1. `forward` is the model's own where the model's attribute is another."""
+    the token at j is predicted at j - 1. `forward`: the model's original forward pass if its attribute was replaced."""
     labels = labels[:, 1:]
     target = labels != IGNORED
     logits = _target_logits(model, forward or model, inputs, target)
@@ -34,9 +34,10 @@ def trajectory_losses(
     return total if reduction == "sum" else total / target.sum(1)
 
 
-def give_losses(model: Any, reduction: str) -> None:
-    """Make `model(labels=..., **inputs)` give trajectory losses, [batch] in fp32, until `give_logits`. What wraps the
-    model (autocast, DDP, FSDP) then sees no logits: accelerate would copy them to fp32, all at once."""
+def return_losses(model: Any, reduction: str) -> None:
+    """Make `model(labels=..., **inputs)` return trajectory losses, [batch] in fp32, until
+    `hf_trainer.restore_forward`. The wrappers around the model (autocast, DDP, FSDP) then see no logits: accelerate
+    would convert all of them to fp32 at once."""
     forward = model.forward
 
     def losses(labels: torch.Tensor, **inputs: torch.Tensor) -> torch.Tensor:
@@ -45,17 +46,11 @@ def give_losses(model: Any, reduction: str) -> None:
     model.forward = losses
 
 
-def give_logits(model: torch.nn.Module) -> None:
-    """Undo `give_losses`, and whatever else was put before the class's own forward pass since."""
-    model.__dict__.pop("forward", None)
-    model.__dict__.pop("_original_forward", None)
-
-
 def _target_logits(
     model: Any, forward: Callable[..., Any], inputs: dict[str, torch.Tensor], target: torch.Tensor
 ) -> torch.Tensor:
-    """Logits [targets, vocabulary] from the model's own forward pass (and what it does to logits after the head),
-    the head being shown only the hidden states before the targets."""
+    """Logits [targets, vocabulary] from the model's own forward pass (with whatever it does after the head); the head
+    gets only the hidden states before the targets."""
     hook = model.get_output_embeddings().register_forward_pre_hook(
         lambda _, hidden: (hidden[0][:, :-1][target],)
     )
@@ -75,7 +70,7 @@ class TokenLosses(torch.autograd.Function):
         return torch.cat([_losses(rows, wanted) for rows, wanted in parts])
 
     @staticmethod
-    def backward(ctx: Any, *given: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *output_gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
         logits, labels = ctx.saved_tensors
         gradient = torch.empty_like(logits)
         for start in range(0, len(logits), _CHUNK):
@@ -83,7 +78,7 @@ class TokenLosses(torch.autograd.Function):
             rows = logits[part].detach().requires_grad_()
             with torch.enable_grad():
                 losses = _losses(rows, labels[part])
-            gradient[part] = torch.autograd.grad(losses, rows, given[0][part])[0]
+            gradient[part] = torch.autograd.grad(losses, rows, output_gradients[0][part])[0]
         return gradient, None
 
 

@@ -1,4 +1,4 @@
-"""The order in which a training sees its examples: the same on one process and on many, and after a resumption."""
+"""The order of examples in a training: the same in one process and in many, and after resuming."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from itertools import count
 import torch
 from torch.utils.data import Sampler
 
-# Batches are cut from pools of so many, sorted by length: little padding, and still a new mix each epoch.
-_POOL = 50
-_SEEDS = 1_000_003  # seeds of two (seed, epoch) pairs are equal only after so many epochs
+# Batches are cut from pools of this many batches, sorted by length: little padding, and a new mix each epoch.
+_POOL_BATCHES = 50
+_MAX_EPOCHS = 1_000_003  # (seed, epoch) pairs get distinct generator seeds up to this many epochs
 
 FILLER = -1
-"""In the place of an example where an epoch's last batch is short: every batch has its full length, so that all
-processes do the same number of parts. The collator leaves it out."""
+"""Fills up the last, incomplete batch of an epoch, so that all processes do the same number of micro-batches. The
+collator skips it."""
 
 
 class TrainingOrder(Sampler[int]):
     """Indices of a whole training, `steps` batches of `batch`: each epoch every example once, batches of similar
-    length in random order, the incomplete one last. Decided by (lengths, batch, steps, seed) alone."""
+    length in random order, the incomplete one last. Deterministic in (lengths, batch, steps, seed)."""
 
     def __init__(self, lengths: Sequence[int], batch: int, steps: int, seed: int) -> None:
         self._lengths, self._batch, self._steps, self._seed = lengths, batch, steps, seed
@@ -37,9 +37,9 @@ class TrainingOrder(Sampler[int]):
                 left -= 1
 
     def _epoch(self, epoch: int) -> list[list[int]]:
-        draw = torch.Generator().manual_seed((self._seed * _SEEDS + epoch) % 2**63)
+        draw = torch.Generator().manual_seed((self._seed * _MAX_EPOCHS + epoch) % 2**63)
         order = torch.randperm(len(self._lengths), generator=draw).tolist()
-        pool, size = self._batch * _POOL, self._batch
+        pool, size = self._batch * _POOL_BATCHES, self._batch
         batches: list[list[int]] = []
         for start in range(0, len(order), pool):
             part = sorted(order[start : start + pool], key=lambda i: self._lengths[i])

@@ -1,7 +1,7 @@
-"""States of an unfinished training: root/checkpoint-N, sealed with the digests of their files when they are whole.
+"""States of an unfinished training: root/checkpoint-N, sealed with the digests of their files once complete.
 
-A killed training goes on from the newest sound one. One that was cut short or changed is thrown away, with a
-warning; without another the training starts anew.
+A killed training resumes from the newest intact state. A truncated or changed state is deleted, with a warning; without
+any state the training starts from the beginning.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ SEAL = "seal.json"
 _log = logging.getLogger(__name__)
 
 
-def keep_only(state: Path) -> None:
-    """Seal a state that is whole, then delete the others beside it."""
+def seal_and_prune(state: Path) -> None:
+    """Seal a complete state, then delete the others."""
     seal = state / SEAL
     scratch = seal.with_suffix(".writing")
     scratch.write_text(json.dumps(_digests(state), indent=1))
@@ -28,25 +28,25 @@ def keep_only(state: Path) -> None:
             shutil.rmtree(other)
 
 
-def newest_sound(root: Path) -> Path | None:
-    """The newest state that is as it was sealed; None where there is none."""
+def newest_intact(root: Path) -> Path | None:
+    """The newest state whose files match its seal; None if there is none."""
     for state in _states(root):
         fault = _fault(state)
         if fault is None:
             return state
-        _log.warning("training state %s cannot be used: %s; going on without it", state, fault)
+        _log.warning("training state %s cannot be used: %s; it is ignored", state, fault)
     return None
 
 
-def newest_sealed(root: Path) -> Path | None:
-    """The newest state that was written to its end, whatever became of it since."""
+def newest_complete(root: Path) -> Path | None:
+    """The newest sealed state; its files are not checked."""
     return next((state for state in _states(root) if (state / SEAL).is_file()), None)
 
 
-def forget(root: Path, but: Path | None = None) -> None:
-    """Delete all states but one, and the folder itself where nothing is left in it."""
+def delete_states(root: Path, keep: Path | None = None) -> None:
+    """Delete all states except `keep`, and the folder itself if it is then empty."""
     for state in _states(root):
-        if state != but:
+        if state != keep:
             shutil.rmtree(state)
     if root.is_dir() and not any(root.iterdir()):
         root.rmdir()
@@ -62,12 +62,12 @@ def _fault(state: Path) -> str | None:
     try:
         sealed = json.loads((state / SEAL).read_text())
     except FileNotFoundError:
-        return "it was not written to its end"
+        return "it is incomplete"
     except (OSError, ValueError) as error:
         return f"its {SEAL} cannot be read ({error})"
     found = _digests(state)
     wrong = sorted(name for name in sealed.keys() | found.keys() if sealed.get(name) != found.get(name))
-    return f"{wrong[0]} is not the file that was written" if wrong else None
+    return f"{wrong[0]} has changed since it was written" if wrong else None
 
 
 def _digests(state: Path) -> dict[str, str]:

@@ -1,8 +1,7 @@
-"""One process of a training that `accelerate launch` started: python -m models.training.train_job JOB.json
+"""One process of a training started by `accelerate launch`: python -m models.training.train_job JOB.json
 
-The job file says what to train, the result file beside it what came out; the first process writes it. Progress goes
-to stdout, a marked line a step. stdin is a pipe that the caller holds open: when it ends, the caller is gone, however
-it died, and so is this process.
+The job file says what to train; the first process writes the result file beside it. Progress goes to stdout, one marked
+line per step. stdin is a pipe that the caller holds open: when it closes the caller has died, and this process exits.
 """
 
 from __future__ import annotations
@@ -19,19 +18,19 @@ from models.policy import PolicyFault
 from models.reference import CheckpointRef
 from models.training.encoding import Example
 
-MARK = "@progress "
-RESULT = "result.json"
+PROGRESS_PREFIX = "@progress "
+RESULT_FILE = "result.json"
 
 
 def main(job: Path) -> int:
-    """The exit code: 0, or 1 where a fault is in the result file."""
-    threading.Thread(target=_die_with_caller, daemon=True).start()
+    """The exit code: 0, or 1 if the result file contains a fault."""
+    threading.Thread(target=_exit_with_caller, daemon=True).start()
     outcome, code = _outcome(json.loads(job.read_text()))
-    # A fault is the same in all processes; the first one that fails ends the others, so each writes it.
+    # All processes meet the same fault, and the first to exit ends the others: each writes it.
     if code or os.environ.get("RANK", "0") == "0":
-        scratch = job.with_name(f"{RESULT}.{os.getpid()}")
+        scratch = job.with_name(f"{RESULT_FILE}.{os.getpid()}")
         scratch.write_text(json.dumps(outcome))
-        os.replace(scratch, job.with_name(RESULT))
+        os.replace(scratch, job.with_name(RESULT_FILE))
     return code
 
 
@@ -51,7 +50,7 @@ def _outcome(job: dict[str, Any]) -> tuple[dict[str, Any], int]:
             Path(job["out_root"]),
             job["seed"],
             job["device"],
-            _tell,
+            _print_progress,
             Saving(Path(saving["folder"]), saving["steps"]),
         )
     except PolicyFault as fault:
@@ -67,12 +66,12 @@ def _outcome(job: dict[str, Any]) -> tuple[dict[str, Any], int]:
     }, 0
 
 
-def _tell(done: int, of: int, loss: float) -> None:
-    print(MARK + json.dumps([done, of, loss]), flush=True)
+def _print_progress(done: int, of: int, loss: float) -> None:
+    print(PROGRESS_PREFIX + json.dumps([done, of, loss]), flush=True)
 
 
-def _die_with_caller() -> None:
-    """Blocks until the pipe at stdin ends."""
+def _exit_with_caller() -> None:
+    """Blocks until the pipe at stdin closes."""
     while os.read(0, 4096):
         pass
     os._exit(1)

@@ -3,17 +3,15 @@
     L = mean over trajectories of  weight * sum over target tokens of -log p(token | context)
 
 (method: reinforced training; the warm-up is the same with weight 1). The mean is over the trajectories of the
-whole optimizer step, however many parts and processes it is worked off in. The sum makes the gradient about a hundred
-times that of a mean over tokens; AdamW and the clipping of the gradient's norm to 1 do not depend on that scale.
-bfloat16 trains fp32 weights under autocast (in bf16 a small learning rate would be rounded away) and saves them as
-bf16, the dtype of later rollouts; with LoRA the frozen weights are bf16 and only the adapters fp32.
+whole optimizer step, across all micro-batches and processes. The sum makes gradients about a hundred times as large as
+a mean over tokens; AdamW and gradient clipping to norm 1 do not depend on that scale. bfloat16 trains fp32 weights
+under autocast (in bf16 small updates would be rounded away) and saves them as bf16, the dtype of later rollouts; with
+LoRA the frozen weights are bf16 and only the adapters fp32.
 
-A training ends at the first loss or gradient that is not a finite number (models/training/divergence.py); nothing is
-saved of it.
+A training stops at the first non-finite loss or gradient (models/training/divergence.py) and writes no checkpoint.
 
-The same function is the whole work of one process and of each of several that `accelerate launch` started
-(models/training/launching.py). A training that was killed goes on from its last state (models/training/states.py) and
-gives the same.
+`train` runs in one process, or in each of the processes that `accelerate launch` starts (models/training/launching.py).
+A killed training resumes from its last state (models/training/states.py), with the same result.
 """
 
 from __future__ import annotations
@@ -36,17 +34,18 @@ from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_dige
 from models.local.transformers_policy import pick_device
 from models.policy import PolicyFault
 from models.training.adapters import add_adapters, merge_adapters
-from models.training.divergence import diverged, first_unsound
+from models.training.divergence import divergence_message, first_nonfinite_weight
 from models.training.encoding import IGNORED, Collator, Encoder, Example
-from models.training.losses import give_logits, give_losses
-from models.training.states import forget, newest_sound
-from models.training.trainer import Examples, PartCollator, WeightedTrainer
+from models.training.hf_trainer import restore_forward, use_one_device
+from models.training.losses import return_losses
+from models.training.states import delete_states, newest_intact
+from models.training.trainer import ExampleDataset, MicroBatchCollator, WeightedTrainer
 from steca.vocabulary import Device
 
 __all__ = ["CurvePoint", "Example", "Saving", "TrainResult", "train"]
 
 TrainingProgress = Callable[[int, int, float], None]
-"""Called after each optimizer step with (steps done, steps in all, loss)."""
+"""Called after each optimizer step with (finished steps, all steps, loss)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,8 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """The new checkpoint, and how it came about. `target_tokens` counts one pass over the examples; `unchanged` is
-    whether every weight is the base model's."""
+    """The new checkpoint and its learning curve. `target_tokens` counts one pass over the examples; `unchanged`: every
+    weight is still the base model's."""
 
     ref: CheckpointRef
     curve: tuple[CurvePoint, ...]
@@ -74,7 +73,7 @@ class TrainResult:
 
 @dataclass(frozen=True, slots=True)
 class Saving:
-    """Where the state of this very training is kept (the folder is its own, and deleted at the end), how often."""
+    """The folder for this training's states (used by it alone, deleted at the end), and the steps between them."""
 
     folder: Path
     steps: int
@@ -91,20 +90,20 @@ def train(
     saving: Saving | None = None,
 ) -> TrainResult:
     """Train `base` on the examples and save the result under `out_root`. Deterministic on a CPU in (base,
-    examples, config, seed). Raises PolicyFault for an unusable base, no examples, an example that has no target or
-    is too long, LoRA targets that the base does not have, a batch that the processes cannot share, or a training that
-    leaves the finite numbers."""
+    examples, config, seed). Raises PolicyFault for an unusable base, no examples, an example without a target or that
+    is too long, LoRA targets that the base does not have, a batch that cannot be divided among the processes, or a
+    training that diverges."""
     if not examples:
-        raise PolicyFault("there is nothing to train on: the training set is empty")
+        raise PolicyFault("the training set is empty: there is nothing to train on")
     try:
-        return _trained(base, examples, config, out_root, seed, device, progress, saving)
-    finally:  # a server may need the device next
+        return _train(base, examples, config, out_root, seed, device, progress, saving)
+    finally:  # free the device for a server
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
 
 
-def _trained(
+def _train(
     base: CheckpointRef,
     examples: Sequence[Example],
     config: TrainingConfig,
@@ -118,19 +117,21 @@ def _trained(
     with _scratch(saving) as folder:
         args = _arguments(config, len(examples), folder, seed, pick_device(device), saving)
         model, tokenizer = load(base)
-        if name := first_unsound(model):
-            raise PolicyFault(f"the weight {name} of the base model {base.path} is not finite: get it again")
+        if name := first_nonfinite_weight(model):
+            raise PolicyFault(
+                f"the weight {name} of the base model {base.path} is not finite: download it again"
+            )
         before = weights_digest(model, dtype) if args.should_save else None
         encoded = list(map(Encoder(tokenizer, config.max_tokens).encode, examples))
         set_seed(seed)
-        known = Examples(encoded, [example.name for example in examples])
+        dataset = ExampleDataset(encoded, [example.name for example in examples])
         collator = Collator(tokenizer.pad_token_id or 0, config.loss)
-        trainer = _trainer(_prepared(model, config), known, args, collator)
-        give_losses(trainer.model, config.loss)
+        trainer = _trainer(_prepared(model, config), dataset, args, collator)
+        return_losses(trainer.model, config.loss)
         trainer.add_callback(_Reporter(progress))
-        trainer.train(resume_from_checkpoint=_state(folder, trainer) if saving else None)
-        trainer.confirm()
-        trained = _whole(trainer, base, config)
+        trainer.train(resume_from_checkpoint=_state_to_resume(folder, trainer) if saving else None)
+        trainer.check_final_loss()
+        trained = _gathered_model(trainer, base, config)
     manifest = {
         "base": base.digest,
         "seed": seed,
@@ -139,22 +140,22 @@ def _trained(
     }
     if not args.should_save:
         return TrainResult(base, (), len(examples), 0, unchanged=False)
-    trained = _sound(trained.to(dtype), config)
+    trained = _checked_finite(trained.to(dtype), config)
     unchanged = weights_digest(trained, dtype) == before
     ref = save_checkpoint(trained, tokenizer, out_root, manifest)
     if saving:
-        forget(saving.folder)
+        delete_states(saving.folder)
     targets = sum(label != IGNORED for item in encoded for label in item["labels"])
     return TrainResult(ref, _curve(trainer), len(examples), targets, unchanged)
 
 
 def optimizer_steps(config: TrainingConfig, examples: int) -> int:
-    """Optimizer steps of a run: `config.steps`, else the whole of `config.epochs`."""
+    """Optimizer steps of a training: `config.steps`, else all of `config.epochs`."""
     return config.steps or math.ceil(config.epochs * math.ceil(examples / config.batch_size))
 
 
 def warmup_steps(config: TrainingConfig, steps: int) -> int:
-    """Steps in which the learning rate grows. The first of them has rate 0, so a training of one step has none."""
+    """Warm-up steps of the learning rate. The first has rate 0, so a training of one step has none."""
     return math.ceil(steps * config.warmup_ratio) if steps > 1 else 0
 
 
@@ -181,7 +182,7 @@ def _arguments(
     args = TrainingArguments(
         output_dir=str(folder),
         max_steps=steps,
-        per_device_train_batch_size=_part(config, processes),
+        per_device_train_batch_size=_micro_batch_size(config, processes),
         gradient_accumulation_steps=config.gradient_accumulation,
         activation_checkpointing=config.gradient_checkpointing,
         activation_checkpointing_kwargs={"use_reentrant": False},
@@ -197,73 +198,75 @@ def _arguments(
         logging_steps=1,
         save_strategy="steps" if saving else "no",
         save_steps=saving.steps if saving else 0,
-        logging_nan_inf_filter=False,  # it would show a mean of earlier losses instead
+        logging_nan_inf_filter=False,  # the filter would log a mean of earlier losses instead
         report_to="none",
         disable_tqdm=True,
         remove_unused_columns=False,
         dataloader_pin_memory=device != "cpu",
     )
-    args._n_gpu = min(
-        args.n_gpu, 1
-    )  # one device a process: the Trainer would spread a batch over all it sees
+    use_one_device(args)
     return args
 
 
 def _processes() -> int:
-    """How many processes share this training, as their launcher tells them."""
+    """How many processes share this training, from the launcher's environment variable."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def _part(config: TrainingConfig, processes: int) -> int:
-    """Trajectories in one part of an optimizer step. Raises PolicyFault where the batch does not divide."""
-    parts = config.gradient_accumulation * processes
-    if config.batch_size % parts:
+def _micro_batch_size(config: TrainingConfig, processes: int) -> int:
+    """Trajectories in one micro-batch. Raises PolicyFault if the batch size is not divisible."""
+    micro_batches = config.gradient_accumulation * processes
+    if config.batch_size % micro_batches:
         raise PolicyFault(
-            f"batch_size {config.batch_size} cannot be shared by {processes} processes with gradient_accumulation "
-            f"{config.gradient_accumulation}: make it a multiple of {parts}"
+            f"batch_size {config.batch_size} cannot be divided among {processes} processes with gradient_accumulation "
+            f"{config.gradient_accumulation}: make it a multiple of {micro_batches}"
         )
-    return config.batch_size // parts
+    return config.batch_size // micro_batches
 
 
-def _trainer(model: Any, examples: Examples, args: TrainingArguments, collator: Collator) -> WeightedTrainer:
+def _trainer(
+    model: Any, examples: ExampleDataset, args: TrainingArguments, collator: Collator
+) -> WeightedTrainer:
     trainer = WeightedTrainer(
         model=model,
         args=args,
         train_dataset=examples,
-        data_collator=PartCollator(collator, examples),
+        data_collator=MicroBatchCollator(collator, examples),
     )
     trainer.remove_callback(PrinterCallback)
-    torch.manual_seed(args.seed + args.process_index)  # each process its own dropout
+    torch.manual_seed(args.seed + args.process_index)  # each process draws its own dropout
     return trainer
 
 
-def _state(folder: Path, trainer: WeightedTrainer) -> str | None:
-    """The state to go on from; the same for all processes, since unsound ones go only when all have looked."""
-    found = newest_sound(folder)
+def _state_to_resume(folder: Path, trainer: WeightedTrainer) -> str | None:
+    """The state to resume from; the same in all processes, since damaged ones are deleted only after all have
+    looked."""
+    found = newest_intact(folder)
     trainer.accelerator.wait_for_everyone()
     if trainer.args.should_save:
-        forget(folder, but=found)
+        delete_states(folder, keep=found)
     trainer.accelerator.wait_for_everyone()
     return str(found) if found else None
 
 
-def _whole(trainer: WeightedTrainer, base: CheckpointRef, config: TrainingConfig) -> Any:
-    """The trained causal LM on the CPU, adapters merged, whatever it was wrapped in and however it was cut up."""
+def _gathered_model(trainer: WeightedTrainer, base: CheckpointRef, config: TrainingConfig) -> Any:
+    """The trained causal LM on the CPU, unwrapped, with shards gathered and adapters merged; None in other processes
+    than the first."""
     model: Any = trainer.model
     if trainer.is_fsdp_enabled:
         weights = trainer.accelerator.get_state_dict(model)
         if not trainer.args.should_save:
             return None
         model = _prepared(load(base)[0], config)
-        fill(model, weights)
-    give_logits(model)
+        load_gathered_weights(model, weights)
+    restore_forward(model)
     model = model.to("cpu")
     return merge_adapters(model) if config.lora else model
 
 
-def fill(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
-    """Give the model all of its weights anew; tied ones under any of their names. Raises PolicyFault where names do not
-    fit: what would be saved else is the base model, untrained."""
+def load_gathered_weights(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
+    """Replace all weights of the model; tied ones may have any of their names. Raises PolicyFault if names do not
+    match: otherwise the untrained base model would be saved."""
     unknown = model.load_state_dict(weights, strict=False).unexpected_keys
     named = list(model.named_parameters(remove_duplicate=False))
     given = {id(weight) for name, weight in named if name in weights}
@@ -275,16 +278,16 @@ def fill(model: torch.nn.Module, weights: dict[str, torch.Tensor]) -> None:
         )
 
 
-def _sound(model: Any, config: TrainingConfig) -> Any:
-    """The model, where all its weights are finite. Raises PolicyFault."""
-    if name := first_unsound(model):
+def _checked_finite(model: Any, config: TrainingConfig) -> Any:
+    """The model. Raises PolicyFault if a weight is not finite."""
+    if name := first_nonfinite_weight(model):
         what = f"after the last training step the weight {name} is not finite in {config.dtype}"
-        raise PolicyFault(diverged(what, None, True, None))
+        raise PolicyFault(divergence_message(what, None, True, None))
     return model
 
 
 def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:
-    """Every step, those before a resumption too: the Trainer's history is part of its state."""
+    """Every step, also those before resuming: the Trainer's history is part of its state."""
     logs = [log for log in trainer.state.log_history if "loss" in log]
     return tuple(
         CurvePoint(int(log["step"]), log["loss"], log["learning_rate"], log["grad_norm"]) for log in logs
@@ -292,7 +295,7 @@ def _curve(trainer: WeightedTrainer) -> tuple[CurvePoint, ...]:
 
 
 class _Reporter(TrainerCallback):
-    """Passes progress on. Keeps no state at the end: the checkpoint follows."""
+    """Reports progress. Saves no state after the last step, since the checkpoint follows."""
 
     def __init__(self, progress: TrainingProgress | None) -> None:
         self._progress = progress

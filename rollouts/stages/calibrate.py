@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
-from models.reflectors.reflector import Reflection, ReflectionRequest, Reflector, Refused
+from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequest, Reflector
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of, with_origin
 from rollouts.rows import Demonstration, demonstrations, of_type, stored_trajectories, trajectory_records
 from rollouts.stages.demonstrate import continue_expert
@@ -138,7 +138,7 @@ def _plans(
         yield "planner", planned
 
 
-def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> list[Record]:
+def _rows(repair: Repair, thought: Reflection | NoReflection | None, label: str) -> list[Record]:
     """The rows of a calibration and of its executed trajectory; `thought` is None if the execution failed."""
     played, reflection, deviation = repair.played, "", repair.deviation
     if isinstance(thought, Reflection):
@@ -169,11 +169,13 @@ def _rows(repair: Repair, thought: Reflection | Refused | None, label: str) -> l
     return [head, *rows]
 
 
-def _reason_to_reject(attempt: RepairAttempt, thought: Reflection | Refused | None) -> tuple[str, str] | None:
+def _reason_to_reject(
+    attempt: RepairAttempt, thought: Reflection | NoReflection | None
+) -> tuple[str, str] | None:
     """The reason and its detail; None if the calibration is kept."""
     if attempt.rejection:
         return attempt.rejection.reason, attempt.rejection.detail
-    return ("no_reflection", thought.reason) if isinstance(thought, Refused) else None
+    return ("no_reflection", thought.reason) if isinstance(thought, NoReflection) else None
 
 
 def _labelled(played: PlayedEpisode, step: int) -> PlayedEpisode:

@@ -13,7 +13,7 @@ from models.client.endpoint import Endpoint
 from models.client.errors import RequestError
 from models.reference import CheckpointRef
 from models.served.openai_policy import OpenAIPolicy
-from models.served.verification import Unreachable, verify_served
+from models.served.verification import ServerUnreachable, verify_served
 from models.served.vllm_server import VllmServer
 from models.thinking import TurnFormat
 from tasks.resources.api_keys import key_of
@@ -31,7 +31,7 @@ def served_policy(
     not be reached. A server started here does not get the environment variables `secret`. Raises PolicyFault."""
     key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
-        return OpenAIPolicy(_endpoint(ref, config, key, call_log, says), ref.digest, formats=formats)
+        return OpenAIPolicy(_endpoint(ref, config, key, call_log, says), ref.digest, turn_format=formats)
     server = VllmServer(ref, config, logs, key or "", secret)
     says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     began = time.monotonic()
@@ -73,7 +73,7 @@ def _endpoint(
         revive()
         try:
             return verify_served(base_url, ref, key or "", config.timeout_seconds)
-        except Unreachable as fault:  # it may still be starting: the request is retried
+        except ServerUnreachable as fault:  # it may still be starting: the request is retried
             raise RequestError("connection", str(fault)) from None
 
     return Endpoint(config, key, "policy", ref.digest, call_log, verify, says)

@@ -48,9 +48,7 @@ LLMReflector(endpoint, CalibrationConfig(reflector="llm", model="m"), lambda *_:
 @pytest.mark.parametrize(
     "number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name
 )
-def test_answers_that_are_on_their_way_are_kept_when_a_run_is_interrupted(
-    number: signal.Signals, tmp_path: Path
-) -> None:
+def test_answers_in_flight_are_kept_when_a_run_is_interrupted(number: signal.Signals, tmp_path: Path) -> None:
     with FakeOpenAI("m", latency=1.0) as server:
         process = subprocess.Popen(
             [sys.executable, "-c", REFLECT, server.url, str(tmp_path)],

@@ -13,7 +13,7 @@ from cli.runtime import check_writable
 from flows.faults import StageFault
 from flows.server import environment, settings
 from flows.server.process import answers
-from models.processes.loopback import spare_loopback
+from models.processes.loopback import bypass_proxy_for_loopback
 from storage.faults import StorageFault
 from tests.support.fake_openai import FakeOpenAI
 
@@ -115,11 +115,11 @@ def test_the_names_of_this_machine_join_those_that_need_no_proxy(
 ) -> None:
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, before.get(name, ""))
-    spare_loopback()
-    spare_loopback()
+    bypass_proxy_for_loopback()
+    bypass_proxy_for_loopback()
     assert os.environ["no_proxy"] == os.environ["NO_PROXY"] == after
     monkeypatch.setenv("NO_PROXY", "*")
-    spare_loopback()
+    bypass_proxy_for_loopback()
     assert os.environ["NO_PROXY"] == "*", "which is everything already"
 
 
@@ -132,7 +132,7 @@ def test_a_server_on_this_machine_is_reached_behind_a_dead_proxy(monkeypatch: py
     with FakeOpenAI("m") as server:
         api = server.url.removesuffix("/v1")
         assert not answers(api), "through the proxy"
-        spare_loopback()
+        bypass_proxy_for_loopback()
         assert answers(api)
 
 

@@ -18,13 +18,20 @@ from models.base.template import check_template
 from models.chat_templates import ChatTemplate
 from models.local.rendering import HistoryEncoder
 from models.policy import PolicyFault
-from models.training.encoding import IGNORED, Encoded, Example, encode
-from tests.support.chat_templates import KINDS, OWN, USELESS, conversation, shipped, words_for
-from tests.support.policy_toys import said
+from models.training.encoding import IGNORED, Encoded, Example
+from tests.support.chat_templates import (
+    KINDS,
+    OWN_TEMPLATES,
+    UNUSABLE_TEMPLATES,
+    conversation,
+    shipped,
+    words_for,
+)
+from tests.support.policy_toys import encode, said
 
 TEXTS_DROPPED = {"idefics3", "smolvlm", "llava_next"}
 """They take messages of parts only: a text comes out empty, or they fail."""
-TEMPLATES = OWN | {name: text for name, text in shipped().items() if name not in TEXTS_DROPPED}
+TEMPLATES = OWN_TEMPLATES | {name: text for name, text in shipped().items() if name not in TEXTS_DROPPED}
 FAMILIES = {  # what stands between prompt and turn, what ends the turn, and how many sequences four turns take
     "qwen3": ("", "<|im_end|>", 4),
     "qwen3_5_think": ("", "<|im_end|>", 4),
@@ -62,7 +69,7 @@ def runs(labels: list[int]) -> list[tuple[int, int]]:
 
 
 def seen(words: PreTrainedTokenizerFast, history: object) -> list[int]:
-    """What generation feeds, told not to think, without any code of ours."""
+    """What generation feeds with thinking off, without any of our code."""
     text = words.apply_chat_template(
         history, tokenize=False, add_generation_prompt=True, enable_thinking=False, thinking=False
     )
@@ -85,7 +92,7 @@ def test_each_target_turn_follows_the_very_tokens_that_generation_feeds(
     wanted = data.draw(st.lists(st.booleans(), min_size=turns, max_size=turns).filter(any), "targets")
     messages = conversation(turns)[: None if data.draw(st.booleans(), "observed") else -1]
     item = encode(words, Example("e", messages, wanted, 0.5), 10**6)
-    usual, found = ChatTemplate(words).usual, []
+    usual, found = ChatTemplate(words).placeholder_turn, []
     for ids, labels in sequences(item):
         assert all(label in (IGNORED, token) for token, label in zip(ids, labels, strict=True))
         assert labels[-1] != IGNORED, "what follows the last target is left out"
@@ -161,23 +168,25 @@ def test_what_could_be_trained_before_is_trained_with_the_same_tokens(name: str,
 def test_most_of_todays_templates_were_refused_or_wrong_before() -> None:
     """A negative control of the test above."""
     refused = {
-        n for n in OWN if as_in_0_3_0(words_for(OWN[n]), Example("e", conversation(3), [True] * 3)) is None
+        n
+        for n in OWN_TEMPLATES
+        if as_in_0_3_0(words_for(OWN_TEMPLATES[n]), Example("e", conversation(3), [True] * 3)) is None
     }
-    assert refused == set(OWN) - {"appends", "ends no turn", "trims"}
+    assert refused == set(OWN_TEMPLATES) - {"appends", "ends no turn", "trims"}
 
 
 def test_an_empty_turn_is_trained_as_an_empty_turn() -> None:
     for name in ("drops thinking", "opens a block", "writes a header"):
-        words = words_for(OWN[name])
+        words = words_for(OWN_TEMPLATES[name])
         messages = said("You see shelf 1.", "", "Nothing happens.")
         (ids, labels), *_ = sequences(encode(words, Example("e", messages, [True]), 1000))
         (start, end), *_ = runs(labels)
-        usual = ChatTemplate(words).usual
+        usual = ChatTemplate(words).placeholder_turn
         assert words.decode(ids[start:end]) == usual.lead + usual.end
 
 
 def test_no_sequence_may_be_longer_than_allowed_but_all_together_may() -> None:
-    words = words_for(OWN["drops thinking"])
+    words = words_for(OWN_TEMPLATES["drops thinking"])
     example = Example("game-7", conversation(4), [True] * 4)
     longest = max(encode(words, example, 10**6)["lengths"])
     assert len(encode(words, example, longest)["input_ids"]) > longest
@@ -188,10 +197,10 @@ def test_no_sequence_may_be_longer_than_allowed_but_all_together_may() -> None:
 
 
 def test_a_turn_that_the_template_would_alter_is_refused_by_name() -> None:
-    words = words_for(OWN["opens a block"])
+    words = words_for(OWN_TEMPLATES["opens a block"])
     messages = said("You see shelf 1.", "a</think>b", "Nothing happens.")
     with pytest.raises(
-        PolicyFault, match="example game-7, message 2: the chat template does not write a turn"
+        PolicyFault, match="example game-7, message 2: the chat template does not render a turn"
     ):
         encode(words, Example("game-7", messages, [True]), 1000)
 
@@ -203,9 +212,9 @@ def test_a_usable_template_passes_the_check(name: str, thinking: bool, tmp_path:
     assert check_template(tmp_path, thinking) is None
 
 
-@pytest.mark.parametrize("name", [*USELESS, *sorted(TEXTS_DROPPED & set(shipped()))])
-def test_a_useless_template_is_told_in_one_line(name: str, tmp_path: Path) -> None:
-    words_for((USELESS | shipped())[name]).save_pretrained(tmp_path)
+@pytest.mark.parametrize("name", [*UNUSABLE_TEMPLATES, *sorted(TEXTS_DROPPED & set(shipped()))])
+def test_a_useless_template_is_reported_in_one_line(name: str, tmp_path: Path) -> None:
+    words_for((UNUSABLE_TEMPLATES | shipped())[name]).save_pretrained(tmp_path)
     line = check_template(tmp_path, False)
     assert line
     assert line.startswith("policy.base")
@@ -214,12 +223,12 @@ def test_a_useless_template_is_told_in_one_line(name: str, tmp_path: Path) -> No
 
 
 def test_thinking_is_switched_where_the_template_knows_a_switch() -> None:
-    known = {name: ChatTemplate(words_for(OWN[name]), True).arguments for name in OWN}
+    known = {name: ChatTemplate(words_for(OWN_TEMPLATES[name]), True).arguments for name in OWN_TEMPLATES}
     assert {name: switches for name, switches in known.items() if switches} == {
         "drops thinking": {"enable_thinking": True},
         "thinks when told": {"thinking": True},
     }
-    words = words_for(OWN["thinks when told"])
+    words = words_for(OWN_TEMPLATES["thinks when told"])
     history = said("You see shelf 1.")
     assert words.decode(HistoryEncoder(words, True).encode([history])[0]).endswith("<think>\n")
     assert words.decode(HistoryEncoder(words, False).encode([history])[0]).endswith("</think>\n\n")
@@ -227,7 +236,7 @@ def test_thinking_is_switched_where_the_template_knows_a_switch() -> None:
 
 
 def test_the_weight_of_an_example_is_that_of_each_of_its_sequences() -> None:
-    words = words_for(OWN["drops thinking"])
+    words = words_for(OWN_TEMPLATES["drops thinking"])
     example = Example("e", conversation(3), [True] * 3, 0.25)
     assert encode(words, example, 10**6)["weight"] == 0.25
     assert encode(words, replace(example, weight=2.0), 10**6)["weight"] == 2.0

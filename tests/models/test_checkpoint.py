@@ -70,7 +70,7 @@ def test_a_damaged_folder_is_replaced_when_the_checkpoint_is_saved_again(tmp_pat
 def test_a_missing_folder_and_a_folder_without_a_model_are_named(tmp_path) -> None:
     with pytest.raises(PolicyFault, match="nowhere is missing"):
         load(CheckpointRef(tmp_path / "nowhere", "0" * 64))
-    with pytest.raises(PolicyFault, match=r"no model folder \(it has no config\.json\)"):
+    with pytest.raises(PolicyFault, match=r"is not a model folder \(it has no config\.json\)"):
         reference(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""Thinking and answer, told apart in each known format."""
+"""Separating thinking and answer in each known format."""
 
 from __future__ import annotations
 

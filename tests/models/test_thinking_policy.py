@@ -20,7 +20,7 @@ from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
 from models.local.turns import TurnReader
 from models.policy import Generation, History, Sampling
-from models.served.openai_policy import OpenAIPolicy, turn_pattern
+from models.served.openai_policy import OpenAIPolicy, turn_regex
 from models.thinking import TurnFormat
 from models.training.encoding import Example
 from models.training.training import train
@@ -33,11 +33,11 @@ from storage.records import RolloutRecord, StepRecord
 from tasks.stage_tasks import train_batch, warmup_batch
 from tests.models.local.test_policy import act, by_generate, grown, starts
 from tests.rollouts.test_score import CONFIG, FRAGILE, explored
-from tests.support.chat_templates import OWN, words_for
+from tests.support.chat_templates import OWN_TEMPLATES, words_for
 from tests.support.endpoints import MODEL, endpoint_of
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_openai_replies import json_reply
-from tests.support.policy_toys import VOCABULARY, conversation, rewriting, said, turn, untrained
+from tests.support.policy_toys import VOCABULARY, conversation, rewriting_model, said, turn, untrained
 from tests.support.rollouts_toys import GREEDY, Toy, config, like_expert, tasks, world
 
 ANSWER = "Thought: I look.\nAction: go to shelf 1"
@@ -46,7 +46,7 @@ ALOUD = "I could say\nAction: inventory"
 
 def read(template: str, text: str, thinking: bool = False, end: str = "<|end|>") -> tuple[Generation, int]:
     """What is read when the model writes a text after the template's prompt, and how many tokens it has."""
-    words = words_for(OWN[template])
+    words = words_for(OWN_TEMPLATES[template])
     tokens = words(text + end, add_special_tokens=False)["input_ids"]
     return TurnReader(words, ChatTemplate(words, thinking)).read(tokens, bool(end)), len(tokens)
 
@@ -56,7 +56,7 @@ def read(template: str, text: str, thinking: bool = False, end: str = "<|end|>")
 def test_a_line_inside_the_block_is_never_the_turn(template: str, thinking: bool) -> None:
     turn, size = read(template, f"<think>\n{ALOUD}\n</think>\n\n{ANSWER}", thinking)
     assert (turn.text, turn.thinking, turn.finish) == (ANSWER, ALOUD, "stop")
-    words = words_for(OWN[template])
+    words = words_for(OWN_TEMPLATES[template])
     assert turn.thinking_tokens == size - len(
         words(f"{ANSWER}<|end|>", add_special_tokens=False)["input_ids"]
     )
@@ -108,7 +108,7 @@ def thinker() -> CheckpointRef:
     return train(untrained(), given, learning, untrained().path.parent, device="cpu").ref
 
 
-def test_a_model_that_thinks_goes_on_from_its_turns_alone() -> None:
+def test_a_thinking_model_continues_from_its_turns_without_thinking() -> None:
     """The whole engine, its kept keys and values too: another engine that keeps none writes the same."""
     for sampling in (Sampling(max_tokens=60, thinking=True), Sampling(max_tokens=60)):
         kept, histories = TransformersPolicy.from_checkpoint(thinker(), "cpu"), starts(12)
@@ -125,7 +125,7 @@ def test_a_model_that_thinks_goes_on_from_its_turns_alone() -> None:
 
 
 def test_what_was_kept_is_right_also_where_the_template_rewrites_earlier_turns() -> None:
-    model, words = load(rewriting())
+    model, words = load(rewriting_model())
     subject, histories = TransformersPolicy(model, words, "x"), starts(12)
     for _ in range(4):
         turns = act(subject, histories, Sampling(max_tokens=8))
@@ -146,7 +146,7 @@ def answering(text: str, **message: str) -> FakeOpenAI:
 
 
 def ask_served(server: FakeOpenAI, how: TurnFormat | None = None, **sampling: object) -> Generation:
-    formats = {} if how is None else {"formats": lambda thinking: how}
+    formats = {} if how is None else {"turn_format": lambda thinking: how}
     policy = OpenAIPolicy(endpoint_of(server), MODEL, **formats)
     try:
         return policy.act([said("You see shelf 1.")], [0], Sampling(**{"max_tokens": 60, **sampling}))[0]
@@ -154,7 +154,7 @@ def ask_served(server: FakeOpenAI, how: TurnFormat | None = None, **sampling: ob
         policy.close()
 
 
-def test_a_served_models_thinking_is_told_apart_in_either_form() -> None:
+def test_a_served_models_thinking_is_separated_in_either_form() -> None:
     with answering(f"<think>\n{ALOUD}\n</think>\n\n{ANSWER}") as server:
         assert ask_served(server) == Generation(ANSWER, 40, "stop", ALOUD, 5)
     for name in ("reasoning", "reasoning_content"):
@@ -166,10 +166,10 @@ def test_a_served_models_thinking_is_told_apart_in_either_form() -> None:
         assert ask_served(server) == Generation(ANSWER, 40, "stop")
 
 
-def test_a_server_is_told_what_the_template_is_told_and_nothing_where_it_knows_no_switch() -> None:
-    for name in OWN:
+def test_a_request_has_the_thinking_switches_of_the_template_and_no_others() -> None:
+    for name in OWN_TEMPLATES:
         for thinking in (False, True):
-            how = ChatTemplate(words_for(OWN[name]), thinking).format
+            how = ChatTemplate(words_for(OWN_TEMPLATES[name]), thinking).format
             with answering(ANSWER) as server:
                 ask_served(server, how, thinking=thinking)
                 assert server.refusals == []
@@ -179,9 +179,9 @@ def test_a_server_is_told_what_the_template_is_told_and_nothing_where_it_knows_n
 
 
 def test_a_constrained_turn_first_ends_the_block_that_the_prompt_opened() -> None:
-    how = ChatTemplate(words_for(OWN["opens a block"])).format
-    assert turn_pattern(["look"], how.lead) == "\\n</think>\\n\\n" + turn_pattern(["look"])
-    assert ChatTemplate(words_for(OWN["appends"])).format.lead == ""
+    how = ChatTemplate(words_for(OWN_TEMPLATES["opens a block"])).format
+    assert turn_regex(["look"], how.lead) == "\\n</think>\\n\\n" + turn_regex(["look"])
+    assert ChatTemplate(words_for(OWN_TEMPLATES["appends"])).format.lead == ""
 
 
 class Thinker(Toy):

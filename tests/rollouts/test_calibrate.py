@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from environments.base import Environment, World
-from models.reflectors.reflector import Reflection, ReflectionRequest, Refused
+from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequest
 from rollouts.rows import StoredTrajectory, demonstrations, of_type, stored_trajectories
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
@@ -45,8 +45,8 @@ class Thinker:
 
     def reflect(
         self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
-    ) -> list[Reflection | Refused]:
-        outcomes: list[Reflection | Refused] = []
+    ) -> list[Reflection | NoReflection]:
+        outcomes: list[Reflection | NoReflection] = []
         for request in requests:
             self.requests.append(request)
             outcomes.append(self.think(request))
@@ -54,15 +54,17 @@ class Thinker:
                 progress(len(outcomes), len(requests))
         return outcomes
 
-    def think(self, request: ReflectionRequest) -> Reflection | Refused:
+    def think(self, request: ReflectionRequest) -> Reflection | NoReflection:
         return Reflection(THOUGHT, self.label)
 
 
 class Hesitant(Thinker):
     """Gives no usable reflection for every other deviation."""
 
-    def think(self, request: ReflectionRequest) -> Reflection | Refused:
-        return Refused("it mentions vase 9", 3) if len(self.requests) % 2 else Reflection(THOUGHT, "m", 2)
+    def think(self, request: ReflectionRequest) -> Reflection | NoReflection:
+        return (
+            NoReflection("it mentions vase 9", 3) if len(self.requests) % 2 else Reflection(THOUGHT, "m", 2)
+        )
 
 
 def decided(speak: Speak, rows: Sequence[Record]) -> list[Record]:

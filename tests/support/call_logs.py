@@ -1,11 +1,11 @@
-"""A call log of calls in memory, for tests of what writes into it."""
+"""A call log in memory, for tests of its callers."""
 
 from __future__ import annotations
 
 from models.client.calls import Call, Reply
 
 
-class MemoryBook:
+class MemoryCallLog:
     """Implements models.client.calls.CallLog."""
 
     def __init__(self) -> None:

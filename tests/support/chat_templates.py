@@ -1,6 +1,6 @@
-"""Chat templates to try things on: one for each thing that a template may do, and those that a package ships.
+"""Chat templates for tests: one for each thing that a template may do, and those that TRL ships.
 
-No weights and no model's own tokenizer are needed: a small one holds whatever special tokens a template writes.
+No weights and no real tokenizer are needed: a small one has the special tokens of any template.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _written(turn: str, prompt: str = "", after: str = "") -> str:
 _LAST_THINKS = (
     "{% if loop.last %}<think>\n\n</think>\n\n{% endif %}{{ m.content.split('</think>')[-1] }}<|end|>\n"
 )
-OWN = {
+OWN_TEMPLATES = {
     "appends": CHAT_TEMPLATE,
     "drops thinking": _written(
         _LAST_THINKS,
@@ -54,13 +54,13 @@ OWN = {
     "tells how long it is": "{{ messages | length }}" + CHAT_TEMPLATE,
     "keeps two messages": "{% set messages = messages[-2:] %}" + _written("{{ m.content }}<|end|>\n"),
 }
-"""One template for each thing that templates do beside writing messages down."""
-USELESS = {
+"""One template for each thing that templates do besides rendering messages."""
+UNUSABLE_TEMPLATES = {
     "wants parts": _written("{% for part in m.content %}{{ part.text }}{% endfor %}<|end|>"),
     "alters turns": _written("{{ m.content | upper }}<|end|>"),
     "fails": _written("{{ raise_exception('assistant turns are not allowed') }}"),
 }
-"""Templates under which no policy can be trained, and words of what is wrong."""
+"""Templates with which no policy can be trained, by what is wrong."""
 KINDS = ("newlines", "gpt-2", "spaces")
 _NEWLINES = r" ?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 SPECIAL = re.compile(
@@ -70,7 +70,7 @@ SPECIAL = re.compile(
 
 @cache
 def shipped() -> dict[str, str]:
-    """The chat templates of today's models as TRL has them, without those that it has rewritten; {} without TRL."""
+    """The chat templates of current models from TRL, without those that TRL has rewritten; {} without TRL."""
     found = find_spec("trl")
     folders = [Path(place) / "chat_templates" for place in (found and found.submodule_search_locations) or ()]
     files = {file.stem: file.read_text() for folder in folders for file in sorted(folder.glob("*.jinja"))}
@@ -106,7 +106,7 @@ def words_for(template: str, kind: str = "newlines") -> PreTrainedTokenizerFast:
 
 
 def conversation(turns: int) -> list[Message]:
-    """So many turns, each after an observation, and one observation more."""
+    """This many turns, each after an observation, and a last observation."""
     texts: list[str] = []
     for i in range(turns):
         texts += [f"You see shelf {i}.", f"Thought: I look at shelf {i}.\nAction: go to shelf {i}"]

@@ -1,4 +1,4 @@
-"""Endpoints of the client on fake servers, with short pauses, and what they did with a list of requests."""
+"""Client endpoints for fake servers, and the outcomes of lists of requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from models.client.chat_request import ChatRequest
 from models.client.endpoint import Endpoint, EndpointFault, Verify
 from models.client.errors import RequestError
 from steca.vocabulary import CallPurpose
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.fake_openai import FakeOpenAI
 from tests.support.fake_openai_replies import default_answer
 
@@ -24,7 +24,7 @@ KEY = "sk-4f1c0ffee4f1c0ffee4f1c0ffee"
 
 
 class Verifier:
-    """Asks a server for its models. `asked` has the addresses, in order."""
+    """Checks which models a server lists. `asked` has the addresses, in order."""
 
     def __init__(self, model: str = MODEL) -> None:
         self.model, self.asked = model, list[str]()
@@ -43,11 +43,11 @@ class Verifier:
 
 def endpoint_of(
     *servers: FakeOpenAI, call_log: CallLog | None = None, key: str | None = KEY, verify: Verify | None = None,
-    purpose: CallPurpose = "policy", says: Callable[[str], None] = lambda line: None, **config: Any,
+    purpose: CallPurpose = "policy", log: Callable[[str], None] = lambda line: None, **config: Any,
 ) -> Endpoint:  # fmt: skip
     settings = {"timeout_seconds": 5.0, "patience_seconds": 20.0, **config}
     where = EndpointConfig(base_urls=tuple(server.url for server in servers), **settings)
-    return Endpoint(where, key, purpose, MODEL, call_log or MemoryBook(), verify or Verifier(), says)
+    return Endpoint(where, key, purpose, MODEL, call_log or MemoryCallLog(), verify or Verifier(), log)
 
 
 def ask(number: int = 0, **changes: Any) -> ChatRequest:
@@ -59,7 +59,7 @@ def ask(number: int = 0, **changes: Any) -> ChatRequest:
 async def asked(
     endpoint: Endpoint, requests: Sequence[ChatRequest], affinities: Sequence[str] | None = None
 ) -> list[Reply | BaseException]:
-    """The outcomes of requests that are made at once. The endpoint is closed."""
+    """The outcomes of concurrent requests. Closes the endpoint."""
     named = affinities or [request.messages[0]["content"] for request in requests]
     try:
         chats = (endpoint.chat(request, name) for request, name in zip(requests, named, strict=True))
@@ -82,7 +82,7 @@ def failed(endpoint: Endpoint, request: ChatRequest | None = None) -> EndpointFa
 
 
 def right(request: ChatRequest) -> str:
-    """What the default model writes: it depends on the messages and the seed alone."""
+    """What the default model writes; depends only on messages and seed."""
     return default_answer(request.fields(), 0)
 
 

@@ -1,13 +1,13 @@
-"""A strict OpenAI-compatible server on the loopback interface that misbehaves as told, down to the byte.
+"""A strict OpenAI-compatible server on the loopback interface that misbehaves on demand, down to the byte.
 
-It runs in a thread of the test process and speaks HTTP itself, so that it can cut, stretch and garble what it sends:
+It runs in a thread of the test process and implements HTTP itself, so that it can cut, delay and garble its answers:
 
     with FakeOpenAI("small", dialect="vllm", latency=0.01) as server:
         server.plan.fail_next(Fault.rate_limit(retry_after=0.05), times=3)
         ...  # a client on server.url
         assert server.refusals == [] and server.max_concurrency <= 64
 
-A request that breaks a rule is refused before any fault is spent on it, and `refusals` remembers it.
+A request that breaks a rule is refused without using up a planned fault; `refusals` records it.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ __all__ = ["FakeOpenAI", "Fault", "Record"]
 
 
 class FakeOpenAI:
-    """`plan` says what fails, `answer` what the model writes, `latency` how long that takes (seconds; errors come at
-    once); all may be changed while it runs. `key`: the only one let in; `shows_key`: a wrong one is shown whole in the
-    error, not masked. `n_ctx`: tokens of prompt and answer together; `overflows`: what a longer prompt meets, where not
-    the dialect's words. `unsupported`: fields, or types of response_format, that this model does not take; `refuses`:
-    what one of them meets, where not OpenAI's words. `root`: the folder that a vLLM says it serves, the model's name
-    unless given; `host`: the interface that it listens on."""
+    """`plan`: which requests fail; `answer`: what the model writes; `latency`: seconds until it answers (errors come at
+    once); all may change while it runs. `key`: the accepted API key; `shows_key`: errors quote a wrong key whole, not
+    masked. `n_ctx`: context of prompt and answer in tokens; `overflows`: the answer to a longer prompt, by default in
+    the dialect's words. `unsupported`: unsupported fields or types of response_format; `refuses`: the answer to them,
+    by default in OpenAI's words. `root`: the folder that vLLM names as loaded, by default the model's name; `host`: the
+    interface to listen on."""
 
     def __init__(
         self, model: str = "small", *, dialect: Dialect = "openai", answer: Answer = default_answer,
@@ -73,7 +73,7 @@ class FakeOpenAI:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
-    # What tests do with it
+    # For tests
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -81,7 +81,7 @@ class FakeOpenAI:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Raises what went wrong in the server itself, an answer function's error above all."""
+        """Raises errors of the server itself, such as an answer function's."""
         self._call(self._die())
         self._call(self._end_handlers())
         self._loop.call_soon_threadsafe(self._loop.stop)
@@ -96,11 +96,11 @@ class FakeOpenAI:
         return f"http://127.0.0.1:{self.port}/v1"
 
     def start(self, model: str | None = None) -> None:
-        """Answers (again), on the same port as ever, for `model` if one is given."""
+        """Start, or start again, on the same port; serves `model` if given."""
         self._call(self._revive(model))
 
     def stop(self) -> None:
-        """Breaks all connections and refuses new ones."""
+        """Break all connections and refuse new ones."""
         self._call(self._die())
 
     @property
@@ -109,15 +109,15 @@ class FakeOpenAI:
 
     @property
     def counts(self) -> Counter[str]:
-        """Requests by the fault they met; "" for those that met none."""
+        """Requests by their injected fault; "" for none."""
         return Counter(record.fault for record in self.requests)
 
     @property
     def refusals(self) -> list[str]:
-        """The rules that requests broke: empty for a client that behaves."""
+        """The rules that requests broke; empty for a correct client."""
         return [record.refused for record in self.requests if record.refused]
 
-    # Life and death, in the server's own thread
+    # Start and stop, in the server's own thread
 
     def _call(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(30)
@@ -272,7 +272,7 @@ class FakeOpenAI:
         return replace(honest, delay=self.latency)
 
     def _cached(self, request: Request) -> int:
-        """Tokens of the longest start of the conversation, in whole messages, that was seen before."""
+        """Tokens of the longest known prefix of the conversation, in whole messages."""
         messages = request["messages"]
         starts = [json.dumps(messages[: length + 1]) for length in range(len(messages))]
         known = sum(start in self._prefixes for start in starts)

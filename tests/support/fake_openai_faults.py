@@ -1,4 +1,4 @@
-"""Everything that can go wrong between a client and an OpenAI-compatible server, and when it does."""
+"""The faults that can be injected between a client and an OpenAI-compatible server, and the plan that says when."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Edit = Callable[[dict[str, Any]], object]
 
 @dataclass(slots=True)
 class Record:
-    """One chat request as it came, and what became of it. `arrived` is time.monotonic(); `concurrency` counts the
-    requests in work when it came, itself included; `attempt` how often the same body had come before.
+    """One chat request and its outcome. `arrived` is time.monotonic(); `concurrency` counts the requests in progress on
+    arrival, this one included; `attempt`: how often the same body had arrived before.
 
-    `status` is 0 where no status line was sent. `fault` names the one injected, `refused` says which rule was broken.
-    `abandoned`: the connection was gone before the answer. `fitting`: the text obeyed what structure was asked for.
+    `status` is 0 if no status line was sent. `fault` names the injected fault, `refused` the broken rule. `abandoned`:
+    the client disconnected before the answer. `fitting`: the text has the requested structure.
     """
 
     number: int
@@ -42,7 +42,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Turns the honest reply, made only if it is asked for, into what is sent instead."""
+    """Turns the honest reply, computed lazily, into what is sent instead."""
 
     name: str
     act: Callable[[Record, Callable[[], Reply]], Reply]
@@ -51,7 +51,7 @@ class Fault:
     def rate_limit(
         retry_after: float | None = None, form: Literal["seconds", "date", "milliseconds"] = "seconds"
     ) -> Fault:
-        """429 that passes. As a date, Retry-After has whole seconds."""
+        """A transient 429. As a date, Retry-After has whole seconds."""
 
         def act(_: Record, __: Callable[[], Reply]) -> Reply:
             headers = {} if retry_after is None else _retry_after(retry_after, form)
@@ -63,7 +63,7 @@ class Fault:
 
     @staticmethod
     def quota() -> Fault:
-        """429 that lasts: the account has no money left."""
+        """A permanent 429: the account has no credit left."""
         text = "You exceeded your current quota, please check your plan and billing details."
         return _always("quota", _error(429, text, "insufficient_quota", "insufficient_quota"))
 
@@ -73,13 +73,13 @@ class Fault:
 
     @staticmethod
     def html(status: int = 502) -> Fault:
-        """A proxy's page in place of the API's answer; with status 200 too."""
+        """A proxy's HTML page instead of the API's answer; also with status 200."""
         page = b"<html><body><h1>Bad Gateway</h1></body></html>"
         return _always(f"html_{status}", Reply(status, page, media="text/html"))
 
     @staticmethod
     def debug_page() -> Fault:
-        """500 whose page shows the request's headers, the key among them."""
+        """500 whose page shows the request's headers, including the key."""
 
         def act(record: Record, _: Callable[[], Reply]) -> Reply:
             return _error(
@@ -115,7 +115,7 @@ class Fault:
 
     @staticmethod
     def hang() -> Fault:
-        """Reads the request and never answers."""
+        """Never answers."""
         return _broken("hang", delay=math.inf)
 
     @staticmethod
@@ -124,12 +124,12 @@ class Fault:
 
     @staticmethod
     def trickle(seconds: float, pieces: int) -> Fault:
-        """The body in pieces over so many seconds: no single read takes long, the whole answer does."""
+        """Sends the body in pieces over this time: no single read is slow, but the whole answer is."""
         return _broken("trickle", pieces=pieces, pause=seconds / pieces)
 
     @staticmethod
     def drop(*, reset: bool = False) -> Fault:
-        """The connection ends, by a close or a reset, before a single byte."""
+        """The connection is closed or reset before the first byte."""
         return _broken("drop", sent=-1, reset=reset)
 
     @staticmethod
@@ -138,12 +138,12 @@ class Fault:
 
     @staticmethod
     def short_length() -> Fault:
-        """The content-length says less than there is: the client reads half a JSON and has rubbish left over."""
+        """The content-length is too small: the client reads half a JSON, and the rest is left in the connection."""
         return _broken("short_length", length=40)
 
     @staticmethod
     def truncated_json() -> Fault:
-        """Half the JSON, its length correctly given."""
+        """Half the JSON, with the correct length."""
         return Fault(
             "truncated_json",
             lambda _, honest: replace(reply := honest(), body=reply.body[: len(reply.body) // 2]),
@@ -155,7 +155,7 @@ class Fault:
 
     @staticmethod
     def error_as_success(body: object | None = None) -> Fault:
-        """Status 200 with an error for a body, as some gateways do; one without a status unless given."""
+        """Status 200 with an error as the body, as some gateways send; by default an error without a status."""
         plain = replace(_error(500, "Provider returned error"), status=200)
         return _always("error_as_success", plain if body is None else json_reply(200, body))
 
@@ -194,7 +194,7 @@ class Fault:
 
     @staticmethod
     def cut_short(characters: int = 10) -> Fault:
-        """finish_reason length after so many characters: in the middle of a JSON, where that was asked for."""
+        """finish_reason length after this many characters: in the middle of the JSON, if JSON was requested."""
 
         def edit(data: dict[str, Any]) -> None:
             choice = data["choices"][0]
@@ -205,17 +205,17 @@ class Fault:
 
     @staticmethod
     def wrong_text(text: str) -> Fault:
-        """A text that need not fit anything that was asked for."""
+        """A text that need not have the requested structure."""
         return _message("wrong_text", content=text)
 
     @staticmethod
     def reasoning(text: str, field: str = "reasoning_content", content: str | None = "") -> Fault:
-        """Thinking in a field of its own, beside this content."""
+        """Thinking in a separate field, beside this content."""
         return _message("reasoning", **{field: text, "content": content})
 
     @staticmethod
     def parts(*parts: object) -> Fault:
-        """A content in typed parts, as Mistral's thinking models have it."""
+        """A content in typed parts, as Mistral's thinking models send it."""
         return _message("parts", content=list(parts))
 
     @staticmethod
@@ -229,18 +229,18 @@ class Fault:
 
     @staticmethod
     def stale_model(model: str = "yesterday") -> Fault:
-        """An answer by another model than the one asked for."""
+        """An answer by another model than the requested one."""
         return _edit("stale_model", lambda data: data.update(model=model))
 
     @staticmethod
     def crash(down: float = math.inf, model: str | None = None) -> Fault:
-        """The server dies: all its connections break and new ones are refused. It comes back on the same port after
-        `down` seconds (inf: when start is called), serving `model` if one is given."""
+        """The server dies: connections break and new ones are refused. It restarts on the same port after `down`
+        seconds (inf: when start is called), serving `model` if given."""
         return _always("crash", Reply(0, b"", down=down, revived_model=model))
 
 
 def key_error(authorization: str, *, whole: bool) -> Reply:
-    """401 as OpenAI words it, with the key as it came or its ends only."""
+    """401 in OpenAI's words, with the whole key or only its ends."""
     key = authorization.removeprefix("Bearer ")
     shown = key if whole else f"{key[:6]}***{key[-3:]}"
     return _error(401, f"Incorrect API key provided: {shown}.", code="invalid_api_key")
@@ -265,7 +265,7 @@ def _always(name: str, reply: Reply) -> Fault:
 
 
 def _broken(name: str, **changes: Any) -> Fault:
-    """The honest answer, sent in a way that it is not to be sent."""
+    """The honest answer with faulty transport."""
     return Fault(name, lambda _, honest: replace(honest(), **changes))
 
 
@@ -279,7 +279,7 @@ def _message(name: str, **changes: object) -> Fault:
 
 @dataclass(slots=True)
 class Plan:
-    """Which requests meet which fault: by number, the next ones, those that a rule names, by chance; in this order."""
+    """Which requests get which fault: by number, the next ones, by a rule, at random; in this order."""
 
     script: Mapping[int, Fault] = field(default_factory=dict)
     _next: deque[Fault] = field(default_factory=deque)
@@ -294,17 +294,17 @@ class Plan:
         self._rules.append((rule, fault))
 
     def fail_randomly(self, fault: Fault, probability: float, seed: int = 0) -> None:
-        """Drawn from the seed, the body and the attempt, so that the order of arrival changes nothing."""
+        """Depends on the seed, the body and the attempt only, not on the order of arrival."""
         self._chances.append((probability, fault, seed))
 
     def heal(self) -> None:
-        """No fault from now on."""
+        """Remove all planned faults."""
         self.script = {}
         for planned in (self._next, self._rules, self._chances):
             planned.clear()
 
     def attempt(self, body: Request) -> int:
-        """How often this body was asked about before."""
+        """How often this body arrived before."""
         key = json.dumps(body, sort_keys=True).encode()
         self._seen[key] += 1
         return self._seen[key] - 1

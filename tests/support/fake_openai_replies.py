@@ -1,4 +1,4 @@
-"""What the fake server says: errors as OpenAI and vLLM word them, and honest completions."""
+"""The fake server's answers: errors in the words of OpenAI and vLLM, and honest completions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.fake_openai_wire import Reply
 Dialect = Literal["openai", "vllm"]
 Request = dict[str, Any]
 Answer = Callable[[Request, int], str]
-"""From a request's body and its number on this server to the whole text that the model would write."""
+"""Maps a request's body and its number on this server to the whole text that the model would write."""
 
 
 def json_reply(status: int, data: object) -> Reply:
@@ -28,7 +28,7 @@ def json_reply(status: int, data: object) -> Reply:
 def error_reply(
     dialect: Dialect, status: int, message: str, *, kind: str = "", param: str | None = None, code: str | None = None
 ) -> Reply:  # fmt: skip
-    """An error body. vLLM names the type by the status and repeats the status as code; OpenAI has codes of its own."""
+    """An error body. vLLM names the type by the status and repeats the status as code; OpenAI has its own codes."""
     if dialect == "vllm":
         kinds = {400: "BadRequestError", 404: "NotFoundError"}
         error = {
@@ -43,7 +43,7 @@ def error_reply(
 
 
 def unsupported_field(name: str) -> Reply:
-    """As OpenAI refuses a field that a model does not take."""
+    """OpenAI's refusal of a field that a model does not support."""
     text = f"Unsupported parameter: '{name}' is not supported with this model."
     return error_reply("openai", 400, text, param=name, code="unsupported_parameter")
 
@@ -142,7 +142,7 @@ def fits(request: Request, text: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """What the model wrote until a limit or a stop string ended it, with the stop string where one did."""
+    """The text until a limit or a stop string (`met`) ended it."""
 
     text: str
     tokens: int
@@ -151,7 +151,7 @@ class Cut:
 
 
 def cut(text: str, limit: float, stop: list[str], *, end_counts: bool) -> Cut:
-    """`end_counts`: the end of the turn is a token of its own, as on vLLM, and must fit as well."""
+    """`end_counts`: the end of the turn is a token that must fit too, as in vLLM."""
     tokens = words(text) + [""] * end_counts
     written = tokens if len(tokens) <= limit else tokens[: int(limit)]
     within = "".join(written)
@@ -165,7 +165,7 @@ def cut(text: str, limit: float, stop: list[str], *, end_counts: bool) -> Cut:
 def completion(
     request: Request, text: str, *, dialect: Dialect, model: str, number: int, cached: int, n_ctx: float
 ) -> Reply:
-    """The honest answer that gives `text`, cut as the request says; `cached` of its prompt's tokens were known."""
+    """The honest answer with `text`, cut to the request's limits; `cached` of its prompt tokens were cached."""
     prompt, stop = prompt_tokens(request["messages"]), request.get("stop") or []
     limit = min(output_limit(request), n_ctx - prompt)
     done = cut(text, limit, [stop] if isinstance(stop, str) else stop, end_counts=dialect == "vllm")

@@ -1,5 +1,5 @@
-"""What the fake server accepts: the strictest reading of the chat completions API, so that a client that passes here
-passes everywhere. Anything unknown, of a wrong type or out of range is refused, never ignored."""
+"""What the fake server accepts: the strictest reading of the chat completions API, so that a client that works here
+works everywhere. Anything unknown, of a wrong type or out of range is refused, never ignored."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REQUIRED = {"model", "messages"}
 
 
 class Refused(Exception):
-    """A request that does not keep the rules. `param` is the field at fault."""
+    """A request that breaks a rule. `param` is the field at fault."""
 
     def __init__(self, message: str, param: str, code: str = "invalid_value") -> None:
         super().__init__(message)
@@ -67,7 +67,7 @@ PLAIN: dict[str, Callable[[Any], bool]] = {
     "user": lambda v: isinstance(v, str),
     "response_format": _mapping,
 }
-"""Every request field that any OpenAI-compatible server must know, with the check of its value."""
+"""Request fields that every OpenAI-compatible server supports, with a check of the value."""
 
 VLLM: dict[str, Callable[[Any], bool]] = {
     **PLAIN,
@@ -81,7 +81,7 @@ VLLM: dict[str, Callable[[Any], bool]] = {
     "skip_special_tokens": _flag,
     "chat_template_kwargs": _mapping,
 }
-"""What vLLM knows besides. Its old guided_choice is silently ignored by newer releases, so it is refused here."""
+"""vLLM's extra fields. Newer releases silently ignore the old guided_choice, so it is refused here."""
 
 
 def check(request: Request, dialect: Dialect) -> None:
@@ -154,7 +154,7 @@ STRICT_KEYWORDS = {
     "description", "title", "pattern", "format", "multipleOf", "minimum", "maximum", "exclusiveMinimum",
     "exclusiveMaximum", "minItems", "maxItems",
 }  # fmt: skip
-"""The part of JSON Schema that strict structured outputs take."""
+"""The part of JSON Schema that strict structured outputs support."""
 
 
 def _bad_schema(place: tuple[str, ...], what: str) -> Refused:

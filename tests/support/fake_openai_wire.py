@@ -1,4 +1,4 @@
-"""How a reply goes over the wire, down to the byte at which the connection breaks."""
+"""Sends replies over the wire, down to the byte at which the connection breaks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One HTTP response and how the connection treats it. `delay` comes before its first byte (inf: never answered).
+    """One HTTP response and how it is sent. `delay`: seconds before its first byte (inf: never).
 
-    `length` is the content-length claimed, where it is not the body's. Only `sent` bytes of the body go out before the
-    connection is cut (-1: not even the headers), by a reset where `reset` says so. The body goes out in `pieces`,
-    `pause` seconds apart. `down`: the whole server dies instead, for so many seconds; then it serves `revived_model`.
+    `length`: the content-length header if it differs from the body's length. Only `sent` bytes of the body are sent
+    before the connection is closed (-1: not even the headers), or reset with `reset`. The body is sent in `pieces`,
+    `pause` seconds apart. `down`: instead the server dies for this many seconds, and then serves `revived_model`.
     """
 
     status: int
@@ -59,7 +59,7 @@ def bound(port: int, host: str = "127.0.0.1") -> socket.socket:
 
 
 async def wait(reader: asyncio.StreamReader, seconds: float) -> None:
-    """Lets so many seconds pass (inf: no end); ConnectionError as soon as the client has hung up."""
+    """Wait (inf: forever). Raises ConnectionError as soon as the client disconnects."""
     if not seconds:
         return
     gone = asyncio.ensure_future(reader.read(1))

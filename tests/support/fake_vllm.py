@@ -1,7 +1,7 @@
-"""Stands in for vLLM's server in the tests of its life: the same arguments (no others), a child process that stands
-for the engine, and what can go wrong with a start. Standard library only.
+"""A stand-in for vLLM's server in tests of its lifecycle: vLLM's arguments (no others), a child process as the engine,
+and failures at the start. Standard library only.
 
-The options `--fake-*` choose the misbehaviour; `--fake-report` names a file that gets what this process was given.
+The options `--fake-*` choose the failure; `--fake-report` names a file for this process's PIDs and environment.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""`models.training.train_job` with FSDP on CPU processes. accelerate shards on accelerators only, and
-quietly takes DDP for CPU ones; told that they are GPUs, it shards over gloo."""
+"""Runs `models.training.train_job` with FSDP on CPU processes. accelerate (1.15) silently uses DDP on CPUs; if the
+processes pass as GPUs, it shards over gloo."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A toy world of words for the policy tests: conversations that a tiny model can learn in seconds."""
+"""Toy conversations and models for the policy tests; a tiny model learns them in seconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from models.checkpoint import CheckpointRef, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from models.policy import Message
-from models.training.encoding import Example
+from models.training.encoding import Encoded, Encoder, Example
 from models.training.training import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")
@@ -44,6 +44,10 @@ def conversation(seed: int, turns: int = 3) -> list[Message]:
     return said(*texts)
 
 
+def encode(words: PreTrainedTokenizerFast, example: Example, max_tokens: int) -> Encoded:
+    return Encoder(words, max_tokens).encode(example)
+
+
 def examples(count: int, turns: int = 3) -> list[Example]:
     return [Example(f"e{i}", conversation(i, turns), [True] * turns) for i in range(count)]
 
@@ -65,9 +69,9 @@ def untrained() -> CheckpointRef:
     return checkpoint(Path(mkdtemp(prefix="toys-")))
 
 
-def wild(root: Path, word: str, value: float = 3e38) -> CheckpointRef:
-    """A model whose arithmetic overflows as soon as it reads the word, and only then: the word's vector has values of
-    both signs that are finite, but whose differences are not."""
+def overflowing_model(root: Path, word: str, value: float = 3e38) -> CheckpointRef:
+    """A model that overflows if and only if it reads the word: the values of the word's vector are finite, but their
+    differences are not."""
     torch.manual_seed(0)
     model = AutoModelForCausalLM.from_config(
         GPT2Config(vocab_size=len(tokenizer()), n_embd=64, n_layer=2, n_head=4, tie_word_embeddings=False)
@@ -79,8 +83,8 @@ def wild(root: Path, word: str, value: float = 3e38) -> CheckpointRef:
 
 
 @cache
-def rewriting() -> CheckpointRef:
-    """The untrained tiny model with a template that writes each longer conversation otherwise from its start on."""
+def rewriting_model() -> CheckpointRef:
+    """The untrained tiny model with a template that renders each longer conversation differently from its start."""
     words = tokenizer()
     template, words.chat_template = words.chat_template, "{{ messages | length }}" + CHAT_TEMPLATE
     try:
@@ -91,7 +95,7 @@ def rewriting() -> CheckpointRef:
 
 @cache
 def trained() -> TrainResult:
-    """The tiny model after it has learned to go where it is told."""
+    """The tiny model, trained to go to the named place."""
     config = TrainingConfig(steps=200, batch_size=16, learning_rate=3e-3)
     return train(untrained(), examples(400, 1), config, untrained().path.parent, device="cpu")
 

@@ -10,7 +10,7 @@ import openai
 import pytest
 
 from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_asking import (
+from tests.support.fake_openai_client import (
     KEY,
     MESSAGES,
     ask,
@@ -188,7 +188,7 @@ def test_another_model_is_not_found(server: FakeOpenAI, vllm: FakeOpenAI) -> Non
         assert caught.value.code == code
 
 
-def test_an_overflow_is_told_as_each_server_tells_it(server: FakeOpenAI, vllm: FakeOpenAI) -> None:
+def test_an_overflow_is_worded_as_each_server_words_it(server: FakeOpenAI, vllm: FakeOpenAI) -> None:
     def told(fake: FakeOpenAI, n_ctx: int, **changes: Any) -> tuple[str | None, str | None]:
         fake.n_ctx = n_ctx
         with pytest.raises(openai.BadRequestError, match=r"maximum context length is|max_tokens") as caught:
@@ -275,7 +275,7 @@ def test_whether_an_answer_fits_its_constraint_is_recorded(vllm: FakeOpenAI) -> 
     assert [record.fitting for record in vllm.requests] == [True, True, True, True, False, False, False]
 
 
-def test_health_and_models_are_told(vllm: FakeOpenAI) -> None:
+def test_health_and_models_are_served(vllm: FakeOpenAI) -> None:
     async def look() -> tuple[Any, Any]:
         async with client_of(vllm) as client:
             health = await client.get(f"http://127.0.0.1:{vllm.port}/health", cast_to=str)

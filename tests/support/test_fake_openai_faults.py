@@ -19,7 +19,7 @@ import pydantic
 import pytest
 
 from tests.support.fake_openai import FakeOpenAI, Fault, Record
-from tests.support.fake_openai_asking import (
+from tests.support.fake_openai_client import (
     ASKED,
     KEY,
     Reflection,

@@ -1,8 +1,8 @@
-"""Stands in for vLLM's server where vLLM is not installed: really serves the checkpoint, through transformers.
+"""A stand-in for vLLM's server: really serves the checkpoint, with the local engine.
 
     python -m tests.support.vllm_stand_in --model FOLDER --served-model-name NAME --host 127.0.0.1 --port 8000
 
-One seed gives the very turn that models.local.transformers_policy gives for it, so whole runs can be compared.
+A seed gives the same turn as models.local.transformers_policy, so whole runs can be compared.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tests.support.fake_openai_wire import Reply
 
 
 class Serving(FakeOpenAI):
-    """The strict server, but the model's own tokens are counted and not words; thinking has a field of its own."""
+    """The strict server with the model's own token counts; thinking is in a separate field."""
 
     def __init__(self, policy: TransformersPolicy, name: str, port: int) -> None:
         super().__init__(name, dialect="vllm", key=os.environ.get("VLLM_API_KEY"), port=port)

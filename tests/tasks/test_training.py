@@ -156,7 +156,9 @@ def test_a_missing_file_for_accelerate_is_told_before_any_work_and_before_a_trai
 def test_a_missing_device_is_told_before_any_work_that_needs_it() -> None:
     config = check({"execution": {"device": "cuda"}}, "test")
     for stages in (STAGES, ["train"], ["explore"]):
-        with pytest.raises(PolicyFault, match=r"execution\.device is cuda, but no CUDA device is here"):
+        with pytest.raises(
+            PolicyFault, match=r"execution\.device is cuda, but this machine has no CUDA device"
+        ):
             preflight(config, stages)
     preflight(config, ["demonstrate"])
     served = check(

@@ -12,6 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from models.served.vllm_server import VllmServer
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, sampling_of, start_of
 from storage.store import Store
 from tasks.resources.served_policy import served_policy
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.smollm2 import prepare
 from tests.vllm.real_servers import SMALL, SMOLLM2, VLLM, served
 
@@ -62,7 +63,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> CheckpointRef:
 @pytest.fixture(scope="session")
 def reflector(smollm2: CheckpointRef, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """A server that already runs: base URL and name of the reflecting model."""
-    with VllmServer(smollm2, ServerConfig(), tmp_path_factory.mktemp("reflector")) as server:
+    with closing(VllmServer(smollm2, ServerConfig(), tmp_path_factory.mktemp("reflector")).start()) as server:
         yield server.base_url, server.model
 
 
@@ -170,7 +171,7 @@ def starts_of(world: World, count: int) -> list[Start]:
     return [start_of(environment, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
-def server_of(ran: Ran, call_log: MemoryBook, logs: Path) -> OpenAIPolicy:
+def server_of(ran: Ran, call_log: MemoryCallLog, logs: Path) -> OpenAIPolicy:
     return served_policy(ran.checkpoint("warmup"), ran.config.execution.server, call_log, logs, print)
 
 
@@ -187,7 +188,7 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
         EpisodeSettings.of(small.config),
         sampling_of(small.config, 1.0),
     )
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     policy = server_of(small, call_log, tmp_path)
     try:
         undisturbed = texts(play(world, policy, starts, sampling, settings))
@@ -225,7 +226,7 @@ def _is_engine(process: psutil.Process, logs: Path) -> bool:
 def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path: Path) -> None:
     world = make_world(small.config.environment.name, small.config.environment.options)
     starts = starts_of(world, 12)
-    policy = server_of(small, MemoryBook(), tmp_path)
+    policy = server_of(small, MemoryCallLog(), tmp_path)
     found = {}
     try:
         for constrained in (False, True):
@@ -253,7 +254,7 @@ def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: 
 
     where = EndpointConfig(base_urls=(reflector[0],))
     endpoint = Endpoint(
-        where, None, "policy", smollm2.digest, MemoryBook(), lambda url: verify_served(url, smollm2)
+        where, None, "policy", smollm2.digest, MemoryCallLog(), lambda url: verify_served(url, smollm2)
     )
     world = make_world("alfworld-generated", {"receptacles": 8, "objects": 8})
     said: list[list[Message]] = [

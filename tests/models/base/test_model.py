@@ -1,4 +1,4 @@
-"""A base model that cannot be used is refused before anything starts, in one line that says what to do."""
+"""An unusable base model is refused before anything starts, in one line that says what to do."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_folder_that_is_not_there_or_is_none(
 ) -> None:
     assert "there is no such folder" in fault(tmp_path / "nowhere")
     assert "it is a file" in fault(base / "config.json")
-    assert "no config.json, so it is no model folder" in fault(tmp_path)
+    assert "no config.json, so it is not a model folder" in fault(tmp_path)
     monkeypatch.chdir(tmp_path)
     assert "hf download org/model --local-dir org/model" in fault(Path("org/model"))
     (base / "config.json").rename(base / "adapter_config.json")
@@ -111,10 +111,10 @@ def test_weights_that_are_not_there(base: Path) -> None:
 @pytest.mark.parametrize(
     ("keep", "message"),
     [
-        (-1, "bytes where its header promises"),
-        (40, "cut off or damaged"),
-        (3, "cut off or damaged"),
-        (0, "cut off"),
+        (-1, "bytes, but its header says"),
+        (40, "truncated or has a damaged"),
+        (3, "truncated or has a damaged"),
+        (0, "truncated"),
     ],
 )
 @pytest.mark.parametrize("sharded", [True, False])
@@ -134,16 +134,16 @@ def test_weights_that_were_damaged_in_other_ways(base: Path) -> None:
     first = sorted(base.glob("model-*.safetensors"))[0]
     whole = first.read_bytes()
     first.write_bytes(whole + b"\0")
-    assert "bytes where its header promises" in fault(base)
+    assert "bytes, but its header says" in fault(base)
     first.write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n")
     assert f"{first.name} is a Git LFS pointer" in fault(base)
     first.write_bytes(whole)
     index = base / "model.safetensors.index.json"
     places = json.loads(index.read_text())["weight_map"]
     edited(index, weight_map={**places, "model.layers.9.mlp.up_proj.weight": first.name})
-    assert "does not hold model.layers.9.mlp.up_proj.weight" in fault(base)
+    assert "does not contain model.layers.9.mlp.up_proj.weight" in fault(base)
     index.write_text(index.read_text()[:-20])
-    assert "is not a whole index" in fault(base)
+    assert "is not a valid index" in fault(base)
 
 
 @pytest.mark.parametrize(
@@ -172,22 +172,22 @@ def test_a_model_that_writes_no_text(base: Path, tmp_path: Path) -> None:
         num_hidden_layers=1,
         num_attention_heads=2,
     )
-    assert "it is a BertForMaskedLM, no causal LM" in fault(
+    assert "it is a BertForMaskedLM, not a causal LM" in fault(
         saved(tmp_path / "bert", bert, kind=BertForMaskedLM)
     )
     judge = saved(tmp_path / "judge", LlamaConfig(**SIZES), kind=LlamaForSequenceClassification)
-    assert "it is a LlamaForSequenceClassification, no causal LM (LlamaForCausalLM)" in fault(judge)
+    assert "it is a LlamaForSequenceClassification, not a causal LM (LlamaForCausalLM)" in fault(judge)
     edited(base / "config.json", model_type="t5")
     assert "knows no causal LM of the type t5" in fault(base)
     edited(base / "config.json", model_type="brandnew", auto_map={"AutoModelForCausalLM": "modeling.New"})
-    assert "of the type brandnew; it comes with code of its own, which is never run" in fault(base)
+    assert "of the type brandnew; it comes with its own code, which is never run" in fault(base)
     (base / "config.json").write_text("{")
-    assert "config.json is not whole JSON" in fault(base)
+    assert "config.json is not valid JSON" in fault(base)
 
 
 def test_a_configuration_that_its_class_refuses(base: Path) -> None:
     edited(base / "config.json", num_hidden_layers="two")
-    assert "config.json cannot be used (" in fault(base)
+    assert "config.json cannot be loaded (" in fault(base)
 
 
 def test_a_tokenizer_that_is_missing_or_broken(base: Path) -> None:
@@ -202,7 +202,7 @@ def test_a_tokenizer_that_is_missing_or_broken(base: Path) -> None:
 @pytest.mark.parametrize(
     ("template", "message"),
     [
-        (None, "has no chat template; take the chat (instruct) model"),
+        (None, "has no chat template; use the chat (instruct) model"),
         (
             "{% for m in messages %}{{ m.content }}",
             "cannot render a conversation of user and assistant (Template",
@@ -255,7 +255,7 @@ def test_a_context_that_is_too_short(base: Path, tmp_path: Path) -> None:
         in said
     )
     window = saved(tmp_path / "window", MistralConfig(**SIZES, sliding_window=96))
-    assert "its context is 96 tokens (one sliding window; policy.engine: openai plays beyond it)" in fault(
+    assert "its context is 96 tokens (one sliding window; policy.engine: openai goes beyond it)" in fault(
         window
     )
     check_base(window, FITS, in_process=False)
@@ -313,7 +313,7 @@ def test_weights_that_transformers_would_draw_at_random_are_refused(base: Path) 
         load(reference(folder))
 
 
-def test_what_cannot_be_loaded_is_said_in_one_line(base: Path) -> None:
+def test_what_cannot_be_loaded_is_reported_in_one_line(base: Path) -> None:
     edited(base / "config.json", vocab_size=7)
     with pytest.raises(PolicyFault, match=r"base cannot be loaded as a causal LM \(\w+: ") as caught:
         load(reference(base))

@@ -1,4 +1,4 @@
-"""What an answer with status 200 holds: thinking and text apart, a refusal, or an error after all."""
+"""Reading an answer with status 200: thinking and text, a refusal, or an error after all."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from tenacity import wait_random_exponential
 
 from models.client import endpoint as subject
-from models.client.answers import read
+from models.client.answers import read_answer
 from models.client.calls import Reply
 from models.client.errors import ErrorKind, RequestError
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, outcomes, right
 from tests.support.fake_openai import FakeOpenAI, Fault
 
@@ -20,12 +20,12 @@ TURN = "Thought: so.\nAction: look"
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(subject, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 def reply_of(message: dict[str, Any], finish: str = "stop", **more: Any) -> Reply:
     choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": finish, **more}
-    return read(
+    return read_answer(
         {"model": "m", "choices": [choice], "usage": {"completion_tokens": 5}}, "m", strict=True
     ).reply
 
@@ -65,7 +65,7 @@ def test_thinking_that_was_cut_off_is_an_empty_answer_of_finish_length() -> None
     assert reply_of({"content": "<think>hm"}, "length") == Reply("", 5, "length", "hm")
 
 
-def test_a_refusal_is_told_apart() -> None:
+def test_a_refusal_is_recognised() -> None:
     assert reply_of({"content": None, "refusal": "I  cannot."}).refusal == "I cannot."
     assert reply_of({"content": None}, "content_filter").refusal
     assert reply_of({"content": "So", "refusal": None}).refusal == ""
@@ -104,7 +104,7 @@ ERRORS: list[tuple[object, ErrorKind]] = [
 @pytest.mark.parametrize(("body", "kind"), ERRORS)
 def test_an_error_with_status_200_is_the_error_that_it_is(body: object, kind: ErrorKind) -> None:
     with pytest.raises(RequestError) as raised:
-        read(body, "m", strict=True, secret="sk-secret")
+        read_answer(body, "m", strict=True, secret="sk-secret")
     assert raised.value.kind == kind
     assert "sk-secret" not in str(raised.value)
 
@@ -112,16 +112,18 @@ def test_an_error_with_status_200_is_the_error_that_it_is(body: object, kind: Er
 @pytest.mark.parametrize("none", [None, {}, "", False])
 def test_an_answer_beside_an_empty_error_is_an_answer(none: object) -> None:
     body = {"model": "m", "error": none, "choices": [{"message": {"content": TURN}, "finish_reason": "stop"}]}
-    assert read(body, "m", strict=True).reply.text == TURN
+    assert read_answer(body, "m", strict=True).reply.text == TURN
 
 
 def test_json_under_another_label_is_read() -> None:
-    assert read('{"model": "m", "choices": [{"message": {"content": "x"}}]}', "m", True).reply.text == "x"
+    assert (
+        read_answer('{"model": "m", "choices": [{"message": {"content": "x"}}]}', "m", True).reply.text == "x"
+    )
 
 
 @pytest.mark.parametrize("code", [429, 503, 500])
-def test_what_passes_is_waited_for_although_it_comes_as_a_success(code: int) -> None:
-    call_log = MemoryBook()
+def test_a_transient_error_with_status_200_is_retried(code: int) -> None:
+    call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, dialect="vllm") as server:
         server.plan.fail_next(Fault.error_as_success({"error": {"code": code, "message": "busy"}}), times=6)
         (reply,) = outcomes(endpoint_of(server, call_log=call_log), [ask()])

@@ -1,4 +1,4 @@
-"""A field that a server does not know is found out by trying, whatever the server says, and left out from then on."""
+"""Unsupported fields are found by probing, whatever the server's message, and left out from then on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.client.chat_request import ChatRequest
 from models.client.diagnosis import QUESTION
 from models.client.endpoint import Endpoint, EndpointFault
 from steca.vocabulary import CallPurpose
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, texts
 from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import json_reply
@@ -36,7 +36,7 @@ PLAIN: Any = [{"role": "user", "content": "Answer with a line of text."}]
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(subject, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 def full(number: int = 0, **changes: Any) -> ChatRequest:
@@ -64,9 +64,9 @@ def says_nothing(status: int) -> Callable[[str], Reply]:
     return lambda _: json_reply(status, {"error": "Bad request."})
 
 
-def reflecting(server: FakeOpenAI, heard: list[str] | None = None, **more: Any) -> Endpoint:
-    says = (heard if heard is not None else []).append
-    return endpoint_of(server, purpose="reflection", says=says, verify=lambda _: MODEL, **more)
+def reflecting(server: FakeOpenAI, logged: list[str] | None = None, **more: Any) -> Endpoint:
+    says = (logged if logged is not None else []).append
+    return endpoint_of(server, purpose="reflection", log=says, verify=lambda _: MODEL, **more)
 
 
 def real(server: FakeOpenAI) -> list[dict[str, Any]]:
@@ -89,10 +89,10 @@ WORDINGS = [
 def test_an_unknown_field_is_left_out_or_goes_by_its_other_name(
     field: str, says: Callable[[int], Callable[[str], Reply]], status: int
 ) -> None:
-    heard: list[str] = []
+    logged: list[str] = []
     unsupported, refuses = frozenset({field}), says(status)
     with FakeOpenAI(MODEL, unsupported=unsupported, refuses=refuses) as server:
-        endpoint = reflecting(server, heard, patience_seconds=3.0)
+        endpoint = reflecting(server, logged, patience_seconds=3.0)
         wanted = [full(number) for number in range(12)]
         keys = [endpoint.key(request) for request in wanted]
         call_log = endpoint._call_log
@@ -100,7 +100,7 @@ def test_an_unknown_field_is_left_out_or_goes_by_its_other_name(
         assert server.refusals == []
         bodies, asked = real(server), len(server.requests)
         assert {frozenset(body) for body in bodies} == {frozenset(bodies[0])}
-    assert isinstance(call_log, MemoryBook)
+    assert isinstance(call_log, MemoryCallLog)
     assert set(keys) <= set(call_log.kept)  # filed under what was wanted
     missing = set(full().fields()) - set(bodies[0])
     assert missing == {field}
@@ -108,7 +108,7 @@ def test_an_unknown_field_is_left_out_or_goes_by_its_other_name(
         assert {body["max_tokens"] for body in bodies} == {48}
     if field == "response_format":
         assert all(body["messages"] == PLAIN for body in bodies)
-    told = [line for line in heard if "does not take" in line]
+    told = [line for line in logged if "does not support" in line]
     assert len(told) == (2 if field == "response_format" else 1)
     assert (
         asked <= 12 + 12 * (2 if status >= 500 else 1) + 20
@@ -141,17 +141,17 @@ DECIDING = ["temperature", "top_p", "seed", "stop", "structured_outputs"]
 @pytest.mark.parametrize("field", DECIDING)
 def test_what_decides_a_policys_turns_is_never_left_out(field: str, status: int) -> None:
     request = ask(top_p=0.9, stop=("\n\n",), extra={"structured_outputs": {"regex": ".*"}})
-    heard: list[str] = []
+    logged: list[str] = []
     with FakeOpenAI(
         MODEL, dialect="vllm", unsupported=frozenset({field}), refuses=says_nothing(status)
     ) as server:
-        endpoint = endpoint_of(server, says=heard.append)
+        endpoint = endpoint_of(server, log=logged.append)
         raised = failed(endpoint, request)
         assert real(server) == []
     assert raised.kind == "unsupported"
-    assert f"it does not take {field} (HTTP {status}: Bad request.)" in str(raised)
+    assert f"it does not support {field} (HTTP {status}: Bad request.)" in str(raised)
     assert "vLLM" in str(raised)
-    assert not [line for line in heard if "left out" in line]
+    assert not [line for line in logged if "left out" in line]
 
 
 @pytest.mark.parametrize("purpose", ["policy", "reflection"])
@@ -163,7 +163,7 @@ def test_a_server_that_refuses_everything_teaches_nothing(status: int, purpose: 
         raised = outcomes(endpoint, [full(number, extra={}) for number in range(10)])
         assert len(server.requests) <= 10 + 12
     assert {getattr(one, "kind", one) for one in raised} == {"model" if status == 404 else "refused"}
-    assert endpoint.backends[0].shown.refused == frozenset()
+    assert endpoint.backends[0].capabilities.unsupported == frozenset()
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -176,7 +176,7 @@ def test_a_refused_sample_that_names_a_field_switches_nothing_off(status: int) -
         endpoint = reflecting(server)
         out = outcomes(endpoint, [full(number) for number in range(6)])
         assert {"response_format" in body for body in real(server)} == {True}
-    assert endpoint.backends[0].shown.refused == frozenset()
+    assert endpoint.backends[0].capabilities.unsupported == frozenset()
     (odd,) = (one for one in out if isinstance(one, BaseException))
     assert isinstance(odd, EndpointFault)
     assert odd.kind == "refused_sample"
@@ -188,7 +188,7 @@ def test_an_unsteady_server_teaches_nothing() -> None:
         endpoint = reflecting(server)
         texts(outcomes(endpoint, [full()]))
         assert real(server)[0].keys() == {"model", *full().fields()}
-    assert endpoint.backends[0].shown.refused == frozenset()
+    assert endpoint.backends[0].capabilities.unsupported == frozenset()
 
 
 def test_each_server_is_known_by_itself() -> None:
@@ -206,7 +206,7 @@ def limited() -> Iterator[FakeOpenAI]:
 
 
 def test_the_questions_are_on_record_and_a_question_of_before_is_no_proof(limited: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     texts(outcomes(reflecting(limited, call_log=call_log), [full()]))
     asked = sum(record.status == 200 for record in limited.requests)
     assert len(call_log.calls) == asked == 2

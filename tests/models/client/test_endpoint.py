@@ -1,4 +1,4 @@
-"""What passes is tried again, what lasts is said once and clearly, and every call is on record as it went."""
+"""Transient errors are retried, permanent ones are raised once and clearly, and every call is logged."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from tenacity import RetryCallState, wait_exponential, wait_random_exponential
 
 from configs.servers import EndpointConfig
 from models.client import endpoint as subject
-from models.client.attempts import MALFORMED
+from models.client.attempts import MAX_MALFORMED
 from models.client.calls import Reply
 from models.client.chat_request import ChatRequest
-from models.client.endpoint import PAUSES, Endpoint
-from models.client.errors import ErrorKind, RequestError, understood
-from tests.support.call_logs import MemoryBook
+from models.client.endpoint import BACKOFF, Endpoint
+from models.client.errors import ErrorKind, RequestError, as_request_error
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, right, texts
 from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import words
@@ -25,7 +25,7 @@ from tests.support.fake_openai_replies import words
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(subject, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def named(value: object) -> str | None:
     return str(getattr(value, "name", "")) or None
 
 
-PASSING: list[tuple[Fault, ErrorKind]] = [
+TRANSIENT: list[tuple[Fault, ErrorKind]] = [
     (Fault.rate_limit(), "rate_limit"),
     (Fault.rate_limit(0.05), "rate_limit"),
     (Fault.rate_limit(0.05, "milliseconds"), "rate_limit"),
@@ -74,11 +74,11 @@ PASSING: list[tuple[Fault, ErrorKind]] = [
 ]
 
 
-@pytest.mark.parametrize(("fault", "kind"), PASSING, ids=named)
-def test_what_passes_is_tried_again_and_each_call_is_on_record_once(
+@pytest.mark.parametrize(("fault", "kind"), TRANSIENT, ids=named)
+def test_transient_errors_are_retried_and_each_call_is_logged_once(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind
 ) -> None:
-    call_log, requests = MemoryBook(), [ask(number) for number in range(4)]
+    call_log, requests = MemoryCallLog(), [ask(number) for number in range(4)]
     server.plan.script = {0: fault, 2: fault}
     patient = 0.25 if kind == "timeout" else 5.0
     replies = outcomes(endpoint_of(server, call_log=call_log, timeout_seconds=patient), requests)
@@ -101,16 +101,16 @@ LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
     (Fault.unauthorized(), "key", "check the variable MY_KEY", 1),
     (Fault.forbidden(), "key", "check the variable MY_KEY", 1),
     (Fault.unknown_model(), "model", "check base_urls (most end in /v1) and the model's name", 4),
-    (Fault.no_response_format(), "refused", "mend the request", 4),
+    (Fault.no_response_format(), "refused", "fix the request", 4),
 ]
 """The last number: requests until it is known, with the questions whether it is about a field or this sample."""
 
 
 @pytest.mark.parametrize(("fault", "kind", "advice", "asked"), LASTING, ids=named)
-def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
+def test_a_permanent_error_is_raised_at_once_with_server_cause_and_remedy(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind, advice: str, asked: int
 ) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.plan.fail_next(fault, times=9)
     raised = failed(endpoint_of(server, call_log=call_log, key_env="MY_KEY"))
     assert raised.kind == kind
@@ -123,8 +123,8 @@ def test_what_lasts_is_raised_after_one_try_and_says_where_what_and_what_to_do(
     assert call_log.kept == {}
 
 
-def test_a_lasting_fault_after_passing_ones_counts_them_as_retries(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+def test_transient_errors_before_a_permanent_one_count_as_retries(server: FakeOpenAI) -> None:
+    call_log = MemoryCallLog()
     server.plan.script = {0: Fault.server_error(), 1: Fault.drop(), 2: Fault.quota()}
     assert failed(endpoint_of(server, call_log=call_log)).kind == "quota"
     (call,) = call_log.calls
@@ -144,10 +144,8 @@ DATA: list[tuple[Fault, Reply]] = [
 
 
 @pytest.mark.parametrize(("fault", "reply"), DATA, ids=named)
-def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
-    server: FakeOpenAI, fault: Fault, reply: Reply
-) -> None:
-    call_log = MemoryBook()
+def test_a_useless_answer_is_data_and_not_retried(server: FakeOpenAI, fault: Fault, reply: Reply) -> None:
+    call_log = MemoryCallLog()
     server.plan.fail_next(fault)
     assert outcomes(endpoint_of(server, call_log=call_log), [ask()]) == [reply]
     assert len(server.requests) == 1
@@ -160,7 +158,7 @@ def test_an_answer_of_little_use_is_data_and_not_asked_for_again(
     "usage", ['"many"', "[]", "{}", '{"completion_tokens": "x", "prompt_tokens_details": 3}']
 )
 def test_an_answer_that_counts_no_tokens_counts_none(server: FakeOpenAI, usage: str) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     choice = '{"index": 0, "finish_reason": null, "message": {"role": "assistant", "content": "So."}}'
     body = f'{{"model": "{MODEL}", "choices": [{choice}], "usage": {usage}}}'
     server.plan.fail_next(Fault.malformed(body.encode()))
@@ -184,7 +182,7 @@ def test_nothing_is_sent_before_the_pause_that_the_server_asks_for_is_over(
     assert min(later) - first >= 0.9 * least  # those that waited for their turn keep to it as well
 
 
-def test_a_pause_of_no_length_is_none_and_a_pause_beyond_all_patience_ends_it(server: FakeOpenAI) -> None:
+def test_retry_after_0_is_ignored_and_one_beyond_the_patience_ends_the_request(server: FakeOpenAI) -> None:
     server.plan.fail_next(Fault.rate_limit(0), times=100000)
     assert failed(endpoint_of(server, patience_seconds=0.2)).kind == "rate_limit"
     assert 2 < len(server.requests) < 40  # 0 does not mean at once
@@ -196,7 +194,7 @@ def test_a_pause_of_no_length_is_none_and_a_pause_beyond_all_patience_ends_it(se
 
 
 def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_exponential(multiplier=0.02, max=0.16))
+    monkeypatch.setattr(subject, "BACKOFF", wait_exponential(multiplier=0.02, max=0.16))
     server.plan.fail_next(Fault.server_error(502), times=5)
     texts(outcomes(endpoint_of(server), [ask()]))
     arrived = [record.arrived for record in server.requests]
@@ -208,18 +206,18 @@ def test_the_pauses_grow(server: FakeOpenAI, monkeypatch: pytest.MonkeyPatch) ->
 def test_the_pauses_by_default_are_drawn_up_to_half_a_minute(attempts: int, most: float) -> None:
     state = RetryCallState(None, None, (), {})  # type: ignore[arg-type]  # only the number of tries counts
     state.attempt_number = attempts
-    drawn = [PAUSES(state) for _ in range(200)]
+    drawn = [BACKOFF(state) for _ in range(200)]
     assert 0 <= min(drawn) < max(drawn) <= most
     assert max(drawn) > 0.8 * most
 
 
 def test_patience_ends(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.plan.fail_next(Fault.server_error(503), times=100000)
     raised = failed(endpoint_of(server, call_log=call_log, patience_seconds=0.2))
     assert raised.kind == "overloaded"
-    assert re.search(rf"{server.url} did not answer for {MODEL} after \d+ tries: HTTP 503", str(raised))
-    assert "the same run goes on from there" in str(raised)
+    assert re.search(rf"{server.url} did not answer for {MODEL} after \d+ attempts: HTTP 503", str(raised))
+    assert "the same run resumes from them" in str(raised)
     (call,) = call_log.calls
     assert len(server.requests) == len(call.faults) == call.retries + 1 > 2
     assert call.waited >= 0.2
@@ -234,15 +232,15 @@ def test_patience_is_for_failing_and_not_for_waiting(server: FakeOpenAI) -> None
 
 
 @pytest.mark.parametrize("fault", [Fault.malformed(), Fault.no_choices(), Fault.stale_model()], ids=named)
-def test_nonsense_that_may_cost_money_is_given_up_soon(server: FakeOpenAI, fault: Fault) -> None:
+def test_malformed_answers_that_may_cost_money_are_given_up_soon(server: FakeOpenAI, fault: Fault) -> None:
     server.plan.fail_next(fault, times=100)
     raised = failed(endpoint_of(server))
     assert raised.kind == ("stale" if fault.name == "stale_model" else "malformed")
-    assert len(server.requests) == MALFORMED
+    assert len(server.requests) == MAX_MALFORMED
 
 
 @pytest.mark.parametrize("dialect", ["openai", "vllm"])
-def test_a_wrong_model_is_a_lasting_fault(dialect: str) -> None:
+def test_a_wrong_model_is_a_permanent_error(dialect: str) -> None:
     with FakeOpenAI("another", dialect=dialect) as other:  # type: ignore[arg-type]  # parametrized
         endpoint = endpoint_of(other, verify=lambda _: MODEL)
         raised = failed(endpoint)
@@ -257,7 +255,7 @@ CONTEXT = 60
     ("dialect", "prompt", "kind"),
     [("vllm", CONTEXT, "context"), ("vllm", CONTEXT + 9, "context"), ("openai", CONTEXT + 9, "context")],
 )
-def test_a_history_that_fills_the_context_is_told_apart(dialect: str, prompt: int, kind: str) -> None:
+def test_a_history_that_fills_the_context_is_recognised(dialect: str, prompt: int, kind: str) -> None:
     with FakeOpenAI(MODEL, dialect=dialect, n_ctx=CONTEXT) as server:  # type: ignore[arg-type]
         long = ChatRequest([{"role": "user", "content": "word " * (prompt - 1) + "end"}], 8)
         short, full = outcomes(endpoint_of(server, in_flight=1), [ask(), long])
@@ -274,7 +272,7 @@ def test_more_tokens_wanted_than_the_context_has_is_no_overflow() -> None:
 
 
 def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     endpoint = endpoint_of(server, call_log=call_log, in_flight=1)
     assert len(texts(outcomes(endpoint, [ask(0), ask(0, seed=7)]))) == 2
     first, second = call_log.calls
@@ -283,10 +281,10 @@ def test_cached_and_fresh_tokens_are_on_record(server: FakeOpenAI) -> None:
     assert first.served_model == MODEL
 
 
-def test_what_the_book_knows_is_not_asked_and_equal_requests_at_once_are_asked_once(
+def test_logged_replies_are_reused_and_equal_concurrent_requests_are_sent_once(
     server: FakeOpenAI,
 ) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.latency = 0.05
     once = texts(outcomes(endpoint_of(server, call_log=call_log), [ask()] * 5 + [ask(seed=1)]))
     assert len(set(once)) == 2
@@ -296,7 +294,7 @@ def test_what_the_book_knows_is_not_asked_and_equal_requests_at_once_are_asked_o
 
 
 def test_a_book_that_cannot_write_stops_the_request_at_once(server: FakeOpenAI) -> None:
-    class Full(MemoryBook):
+    class Full(MemoryCallLog):
         def keep(self, key: str, reply: Reply, call: object) -> None:
             raise OSError("no space left")
 
@@ -325,13 +323,13 @@ def test_requests_are_what_a_strict_server_takes(dialect: str, extra: dict[str, 
 
 def test_an_error_that_nobody_expects_is_not_swallowed() -> None:
     with pytest.raises(ZeroDivisionError):
-        understood(ZeroDivisionError())
+        as_request_error(ZeroDivisionError())
     same = RequestError("timeout", "no answer in time")
-    assert understood(same) is same
+    assert as_request_error(same) is same
 
 
 def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     server.latency = 0.1
     endpoint = endpoint_of(server, call_log=call_log, in_flight=1, timeout_seconds=0.4)
     began = time.monotonic()
@@ -342,15 +340,15 @@ def test_a_time_out_is_counted_from_the_sending(server: FakeOpenAI) -> None:
     assert max(call.latency for call in call_log.calls) < 0.4
 
 
-def test_trouble_is_told_once_until_the_server_answers_again(server: FakeOpenAI) -> None:
-    heard: list[str] = []
-    endpoint = endpoint_of(server, says=heard.append)
+def test_a_failing_server_is_logged_once_until_it_answers_again(server: FakeOpenAI) -> None:
+    logged: list[str] = []
+    endpoint = endpoint_of(server, log=logged.append)
     server.plan.fail_next(Fault.server_error(500), times=5)
     assert all(isinstance(reply, Reply) for reply in outcomes(endpoint, [ask(i) for i in range(4)]))
-    troubled = [line for line in heard if "is in trouble" in line]
-    answered = [line for line in heard if "answers again" in line]
-    assert troubled[0].startswith(f"{server.url} is in trouble, requests to it are tried again: server_error")
-    assert 1 <= len(troubled) == len(answered) <= 5
+    failing = [line for line in logged if f"{server.url} fails" in line]
+    answered = [line for line in logged if "answers again" in line]
+    assert failing[0].startswith(f"{server.url} fails, requests to it are retried: server_error")
+    assert 1 <= len(failing) == len(answered) <= 5
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "0.0.0.0"])
@@ -364,7 +362,7 @@ def test_no_proxy_of_the_environment_leads_to_this_machine(
     monkeypatch.setenv(variable, "http://127.0.0.1:9")
     with FakeOpenAI(MODEL, dialect="vllm", host="0.0.0.0") as server:
         where = EndpointConfig(base_urls=(f"http://{host}:{server.port}/v1",), patience_seconds=1)
-        endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+        endpoint = Endpoint(where, None, "policy", MODEL, MemoryCallLog(), lambda _: MODEL)
         assert texts(outcomes(endpoint, [ask()])) == [right(ask())]
 
 
@@ -374,7 +372,7 @@ def test_a_proxy_that_cannot_be_used_is_a_fault_that_names_its_variables(
 ) -> None:
     monkeypatch.setenv("ALL_PROXY", proxy)
     where = EndpointConfig(base_urls=("http://api.example.org/v1",), patience_seconds=0.1)
-    endpoint = Endpoint(where, None, "policy", MODEL, MemoryBook(), lambda _: MODEL)
+    endpoint = Endpoint(where, None, "policy", MODEL, MemoryCallLog(), lambda _: MODEL)
     raised = failed(endpoint)
     assert raised.kind == "refused"
     assert "ALL_PROXY names cannot be used" in str(raised)

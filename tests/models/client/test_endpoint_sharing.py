@@ -16,14 +16,14 @@ from models.client import endpoint as subject
 from models.client.calls import Reply
 from models.client.endpoint import EndpointFault
 from models.client.errors import RequestError
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, Verifier, ask, asked, endpoint_of, outcomes, right, texts
 from tests.support.fake_openai import FakeOpenAI, Fault, Record
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.05))
+    monkeypatch.setattr(subject, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.05))
 
 
 @pytest.fixture
@@ -50,14 +50,14 @@ def asked_for(server: FakeOpenAI) -> set[str]:
     return {record.body["messages"][0]["content"] for record in server.requests}
 
 
-def test_never_more_are_on_their_way_than_allowed(servers: list[FakeOpenAI]) -> None:
+def test_requests_in_flight_never_exceed_the_limit(servers: list[FakeOpenAI]) -> None:
     requests = [ask(number) for number in range(60)]
     assert texts(outcomes(endpoint_of(servers[0], in_flight=7), requests)) == [right(r) for r in requests]
     assert 2 <= servers[0].max_concurrency <= 7
 
 
 @pytest.mark.parametrize("fault", [Fault.rate_limit(0.02), Fault.server_error(503), Fault.hang()])
-def test_fewer_are_sent_where_there_is_no_room_and_more_again_later(
+def test_an_overloaded_server_gets_fewer_requests_and_later_more_again(
     servers: list[FakeOpenAI], fault: Fault
 ) -> None:
     requests = [ask(number) for number in range(120)]
@@ -79,7 +79,7 @@ def test_an_overloaded_server_is_left_to_itself_one_by_one_and_all_is_answered(
     server = servers[0]
     server.plan.fail_when(lambda record: record.concurrency > 2, Fault.rate_limit(0.01))
     requests = [ask(number) for number in range(60)]
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     assert texts(outcomes(endpoint_of(server, call_log=call_log, in_flight=32), requests)) == [
         right(r) for r in requests
     ]
@@ -103,7 +103,7 @@ def test_servers_share_the_tasks_and_a_task_stays_with_its_server(servers: list[
     assert sum(len(server.requests) for server in servers) == 90
 
 
-def test_a_dead_server_is_done_without_and_used_again_when_it_is_back(servers: list[FakeOpenAI]) -> None:
+def test_a_dead_server_is_avoided_and_used_again_when_it_is_back(servers: list[FakeOpenAI]) -> None:
     dead, verify = servers[0], Verifier()
 
     async def work() -> None:
@@ -132,7 +132,7 @@ def test_a_dead_server_is_done_without_and_used_again_when_it_is_back(servers: l
 
 
 def test_all_requests_end_well_where_every_server_was_dead_for_a_while(servers: list[FakeOpenAI]) -> None:
-    call_log, verify = MemoryBook(), Verifier()
+    call_log, verify = MemoryCallLog(), Verifier()
     for server in servers[:2]:
         server.stop()
     starts = [threading.Timer(0.3, server.start) for server in servers[:2]]
@@ -148,7 +148,7 @@ def test_all_requests_end_well_where_every_server_was_dead_for_a_while(servers: 
 
 
 def test_a_server_that_dies_in_the_middle_and_comes_back_costs_tries_only(servers: list[FakeOpenAI]) -> None:
-    call_log, verify, server = MemoryBook(), Verifier(), servers[0]
+    call_log, verify, server = MemoryCallLog(), Verifier(), servers[0]
     server.plan.script = {15: Fault.crash(down=0.2)}
     requests = [ask(number) for number in range(40)]
     endpoint = endpoint_of(server, call_log=call_log, verify=verify, in_flight=8)
@@ -158,7 +158,7 @@ def test_a_server_that_dies_in_the_middle_and_comes_back_costs_tries_only(server
 
 
 def test_a_server_that_comes_back_with_another_model_writes_no_turn(servers: list[FakeOpenAI]) -> None:
-    call_log, server = MemoryBook(), servers[0]
+    call_log, server = MemoryCallLog(), servers[0]
     server.answer = lambda body, _: f"Written by {server.model}"
     server.plan.script = {10: Fault.crash(down=0.1, model="yesterday")}
     results = outcomes(
@@ -193,10 +193,10 @@ def test_a_server_that_asks_for_a_long_pause_keeps_no_request_from_the_others(
     assert sum(isinstance(result, Reply) for result in results) == 60 - len(faults)
 
 
-def test_all_that_wait_to_hear_what_is_served_hear_it_together_also_that_it_is_not_known(
+def test_one_model_check_serves_all_waiting_requests_also_if_it_fails(
     servers: list[FakeOpenAI],
 ) -> None:
-    times, call_log = list[str](), MemoryBook()
+    times, call_log = list[str](), MemoryCallLog()
 
     def verify(base_url: str) -> str:
         times.append(base_url)
@@ -211,7 +211,7 @@ def test_all_that_wait_to_hear_what_is_served_hear_it_together_also_that_it_is_n
 
 
 def test_cancelled_requests_keep_their_places_until_they_are_answered(servers: list[FakeOpenAI]) -> None:
-    server, call_log = servers[0], MemoryBook()
+    server, call_log = servers[0], MemoryCallLog()
     server.latency = 0.3
 
     async def work() -> None:
@@ -220,12 +220,12 @@ def test_cancelled_requests_keep_their_places_until_they_are_answered(servers: l
         while len(server.requests) < 3:
             await asyncio.sleep(0.01)
         for chat in chats[:3]:
-            chat.cancel()  # their places are not free: they are still on their way
+            chat.cancel()  # their slots are not free: the requests are still in flight
         await asyncio.sleep(0.05)
         assert len(server.requests) == 3
         for chat in chats[3:]:
             chat.cancel()
-        await endpoint.settle()
+        await endpoint.wait_for_in_flight()
         assert all(
             isinstance(r, asyncio.CancelledError)
             for r in await asyncio.gather(*chats, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Which server a request goes to, and how many are on their way."""
+"""Load balancing: which server a request goes to, and how many requests are in flight."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections import Counter
 
-from models.client.load_balancing import GROWTH, Backend, choose_backend
+from models.client.load_balancing import LIMIT_STEP, Backend, choose_backend
 
 
-async def hold(backend: Backend, until: asyncio.Event, seen: list[int]) -> None:
-    async with backend.turn():
+async def occupy(backend: Backend, until: asyncio.Event, seen: list[int]) -> None:
+    async with backend.slot():
         seen.append(backend.in_flight)
         await until.wait()
 
@@ -20,10 +20,10 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-def test_no_more_than_the_limit_are_on_their_way_and_all_get_their_turn() -> None:
+def test_requests_in_flight_never_exceed_the_limit_and_all_get_a_slot() -> None:
     async def work() -> None:
         backend, until, seen = Backend("a", 3), asyncio.Event(), list[int]()
-        tasks = [asyncio.create_task(hold(backend, until, seen)) for _ in range(8)]
+        tasks = [asyncio.create_task(occupy(backend, until, seen)) for _ in range(8)]
         await settled()
         assert (backend.in_flight, len(seen), backend.load) == (3, 3, 8)
         until.set()
@@ -33,13 +33,13 @@ def test_no_more_than_the_limit_are_on_their_way_and_all_get_their_turn() -> Non
     asyncio.run(work())
 
 
-def test_a_cancelled_request_leaves_its_place_to_others() -> None:
+def test_a_cancelled_request_frees_its_slot() -> None:
     async def work() -> None:
         backend, until, seen = Backend("a", 1), asyncio.Event(), list[int]()
-        tasks = [asyncio.create_task(hold(backend, until, seen)) for _ in range(3)]
+        tasks = [asyncio.create_task(occupy(backend, until, seen)) for _ in range(3)]
         await settled()
         tasks[1].cancel()  # waits in the queue
-        tasks[0].cancel()  # is on its way
+        tasks[0].cancel()  # in flight
         await settled()
         assert (backend.in_flight, backend.load) == (1, 1)
         until.set()
@@ -58,7 +58,7 @@ def test_overload_halves_the_limit_once_for_requests_sent_together_and_success_r
     backend.overloaded(time.monotonic(), 0.0)
     assert backend.limit == 16
     backend.succeeded()
-    assert backend.limit == 16 + GROWTH
+    assert backend.limit == 16 + LIMIT_STEP
     for _ in range(1000):
         backend.succeeded()
     assert backend.limit == 64
@@ -67,13 +67,13 @@ def test_overload_halves_the_limit_once_for_requests_sent_together_and_success_r
     assert backend.limit == 1
 
 
-def test_a_lane_that_asked_for_a_pause_sends_nothing_until_it_is_over() -> None:
+def test_a_backend_that_asked_for_a_pause_gets_nothing_until_it_is_over() -> None:
     async def work() -> None:
         backend, until, seen = Backend("a", 4), asyncio.Event(), list[int]()
         until.set()
         backend.overloaded(time.monotonic(), 0.05)
         began = time.monotonic()
-        tasks = [asyncio.create_task(hold(backend, until, seen)) for _ in range(4)]
+        tasks = [asyncio.create_task(occupy(backend, until, seen)) for _ in range(4)]
         await settled()
         assert not seen
         await asyncio.gather(*tasks)
@@ -107,16 +107,16 @@ def test_a_crowded_server_shares_and_one_that_is_down_is_avoided_until_all_are()
     assert own.down_until == 0
 
 
-def test_what_waits_for_a_server_that_got_worse_is_sent_to_choose_again() -> None:
+def test_requests_queued_at_a_server_that_got_worse_choose_again() -> None:
     async def work() -> None:
         for hangs in (True, False):
             backend, until, admitted = Backend("a", 1), asyncio.Event(), list[bool]()
 
             async def wait(
-                backend: Backend = backend, until: asyncio.Event = until, heard: list[bool] = admitted
+                backend: Backend = backend, until: asyncio.Event = until, results: list[bool] = admitted
             ) -> None:
-                async with backend.turn() as one:
-                    heard.append(one)
+                async with backend.slot() as one:
+                    results.append(one)
                     if one:
                         await until.wait()
 
@@ -126,7 +126,7 @@ def test_what_waits_for_a_server_that_got_worse_is_sent_to_choose_again() -> Non
                 backend.overloaded(time.monotonic(), 0.0)
             else:
                 backend.unreachable(1.0)
-            tasks[1].cancel()  # has been told already
+            tasks[1].cancel()  # already rerouted
             await settled()
             assert sorted(admitted) == [False, False, True]
             assert backend.load == 1

@@ -1,4 +1,4 @@
-"""One request that a server refuses while it answers others is data, whatever the server says about it."""
+"""A request that a server refuses while it answers others is data, whatever the server's message."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tenacity import wait_random_exponential
 from models.client import endpoint as subject
 from models.client.chat_request import ChatRequest
 from models.client.endpoint import EndpointFault
-from models.client.errors import of_status
+from models.client.errors import error_of_status
 from models.policy import Generation, History, PolicyFault, Sampling
-from models.served.openai_policy import FEW, OpenAIPolicy
+from models.served.openai_policy import MIN_REFUSED, OpenAIPolicy
 from tests.support.endpoints import MODEL, ask, endpoint_of, outcomes, right
 from tests.support.fake_openai import FakeOpenAI, Fault, Record
 from tests.support.fake_openai_replies import json_reply
@@ -121,7 +121,7 @@ OVERLONG: dict[str, Reply] = {
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(subject, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(subject, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 def long(number: int = 0) -> ChatRequest:
@@ -179,20 +179,20 @@ ODD = [
 
 
 @pytest.mark.parametrize(("status", "body"), ODD)
-def test_an_odd_sample_is_refused_and_the_others_go_on(status: int, body: object) -> None:
-    heard: list[str] = []
-    with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server, says=heard.append) as policy:
+def test_a_refused_sample_does_not_stop_the_others(status: int, body: object) -> None:
+    logged: list[str] = []
+    with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server, log=logged.append) as policy:
         server.plan.fail_when(in_room(3), Fault.refusing(status, body))
         histories = [ask(number).messages for number in range(12)]
         turns = policy.act(histories, range(12), Sampling(1.0, max_tokens=48))
     wanted = [Generation("", 0, "stop") if n == 3 else right(ask(n, top_p=1.0)) for n in range(12)]
     assert [turn if n == 3 else turn.text for n, turn in enumerate(turns)] == wanted
-    told = [line for line in heard if "refuses a request and answers others" in line]
+    told = [line for line in logged if "refuses a request and answers others" in line]
     assert len(told) == 1
     assert f"HTTP {status}" in told[0]
 
 
-def test_a_server_error_that_passes_is_no_odd_sample() -> None:
+def test_a_transient_server_error_is_no_refused_sample() -> None:
     with FakeOpenAI(MODEL, dialect="vllm") as server:
         server.plan.fail_when(
             lambda record: in_room(3)(record) and record.attempt < 4, Fault.server_error(500)
@@ -208,9 +208,9 @@ def test_a_policy_whose_turns_are_nearly_all_refused_stops() -> None:
     histories = [ask(number).messages for number in range(200)]
     with FakeOpenAI(MODEL, dialect="vllm") as server, policy_of(server, in_flight=2) as policy:
         server.plan.fail_when(refused, Fault.refusing(400, {"error": "no."}))
-        with pytest.raises(PolicyFault, match=r"HTTP 400: no\..*so were nearly all others"):
+        with pytest.raises(PolicyFault, match=r"HTTP 400: no\..*nearly all other turns were refused too"):
             policy.act(histories, range(200), Sampling())
-    assert len(server.requests) <= 3 * FEW + 10
+    assert len(server.requests) <= 3 * MIN_REFUSED + 10
 
 
 def test_a_model_that_refuses_is_an_empty_turn_and_is_asked_once() -> None:
@@ -233,4 +233,4 @@ def test_a_model_that_refuses_is_an_empty_turn_and_is_asked_once() -> None:
     ],
 )
 def test_machine_codes_are_believed(status: int, body: object, kind: str) -> None:
-    assert of_status(status, body, {}, None).kind == kind
+    assert error_of_status(status, body, {}, None).kind == kind

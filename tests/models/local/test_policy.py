@@ -1,4 +1,4 @@
-"""The policy: the turns of plain `generate`, whatever is batched, kept or copied on the way."""
+"""The local policy generates the turns of plain `generate`, however requests are batched and cached."""
 
 from __future__ import annotations
 
@@ -192,6 +192,6 @@ def test_a_missing_seed_and_a_missing_template_are_refused() -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="only where there is no GPU")
 def test_a_gpu_that_is_not_there_is_refused() -> None:
-    with pytest.raises(PolicyFault, match=r"no CUDA device is here"):
+    with pytest.raises(PolicyFault, match=r"this machine has no CUDA device"):
         pick_device("cuda")
     assert pick_device("auto") == "cpu"

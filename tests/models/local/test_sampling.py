@@ -127,12 +127,12 @@ def test_memory_is_used_again_for_batches_of_about_its_size() -> None:
     pool = KVPool(SHAPE)
     first = pool.batch(4, 64)
     first.store.fill_(1.0)
-    pool.give_back([first], first.block.nbytes)
+    pool.release([first], first.block.nbytes)
     assert pool.batch(1, 8).block is not first.block
     again = pool.batch(4, 70)
     assert again.block is first.block
     assert pool.batch(4, 70).block is not first.block
-    pool.give_back([again], again.block.nbytes - 1)
+    pool.release([again], again.block.nbytes - 1)
     assert pool.batch(4, 64).block is not first.block
 
 

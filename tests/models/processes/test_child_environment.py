@@ -11,8 +11,8 @@ import pytest
 
 from configs.schema import ExecutionConfig
 from configs.servers import ReflectorEndpoint, ServerConfig
-from models.processes.child_environment import holds_secret, without_keys
-from models.served.vllm_command import environment
+from models.processes.child_environment import environment_without_secrets, is_secret_name
+from models.served.vllm_command import vllm_environment
 from models.training import launching
 
 SECRET = "sk-4f1c0ffee"
@@ -47,18 +47,18 @@ def test_the_configuration_knows_the_variables_with_its_keys() -> None:
 
 
 def test_named_and_usual_keys_are_taken_out_and_nothing_else_is() -> None:
-    left = without_keys(execution().key_variables)
+    left = environment_without_secrets(execution().key_variables)
     assert os.environ.keys() - left.keys() >= {*KEYS, "PREFECT_API_KEY"}
-    assert all(holds_secret(name) for name in os.environ.keys() - left.keys() - {"OUR_PROVIDER"})
+    assert all(is_secret_name(name) for name in os.environ.keys() - left.keys() - {"OUR_PROVIDER"})
     assert left["TOKENIZERS_PARALLELISM"] == "false"
     assert left["PATH"] == os.environ["PATH"]
-    assert without_keys(needed="PREFECT_")["PREFECT_API_KEY"] == "pnu-1"
-    assert SECRET not in without_keys(["OUR_PROVIDER"], needed="PREFECT_").values()
+    assert environment_without_secrets(except_prefix="PREFECT_")["PREFECT_API_KEY"] == "pnu-1"
+    assert SECRET not in environment_without_secrets(["OUR_PROVIDER"], except_prefix="PREFECT_").values()
 
 
 def test_vllm_gets_its_own_key_only() -> None:
-    assert SECRET not in environment("/usr/bin/python", "", ["OUR_PROVIDER"]).values()
-    given = environment("/usr/bin/python", "sk-vllm", ["OUR_PROVIDER"])
+    assert SECRET not in vllm_environment("/usr/bin/python", "", ["OUR_PROVIDER"]).values()
+    given = vllm_environment("/usr/bin/python", "sk-vllm", ["OUR_PROVIDER"])
     assert given["VLLM_API_KEY"] == "sk-vllm"
     assert SECRET not in given.values()
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from models.reflectors.checks import Draft
-from models.reflectors.drafts import draft_of
+from models.reflectors.drafts import parse_draft
 
 WANTED = Draft("So it is.", "open box 1")
 REPLY = json.dumps({"thought": "So\nit is.", "action": " open box 1 "})
@@ -40,7 +40,7 @@ FORMS = [
 
 @pytest.mark.parametrize("text", FORMS)
 def test_a_draft_is_found(text: str) -> None:
-    assert draft_of(text) == WANTED
+    assert parse_draft(text) == WANTED
 
 
 @pytest.mark.parametrize(
@@ -57,12 +57,12 @@ def test_a_draft_is_found(text: str) -> None:
     ],
 )
 def test_where_there_is_none_none_is_found(text: str) -> None:
-    assert draft_of(text) is None
+    assert parse_draft(text) is None
 
 
 def test_deep_nesting_is_no_draft_and_no_error() -> None:
-    assert draft_of('{"a":' * 5000) is None
+    assert parse_draft('{"a":' * 5000) is None
 
 
 def test_a_thought_keeps_its_quotes() -> None:
-    assert draft_of("Thought: I need the 'mug'\nAction: look") == Draft("I need the 'mug'", "look")
+    assert parse_draft("Thought: I need the 'mug'\nAction: look") == Draft("I need the 'mug'", "look")

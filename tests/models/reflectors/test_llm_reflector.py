@@ -1,4 +1,4 @@
-"""Reflections by a language model: asked for in a form, checked, sent back with the reason, refused in the end."""
+"""Reflections by a language model: structured replies, checks, retries with the reason, and giving up."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from models.client.endpoint import Endpoint
 from models.reflectors.checks import MOST_WORDS, Draft, problem_with
 from models.reflectors.llm_reflector import LLMReflector
 from models.reflectors.prompt import conversation
-from models.reflectors.reflector import Reflection, ReflectionFault, ReflectionRequest, Refused
+from models.reflectors.reflector import NoReflection, Reflection, ReflectionFault, ReflectionRequest
 from steca.types import Step
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.fake_openai import FakeOpenAI, Fault, Record
 from tests.support.fake_openai_replies import Answer, Request, error_reply, wanted_schema
 
@@ -41,13 +41,13 @@ def request(number: int = 0, required: str = "open box 1") -> ReflectionRequest:
 
 
 def ungrounded(asked: ReflectionRequest, thought: str) -> list[str]:
-    """Names (word and number) that the request does not hold."""
+    """Names (word and number) that are not in the request."""
     seen = " ".join([asked.first_observation, asked.required_action, *(s.observation for s in asked.steps)])
     return [name for name in re.findall(r"[a-z]+ \d+", thought) if name not in seen]
 
 
 def writes(thought: str, action: str = "open box 1") -> Answer:
-    """Answers in the form that it is asked for."""
+    """Answers in the requested format."""
 
     def answer(asked: Request, _: int) -> str:
         if wanted_schema(asked):
@@ -60,16 +60,16 @@ def writes(thought: str, action: str = "open box 1") -> Answer:
 @contextmanager
 def reflector(
     server: FakeOpenAI,
-    call_log: MemoryBook | None = None,
+    call_log: MemoryCallLog | None = None,
     *,
-    says: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
     least_usable: float = 0.1,
     **config: object,
 ) -> Iterator[LLMReflector]:
     settings = CalibrationConfig.model_validate({"reflector": "llm", "model": MODEL, **config})
     where = EndpointConfig(base_urls=(server.url,), patience_seconds=0.5)
-    endpoint = Endpoint(where, "sk-test", "reflection", MODEL, call_log or MemoryBook(), lambda _: MODEL)
-    subject = LLMReflector(endpoint, settings, ungrounded, least_usable, says)
+    endpoint = Endpoint(where, "sk-test", "reflection", MODEL, call_log or MemoryCallLog(), lambda _: MODEL)
+    subject = LLMReflector(endpoint, settings, ungrounded, least_usable, log)
     try:
         yield subject
     finally:
@@ -93,7 +93,7 @@ def test_a_valid_reply_is_the_reflection_in_the_structured_form() -> None:
     assert wanted_schema(seen.body)["required"] == ["thought", "action"]
 
 
-def test_replies_come_in_the_order_of_the_requests_and_progress_is_told() -> None:
+def test_replies_are_in_request_order_and_progress_is_reported() -> None:
     def answer(asked: Request, _: int) -> str:
         room = re.search(r"room \d+", asked["messages"][0]["content"])
         assert room
@@ -137,12 +137,12 @@ def test_what_cannot_be_trained_on_is_sent_back_with_the_reason(
     assert reason in second[-1]["content"]
 
 
-def test_after_the_last_attempt_it_is_refused_with_the_reason() -> None:
+def test_after_the_last_attempt_there_is_no_reflection_but_a_reason() -> None:
     bad = writes("I see vase 9. I open box 1.")
     with FakeOpenAI(MODEL, answer=bad) as server, reflector(server, attempts=3) as subject:
         (out,) = subject.reflect([request()])
         assert len(server.requests) == 3
-    assert out == Refused("it mentions what has never been seen: vase 9", 3)
+    assert out == NoReflection("it mentions what has never been seen: vase 9", 3)
 
 
 def test_a_reply_that_was_cut_off_says_so() -> None:
@@ -150,7 +150,7 @@ def test_a_reply_that_was_cut_off_says_so() -> None:
         FakeOpenAI(MODEL, answer=writes("so " * 80)) as server,
         reflector(server, max_tokens=20, attempts=1) as subject,
     ):
-        assert subject.reflect([request()]) == [Refused("it was cut off after 20 tokens", 1)]
+        assert subject.reflect([request()]) == [NoReflection("it was cut off after 20 tokens", 1)]
 
 
 def test_a_transcript_that_fills_the_models_context_is_refused_and_the_others_are_reflected_on() -> None:
@@ -159,7 +159,7 @@ def test_a_transcript_that_fills_the_models_context_is_refused_and_the_others_ar
     with FakeOpenAI(MODEL, answer=writes(GOOD), n_ctx=1500) as server, reflector(server) as subject:
         refused, reflected = subject.reflect([filling, request()])
     assert reflected == Reflection(GOOD, MODEL, 1)
-    assert isinstance(refused, Refused)
+    assert isinstance(refused, NoReflection)
     assert refused.attempts == 1
     assert refused.reason.startswith(
         "the transcript and the replies so far do not fit into the model's context (HTTP 400: This model's maximum"
@@ -171,7 +171,9 @@ def test_a_prompt_that_the_provider_filters_is_refused_and_the_form_stays() -> N
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server) as subject:
         server.plan.fail_next(Fault("filtered", lambda record, honest: flagged), times=1)
         assert subject.reflect([request()]) == [
-            Refused("the provider refuses to answer this transcript (HTTP 400: The prompt was flagged.)", 1)
+            NoReflection(
+                "the provider refuses to answer this transcript (HTTP 400: The prompt was flagged.)", 1
+            )
         ]
         assert subject.reflect([request(1)]) == [Reflection(GOOD, MODEL, 1)]
         assert ["response_format" in seen.body for seen in server.requests] == [True, True]
@@ -198,8 +200,8 @@ def test_a_wrong_key_fails_at_once_and_is_nowhere_in_the_message() -> None:
     assert "sk-test" not in repr(fault.value)
 
 
-def test_what_was_answered_before_a_lasting_fault_is_kept_and_not_asked_again() -> None:
-    call_log = MemoryBook()
+def test_replies_before_a_permanent_error_are_kept_and_reused() -> None:
+    call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server:
         with reflector(server, call_log) as subject:
             subject.reflect([request(i) for i in range(6)])

@@ -14,7 +14,7 @@ def request(required: str = "go to shelf 3", steps: tuple[Step, ...] = (DEVIATED
     return ReflectionRequest("put a mug on a shelf", "You are in a room.", steps, required)
 
 
-def test_the_composing_function_sees_the_whole_request_and_its_thought_is_one_line() -> None:
+def test_the_template_gets_the_whole_request_and_its_thought_is_one_line() -> None:
     def compose(seen: ReflectionRequest) -> str:
         last = seen.steps[-1]
         return f"{last.action} led to: {last.observation}\n So I {seen.required_action}. "

@@ -22,10 +22,10 @@ from models.client import endpoint as endpoints
 from models.client.calls import CallLog
 from models.client.diagnosis import QUESTION
 from models.policy import Generation, History, PolicyFault, Sampling
-from models.served.openai_policy import OpenAIPolicy, turn_pattern
+from models.served.openai_policy import OpenAIPolicy, turn_regex
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, start_of
 from tasks.call_log import BatchCallLog
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of, right
 from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import Answer, Request
@@ -41,7 +41,7 @@ def speak(now: Seen) -> str:
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(endpoints, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
 def speaks(speak: Speak = speak) -> Answer:
@@ -91,7 +91,7 @@ def bodies(server: FakeOpenAI, answered: bool = True) -> list[str]:
 
 
 @pytest.mark.parametrize("in_flight", [1, 5, 64])
-def test_episodes_are_those_of_the_policy_in_process_however_many_are_on_their_way(in_flight: int) -> None:
+def test_episodes_equal_those_of_the_local_policy_at_any_number_in_flight(in_flight: int) -> None:
     with serving() as server, policy_of(server, in_flight=in_flight) as policy:
         assert results(play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)) == in_process()
         assert server.max_concurrency <= in_flight
@@ -155,8 +155,8 @@ CHAOS: list[tuple[Fault, float]] = [
 ]
 
 
-def test_passing_faults_change_no_episode() -> None:
-    call_log = MemoryBook()
+def test_transient_errors_change_no_episode() -> None:
+    call_log = MemoryCallLog()
     with serving() as one, serving() as two, policy_of(one, two, call_log=call_log, in_flight=16) as policy:
         for server in (one, two):
             for place, (fault, chance) in enumerate(CHAOS):
@@ -169,8 +169,8 @@ def test_passing_faults_change_no_episode() -> None:
     assert sum(call.retries for call in call_log.calls) == met
 
 
-def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for_the_rest() -> None:
-    call_log = MemoryBook()
+def test_replies_before_a_permanent_error_are_kept_and_only_the_rest_is_requested_again() -> None:
+    call_log = MemoryCallLog()
     ended: list[int] = []
     with serving(latency=0.01) as server:
         server.plan.fail_when(lambda record: record.number >= 60, Fault.quota())
@@ -199,8 +199,8 @@ def test_a_lasting_fault_keeps_what_was_answered_and_the_next_play_asks_only_for
     assert len(asked) == len(set(asked)), "an answered request was asked again"
 
 
-def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> None:
-    call_log = MemoryBook()
+def test_turns_in_flight_are_awaited_and_queued_ones_are_not_sent() -> None:
+    call_log = MemoryCallLog()
     with serving(latency=0.3) as server, policy_of(server, call_log=call_log, in_flight=4) as policy:
         server.plan.script = {3: Fault.quota()}  # at once, while the others take their time
         with pytest.raises(PolicyFault, match="no credit left"):
@@ -210,8 +210,8 @@ def test_turns_on_their_way_are_waited_for_and_queued_ones_are_not_sent() -> Non
         assert 4 <= len(server.requests) <= 5
 
 
-def test_an_interrupt_keeps_what_is_on_its_way() -> None:
-    call_log = MemoryBook()
+def test_an_interrupt_keeps_the_replies_in_flight() -> None:
+    call_log = MemoryCallLog()
 
     def stop(_: int, __: int) -> None:
         raise KeyboardInterrupt
@@ -222,7 +222,7 @@ def test_an_interrupt_keeps_what_is_on_its_way() -> None:
         assert len(call_log.kept) == len(server.requests) < 18 + 6
 
 
-def test_a_journal_lets_another_process_go_on(tmp_path: Path) -> None:
+def test_another_process_resumes_from_the_call_log(tmp_path: Path) -> None:
     with serving() as server:
         server.plan.fail_when(lambda record: record.number >= 40, Fault.unauthorized())
         first = BatchCallLog(tmp_path, {})
@@ -259,10 +259,10 @@ def test_a_constrained_policy_takes_admissible_actions_only() -> None:
     assert min(offered) > 1
 
 
-def test_the_pattern_of_a_turn_takes_its_actions_and_no_others() -> None:
+def test_the_turn_regex_matches_its_actions_and_no_others() -> None:
     import re
 
-    pattern = turn_pattern(["put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"])
+    pattern = turn_regex(["put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"])
     for action in ("put mug 1 in/on shelf 2", "go to box (1)", "examine a.b|c"):
         assert re.fullmatch(pattern, f"Thought: So.\nAction: {action}")
     for text in ("Thought: So.\nAction: examine axb|c", "Thought: So.\nAction: c", "Action: go to box (1)"):

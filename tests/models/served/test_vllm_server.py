@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from configs.servers import ServerConfig
 from models.policy import PolicyFault
+from models.processes import guard
 from models.reference import CheckpointRef, reference
 from models.served import vllm_server
 from models.served.verification import served_models
@@ -70,7 +72,9 @@ def none_left(pids: list[int]) -> None:
 
 
 def test_it_serves_the_checkpoint_by_its_digest_once_it_is_ready(ref, tmp_path) -> None:
-    with VllmServer(ref, config(tmp_path, "--fake-slow", "0.5"), tmp_path / "logs") as server:
+    with closing(
+        VllmServer(ref, config(tmp_path, "--fake-slow", "0.5"), tmp_path / "logs").start()
+    ) as server:
         assert server.alive()
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/v1", server.base_url)
         assert [(m.id, m.root) for m in served_models(server.base_url)] == [(ref.digest[:16], str(ref.path))]
@@ -81,7 +85,7 @@ def test_it_serves_the_checkpoint_by_its_digest_once_it_is_ready(ref, tmp_path) 
 
 
 def test_closing_ends_the_whole_group(ref, tmp_path) -> None:
-    with VllmServer(ref, config(tmp_path), tmp_path):
+    with closing(VllmServer(ref, config(tmp_path), tmp_path).start()):
         pids = report(tmp_path)["pids"]
         assert len(pids) == 2
         assert all(map(running, pids))
@@ -89,8 +93,8 @@ def test_closing_ends_the_whole_group(ref, tmp_path) -> None:
 
 
 def test_a_group_that_ignores_termination_is_killed(ref, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(vllm_server, "GRACE", 0.3)
-    with VllmServer(ref, config(tmp_path, "--fake-stubborn"), tmp_path):
+    monkeypatch.setattr(guard, "GRACE_SECONDS", 0.3)
+    with closing(VllmServer(ref, config(tmp_path, "--fake-stubborn"), tmp_path).start()):
         pids = report(tmp_path)["pids"]
     assert not any(map(running, pids))
 
@@ -129,7 +133,7 @@ def test_a_killed_run_leaves_no_server_behind(ref, tmp_path, forked) -> None:
 
 
 def test_what_a_dead_server_has_started_dies_with_it(ref, tmp_path) -> None:
-    with VllmServer(ref, config(tmp_path), tmp_path) as server:
+    with closing(VllmServer(ref, config(tmp_path), tmp_path).start()) as server:
         pids = report(tmp_path)["pids"]
         os.kill(pids[0], signal.SIGKILL)
         none_left(pids)
@@ -137,7 +141,7 @@ def test_what_a_dead_server_has_started_dies_with_it(ref, tmp_path) -> None:
 
 
 def test_a_terminated_guard_takes_its_group_along(ref, tmp_path) -> None:
-    with VllmServer(ref, config(tmp_path), tmp_path) as server:
+    with closing(VllmServer(ref, config(tmp_path), tmp_path).start()) as server:
         pids = report(tmp_path)["pids"]
         os.kill(guard_of(pids[0]), signal.SIGTERM)
         wait_until(lambda: not server.alive(), "the end of the guard")
@@ -145,17 +149,17 @@ def test_a_terminated_guard_takes_its_group_along(ref, tmp_path) -> None:
 
 
 def test_a_dead_server_is_revived_on_its_port_and_not_for_ever(ref, tmp_path) -> None:
-    with VllmServer(ref, config(tmp_path), tmp_path) as server:
+    with closing(VllmServer(ref, config(tmp_path), tmp_path).start()) as server:
         url = server.base_url
         server.restart()  # lives: nothing happens
         first = report(tmp_path)["pids"]
-        for _ in range(vllm_server.RESTARTS):
+        for _ in range(vllm_server.MAX_RESTARTS):
             os.kill(report(tmp_path)["pids"][0], signal.SIGKILL)
             wait_until(lambda: not server.alive(), "the end of the server")
             server.restart()
             assert (server.base_url, served_models(url)[0].id) == (url, server.model)
         assert report(tmp_path)["pids"] != first
-        assert len(server.log.read_text().splitlines()) == 1 + vllm_server.RESTARTS
+        assert len(server.log.read_text().splitlines()) == 1 + vllm_server.MAX_RESTARTS
         os.kill(report(tmp_path)["pids"][0], signal.SIGKILL)
         wait_until(lambda: not server.alive(), "the end of the server")
         with pytest.raises(PolicyFault, match="died again after 3 restarts"):
@@ -219,10 +223,10 @@ def test_a_missing_vllm_is_reported_with_the_way_to_get_it(ref, tmp_path, comman
 
 
 def test_the_key_is_in_the_environment_alone(ref, tmp_path) -> None:
-    with VllmServer(ref, config(tmp_path), tmp_path, KEY) as server:
+    with closing(VllmServer(ref, config(tmp_path), tmp_path, KEY).start()) as server:
         pids = report(tmp_path)["pids"]
         lines = [Path(f"/proc/{pid}/cmdline").read_bytes() for pid in (*pids, guard_of(pids[0]))]
-        with pytest.raises(PolicyFault, match="wants a key"):
+        with pytest.raises(PolicyFault, match="requires a key"):
             served_models(server.base_url)
     assert report(tmp_path)["environment"]["VLLM_API_KEY"] == KEY
     assert not any(KEY.encode() in line for line in lines)
@@ -233,7 +237,7 @@ def test_the_key_is_in_the_environment_alone(ref, tmp_path) -> None:
 def test_our_interpreter_does_not_leak_into_vllm(ref, tmp_path, monkeypatch) -> None:
     for name in ("PYTHONPATH", "VIRTUAL_ENV", "VLLM_API_KEY"):
         monkeypatch.setenv(name, "/ours")
-    with VllmServer(ref, config(tmp_path), tmp_path):
+    with closing(VllmServer(ref, config(tmp_path), tmp_path).start()):
         found = report(tmp_path)
     assert not {"PYTHONPATH", "VIRTUAL_ENV", "VLLM_API_KEY"} & found["environment"].keys()
     assert "/ours" not in found["path"]

@@ -117,7 +117,7 @@ def test_gradient_checkpointing_changes_no_loss_gradient_or_weight(
             r"lora\.targets names query, but the model has no such linear layer; it has: down_",
         ),
         (["embed_tokens"], r"lora\.targets names embed_tokens, but"),
-        (["lm_head"], r"lora\.targets names lm_head, whose weights are the input embeddings too"),
+        (["lm_head"], r"lora\.targets names lm_head, whose weights are also the input embeddings"),
     ],
 )
 def test_targets_that_cannot_be_adapted_are_refused(tmp_path: Path, targets: list[str], message: str) -> None:

@@ -14,11 +14,11 @@ from models.checkpoint import CheckpointRef, load, verify_checkpoint
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
 from models.reference import reference
-from models.training.divergence import first_unsound, some
+from models.training.divergence import first_nonfinite_weight, shortened
 from models.training.encoding import Example
-from models.training.states import newest_sound
+from models.training.states import newest_intact
 from models.training.training import Saving, TrainResult, train, warmup_steps
-from tests.support.policy_toys import conversation, examples, said, turn, untrained, wild
+from tests.support.policy_toys import conversation, examples, overflowing_model, said, turn, untrained
 
 FLAT = {"schedule": "constant_with_warmup", "warmup_ratio": 0.0}
 
@@ -48,29 +48,29 @@ def test_a_training_that_diverges_ends_there_and_keeps_the_state_before(tmp_path
     assert "training step 3 of 10: the " in said
     assert "is not a finite number (learning rate 9.6" in said
     assert "lower learning_rate or raise warmup_ratio. No checkpoint was written" in said
-    state = newest_sound(tmp_path / "state")
+    state = newest_intact(tmp_path / "state")
     assert state == tmp_path / "state" / "checkpoint-2", "the state before the step that went wrong"
-    assert said.endswith(f"the last sound state is {state}")
-    assert first_unsound(AutoModelForCausalLM.from_pretrained(state)) is None
+    assert said.endswith(f"the last intact state is {state}")
+    assert first_nonfinite_weight(AutoModelForCausalLM.from_pretrained(state)) is None
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize("parts", [1, 3])
 def test_the_example_whose_loss_is_not_finite_is_named(tmp_path: Path, parts: int) -> None:
-    base = wild(tmp_path, " shelf 3")
+    base = overflowing_model(tmp_path, " shelf 3")
     given = [
         Example(name, said(f"Visit {place}.", turn(place)), [True])
         for name, place in [("one", "shelf 1"), ("two", "drawer 2"), ("bad", "shelf 3")]
     ]
     with pytest.raises(PolicyFault, match=r"training step 1 of 2: the loss of bad is not a finite") as caught:
         run(tmp_path, given, base, steps=2, batch_size=3, gradient_accumulation=parts)
-    assert "look at these examples and at the base model" in str(caught.value)
+    assert "check these examples and the base model" in str(caught.value)
     assert "learning_rate" not in str(caught.value)
     assert run(tmp_path, given[:2], base, steps=2, batch_size=2).curve
 
 
 def test_a_base_model_with_broken_weights_is_refused(tmp_path: Path) -> None:
-    base = wild(tmp_path, "shelf 3", math.nan)
+    base = overflowing_model(tmp_path, "shelf 3", math.nan)
     with pytest.raises(
         PolicyFault, match=r"weight transformer\.wte\.weight of the base model .* is not finite"
     ):
@@ -89,7 +89,7 @@ def test_weights_that_are_not_finite_are_neither_sealed_nor_saved(tmp_path: Path
     steep = {"steps": 2, "learning_rate": 1e39, **FLAT}
     with pytest.raises(PolicyFault, match=r"training step 1 of 2: the weight \S+ is no longer finite"):
         run(tmp_path / "out", saving=Saving(tmp_path / "state", 1), **steep)
-    assert newest_sound(tmp_path / "state") is None
+    assert newest_intact(tmp_path / "state") is None
     with pytest.raises(
         PolicyFault, match=r"after the last training step \(1\), the loss of e\d is not a finite"
     ):
@@ -151,7 +151,7 @@ def test_a_training_that_changes_nothing_is_known_as_such(
 
 
 def test_weights_are_compared_whatever_else_lies_beside_them(tmp_path: Path) -> None:
-    """A folder from elsewhere holds other files, so its digest says nothing about its weights."""
+    """A folder from elsewhere has other files, so its digest says nothing about its weights."""
     model, words = load(untrained())
     folder = tmp_path / "base"
     model.save_pretrained(folder)
@@ -164,14 +164,14 @@ def test_weights_are_compared_whatever_else_lies_beside_them(tmp_path: Path) -> 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_one_value_makes_a_weight_unsound(value: float, dtype: torch.dtype) -> None:
+def test_one_value_makes_a_weight_nonfinite(value: float, dtype: torch.dtype) -> None:
     model = torch.nn.Sequential(torch.nn.Linear(3, 0), torch.nn.Linear(3, 300)).to(dtype)
-    assert first_unsound(model) is None
+    assert first_nonfinite_weight(model) is None
     with torch.no_grad():
         model[1].weight[170, 1] = value
-    assert first_unsound(model) == "1.weight"
+    assert first_nonfinite_weight(model) == "1.weight"
 
 
 def test_long_lists_of_names_are_cut() -> None:
-    assert some(["a", "b"]) == "a, b"
-    assert some([f"e{i}" for i in range(8)]) == "e0, e1, e2, e3, e4 and 3 more"
+    assert shortened(["a", "b"]) == "a, b"
+    assert shortened([f"e{i}" for i in range(8)]) == "e0, e1, e2, e3, e4 and 3 more"

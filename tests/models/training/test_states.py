@@ -1,4 +1,4 @@
-"""A training that was killed goes on from its last sound state, and gives what it would have given."""
+"""A killed training resumes from its last intact state, with the result of an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from configs.training import LoraConfig, TrainingConfig
-from models.training.states import SEAL, keep_only, newest_sound
+from models.training.states import SEAL, newest_intact, seal_and_prune
 from models.training.training import Saving, TrainResult, train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
@@ -103,10 +103,10 @@ def test_a_half_written_state_leaves_the_one_before(tmp_path: Path, caplog: pyte
     for step in (90, 100):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "model.safetensors").write_text(f"{step}")
-    keep_only(tmp_path / "checkpoint-90")
+    seal_and_prune(tmp_path / "checkpoint-90")
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint-90"]
     (tmp_path / "checkpoint-100").mkdir()
     (tmp_path / "checkpoint-100" / "model.safetensors").write_text("half of it")
-    assert newest_sound(tmp_path) == tmp_path / "checkpoint-90"
-    assert "checkpoint-100 cannot be used: it was not written to its end" in caplog.text
-    assert newest_sound(tmp_path / "nowhere") is None
+    assert newest_intact(tmp_path) == tmp_path / "checkpoint-90"
+    assert "checkpoint-100 cannot be used: it is incomplete" in caplog.text
+    assert newest_intact(tmp_path / "nowhere") is None

@@ -13,15 +13,16 @@ from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
-from models.training.encoding import IGNORED, Collator, Example, encode
+from models.training.encoding import IGNORED, Collator, Example
 from models.training.losses import trajectory_losses
 from models.training.ordering import FILLER, TrainingOrder
 from models.training.training import TrainResult, train
 from tests.support.policy_toys import (
     SIZES,
     conversation,
+    encode,
     examples,
-    rewriting,
+    rewriting_model,
     said,
     tokenizer,
     trained,
@@ -35,7 +36,7 @@ def run(root: Path, given: list[Example], seed: int = 0, **config: object) -> Tr
 
 
 def run_rewriting(root: Path, given: list[Example], **config: object) -> TrainResult:
-    return train(rewriting(), given, TrainingConfig.model_validate(config), root, 0, "cpu")
+    return train(rewriting_model(), given, TrainingConfig.model_validate(config), root, 0, "cpu")
 
 
 def written(labels: list[int]) -> str:
@@ -130,7 +131,7 @@ def test_the_gradient_is_that_of_the_weighted_loss(tmp_path) -> None:
 
 
 @pytest.mark.parametrize("parts", [2, 4])
-def test_a_batch_in_parts_is_the_same_step_also_where_the_last_is_incomplete(tmp_path, parts: int) -> None:
+def test_micro_batches_give_the_same_step_also_for_an_incomplete_batch(tmp_path, parts: int) -> None:
     given = [Example(f"e{i}", conversation(i, 1 + i % 3), [True] * (1 + i % 3), 0.2 + i) for i in range(11)]
     config = {"epochs": 2, "batch_size": 8, "learning_rate": 1e-3}
     whole = run(tmp_path / "whole", given, **config)
@@ -177,7 +178,7 @@ def test_the_learning_rate_warms_up_and_follows_the_schedule(tmp_path) -> None:
     assert cosine == pytest.approx([0.0, 0.005] + [0.005 * (1 + math.cos(math.pi * i / 8)) for i in range(8)])
 
 
-def test_epochs_cover_every_example_and_progress_is_told(tmp_path) -> None:
+def test_epochs_cover_every_example_and_progress_is_reported(tmp_path) -> None:
     told: list[tuple[int, int]] = []
     config = TrainingConfig(epochs=2, batch_size=4)
     train(
@@ -229,7 +230,7 @@ def test_an_empty_training_set_is_refused(tmp_path) -> None:
 
 def nll_by_turns(example: Example) -> list[float]:
     """-log p of each target token after its turn's own prompt, one by one."""
-    model, words = load(rewriting())
+    model, words = load(rewriting_model())
     ends = words.eos_token_id
     found = []
     for place in [2 * i + 1 for i, target in enumerate(example.targets) if target]:
@@ -252,7 +253,7 @@ def test_a_trajectory_in_several_sequences_is_one_trajectory_in_the_loss(tmp_pat
     result = run_rewriting(tmp_path, THREE, steps=1, batch_size=3, loss=loss)
     assert result.curve[0].loss == pytest.approx(by_hand, rel=1e-5)
     assert (result.examples, result.target_tokens) == (3, sum(map(len, per_token)))
-    lengths = [encode(load(rewriting())[1], example, 1000)["lengths"] for example in THREE]
+    lengths = [encode(load(rewriting_model())[1], example, 1000)["lengths"] for example in THREE]
     assert [len(some) for some in lengths] == [1, 2, 2]
 
 

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for synchronous code with many requests on their way."""
+"""An event loop in its own thread, for synchronous code with many requests in flight."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Background:
-    """Runs coroutines beside the caller."""
+class EventLoopThread:
+    """Runs coroutines in the background."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -20,18 +20,18 @@ class Background:
         self._thread.start()
 
     def submit(self, work: Coroutine[Any, Any, T]) -> Future[T]:
-        """Start a coroutine; its future, which may be cancelled."""
+        """Start a coroutine; returns its future, which may be cancelled."""
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def cancel(self, futures: Iterable[Future[Any]]) -> None:
-        """Cancel all in one step: one after the other, those that wait would take the places of those that go."""
+        """Cancel all in one step: one by one, queued requests would take the slots of the cancelled ones."""
         self.submit(_cancel(list(futures))).result()
 
-    def close(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """End what is still running, and then do `last`."""
+    def close(self, cleanup: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Cancel what is still running, run `cleanup`, and end the thread."""
         if not self._loop.is_closed():
             self.submit(_cancel_others()).result()
-            self.submit(last()).result()
+            self.submit(cleanup()).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()

@@ -21,13 +21,13 @@ class Reflection(pydantic.BaseModel):
 
 
 def client_of(server: FakeOpenAI, key: str = KEY, timeout: float = 5.0) -> AsyncOpenAI:
-    """The official client without retries; reading the certificates each time would take most of the tests' time."""
+    """The official client without retries, and without certificates, whose loading would take most of the time."""
     http = DefaultAsyncHttpxClient(verify=False)
     return AsyncOpenAI(base_url=server.url, api_key=key, max_retries=0, timeout=timeout, http_client=http)
 
 
 def ask(server: FakeOpenAI, *, timeout: float = 5.0, key: str = KEY, **changes: Any) -> Any:
-    """One request; what `create` returns or raises. A change to None leaves the field out."""
+    """One request; what `create` returns or raises. A field set to None is left out."""
     return asyncio.run(asked(server, timeout, key, {**ASKED, **changes}))
 
 

@@ -1,4 +1,4 @@
-"""A run whose reflections are nearly all unusable stops early and says why; a few bad ones stop nothing."""
+"""A run whose reflections are nearly all unusable stops early with the reason; a few bad ones do not stop it."""
 
 from __future__ import annotations
 
@@ -13,37 +13,37 @@ from tenacity import wait_random_exponential
 from models.client import endpoint as endpoints
 from models.client.calls import Reply
 from models.reflectors.llm_reflector import LLMReflector
-from models.reflectors.reflector import Reflection, ReflectionFault, Refused
-from models.reflectors.usable import FEW, MANY, ReflectionYield
+from models.reflectors.reflector import NoReflection, Reflection, ReflectionFault
+from models.reflectors.usability import PROBE_SAMPLES, RATE_SAMPLES, UsabilityMonitor
 from tests.models.reflectors.test_llm_reflector import GOOD, MODEL, is_question, reflector, request, writes
-from tests.support.call_logs import MemoryBook
+from tests.support.call_logs import MemoryCallLog
 from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import Answer, Request
 
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoints, "PAUSES", wait_random_exponential(multiplier=0.005, max=0.03))
+    monkeypatch.setattr(endpoints, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
 
 
-def counted(usable: int, unusable: int, least: float = 0.1, new: bool = True) -> ReflectionYield:
-    found = ReflectionYield("m", least)
+def counted(usable: int, unusable: int, least: float = 0.1, new: bool = True) -> UsabilityMonitor:
+    found = UsabilityMonitor("m", least)
     for _ in range(usable):
-        found.count(None, GOOD, new)
+        found.record(None, GOOD, new)
     for number in range(unusable):
-        found.count(f"its action is 'look {number}' and not 'open box 1'", "Action: look", new)
+        found.record(f"its action is 'look {number}' and not 'open box 1'", "Action: look", new)
     return found
 
 
 @pytest.mark.parametrize(
     ("usable", "unusable", "stops"),
     [
-        (0, FEW - 1, False),
-        (0, FEW, True),
-        (1, FEW, False),
-        (1, MANY - 2, False),
-        (1, MANY - 1, True),
-        (2, MANY - 2, False),
+        (0, PROBE_SAMPLES - 1, False),
+        (0, PROBE_SAMPLES, True),
+        (1, PROBE_SAMPLES, False),
+        (1, RATE_SAMPLES - 2, False),
+        (1, RATE_SAMPLES - 1, True),
+        (2, RATE_SAMPLES - 2, False),
         (3, 40, True),
         (40, 3, False),
     ],
@@ -56,12 +56,12 @@ def test_when_it_stops(usable: int, unusable: int, stops: bool) -> None:
 
 def test_reasons_are_counted_by_their_kind() -> None:
     found = counted(1, 3)
-    found.count("its thought is empty", "", True)
-    assert found.worth_telling
-    assert found.told() == (
-        "1 of 5 reflections by m can be used; most often (3 times) it was: its action is 'look 0' and not 'open box 1'"
+    found.record("its thought is empty", "", True)
+    assert found.mostly_unusable
+    assert found.summary() == (
+        "1 of 5 reflections by m were usable; top problem (3 times): its action is 'look 0' and not 'open box 1'"
     )
-    assert not counted(3, 3).worth_telling
+    assert not counted(3, 3).mostly_unusable
 
 
 def useless(asked: Request, _: int) -> str:
@@ -69,32 +69,32 @@ def useless(asked: Request, _: int) -> str:
 
 
 @contextmanager
-def telling(
-    server: FakeOpenAI, call_log: MemoryBook, **config: object
+def logging_reflector(
+    server: FakeOpenAI, call_log: MemoryCallLog, **config: object
 ) -> Iterator[tuple[LLMReflector, list[str]]]:
-    heard: list[str] = []
-    with reflector(server, call_log, says=heard.append, **config) as subject:
-        yield subject, heard
+    logged: list[str] = []
+    with reflector(server, call_log, log=logged.append, **config) as subject:
+        yield subject, logged
 
 
 def test_useless_replies_stop_the_run_before_all_are_paid_for_and_it_says_why() -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=useless, latency=0.01) as server, reflector(server, call_log) as subject:
         with pytest.raises(ReflectionFault) as fault:
             subject.reflect([request(number) for number in range(41)])
-        assert len(server.requests) <= 2 * FEW * 3  # of 123
+        assert len(server.requests) <= 2 * PROBE_SAMPLES * 3  # of 123
     said = str(fault.value)
     assert said.startswith(
-        f"0 of {FEW} reflections by {MODEL} can be used; most often ({FEW} times) it was: it does not"
+        f"0 of {PROBE_SAMPLES} reflections by {MODEL} were usable; top problem ({PROBE_SAMPLES} times): it does not"
     )
-    assert "such a reply: 'Let me tell you a story instead." in said
+    assert "an example: 'Let me tell you a story instead." in said
     assert "..." in said
     assert "least_usable=0" in said
     assert len(call_log.kept) == len(server.requests)
 
 
-def test_the_same_run_goes_on_with_the_next_ones_and_pays_nothing_twice() -> None:
-    call_log = MemoryBook()
+def test_the_same_run_resumes_with_the_next_samples_and_pays_nothing_twice() -> None:
+    call_log = MemoryCallLog()
     asked: list[int] = []
     with FakeOpenAI(MODEL, answer=useless) as server:
         for _ in range(3):
@@ -126,36 +126,45 @@ def sometimes(rooms: set[int]) -> Answer:
     return answer
 
 
-def test_a_poor_reflector_goes_on_and_says_so_in_the_end() -> None:
-    call_log = MemoryBook()
+def test_a_poor_reflector_continues_and_logs_a_summary() -> None:
+    call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=sometimes({0, 1, 9, 12})) as server:
-        with telling(server, call_log) as (subject, heard):
+        with logging_reflector(server, call_log) as (subject, logged):
             out = subject.reflect([request(number) for number in range(16)])
-            assert heard == []
+            assert logged == []
         assert sum(isinstance(one, Reflection) for one in out) == 4
-    assert heard == [
-        f"4 of 16 reflections by {MODEL} can be used; most often (12 times) it was: it does not have the required "
+    assert logged == [
+        f"4 of 16 reflections by {MODEL} were usable; top problem (12 times): it does not have the required "
         "form: one thought and one action"
     ]
 
 
-def test_a_good_reflector_says_nothing() -> None:
-    with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, telling(server, MemoryBook()) as (subject, heard):
+def test_a_good_reflector_logs_nothing() -> None:
+    with (
+        FakeOpenAI(MODEL, answer=writes(GOOD)) as server,
+        logging_reflector(server, MemoryCallLog()) as (subject, logged),
+    ):
         subject.reflect([request(number) for number in range(16)])
-    assert heard == []
+    assert logged == []
 
 
-def test_a_few_deviations_are_told_of_and_stop_nothing() -> None:
-    with FakeOpenAI(MODEL, answer=useless) as server, telling(server, MemoryBook()) as (subject, heard):
-        assert len(subject.reflect([request(number) for number in range(FEW - 1)])) == FEW - 1
-    assert len(heard) == 1
+def test_a_few_unusable_reflections_are_logged_and_stop_nothing() -> None:
+    with (
+        FakeOpenAI(MODEL, answer=useless) as server,
+        logging_reflector(server, MemoryCallLog()) as (subject, logged),
+    ):
+        assert (
+            len(subject.reflect([request(number) for number in range(PROBE_SAMPLES - 1)]))
+            == PROBE_SAMPLES - 1
+        )
+    assert len(logged) == 1
 
 
 def test_the_count_goes_on_over_batches() -> None:
     with FakeOpenAI(MODEL, answer=useless) as server, reflector(server) as subject:
-        subject.reflect([request(number) for number in range(FEW - 1)])
+        subject.reflect([request(number) for number in range(PROBE_SAMPLES - 1)])
         with pytest.raises(ReflectionFault):
-            subject.reflect([request(FEW)])
+            subject.reflect([request(PROBE_SAMPLES)])
 
 
 def test_where_all_are_refused_it_stops_and_where_one_is_it_does_not() -> None:
@@ -163,7 +172,7 @@ def test_where_all_are_refused_it_stops_and_where_one_is_it_does_not() -> None:
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server) as subject:
         server.plan.fail_when(lambda record: "room 3." in str(record.body), no)
         out = subject.reflect([request(number) for number in range(12)])
-        assert out[3] == Refused(
+        assert out[3] == NoReflection(
             "the server refuses this transcript and answers others (HTTP 400: I do not like [this].)", 1
         )
         assert [one for number, one in enumerate(out) if number != 3] == [Reflection(GOOD, MODEL, 1)] * 11
@@ -171,13 +180,15 @@ def test_where_all_are_refused_it_stops_and_where_one_is_it_does_not() -> None:
         server.plan.fail_when(lambda record: not is_question(record), no)
         with pytest.raises(ReflectionFault, match="the server refuses this transcript"):
             subject.reflect([request(number) for number in range(41)])
-        assert len(server.requests) <= 3 * FEW
+        assert len(server.requests) <= 3 * PROBE_SAMPLES
 
 
 def test_a_refusal_of_the_model_is_data_after_one_call() -> None:
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server) as subject:
         server.plan.fail_next(Fault.refusal("I'm sorry, I cannot help."))
-        assert subject.reflect([request()]) == [Refused("the model refuses: I'm sorry, I cannot help.", 1)]
+        assert subject.reflect([request()]) == [
+            NoReflection("the model refuses: I'm sorry, I cannot help.", 1)
+        ]
         assert len(server.requests) == 1
 
 
@@ -203,13 +214,13 @@ def test_a_reflector_that_thinks_aloud_first_is_understood(fault: Fault) -> None
 def test_thinking_alone_is_an_empty_answer_and_says_so() -> None:
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server, attempts=1) as subject:
         server.plan.fail_next(Fault.reasoning(f"Thought: {GOOD}\nAction: open box 1"))
-        assert subject.reflect([request()]) == [Refused("it holds no answer, only thinking", 1)]
+        assert subject.reflect([request()]) == [NoReflection("it holds no answer, only thinking", 1)]
         server.plan.fail_next(Fault.wrong_text("<think>" + "hm " * 400))
-        assert subject.reflect([request(1)]) == [Refused("it holds no answer, only thinking", 1)]
+        assert subject.reflect([request(1)]) == [NoReflection("it holds no answer, only thinking", 1)]
     cut = lambda *_: "<think>" + "hm " * 400  # noqa: E731
     with FakeOpenAI(MODEL, answer=cut) as server, reflector(server, attempts=1, max_tokens=20) as subject:
         assert subject.reflect([request()]) == [
-            Refused("it was cut off after 20 tokens of thinking, before its answer began", 1)
+            NoReflection("it was cut off after 20 tokens of thinking, before its answer began", 1)
         ]
 
 
@@ -221,11 +232,11 @@ def test_thinking_is_not_sent_back_with_the_reason() -> None:
 
 
 def test_a_plain_reply_that_an_earlier_version_filed_is_found() -> None:
-    call_log = MemoryBook()
+    call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server, call_log) as subject:
         wanted = subject._request(request(), [])
         endpoint = subject._endpoint
-        old = endpoint._address(
+        old = endpoint._key_of(
             {"messages": list(wanted.plain or ()), "max_completion_tokens": wanted.max_tokens}
         )
         server.plan.fail_next(Fault.quota())
