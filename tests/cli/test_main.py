@@ -99,7 +99,7 @@ def test_run_prints_rates_counts_times_and_what_to_do_next(finished: FactoryConf
         "trajectories.duckdb",
     ):
         assert part in said
-    assert "every result is in the cache: nothing was done again" in said
+    assert "every result is in the cache: nothing was computed again" in said
     assert run_id(finished) in said
     asked = [line.split('"')[1] for line in said.splitlines() if line.strip().startswith("steca sql")]
     assert len(asked) == 4

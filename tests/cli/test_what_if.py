@@ -299,7 +299,9 @@ def test_rollouts_that_were_played_twice_count_once_and_it_is_said(tmp_path: Pat
         (conflicts,) * 2
     ]
     said = what_if(store, "--preset", "release").stdout
-    assert re.search(r"[1-9]\d* comparisons with rollouts that were played twice with different results", said)
+    assert re.search(
+        r"[1-9]\d* comparisons with rollouts that were played twice with different results", said
+    )
     for options in (["--preset", "paper"], ["--delta", "0.1"], ["--error-rate", "0.2"]):
         assert what_if(store, *options).exit_code == 0
     kept = store.query(

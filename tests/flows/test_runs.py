@@ -208,7 +208,7 @@ def test_where_every_result_is_there_nothing_is_started(copied: FactoryConfig) -
     """Neither Prefect nor torch is loaded; the files of the run stay as they were."""
     before = {path: path.read_bytes() for path in copied.data_dir.glob("runs/*/stages/*")}
     said = again(copied.data_dir)
-    assert f"every result is in the cache: nothing was done again (run {run_id(copied)})" in said
+    assert f"every result is in the cache: nothing was computed again (run {run_id(copied)})" in said
     assert said.splitlines()[-1] == "[]"
     assert {path: path.read_bytes() for path in copied.data_dir.glob("runs/*/stages/*")} == before
 
