@@ -23,8 +23,9 @@ MODEL, KV, SAMPLING = "model(...)", "copying keys and values", "sampling"
 ENVIRONMENT = ("reset", "restore", "step", "snapshot", "progress")
 
 
-class Clock:
-    """Wall time by category: each wrapped function's own, less that of wrapped functions that it calls."""
+class SelfTimer:
+    """Self time (wall clock) by category: that of each wrapped function, without the wrapped functions that it
+    calls."""
 
     def __init__(self) -> None:
         self.seconds: Counter[str] = Counter()
@@ -54,7 +55,7 @@ class Clock:
 
 
 def places(policy: TransformersPolicy) -> list[tuple[object, str, str]]:
-    """What the breakdown tells apart."""
+    """What the breakdown times: (owner, attribute, category)."""
     named = {
         MODEL: [(policy.model, "forward")],
         KV: [(KVBatch, "select"), (KVPool, "batch"), (torch.Tensor, "copy_"), (PrefixCache, "add")],
@@ -70,8 +71,8 @@ def places(policy: TransformersPolicy) -> list[tuple[object, str, str]]:
 
 
 def breakdown(policy: TransformersPolicy, stage: Callable[[TransformersPolicy], object]) -> Table:
-    """Where the wall time of one run of a stage goes, and what that leaves outside the model."""
-    clock = Clock()
+    """Where the wall time of a stage goes, and how much is spent outside the model."""
+    clock = SelfTimer()
     with clock.on(places(policy)):
         began = time.perf_counter()
         stage(policy)

@@ -1,8 +1,8 @@
-"""How a stopping rule ends, exactly: every state in which it closes a comparison, with the number of ways there.
+"""The exact behaviour of a stopping rule: every state in which it closes a comparison, and the number of ways there.
 
 Given the two values, a state with s of m and t of n successes that k orders of outcomes lead to has the chance
-k p^s (1-p)^(m-s) q^t (1-q)^(n-t). So one walk through the rule itself (`Stopping.wanted`, `decide`) gives its error
-rates, power and cost for any pair of values, without simulation.
+k p^s (1-p)^(m-s) q^t (1-q)^(n-t). So one walk through the rule itself (`StoppingRule.target_counts`, `decide`) gives
+its error rates, power and cost for any pair of values, without simulation.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from scipy import special
 
 from steca.deviation import Rule, decide
 from steca.rewards import Tally
-from steca.stopping import Curtailed, Stopping, settled
+from steca.stopping import Curtailed, StoppingRule, settled
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -25,7 +25,7 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """For each pair of values: chances of the verdicts, and mean rollouts of both sides together."""
+    """For each pair of values: probabilities of the verdicts, and mean rollouts of both sides together."""
 
     deviated: Floats
     not_deviated: Floats
@@ -38,7 +38,7 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Closings:
-    """One row for each closing state: [states, 4] of (m, s, n, t), the ways there, and its verdict."""
+    """One row per closing state: [states, 4] of (m, s, n, t), the number of ways there, and its verdict."""
 
     states: Ints
     ways: Floats
@@ -46,15 +46,15 @@ class Closings:
     not_deviated: npt.NDArray[np.bool_]
 
     def at(self, reference: Floats, explored: Floats) -> Rates:
-        """The rates where these are the true values."""
+        """The rates for these true values."""
         m, s, n, t = self.states.T
         return self._rates(lambda i: _power(reference[i], m, s) * _power(explored[i], n, t), len(reference))
 
     def replayed(self, reference: Ints, explored: Ints, of: int) -> Rates:
-        """The rates over all orders of outcomes that are really there: so many successes `of` a fixed number."""
+        """The mean rates over all orders of the given outcomes: successes of each side `of` a fixed number."""
         m, s, n, t = self.states.T
         if max(m.max(), n.max()) > of:
-            raise ValueError(f"the rule may take {max(m.max(), n.max())} outcomes, and {of} are there")
+            raise ValueError(f"the rule may take {max(m.max(), n.max())} outcomes, but there are only {of}")
         return self._rates(
             lambda i: _share(reference[i], of, m, s) * _share(explored[i], of, n, t), len(reference)
         )
@@ -70,18 +70,18 @@ class Closings:
 
 
 def _power(value: float, n: Ints, successes: Ints) -> Floats:
-    """Chance of one order of outcomes with so many successes, by a table over (n, successes)."""
+    """Probability of one order of outcomes with this many successes, from tables of powers."""
     up, down = value ** np.arange(n.max() + 1), (1.0 - value) ** np.arange(n.max() + 1)
     return up[successes] * down[n - successes]
 
 
 def _share(successes: int, of: int, n: Ints, some: Ints) -> Floats:
-    """Chance that n of the `of` outcomes come in one order with `some` successes."""
+    """Probability of one order of n outcomes with `some` successes, drawn from `of` with `successes`."""
     return special.binom(of - n, successes - some) * (some <= successes) / special.binom(of, successes)
 
 
-def closings(stopping: Stopping, rule: Rule) -> Closings:
-    """All of them, by walking every sequence of outcomes at once, fewest rollouts first."""
+def closings(stopping: StoppingRule, rule: Rule) -> Closings:
+    """All closing states of a rule, by dynamic programming over the states, fewest rollouts first."""
     ways = {(0, 0, 0, 0): 1.0}
     queue, closed = [(0, (0, 0, 0, 0))], []
     while queue:
@@ -89,7 +89,7 @@ def closings(stopping: Stopping, rule: Rule) -> Closings:
         count = ways.pop(state)
         m, s, n, t = state
         reference, explored = Tally(m, s), Tally(n, t)
-        more_m, more_n = stopping.wanted(reference, explored)
+        more_m, more_n = stopping.target_counts(reference, explored)
         if (more_m, more_n) == (m, n):
             closed.append((*state, count, _verdict(stopping, rule, reference, explored)))
             continue
@@ -108,7 +108,7 @@ def closings(stopping: Stopping, rule: Rule) -> Closings:
     )
 
 
-def _verdict(stopping: Stopping, rule: Rule, reference: Tally, explored: Tally) -> str:
+def _verdict(stopping: StoppingRule, rule: Rule, reference: Tally, explored: Tally) -> str:
     if isinstance(stopping, Curtailed):
         return str(settled(reference, explored, rule, stopping.rollouts))
     return decide(reference, explored, rule).verdict

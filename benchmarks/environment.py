@@ -2,8 +2,8 @@
 
     python benchmarks/environment.py [--games 60] [--repeats 7]
 
-Plays expert runs, with one inadmissible action in ten, on generated games (and on real ones where ALFWORLD_DATA is
-set), and prints medians over the repeats. "hot": the games were compiled and played once before.
+Plays expert runs, with one inadmissible action in ten, on generated games (and on official ones if ALFWORLD_DATA is
+set), and prints medians over the repeats. "hot": the games were compiled and played before.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from collections.abc import Callable
 from rich.console import Console
 from rich.table import Table
 
-from environments.alfworld.environment import compiled
+from environments.alfworld.environment import compiled_game
 from environments.base import Environment, Task, World
 from environments.registry import make_world
 from steca.types import Step, Turn
@@ -28,7 +28,7 @@ INVALID = Turn("I try something that cannot be done.", "go to nowhere 1").text
 
 
 def expert_run(world: World, task: Task, cap: int = 40) -> Run:
-    """The texts of the turns that the exploring expert plays, with one inadmissible turn in ten put between."""
+    """The texts of the exploring expert's turns, with an inadmissible turn inserted before one in ten."""
     environment, steps, texts = world.environment(), list[Step](), list[str]()
     first, rng = environment.reset(task), random.Random(task.task_id)
     while len(steps) < cap and (turn := environment.expert_turn(first, steps)):
@@ -41,7 +41,7 @@ def expert_run(world: World, task: Task, cap: int = 40) -> Run:
 
 
 def seconds(work: Callable[[], int], repeats: int) -> float:
-    """Median seconds for one unit of work; `work` returns how many units it did."""
+    """Median seconds per unit of work; `work` returns how many units it did."""
     taken = []
     for _ in range(repeats):
         start = time.perf_counter()
@@ -67,7 +67,7 @@ def rewind(environment: Environment, times: int = 2000) -> int:
 def reset_all(environment: Environment, runs: list[Run], forget: bool) -> int:
     for task, _ in runs:
         if forget:
-            compiled.cache_clear()
+            compiled_game.cache_clear()
         environment.reset(task)
     return len(runs)
 

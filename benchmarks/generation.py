@@ -1,12 +1,12 @@
-"""How fast the rollouts of the quick start are played: the policy's kept keys and values against plain `generate`.
+"""The speed of the quick start's rollouts: the policy with its key-value cache against plain `generate`.
 
     python -m benchmarks.generation [--checkpoint FOLDER] [--tasks 50] [--repeats 3]
 
 Runs the rewards stage of one batch of the quick start: N sampled rollouts after every scored turn of explored games,
-with the warm-up policy (trained here first where no checkpoint is given). Both policies sit behind the same
-`rollouts.play`, by turns in one run on one thread. Sampled episodes differ between them, so turns a second are
-compared; one greedy episode after each of the same turns must be equal. The last table says where the wall time goes:
-each row without what other rows hold.
+with the warm-up policy (trained first if no checkpoint is given). Both policies play through `rollouts.play`,
+alternating in one process on one thread. Sampled episodes differ between them, so turns per second are compared; one
+greedy episode after each of the same turns must be equal. The last table breaks the wall time down: each row excludes
+the other rows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from models.checkpoint import CheckpointRef, load, reference
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, History, Policy, Sampling
 from rollouts.comparisons import comparisons_of
-from rollouts.play import Start, Wrapping, play
+from rollouts.play import EpisodeSettings, Start, play
 from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
@@ -43,11 +43,11 @@ from storage.records import Record, RolloutRecord
 
 BATCHES = (16, 32, 64, 128)
 PUBLISHED = ["rewards.mode=fixed", "rewards.rollouts=5", "rewards.candidates=1"]
-"""N rollouts after every turn, as published: the same work for both policies."""
+"""N rollouts after every turn, as published, so that both policies do the same work."""
 
 
 class PlainGenerate:
-    """The baseline: the whole history is fed for every turn, in left-padded batches sorted by length."""
+    """The baseline: every turn processes the whole history, in left-padded batches sorted by length."""
 
     digest = "generate"
 
@@ -83,7 +83,7 @@ class Workload:
     records: list[Record]
 
     def rewards(self, policy: Policy) -> tuple[int, float]:
-        """The rewards stage's rollouts: turns written, and seconds."""
+        """Run the rewards stage: generated turns, and seconds."""
         began = time.perf_counter()
         rows = score(self.world, policy, self.records, self.config)
         seconds = time.perf_counter() - began
@@ -93,7 +93,7 @@ class Workload:
         """One greedy episode after each of the same turns: turns, seconds and the episodes."""
         sampling = Sampling(max_tokens=self.config.policy.max_turn_tokens)
         began = time.perf_counter()
-        played = play(self.world, policy, self._starts(), sampling, Wrapping(self.config.environment))
+        played = play(self.world, policy, self._starts(), sampling, EpisodeSettings(self.config.environment))
         seconds = time.perf_counter() - began
         runs = [run.trajectory for run in played]
         return sum(len(run.steps) - run.prefix for run in runs), seconds, runs
@@ -117,7 +117,7 @@ def workload(world: World, config: FactoryConfig, ref: CheckpointRef, tasks: int
 def best_batch(load: Workload, ref: CheckpointRef) -> int:
     """The batch size at which plain `generate` is fastest."""
     rates = dict.fromkeys(BATCHES, 0.0)
-    for batch in BATCHES * 2:  # the better of two, in case something else disturbed one
+    for batch in BATCHES * 2:  # the better of two runs, in case one was disturbed
         turns, seconds = load.rewards(PlainGenerate(ref, batch))
         rates[batch] = max(rates[batch], turns / seconds)
     print("plain generate, turns/s by batch:", ", ".join(f"{b}: {rate:.0f}" for b, rate in rates.items()))
@@ -125,13 +125,13 @@ def best_batch(load: Workload, ref: CheckpointRef) -> int:
 
 
 def sampled(load: Workload, ref: CheckpointRef, batch: int, repeats: int) -> Table:
-    """The rewards stage with both policies by turns; a fresh policy each time, so nothing is kept from before."""
+    """The rewards stage with both policies, alternating; a fresh policy each time, so every cache starts empty."""
     rates: list[tuple[float, float]] = []
     for _ in range(repeats):
         plain, plain_seconds = load.rewards(PlainGenerate(ref, batch))
         kept, kept_seconds = load.rewards(TransformersPolicy.from_checkpoint(ref, "cpu"))
         rates.append((plain / plain_seconds, kept / kept_seconds))
-    table = Table("", "plain generate, turns/s", "kept KV, turns/s", "ratio", title=f"{kept} sampled turns")
+    table = Table("", "plain generate, turns/s", "KV cache, turns/s", "ratio", title=f"{kept} sampled turns")
     for number, (slow, fast) in enumerate(rates):
         table.add_row(f"repeat {number + 1}", f"{slow:.0f}", f"{fast:.0f}", f"{fast / slow:.2f}")
     slow, fast, ratio = (statistics.median(c) for c in zip(*((s, f, f / s) for s, f in rates), strict=True))
@@ -141,9 +141,7 @@ def sampled(load: Workload, ref: CheckpointRef, batch: int, repeats: int) -> Tab
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument(
-        "--checkpoint", type=Path, help="a policy of the quick start; without: one is trained"
-    )
+    parser.add_argument("--checkpoint", type=Path, help="a policy of the quick start (default: train one)")
     parser.add_argument("--tasks", type=int, default=50, help="explored games (the quick start's batch: 50)")
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""How the factory's stages grow with the number of tasks: time for each, and the process's peak memory.
+"""How the stages scale with the number of tasks: time of each, and the process's peak memory.
 
     python -m benchmarks.growth --tasks 100 [--checkpoint FOLDER]
 
-One process plays one size and prints a line of JSON; `benchmarks.rollouts` starts one for each size, and shows them as
-a table. As in the flows, tasks are worked off in batches: each stage reads its batch from shards, and writes one.
-Without a checkpoint a scripted policy plays, so that what is measured is the pipeline around the model.
+One process measures one number of tasks and prints a line of JSON; `benchmarks.rollouts` starts one for each number and
+prints a table. As in the flows, tasks are processed in batches: each stage reads its batch from shards and writes one.
+Without a checkpoint a scripted policy plays, so that only the pipeline around the model is measured.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ LOST = "I do not know.\nAction: nothing"
 
 
 class Scripted:
-    """Says the expert's turns one after the other, with chance detours; now and then it is lost for good. It knows the
-    tasks of one batch, so it holds no more for a thousand of them."""
+    """Writes the expert's turns in order, with random detours; now and then it is lost for good. It holds the tasks
+    of one batch only, so its memory does not grow with the number of tasks."""
 
     digest = "0" * 64
 
@@ -55,11 +55,11 @@ class Scripted:
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
         return [
-            Generation(self._say(history, seed if sampling.temperature else 0), 20, "stop")
+            Generation(self._turn(history, seed if sampling.temperature else 0), 20, "stop")
             for history, seed in zip(histories, seeds, strict=True)
         ]
 
-    def _say(self, history: History, seed: int) -> str:
+    def _turn(self, history: History, seed: int) -> str:
         script, said = self._scripts[history[0]["content"]], [m["content"] for m in history[1::2]]
         if LOST in said:
             return LOST
@@ -71,7 +71,7 @@ class Scripted:
 
 
 class Batches:
-    """The stages of one batch after another, through shards, with the CPU seconds of each stage."""
+    """Runs the stages on one batch after another, through shards, and adds up the CPU seconds of each stage."""
 
     def __init__(self, root: Path, config: FactoryConfig, policy: Policy | None) -> None:
         self.config, self.policy = config, policy
@@ -115,7 +115,7 @@ class Batches:
 
 
 def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str, Any]:
-    """Play one size here: seconds in all, CPU seconds by stage, rollouts, and this process's peak memory."""
+    """Measure `count` tasks in this process: total seconds, CPU seconds by stage, rollouts, and peak memory."""
     policy: Policy | None = None
     if checkpoint:
         import torch
@@ -143,7 +143,7 @@ def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held, in MB."""
+    """The peak memory of this process, in MB."""
     status = Path(
         "/proc/self/status"
     )  # Linux's ru_maxrss also counts what the parent held before it started us
@@ -164,7 +164,7 @@ def in_own_process(count: int, checkpoint: Path | None) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--tasks", type=int, default=100)
-    parser.add_argument("--checkpoint", type=Path, help="a policy's folder; without one a scripted policy")
+    parser.add_argument("--checkpoint", type=Path, help="a policy's folder (default: a scripted policy)")
     options = parser.parse_args()
     print(json.dumps(grow(load_config(QUICKSTART, list(SEQUENTIAL)), options.tasks, options.checkpoint)))
 

@@ -12,7 +12,7 @@ RESAMPLES = 4000
 
 
 def mean_interval(outcomes: Sequence[bool]) -> tuple[float, float, float]:
-    """Success rate with its 95 % Wilson interval; NaN where there is nothing."""
+    """Success rate with its 95 % Wilson interval; NaN if there are no outcomes."""
     if not outcomes:
         return float("nan"), float("nan"), float("nan")
     return sum(outcomes) / len(outcomes), *wilson_interval(sum(outcomes), len(outcomes))
@@ -21,8 +21,8 @@ def mean_interval(outcomes: Sequence[bool]) -> tuple[float, float, float]:
 def difference(
     seeds: Sequence[tuple[Mapping[str, bool], Mapping[str, bool]]],
 ) -> tuple[float, float, float]:
-    """Mean of (first - second) over the tasks that both played, each seed weighing the same, with its 95 % bootstrap
-    interval: seeds are drawn again, and tasks within each, so that the spread between trainings counts."""
+    """Mean of (first - second) over the tasks that both played, with equal weight for each seed, and its 95 % bootstrap
+    interval. It resamples seeds, and tasks within each seed, so that the variance between trainings counts."""
     pairs = [np.array([float(a[task]) - float(b[task]) for task in a if task in b]) for a, b in seeds]
     draw = np.random.default_rng(0)
     means = [

@@ -1,13 +1,13 @@
-"""Does calibration teach anything? STeCa beside its controls, at equal training steps, over several seeds.
+"""Whether calibration helps: STeCa against its controls, at equal training steps, over several seeds.
 
     python -m benchmarks.learning                   three seeds of the quick start (about 15 minutes each)
     python -m benchmarks.learning --seeds 5         another seed
-    python -m benchmarks.learning --report          print the table of what was measured before
+    python -m benchmarks.learning --report          print the table of the stored results
 
-Settings were chosen on the validation games of seeds 0 and 1; the seeds reported here are others. Every arm is a
-factory run of one configuration: the same warm-up policy, the same explorations, the same number of optimizer
-steps, and the same held-out tasks; only the training set differs. Each seed draws its own games. The results are
-asked of the store, and every test episode is kept, in one Parquet file a seed.
+Settings were chosen on the validation games of seeds 0 and 1; other seeds are reported. Every arm is a factory run with
+the same warm-up policy, explorations, number of optimizer steps and held-out tasks; only the training set differs. Each
+seed draws its own games. Results are queried from the store, and every test episode is saved, in one Parquet file per
+seed.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]
     return found
 
 
-def keep(found: dict[str, Episodes], file: Path) -> None:
-    """Write every episode of one seed."""
+def save(found: dict[str, Episodes], file: Path) -> None:
+    """Save every episode of one seed."""
     rows = [(arm, *episode) for arm, episodes in found.items() for episode in episodes]
     columns = [pa.array(column) for column in zip(*rows, strict=True)]
     pq.write_table(pa.table(columns, names=list(COLUMNS)), file, compression="zstd")
 
 
-def kept(file: Path) -> dict[str, Episodes]:
+def saved(file: Path) -> dict[str, Episodes]:
     """The episodes of one seed, by arm."""
     found: dict[str, Episodes] = {}
     for row in pq.read_table(file).to_pylist():
@@ -100,18 +100,18 @@ def kept(file: Path) -> dict[str, Episodes]:
 
 
 def won(episodes: Episodes, measure: str) -> dict[str, bool]:
-    """task id -> success, of the episodes that a measure looks at."""
+    """task id -> success, for the episodes of a measure."""
     split, start = MEASURES[measure]
     return {task: success for at, kind, task, success, _ in episodes if (at, kind) == (split, start)}
 
 
 def recovered(episodes: Episodes) -> list[bool]:
-    """Success of the from-scratch episodes that met an invalid action, seen and unseen."""
+    """Success of the from-scratch episodes with an invalid action, seen and unseen."""
     return [success for _, kind, _, success, invalid in episodes if kind == "beginning" and invalid]
 
 
 def report(console: SafeConsole, seeds: dict[int, dict[str, Episodes]]) -> None:
-    """Success of each arm that every seed has, and the difference of STeCa to each of the others."""
+    """Success of each arm that all seeds have, and the difference between STeCa and each of the others."""
     common = set.intersection(*(set(found) for found in seeds.values()))
     seeds = {seed: {arm: e for arm, e in found.items() if arm in common} for seed, found in seeds.items()}
     console.print(rates_table(seeds))
@@ -159,22 +159,22 @@ def main(
         "configs/quickstart.yaml"
     ),
     seeds: Annotated[list[int], typer.Option(help="Seeds to run.")] = [2, 3, 4],  # noqa: B006
-    data: Annotated[Path, typer.Option(help="Where the runs' data go, one folder a seed.")] = Path(
+    data: Annotated[Path, typer.Option(help="Folder for the runs' data, with one folder per seed.")] = Path(
         "data/learning"
     ),
     only_report: Annotated[
-        bool, typer.Option("--report", help="Run nothing; print the kept results.")
+        bool, typer.Option("--report", help="Print the stored results without running anything.")
     ] = False,
 ) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     if not only_report:
         base = load_config(config, ["tasks.seen=300", "tasks.unseen=300"])
         for seed in seeds:
-            keep(measure(base, seed, data / f"seed-{seed}"), RESULTS / f"seed-{seed}.parquet")
+            save(measure(base, seed, data / f"seed-{seed}"), RESULTS / f"seed-{seed}.parquet")
     files = sorted(RESULTS.glob("seed-*.parquet"))
     if not files:
-        raise SystemExit(f"nothing was measured yet in {RESULTS}: leave --report out")
-    report(make_console(width=200), {int(file.stem.removeprefix("seed-")): kept(file) for file in files})
+        raise SystemExit(f"there are no results in {RESULTS} yet: run without --report first")
+    report(make_console(width=200), {int(file.stem.removeprefix("seed-")): saved(file) for file in files})
 
 
 if __name__ == "__main__":

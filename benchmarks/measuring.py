@@ -1,4 +1,4 @@
-"""What the rollout benchmarks share: a policy to measure with, clocks inside the world and the model, the machine."""
+"""Shared by the rollout benchmarks: a policy to measure with, clocks in the world and the model, the machine."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from rollouts.stages.demonstrate import demonstrate
 
 R = TypeVar("R")
 ASKED = ("reset", "step", "snapshot", "restore", "progress")
-"""What the stages ask an environment for while they roll out."""
+"""The environment's methods that stages call during rollouts."""
 
 
-class Clock:
-    """CPU seconds by part. On a shared machine they say more than a clock on the wall."""
+class CpuClock:
+    """CPU seconds by part. On a shared machine they are more reliable than wall time."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = defaultdict(float)
 
     def timed(self, part: str, work: Callable[..., R]) -> Callable[..., R]:
-        """The same function, on the clock."""
+        """The same function, timed."""
 
         def run(*args: Any, **kwargs: Any) -> R:
             began = time.process_time()
@@ -42,7 +42,7 @@ class Clock:
         return run
 
     def watch(self, model: Any) -> None:
-        """Put the forward passes of a torch module on the clock, as "forward"."""
+        """Time the forward passes of a torch module, as "forward"."""
         began: list[float] = []
         model.register_forward_pre_hook(lambda *_: began.append(time.process_time()))
 
@@ -53,9 +53,9 @@ class Clock:
 
 
 class TimedWorld:
-    """A world whose environments are on the clock, as "environment"."""
+    """A world with timed environments, as "environment"."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    def __init__(self, world: World, clock: CpuClock) -> None:
         self._world, self._clock = world, clock
 
     def __getattr__(self, name: str) -> Any:
@@ -66,7 +66,7 @@ class TimedWorld:
 
 
 class _TimedEnvironment:
-    def __init__(self, environment: Environment, clock: Clock) -> None:
+    def __init__(self, environment: Environment, clock: CpuClock) -> None:
         self._environment = environment
         for name in ASKED:
             setattr(self, name, clock.timed("environment", getattr(environment, name)))
@@ -76,7 +76,7 @@ class _TimedEnvironment:
 
 
 def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
-    """The warm-up policy of a configuration (about a minute), kept under `data` for the next time."""
+    """The warm-up policy of a configuration, trained in about a minute, or reused from `data`."""
     kept = data / f"warm-up-{config.tasks.demonstrations}-{config.warmup.steps}.txt"
     if kept.is_file():
         return reference(data / "checkpoints" / kept.read_text())
@@ -92,7 +92,7 @@ def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
 
 
 def machine() -> str:
-    """The processor, its cores and how busy it is."""
+    """The processor, its number of cores, and the load."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         model = next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))

@@ -1,7 +1,7 @@
-"""vLLM's own offline batch, for benchmarks.serving: run by vLLM's interpreter, so it imports nothing of this project.
+"""vLLM's offline batch, for benchmarks.serving: runs in vLLM's interpreter, so it imports nothing of this project.
 
-Reads {"model", "engine", "batches": [[messages, ...], ...], "max_tokens"} as JSON from the file given, and writes
-[{"seconds", "texts", "tokens"}, ...] to the second one, greedy, after one batch to warm up.
+Reads {"model", "engine", "batches": [[messages, ...], ...], "max_tokens"} as JSON from the first file, generates
+greedily after a warm-up batch, and writes [{"seconds", "texts", "tokens"}, ...] to the second file.
 """
 
 import json

@@ -1,10 +1,10 @@
-"""A world whose step values are known: rooms in a row, hatches into a cellar, and a policy with stated chances.
+"""A world with known step values: rooms in a row, hatches into a cellar, and a policy with known probabilities.
 
-In each room the policy goes on with one chance, back with another, opens the hatch with a third, and else writes
-something that does nothing. Down in the cellar it climbs, where there is a ladder, or tries what does nothing. So the
-value of every turn, r(s, a), and its mean progress are sums over few states (`Corridor.value`): exact, with the step
-cap and the streak of invalid turns as `rollouts.play` applies them. The whole factory runs on it as on any other world:
-`environment.name=oracle`, with `OraclePolicy` as the scorer.
+In each room the policy goes on, goes back or opens the hatch with given probabilities, and else writes an action
+without effect. In the cellar it climbs the ladder, if there is one, or acts without effect. So the value of every turn,
+r(s, a), and its mean progress are exact sums over few states (`Corridor.value`), with the step cap and the streak of
+invalid turns as in `rollouts.play`. The whole factory runs on it as on any other world: `environment.name=oracle`, with
+`OraclePolicy` as the scorer.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ ON, BACK, HATCH, CLIMB, WAIT = "go on", "go back", "open hatch", "climb ladder",
 
 @dataclass(frozen=True, slots=True)
 class Corridor:
-    """One task: the last of `rooms` + 1 rooms is the goal. Chances of going on, back and down, by room."""
+    """One task: the last of `rooms` + 1 rooms is the goal. Probabilities of going on, back and down, by room."""
 
     name: str
     rooms: int
@@ -41,7 +41,7 @@ class Corridor:
     climb: float
 
     def after(self, place: int, action: str) -> int:
-        """Where an action leads; where one is if it does nothing."""
+        """The place after an action; the same place if it has no effect."""
         if place == CELLAR:
             return 0 if action == CLIMB and self.ladder else CELLAR
         if action == BACK:
@@ -49,7 +49,7 @@ class Corridor:
         return {ON: place + 1, HATCH: CELLAR}.get(action, place)
 
     def chances(self, place: int) -> dict[str, float]:
-        """The policy's, of each action."""
+        """The policy's probability of each action."""
         if place == CELLAR:
             return {CLIMB: self.climb, WAIT: 1.0 - self.climb}
         on, back, hatch = self.on[place], self.back[place], self.hatch[place]
@@ -60,8 +60,8 @@ class Corridor:
 
     @lru_cache(maxsize=1 << 18)  # noqa: B019  corridors are few and small
     def value(self, place: int, left: int, streak: int, invalid: int = 0) -> tuple[float, float]:
-        """(chance of success, mean progress at the end) from a place, with `left` steps before the cap, where `streak`
-        invalid turns in a row end the episode and the last `invalid` were."""
+        """(probability of success, mean progress at the end) from a place, with `left` steps before the cap, if
+        `streak` invalid turns in a row end the episode and the last `invalid` turns were invalid."""
         if place == self.rooms:
             return 1.0, 1.0
         if left == 0 or invalid == streak:
@@ -76,7 +76,7 @@ class Corridor:
 
 
 def corridor(name: str) -> Corridor:
-    """The corridor of a name: from hopeless to certain, some rooms with a trap that the greedy policy takes."""
+    """The corridor of a name: from hopeless to certain, some with rooms where the greedy policy falls into a trap."""
     draw = random.Random(name)
     rooms, skill = draw.randint(2, 7), draw.random() ** 0.7
     traps = [draw.random() < 0.3 for _ in range(rooms)]
@@ -148,7 +148,7 @@ def _name(first_observation: str) -> str:
 
 
 def _way(corridor: Corridor, place: int) -> list[Turn]:
-    """The shortest way to the goal; empty where there is none."""
+    """The shortest way to the goal; empty if there is none."""
     up = (
         [Turn("I am in the cellar; there is a ladder.", CLIMB)] if place == CELLAR and corridor.ladder else []
     )
@@ -210,8 +210,8 @@ _kept = lru_cache(maxsize=4096)(corridor)
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """A turn that the policy may write in place of the expert's, with the exact values that eq. 5 compares."""
+class ExactComparison:
+    """A turn that the policy may write instead of the expert's, with the exact values that eq. 5 compares."""
 
     corridor: Corridor
     step: int
@@ -220,8 +220,8 @@ class Compared:
     explored: float
 
 
-def compared_turns(tasks: Sequence[Task], step_cap: int, invalid_streak: int) -> Iterator[Compared]:
-    """For every step but the first of every expert run, all that the policy may do there but the expert's action."""
+def exact_comparisons(tasks: Sequence[Task], step_cap: int, invalid_streak: int) -> Iterator[ExactComparison]:
+    """For every step of every expert run except the first: all actions of the policy there except the expert's."""
     for task in tasks:
         here = corridor(json.loads(task.payload)["name"])
         for step in range(1, here.rooms):
@@ -230,7 +230,7 @@ def compared_turns(tasks: Sequence[Task], step_cap: int, invalid_streak: int) ->
                 then = here.after(step, action)
                 if action != ON and chance:
                     value, _ = here.value(then, step_cap - step - 1, invalid_streak, int(then == step))
-                    yield Compared(here, step, action, reference, value)
+                    yield ExactComparison(here, step, action, reference, value)
 
 
 def make(options: Mapping[str, Any]) -> OracleWorld:

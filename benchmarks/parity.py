@@ -2,7 +2,7 @@
 
     python -m benchmarks.parity [--every 1]
 
-Exit code 1 where anything differs or a run does not end in a win.
+Exit code 1 if an observation differs or a run is not won.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from environments.base import EnvironmentFault
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--every", type=int, default=1, help="take every n-th run")
+    parser.add_argument("--every", type=int, default=1, help="replay every n-th run only")
     options = parser.parse_args()
     console = Console()
     try:

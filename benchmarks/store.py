@@ -1,9 +1,9 @@
-"""How fast the store takes rows in, and how fast its views answer.
+"""How fast the store ingests rows, and how fast its views answer.
 
     python benchmarks/store.py [--steps 1000000] [--batches 200]
 
-Writes made-up shards of that many steps in a temporary folder (with the trajectories, rollouts, comparisons,
-repairs and test episodes that would go with them), ingests them, and asks every view. One process; a minute or two.
+Writes synthetic shards of that many steps to a temporary folder (with matching trajectories, rollouts, comparisons,
+repairs and test episodes), ingests them, and queries every view. One process; a minute or two.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ QUERIES = {
 
 
 def episode(index: int) -> Iterator[Record]:
-    """One trajectory of STEPS_EACH steps and the rows about it."""
+    """One trajectory of STEPS_EACH steps, and its related rows."""
     name, won = f"{index:016x}", index % 3 == 0
     yield TaskRecord(
         task_id=f"k{name}",
@@ -133,13 +133,13 @@ def evidence(name: str, index: int) -> Iterator[Record]:
 
 
 def judgements(name: str, index: int, won: bool) -> Iterator[Record]:
-    """A comparison, and what follows from it."""
+    """A comparison, and the rows that follow from it."""
     yield comparison(name, index)
     yield from consequences(name, index, won)
 
 
 def comparison(name: str, index: int) -> DeviationRecord:
-    """An explored turn beside the expert's, with the evidence that decided."""
+    """An explored turn and the expert's, with their step rewards and the verdict."""
     low, high = gap_interval(Tally(5, 2), Tally(5, index % 6), 0.05)
     fell = index % 6 < 2
     return DeviationRecord(
@@ -238,7 +238,7 @@ def write(root: Path, steps: int, batches: int) -> list[BatchRef]:
 
 
 def measure(root: Path, steps: int, batches: int) -> Table:
-    """The table of figures. CPU seconds tell more than wall-clock ones where the machine is shared."""
+    """The table of results. On a shared machine, CPU seconds are more reliable than wall time."""
     table = Table("what", "rows", "seconds", "CPU seconds", "rows/s")
 
     @contextmanager

@@ -1,18 +1,19 @@
-"""How far the verdicts of each mode can be trusted, and what they cost: `python -m benchmarks.verdicts`.
+"""Error rates, power and cost of the verdicts in each mode: `python -m benchmarks.verdicts`.
 
-Every rate is exact for given values (`benchmarks.closings`): no simulation, no seed. Three sets of values:
+Every rate is exact for given values (`benchmarks.closings`), without simulation. Three sets of values:
 
     fixed pairs   equal values on a grid, and drops from .8
     oracle        all other turns of 60 corridors of `benchmarks.oracle`, with their exact values
     mix           the quick start's 613 comparisons (results/quickstart_mix.csv)
 
-The mix was made by the stages demonstrate to rewards of configs/quickstart.yaml (seed 0) with rewards.rollouts=24 and
+The mix comes from the stages demonstrate to rewards of configs/quickstart.yaml (seed 0) with rewards.rollouts=24 and
 rewards.candidates=null: 885 explored turns differ from the expert's, 272 of them filtered at no cost. Each row is one
-comparison that passed: successes of 24 after the previous expert turn (reference) and after the explored turn.
+comparison that passed the filters: successes of 24 after the previous expert turn (reference) and after the explored
+turn.
 
-Counts of 24 are no true values. Costs are therefore averaged over all orders of the very outcomes ("replayed"), and
-error rates over the nonparametric maximum-likelihood mixture of pairs of values (Kiefer and Wolfowitz, 1956), fitted by
-EM; its 95 % intervals fit it again to resampled tasks. A drop is any q < p of it, down to half a percent.
+Counts of 24 are not the true values. So costs are averaged over all orders of these outcomes ("replayed"), and error
+rates over the nonparametric maximum-likelihood mixture of pairs of values (Kiefer and Wolfowitz, 1956), fitted by
+EM; the 95 % intervals refit it to resampled tasks. A drop is any q < p, down to half a percent.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ from rich.table import Table
 from scipy import stats
 
 from benchmarks.closings import Closings, Floats, Ints, closings
-from benchmarks.oracle import compared_turns, make
+from benchmarks.oracle import exact_comparisons, make
 from steca.deviation import preset
-from steca.stopping import Curtailed, Fixed, Sequential, Stopping
+from steca.stopping import Curtailed, Fixed, Sequential, StoppingRule
 
 MIX = Path(__file__).parent / "results" / "quickstart_mix.csv"
 OUTCOMES, RESAMPLES, EM_STEPS = 24, 100, 150
@@ -43,11 +44,11 @@ EQUAL = np.linspace(0.0, 1.0, 101)
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """A row of the tables: a preset decided in a mode."""
+    """A row of the tables: a preset in a mode."""
 
     name: str
     preset: str
-    stopping: Stopping
+    stopping: StoppingRule
 
 
 def sequential(most: int, worth: int, name: str = "") -> Design:
@@ -75,7 +76,7 @@ def compiled(design: Design) -> Closings:
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Pairs of true values and how often each occurs; [resamples, pairs] weights where these are estimates."""
+    """Pairs of true values and how often each occurs; [resamples, pairs] weights if these are estimates."""
 
     reference: Floats
     explored: Floats
@@ -83,7 +84,7 @@ class Values:
     resampled: Floats | None = None
 
     def share(self, rates: Floats, where: Floats) -> str:
-        """Mean rate over the pairs where something holds, in percent, with its 95 % interval if there is one."""
+        """Mean rate over the pairs selected by `where`, in percent, with its 95 % interval if there is one."""
 
         def mean(weights: Floats) -> Floats:
             return (weights * where) @ rates / (weights @ where)
@@ -112,7 +113,7 @@ def mix() -> Mix:
 
 @cache
 def mix_values() -> Values:
-    """The mixture behind the counts, on pairs of GRID; those that nearly never occur are left out."""
+    """The mixture fitted to the counts, on pairs of GRID, without pairs of negligible weight."""
     counts, kind = np.unique(np.stack([mix().reference, mix().explored], 1), axis=0, return_inverse=True)
     chance = stats.binom.pmf(np.arange(OUTCOMES + 1)[:, None], OUTCOMES, GRID)
     likelihood = (chance[counts[:, 0]][:, :, None] * chance[counts[:, 1]][:, None]).reshape(len(counts), -1)
@@ -126,7 +127,7 @@ def mix_values() -> Values:
 
 
 def fitted(likelihood: Floats, seen: Floats) -> Floats:
-    """EM for the weights of the mixture's columns: [rows, pairs] likelihoods of the rows, seen so many times each."""
+    """EM for the mixture weights [pairs]: [rows, pairs] likelihoods, and how often each row was seen."""
     weights = np.full(likelihood.shape[1], 1 / likelihood.shape[1])
     for _ in range(EM_STEPS):
         joint = likelihood * weights
@@ -136,7 +137,7 @@ def fitted(likelihood: Floats, seen: Floats) -> Floats:
 
 @cache
 def oracle_values() -> Values:
-    turns = list(compared_turns(make({}).tasks("train", 60, 0), 20, 5))
+    turns = list(exact_comparisons(make({}).tasks("train", 60, 0), 20, 5))
     pairs = np.array([(turn.reference, turn.explored) for turn in turns])
     return Values(pairs[:, 0], pairs[:, 1], np.full(len(pairs), 1 / len(pairs)))
 
@@ -196,7 +197,7 @@ def values_table(title: str, values: Values, designs: Sequence[Design], replay: 
 
 
 def replayed(design: Design) -> str:
-    """Rollouts a verdict over all orders of the mix's own outcomes, with the 95 % interval over resampled tasks."""
+    """Rollouts per verdict over all orders of the mix's outcomes, with the 95 % interval over resampled tasks."""
     stopping, here = compiled(design), mix()
     if stopping.states[:, [0, 2]].max() > OUTCOMES:
         return "-"

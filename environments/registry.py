@@ -1,4 +1,4 @@
-"""Worlds by name. Others extend it: `register("my-world", factory)` where factory(options) -> World."""
+"""Worlds by name. Add yours with `register("my-world", factory)`, where factory(options) -> World."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ BUILT_IN = {
     "alfworld": ("environments.alfworld.official.world", "RealAlfworld"),
     "alfworld-generated": ("environments.alfworld.generation.world", "GeneratedAlfworld"),
 }
-"""The worlds of this repository: (module, factory), imported when one is made."""
+"""The worlds of this repository: (module, factory), imported on first use."""
 _FACTORIES: dict[str, Factory] = {}
 
 
 def register(name: str, factory: Factory) -> None:
-    """Make a world known under `name`. A name is registered once. Raises ValueError on a second time."""
+    """Register a world as `name`. Raises ValueError if the name is taken."""
     if name in names():
         raise ValueError(f"world {name!r} is registered already")
     _FACTORIES[name] = factory

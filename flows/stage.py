@@ -15,7 +15,7 @@ from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
 from models.reference import verify_checkpoint
-from rollouts.budget import BudgetTracker, in_words
+from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
@@ -168,7 +168,7 @@ class StageRun:
         return task.run(request, self.resources, self.force)
 
     def _paid(self, spent: Spent) -> None:
-        self.reporter.burns(in_words(spent, self.config.budget))
+        self.reporter.burns(describe_spending(spent, self.config.budget))
 
 
 @contextmanager

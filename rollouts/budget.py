@@ -1,4 +1,4 @@
-"""What rollouts cost, and how many more may be made: the budget of a run."""
+"""The budget of a run: what its rollouts cost, and how many more it can afford."""
 
 from __future__ import annotations
 
@@ -10,59 +10,59 @@ from storage.runs import Spent
 
 BudgetLimit = Literal["rollouts", "tokens", "minutes", "usd"]
 CHUNK = 512
-"""Rollouts that are played and paid for together, at most."""
+"""Most rollouts played and charged together."""
 CHUNK_SECONDS = 60.0
-"""About how long they may take: what is played but not filed is lost when the run is killed."""
+"""Target duration of a chunk: unsaved rollouts are lost when the run is killed."""
 LIMITED_CHUNK = 64
-"""The most where a limit other than their number could be passed meanwhile, and the least that a chunk is cut to."""
+"""Largest chunk under a limit on tokens, minutes or usd, which a chunk could exceed. CHUNK_SECONDS cuts none below."""
 FIRST_CHUNK = 8
-"""The same while nothing is known of the price of one."""
+"""Largest chunk under such a limit before the cost of a rollout is known."""
 
 
 class BudgetTracker:
-    """Counts what a run's rollouts cost, and says how many more fit.
+    """Adds up what a run's rollouts cost, and says how many more are affordable.
 
-    `share` opens a part of what is left, so that the batches of a stage share a budget; `cut` then says which limit
-    ended the batch's work, None where none did.
+    `share` releases a part of the remaining budget, so that the batches of a stage share it. `limit_reached` names the
+    limit that ended a batch early, or is None.
     """
 
     def __init__(
         self,
         budget: BudgetConfig | None = None,
         spent: Spent | None = None,
-        paid: Callable[[Spent], None] | None = None,
-        kept: Callable[[Spent], None] | None = None,
+        on_charge: Callable[[Spent], None] | None = None,
+        on_saved: Callable[[Spent], None] | None = None,
     ) -> None:
-        """`paid` hears of every payment; `kept` of those whose rollouts are on disk, so that what a killed run lost is
-        not charged to the next one."""
+        """`on_charge` is called with the total after every charge; `on_saved` once the rollouts charged are on disk, so
+        that rollouts lost in a killed run are not charged to the next one."""
         self.budget, self.spent = budget or BudgetConfig(), spent or Spent()
-        self.cut: str | None = None
-        self._paid, self._kept, self._open = paid, kept, self._limits()
+        self.limit_reached: str | None = None
+        self._on_charge, self._on_saved, self._released = on_charge, on_saved, self._limits()
 
     def share(self, part: float) -> None:
-        """Open `part` (0 to 1) of what is left of every limit, and forget what cut the work before."""
+        """Release `part` (0 to 1) of what is left of every limit, and clear `limit_reached`."""
         used = self._used()
-        self._open = {
+        self._released = {
             kind: used[kind] + part * max(0.0, end - used[kind]) for kind, end in self._limits().items()
         }
-        self.cut = None
+        self.limit_reached = None
 
-    def room(self, wanted: int) -> int:
-        """How many of `wanted` rollouts may be made now: at most a chunk. Notes what cut them where it is none."""
+    def affordable(self, wanted: int) -> int:
+        """How many of `wanted` rollouts can be played now, at most one chunk. Sets `limit_reached` if none."""
         used, each = self._used(), self._each()
-        room = min(wanted, CHUNK if set(self._open) <= {"rollouts"} else LIMITED_CHUNK)
+        room = min(wanted, CHUNK if set(self._released) <= {"rollouts"} else LIMITED_CHUNK)
         if each["minutes"]:
             room = min(room, max(LIMITED_CHUNK, int(CHUNK_SECONDS / 60 / each["minutes"])))
-        for kind, end in self._open.items():
+        for kind, end in self._released.items():
             left = end - used[kind]
             fits = int(left / each[kind] + 1e-9) if each[kind] else FIRST_CHUNK * (left > 0)
             if fits < 1:
-                self.cut = f"budget.{kind} = {self._limits()[kind]:,g}"
+                self.limit_reached = f"budget.{kind} = {self._limits()[kind]:,g}"
             room = min(room, max(0, fits))
         return room
 
-    def pay(self, rollouts: int, tokens: int, seconds: float) -> None:
-        """Count rollouts that were made."""
+    def charge(self, rollouts: int, tokens: int, seconds: float) -> None:
+        """Add the cost of rollouts that were played."""
         more, spent = cost(rollouts, tokens, seconds, self.budget), self.spent
         self.spent = Spent(
             rollouts=spent.rollouts + more.rollouts,
@@ -70,22 +70,22 @@ class BudgetTracker:
             seconds=spent.seconds + more.seconds,
             usd=spent.usd + more.usd,
         )
-        if self._paid:
-            self._paid(self.spent)
+        if self._on_charge:
+            self._on_charge(self.spent)
 
-    def keep(self) -> None:
-        """All that was paid for is on disk."""
-        if self._kept:
-            self._kept(self.spent)
+    def mark_saved(self) -> None:
+        """Report that all rollouts charged so far are on disk."""
+        if self._on_saved:
+            self._on_saved(self.spent)
 
     @property
     def limited(self) -> bool:
         """Whether there is any limit."""
-        return bool(self._open)
+        return bool(self._released)
 
     @property
     def exhausted(self) -> bool:
-        """Whether a limit of the whole budget is reached."""
+        """Whether the whole budget, not only the released part, has reached a limit."""
         used, each = self._used(), self._each()
         return any(end - used[kind] < max(each[kind], 1e-9) for kind, end in self._limits().items())
 
@@ -109,19 +109,19 @@ class BudgetTracker:
         }
 
     def _each(self) -> dict[BudgetLimit, float]:
-        """What one rollout has cost on average."""
-        made = max(self.spent.rollouts, 1)
-        return {kind: (1.0 if kind == "rollouts" else used / made) for kind, used in self._used().items()}
+        """Mean cost of a rollout so far."""
+        played = max(self.spent.rollouts, 1)
+        return {kind: (1.0 if kind == "rollouts" else used / played) for kind, used in self._used().items()}
 
 
 def cost(rollouts: int, tokens: int, seconds: float, budget: BudgetConfig) -> Spent:
-    """What rollouts cost at the prices of a budget."""
+    """The cost of rollouts at the prices of a budget."""
     usd = seconds / 3600 * budget.usd_per_hour + tokens / 1e6 * budget.usd_per_million_tokens
     return Spent(rollouts=rollouts, tokens=tokens, seconds=seconds, usd=usd)
 
 
-def in_words(spent: Spent, budget: BudgetConfig) -> str:
-    """What was spent, each part beside its limit where it has one."""
+def describe_spending(spent: Spent, budget: BudgetConfig) -> str:
+    """What was spent, each part with its limit if it has one."""
     parts: list[tuple[str, float | None, str]] = [
         (f"{spent.rollouts:,}", budget.rollouts, " rollouts"),
         (f"{spent.tokens:,}", budget.tokens, " tokens"),

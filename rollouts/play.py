@@ -1,8 +1,8 @@
-"""The seam between worlds and policies: "play these episodes from these starts".
+"""Plays episodes: a policy acts in a world, from given starts.
 
-Running episodes ask the policy's turn queue for their turns, the world answers each, finished episodes make room for
-waiting ones (models.turn_queue: in lockstep, or each as soon as it can). Rollouts start from an environment snapshot,
-never from a replay. The result of an episode depends on its start and its seed alone.
+Running episodes request their turns from the policy's turn queue (models.turn_queue: in lockstep, or each as soon as it
+is ready). A finished episode makes room for a waiting one. Rollouts start from an environment snapshot, never from a
+replay. The result of an episode depends on its start and seed only.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ from steca.types import Step, Trajectory
 from steca.vocabulary import End, Origin, Progress, PromptStyle
 from storage.ids import content_id
 
-Finished = Callable[[int, "Played"], None]
-"""Hears of each episode the moment it ends, with its place among the starts."""
-RUNNING_EPISODES = 512
+OnFinished = Callable[[int, "PlayedEpisode"], None]
+"""Called as soon as an episode ends, with its index among the starts."""
+MAX_RUNNING = 512
+"""Most episodes running at once; the others wait."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A point to play on from: the executed steps and the world's state after them."""
+    """Where an episode starts or continues: the executed steps, and the world's state after them."""
 
     task: Task
     first_observation: str
@@ -37,9 +38,9 @@ class Start:
 
 
 @dataclass(frozen=True, slots=True)
-class Played:
-    """A trajectory with the world's state at its end, the share of the goal reached there, and whether its policy might
-    write admissible actions only."""
+class PlayedEpisode:
+    """A trajectory with the world's state at its end, the share of the goal's conditions reached there, and whether the
+    policy was constrained to admissible actions."""
 
     trajectory: Trajectory
     progress: float
@@ -47,18 +48,18 @@ class Played:
     constrained: bool = False
 
     def resume(self, task: Task, seed: int = 0) -> Start:
-        """This trajectory's end as a start to play on from."""
+        """A start that continues from the end of this trajectory."""
         return Start(task, self.trajectory.first_observation, self.trajectory.steps, self.snapshot, seed)
 
-    def with_prefix(self, steps: int) -> Played:
+    def with_prefix(self, steps: int) -> PlayedEpisode:
         """The same run, counting its first `steps` steps as replayed."""
         return replace(self, trajectory=replace(self.trajectory, prefix=steps))
 
 
 @dataclass(frozen=True, slots=True)
-class Wrapping:
-    """How an episode is wrapped: the caps, the prompt style, (for one-turn probes) how many turns to play, and whether
-    the policy may write admissible actions only."""
+class EpisodeSettings:
+    """How episodes are played: the environment's caps, the prompt style, how many turns to play (`turns`, for one-turn
+    probes; None: to the end), and whether the policy is constrained to admissible actions."""
 
     environment: EnvironmentConfig
     style: PromptStyle = "plain"
@@ -66,14 +67,14 @@ class Wrapping:
     constrained: bool = False
 
     @classmethod
-    def of(cls, config: FactoryConfig, turns: int | None = None) -> Wrapping:
-        """As a configuration wraps the policy's episodes."""
+    def of(cls, config: FactoryConfig, turns: int | None = None) -> EpisodeSettings:
+        """The settings that a configuration gives the policy's episodes."""
         policy = config.policy
         return cls(config.environment, policy.prompt, turns, policy.constrain == "admissible")
 
 
 def sampling_of(config: FactoryConfig, temperature: float = 0.0, top_p: float = 1.0) -> Sampling:
-    """How a configuration's policy draws its turns."""
+    """The sampling parameters of a configuration's policy."""
     policy = config.policy
     thinks = policy.thinking == "on"
     most = policy.max_turn_tokens + (policy.max_thinking_tokens if thinks else 0)
@@ -81,40 +82,41 @@ def sampling_of(config: FactoryConfig, temperature: float = 0.0, top_p: float = 
 
 
 def seed_of(*parts: object) -> int:
-    """A 63-bit seed from whatever identifies a random stream."""
+    """A 63-bit seed from the values that identify a random stream."""
     return int(content_id("seed", *parts), 16) % (1 << 63)
 
 
-def end_of(steps: Sequence[Step], done: bool, wrapping: Wrapping) -> End:
-    """Why an episode with these steps is over, or "running"."""
+def end_of(steps: Sequence[Step], done: bool, settings: EpisodeSettings) -> End:
+    """Why an episode with these steps has ended, or "running"."""
     if done:
         return "done"
-    streak = wrapping.environment.invalid_streak
+    streak = settings.environment.invalid_streak
     if len(steps) >= streak and not any(step.valid for step in steps[-streak:]):
         return "invalid_streak"
-    if len(steps) >= wrapping.environment.step_cap:
+    if len(steps) >= settings.environment.step_cap:
         return "step_cap"
     return "running"
 
 
 def execute(
-    environment: Environment, start: Start, texts: Sequence[str], origin: Origin, wrapping: Wrapping
-) -> list[Played]:
-    """Play given turns (whole texts) from a start: one `Played` (prefix 0) a turn, up to the episode's end."""
+    environment: Environment, start: Start, texts: Sequence[str], origin: Origin, settings: EpisodeSettings
+) -> list[PlayedEpisode]:
+    """Play the given turns (whole texts) from a start, up to the episode's end. Returns the episode after each turn,
+    with prefix 0."""
     environment.restore(start.snapshot)
     steps, played = start.steps, []
     for text in texts:
         result = environment.step(text)
         steps = (*steps, _step(text, result, origin))
-        end = end_of(steps, result.done, wrapping)
+        end = end_of(steps, result.done, settings)
         trajectory = Trajectory(start.task.task_id, start.first_observation, steps, result.reward, end)
-        played.append(Played(trajectory, environment.progress(), environment.snapshot()))
+        played.append(PlayedEpisode(trajectory, environment.progress(), environment.snapshot()))
         if end != "running":
             break
     return played
 
 
-def beginning(environment: Environment, task: Task, seed: int = 0) -> Start:
+def start_of(environment: Environment, task: Task, seed: int = 0) -> Start:
     """The start of a task from scratch."""
     observation = environment.reset(task)
     return Start(task, observation, (), environment.snapshot(), seed)
@@ -125,31 +127,31 @@ def play(
     policy: Policy,
     starts: Sequence[Start],
     sampling: Sampling,
-    wrapping: Wrapping,
+    settings: EpisodeSettings,
     progress: Progress | None = None,
-    finished: Finished | None = None,
-) -> list[Played]:
-    """Let the policy play every start to its end. Turn t of an episode is sampled with seed_of(start.seed, t). Where
-    the policy fails, `finished` has heard of every episode that ended before."""
+    on_finished: OnFinished | None = None,
+) -> list[PlayedEpisode]:
+    """Let the policy play every start to its end. Each turn has a seed of its own, derived from the start's seed and
+    the turn's index. If the policy raises, `on_finished` has been called for every episode that ended before."""
     environment, queue = world.environment(), turn_queue_of(policy, sampling)
     waiting = list(range(len(starts)))[::-1]
     running: dict[int, _Episode] = {}
-    results: dict[int, Played] = {}
+    results: dict[int, PlayedEpisode] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < RUNNING_EPISODES:
+            while waiting and len(running) < MAX_RUNNING:
                 index = waiting.pop()
-                running[index] = _Episode.begun(index, starts[index], world, wrapping.style)
-                _ask(queue, environment, running[index], wrapping)
+                running[index] = _Episode.started(index, starts[index], world, settings.style)
+                _ask(queue, environment, running[index], settings)
             for index, turn in queue.answers():
                 episode = running[index]
-                _advance(environment, episode, turn, wrapping)
-                if episode.end == "running" and episode.turns != wrapping.turns:
-                    _ask(queue, environment, episode, wrapping)
+                _advance(environment, episode, turn, settings)
+                if episode.end == "running" and episode.turns != settings.turns:
+                    _ask(queue, environment, episode, settings)
                     continue
-                results[index] = running.pop(index).finished(wrapping.constrained)
-                if finished:
-                    finished(index, results[index])
+                results[index] = running.pop(index).finished(settings.constrained)
+                if on_finished:
+                    on_finished(index, results[index])
             if progress:
                 progress(len(results), len(starts))
     finally:
@@ -170,12 +172,12 @@ class _Episode:
     turns: int = field(default=0)
 
     @classmethod
-    def begun(cls, index: int, start: Start, world: World, style: PromptStyle) -> _Episode:
+    def started(cls, index: int, start: Start, world: World, style: PromptStyle) -> _Episode:
         briefing = briefing_of(world, start.task, style)
         history = messages(start.first_observation, start.steps, briefing)
         return cls(index, start, list(start.steps), history, start.snapshot)
 
-    def finished(self, constrained: bool) -> Played:
+    def finished(self, constrained: bool) -> PlayedEpisode:
         start = self.start
         trajectory = Trajectory(
             start.task.task_id,
@@ -185,18 +187,20 @@ class _Episode:
             self.end,
             len(start.steps),
         )
-        return Played(trajectory, self.progress, self.snapshot, constrained)
+        return PlayedEpisode(trajectory, self.progress, self.snapshot, constrained)
 
 
-def _ask(queue: TurnQueue, environment: Environment, episode: _Episode, wrapping: Wrapping) -> None:
+def _ask(queue: TurnQueue, environment: Environment, episode: _Episode, settings: EpisodeSettings) -> None:
     choices = None
-    if wrapping.constrained:
+    if settings.constrained:
         environment.restore(episode.snapshot)
         choices = environment.admissible_actions()
     queue.ask(episode.index, episode.history, _turn_seed(episode.start.seed, len(episode.steps)), choices)
 
 
-def _advance(environment: Environment, episode: _Episode, turn: Generation, wrapping: Wrapping) -> None:
+def _advance(
+    environment: Environment, episode: _Episode, turn: Generation, settings: EpisodeSettings
+) -> None:
     environment.restore(episode.snapshot)
     result = environment.step(turn.text)
     step = _step(turn.text, result, "policy", turn)
@@ -204,14 +208,14 @@ def _advance(environment: Environment, episode: _Episode, turn: Generation, wrap
     episode.history += step_messages(step)
     episode.turns += 1
     episode.outcome = result.reward
-    episode.end = end_of(episode.steps, result.done, wrapping)
+    episode.end = end_of(episode.steps, result.done, settings)
     episode.snapshot = environment.snapshot()
-    if episode.end != "running" or episode.turns == wrapping.turns:
+    if episode.end != "running" or episode.turns == settings.turns:
         episode.progress = environment.progress()
 
 
 def _turn_seed(seed: int, turn: int) -> int:
-    # splitmix64: one cheap, well-mixed stream a turn; hashing JSON for every turn would cost more than the world
+    # splitmix64: a cheap, well-mixed seed per turn; hashing JSON for every turn would cost more than the world
     value = (seed + 0x9E3779B97F4A7C15 * (turn + 1)) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
@@ -219,7 +223,7 @@ def _turn_seed(seed: int, turn: int) -> int:
 
 
 def _step(text: str, result: StepResult, origin: Origin, generation: Generation | None = None) -> Step:
-    wrote = generation or Generation(text, 0, "stop")
+    generation = generation or Generation(text, 0, "stop")
     return Step(
         text,
         result.thought,
@@ -227,12 +231,12 @@ def _step(text: str, result: StepResult, origin: Origin, generation: Generation 
         result.observation,
         result.valid,
         origin,
-        wrote.tokens,
-        wrote.thinking,
-        wrote.thinking_tokens,
+        generation.tokens,
+        generation.thinking,
+        generation.thinking_tokens,
     )
 
 
-def as_origin(steps: Sequence[Step], origin: Origin) -> tuple[Step, ...]:
-    """The same steps, with another author on record."""
+def with_origin(steps: Sequence[Step], origin: Origin) -> tuple[Step, ...]:
+    """The same steps, attributed to another author."""
     return tuple(replace(step, origin=origin) for step in steps)

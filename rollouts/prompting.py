@@ -1,4 +1,4 @@
-"""What a policy is told before an episode: the configured prompt, in the words of the task's world."""
+"""The prompt before an episode: as configured, in the wording of the task's world."""
 
 from __future__ import annotations
 
@@ -7,5 +7,5 @@ from steca.vocabulary import PromptStyle
 
 
 def briefing_of(world: World, task: Task, prompt: PromptStyle) -> str:
-    """The text in front of the task's first observation; "" where the prompt is plain."""
+    """The text before the task's first observation; "" if the prompt style is plain."""
     return "" if prompt == "plain" else world.briefing(task, example=prompt == "one_shot")

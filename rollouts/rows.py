@@ -1,4 +1,4 @@
-"""Between executed trajectories and the store's rows, both ways."""
+"""Converts executed trajectories to the store's rows, and rows back to trajectories."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import TypeVar
 
 from environments.base import Task
-from rollouts.play import Played
+from rollouts.play import PlayedEpisode
 from steca.types import Step, Trajectory
-from steca.vocabulary import TrajectoryKind
+from steca.vocabulary import RewardOutcome, TrajectoryKind
 from storage.ids import content_id
 from storage.records import (
     Record,
@@ -24,8 +24,8 @@ R = TypeVar("R", bound=Record)
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
-    """A trajectory of the store: its row and its steps."""
+class StoredTrajectory:
+    """A trajectory read from the store: its row, and the trajectory with its steps."""
 
     record: TrajectoryRecord
     trajectory: Trajectory
@@ -37,25 +37,28 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Demonstration:
-    """A task with the expert's run of it."""
+    """A task with the expert's trajectory."""
 
     task: Task
-    expert: Stored
+    expert: StoredTrajectory
 
 
-def trajectory_id(played: Played, kind: TrajectoryKind, checkpoint: str | None) -> str:
-    """Content address over every field of the trajectory's rows: the same run by the same policy is the same row."""
+def trajectory_id(played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str | None) -> str:
+    """Digest of every field of the trajectory's rows: the same trajectory by the same policy has the same id."""
     how = ["constrained"] if played.constrained else []
     fields = asdict(played.trajectory)
     for step in fields["steps"]:
-        for later in ("thinking", "thinking_tokens"):  # empty means: as before there was any
+        for later in (
+            "thinking",
+            "thinking_tokens",
+        ):  # leaving them out if empty keeps ids from before they existed
             if not step[later]:
                 del step[later]
     return content_id("trajectory", fields, played.progress, kind, checkpoint, *how)
 
 
 def trajectory_records(
-    played: Played, kind: TrajectoryKind, checkpoint: str | None
+    played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str | None
 ) -> tuple[str, list[Record]]:
     """The rows of one trajectory, and its id."""
     trajectory = played.trajectory
@@ -100,8 +103,8 @@ def of_type(records: Iterable[Record], record_type: type[R]) -> list[R]:
 
 
 def by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
-    """The records of each task, tasks and records in order: steps go with their trajectory, rollouts with the turn that
-    they continue. Not for records that belong to no task, such as checkpoints."""
+    """The records of each task, tasks and records in order. Steps belong to their trajectory's task, rollouts to that
+    of the turn that they continue. Not for records without a task, such as checkpoints."""
     records = list(records)
     own = {row.trajectory_id: row.task_id for row in of_type(records, TrajectoryRecord)}
     own |= {row.step_reward_id: row.task_id for row in of_type(records, ScoredTurnRecord)}
@@ -112,17 +115,17 @@ def by_task(records: Iterable[Record]) -> dict[str, list[Record]]:
         elif isinstance(row, RolloutRecord):
             task = own[row.step_reward_id]
         else:
-            task = getattr(row, "task_id")  # noqa: B009 - every other record of a task has it
+            task = getattr(row, "task_id")  # noqa: B009 - all other records of a task have it
         grouped.setdefault(task, []).append(row)
     return grouped
 
 
-def stored(records: Sequence[Record]) -> list[Stored]:
-    """Every trajectory among the records, whole."""
+def stored_trajectories(records: Sequence[Record]) -> list[StoredTrajectory]:
+    """Every trajectory among the records, with its steps."""
     steps: dict[str, list[StepRecord]] = {}
     for step in of_type(records, StepRecord):
         steps.setdefault(step.trajectory_id, []).append(step)
-    return [Stored(head, _trajectory(head, steps)) for head in of_type(records, TrajectoryRecord)]
+    return [StoredTrajectory(head, _trajectory(head, steps)) for head in of_type(records, TrajectoryRecord)]
 
 
 def _trajectory(head: TrajectoryRecord, steps: dict[str, list[StepRecord]]) -> Trajectory:
@@ -160,20 +163,25 @@ def task_of(record: TaskRecord) -> Task:
 
 def demonstrations(records: Sequence[Record]) -> list[Demonstration]:
     """Tasks with a successful expert run, in the order of their rows."""
-    experts = {s.record.task_id: s for s in stored(records) if s.record.kind == "expert" and s.record.success}
+    experts = {
+        s.record.task_id: s
+        for s in stored_trajectories(records)
+        if s.record.kind == "expert" and s.record.success
+    }
     tasks = (task_of(record) for record in of_type(records, TaskRecord))
     return [Demonstration(task, experts[task.task_id]) for task in tasks if task.task_id in experts]
 
 
-def explorations(records: Sequence[Record]) -> dict[str, dict[int, Stored]]:
-    """task id -> number of replayed expert turns j -> the run explored from there."""
-    runs: dict[str, dict[int, Stored]] = {}
-    for run in stored(records):
+def explorations(records: Sequence[Record]) -> dict[str, dict[int, StoredTrajectory]]:
+    """task id -> number j of replayed expert turns -> the run explored from there."""
+    runs: dict[str, dict[int, StoredTrajectory]] = {}
+    for run in stored_trajectories(records):
         if run.record.kind == "explored":
             runs.setdefault(run.record.task_id, {})[run.record.prefix_steps] = run
     return runs
 
 
-def counted(outcome: float, progress: float | None, which: str) -> float:
-    """What a rule compares of an episode: its outcome, or (`which` = "progress") the share of the goal reached."""
-    return progress if which == "progress" and progress is not None else outcome
+def compared_value(outcome: float, progress: float | None, measure: RewardOutcome) -> float:
+    """The value of an episode that a rule compares: its outcome, or for "progress" the share of the goal reached. Rows
+    without progress count with their outcome."""
+    return progress if measure == "progress" and progress is not None else outcome

@@ -1,4 +1,4 @@
-"""The outcomes of a batch's points: played from snapshots, or taken from the evidence that the data folder has."""
+"""Samples the outcomes of a batch's points: played from snapshots, or read from the pool of stored rollouts."""
 
 from __future__ import annotations
 
@@ -11,31 +11,33 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy, Sampling
 from rollouts.budget import BudgetTracker
-from rollouts.comparisons import Point, TaskComparisons
-from rollouts.play import Played, Start, Wrapping, play, sampling_of
-from rollouts.rows import counted
+from rollouts.comparisons import RolloutPoint, TaskComparisons
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, sampling_of
+from rollouts.rows import compared_value
 from steca.rewards import Tally
 from steca.vocabulary import Progress
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
 from storage.rollout_pool import RolloutPool
 
-FILED_EVERY = 10.0
-"""Seconds after which new rollouts are kept, whatever happens next."""
+SAVE_INTERVAL = 10.0
+"""Seconds between saves of new rollouts to the pool."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """`n` outcomes of a point, and how urgent they are: what they promise, then the candidate's place in its task."""
+class SampleRequest:
+    """A request for `n` outcomes of a point in all. Requests are served by `priority` (larger first), then by the
+    candidate's `rank` in its task."""
 
-    point: Point
+    point: RolloutPoint
     n: int
-    worth: float
+    priority: float
     rank: int
 
 
 class Sampler:
-    """The outcomes of a batch's points so far: played, or taken from the evidence that is there."""
+    """The outcomes of a batch's points sampled so far, played or from the pool. A rollout that is available counts only
+    once it was requested, so that verdicts do not depend on what the pool holds."""
 
     def __init__(
         self,
@@ -47,116 +49,118 @@ class Sampler:
         tracker: BudgetTracker,
     ) -> None:
         self._world, self._policy, self._pool, self.tracker = world, policy, pool, tracker
-        self._wrapping = Wrapping.of(config)
+        self._settings = EpisodeSettings.of(config)
         self._sampling = sampling_of(config, config.rewards.temperature, config.rewards.top_p)
-        self._which = config.deviation.outcome
+        self._measure = config.deviation.outcome
         self._tasks = tasks
-        self._kept = {
+        self._available = {
             key: row for task in tasks if pool and task.points for key, row in pool.load(task.task_id).items()
         }
-        self._taken: dict[str, list[RolloutRecord]] = {}
+        self._used: dict[str, list[RolloutRecord]] = {}
         self._tallies: dict[str, Tally] = {}
-        self._unfiled: dict[str, list[RolloutRecord]] = {}
-        self._filed_at = time.monotonic()
-        self._overruled = False
-        self._played = self._asked = 0
+        self._unsaved: dict[str, list[RolloutRecord]] = {}
+        self._saved_at = time.monotonic()
+        self._superseded = False
+        self._n_played = self._requested = 0
 
-    def tally(self, point: Point) -> Tally:
-        """The outcomes of a point that were taken so far, as the rule looks at them."""
+    def tally(self, point: RolloutPoint) -> Tally:
+        """The outcomes of a point sampled so far, as the rule measures them."""
         if point.ended:
-            return Tally(known=counted(point.after.trajectory.outcome, point.after.progress, self._which))
+            return Tally(
+                known=compared_value(point.after.trajectory.outcome, point.after.progress, self._measure)
+            )
         return self._tallies.get(point.id, Tally())
 
-    def take(self, wanted: Sequence[Wanted], progress: Progress | None) -> bool:
-        """Take the outcomes of a round. False where the budget ended it."""
+    def sample(self, requests: Sequence[SampleRequest], progress: Progress | None) -> bool:
+        """Sample the outcomes of one round. False if the budget ended it early."""
         missing = [
-            (wish.point, sample)
-            for wish in wanted
-            for sample in range(len(self._taken.get(wish.point.id, [])), wish.n)
-            if (wish.point.id, sample) not in self._kept
+            (request.point, sample)
+            for request in requests
+            for sample in range(len(self._used.get(request.point.id, [])), request.n)
+            if (request.point.id, sample) not in self._available
         ]
-        self._asked += len(missing)
-        while missing and (room := self.tracker.room(len(missing))):
-            self._play(missing[:room], progress)
-            missing = missing[room:]
-        for wish in wanted:
-            self._advance(wish)
+        self._requested += len(missing)
+        while missing and (count := self.tracker.affordable(len(missing))):
+            self._play(missing[:count], progress)
+            missing = missing[count:]
+        for request in requests:
+            self._use(request)
         return not missing
 
     def restart(self) -> None:
-        """Begin anew with no outcome taken; all that were played are kept."""
-        self._taken, self._tallies = {}, {}
+        """Start over with no outcome used. The rollouts stay available."""
+        self._used, self._tallies = {}, {}
 
-    def _advance(self, wish: Wanted) -> None:
-        taken = self._taken.setdefault(wish.point.id, [])
-        while len(taken) < wish.n and (row := self._kept.get((wish.point.id, len(taken)))):
-            taken.append(row)
-        outcomes = [counted(row.outcome, row.progress, self._which) for row in taken]
-        self._tallies[wish.point.id] = Tally.of(outcomes)
+    def _use(self, request: SampleRequest) -> None:
+        used = self._used.setdefault(request.point.id, [])
+        while len(used) < request.n and (row := self._available.get((request.point.id, len(used)))):
+            used.append(row)
+        outcomes = [compared_value(row.outcome, row.progress, self._measure) for row in used]
+        self._tallies[request.point.id] = Tally.of(outcomes)
 
-    def _play(self, draws: Sequence[tuple[Point, int]], progress: Progress | None) -> None:
-        began, before = time.monotonic(), self._played
+    def _play(self, draws: Sequence[tuple[RolloutPoint, int]], progress: Progress | None) -> None:
+        began, before = time.monotonic(), self._n_played
         starts = [point.start(sample) for point, sample in draws]
 
         def within(done: int, _: int) -> None:
             if progress:
-                progress(before + done, self._asked)
+                progress(before + done, self._requested)
 
-        made: list[RolloutRecord] = []
+        rows: list[RolloutRecord] = []
 
-        def finished(index: int, run: Played) -> None:
+        def on_finished(index: int, run: PlayedEpisode) -> None:
             (point, sample), start = draws[index], starts[index]
             row = _rollout(point, sample, self._policy.digest, self._sampling, start, run)
-            self._kept[point.id, sample] = row
-            self._unfiled.setdefault(start.task.task_id, []).append(row)
-            made.append(row)
+            self._available[point.id, sample] = row
+            self._unsaved.setdefault(start.task.task_id, []).append(row)
+            rows.append(row)
 
         try:
-            play(self._world, self._policy, starts, self._sampling, self._wrapping, within, finished)
-        finally:  # what was played before the policy failed is there, and paid for
-            self._played += len(made)
+            play(self._world, self._policy, starts, self._sampling, self._settings, within, on_finished)
+        finally:  # rollouts played before the policy failed are kept, and charged
+            self._n_played += len(rows)
             now = time.monotonic()
-            self.tracker.pay(len(made), sum(row.tokens for row in made), now - began)
-        if now - self._filed_at > FILED_EVERY:
-            self.file()
+            self.tracker.charge(len(rows), sum(row.tokens for row in rows), now - began)
+        if now - self._saved_at > SAVE_INTERVAL:
+            self.save()
 
-    def file(self) -> None:
-        """Keep the new rollouts in the pool, and with them what they cost. Where another run filed one of the same
-        place first, that one counts here too."""
+    def save(self) -> None:
+        """Save new rollouts to the pool, and record their cost. Where another run saved the same sample first, its
+        rollout replaces ours."""
         if self._pool:
-            for task_id, rows in self._unfiled.items():
-                filed = self._pool.add(task_id, rows)
-                self._overruled |= any(filed[row.step_reward_id, row.sample_index] != row for row in rows)
-                self._kept |= filed
-        self.tracker.keep()
-        self._unfiled, self._filed_at = {}, time.monotonic()
+            for task_id, rows in self._unsaved.items():
+                saved = self._pool.add(task_id, rows)
+                self._superseded |= any(saved[row.step_reward_id, row.sample_index] != row for row in rows)
+                self._available |= saved
+        self.tracker.mark_saved()
+        self._unsaved, self._saved_at = {}, time.monotonic()
 
-    def settled(self) -> bool:
-        """File what is new. False where another run had filed other rollouts of the same points: then nothing is taken
-        any more, and theirs are taken in their place."""
-        self.file()
-        overruled, self._overruled = self._overruled, False
-        if overruled:
+    def reconcile(self) -> bool:
+        """Save new rollouts. False if another run had saved other rollouts of the same samples: those replace ours, and
+        sampling starts over."""
+        self.save()
+        superseded, self._superseded = self._superseded, False
+        if superseded:
             self.restart()
-        return not overruled
+        return not superseded
 
     def rows(self) -> list[Record]:
-        """Every point of which something is known, and the rollouts that were taken of it."""
+        """Every point with a known value or with rollouts, and the rollouts that were used."""
         rows: list[Record] = []
         for task in self._tasks:
             for point in task.points.values():
-                taken = self._taken.get(point.id, [])
-                if taken or point.ended:
-                    rows += [_scored(point, self._policy.digest), *taken]
+                used = self._used.get(point.id, [])
+                if used or point.ended:
+                    rows += [_scored(point, self._policy.digest), *used]
         return rows
 
 
-def _scored(point: Point, scorer: str) -> ScoredTurnRecord:
+def _scored(point: RolloutPoint, scorer: str) -> ScoredTurnRecord:
     return ScoredTurnRecord(
         step_reward_id=point.id,
-        trajectory_id=point.holder.id,
+        trajectory_id=point.source.id,
         step_index=point.step_index,
-        task_id=point.holder.record.task_id,
+        task_id=point.source.record.task_id,
         side=point.side,
         checkpoint=scorer,
         outcome=point.after.trajectory.outcome if point.ended else None,
@@ -165,7 +169,7 @@ def _scored(point: Point, scorer: str) -> ScoredTurnRecord:
 
 
 def _rollout(
-    point: Point, sample: int, scorer: str, sampling: Sampling, start: Start, run: Played
+    point: RolloutPoint, sample: int, scorer: str, sampling: Sampling, start: Start, run: PlayedEpisode
 ) -> RolloutRecord:
     own = run.trajectory.steps[len(start.steps) :]
     thought = sum(step.thinking_tokens for step in own)

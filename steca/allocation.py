@@ -1,19 +1,19 @@
-"""Where the next rollouts go: which side of a comparison to sample, and when no verdict is worth its price any more.
+"""The sampling plan: which side of a comparison to sample next, and when a verdict is no longer worth its price.
 
-Whether a drop is proven is decided by `steca.evidence` alone, and holds for any order of sampling and any stop. So the
-order may be chosen freely, and is chosen to find the most deviations for a rollout: the Bayes-optimal sampling plan
-(Wald; DeGroot, "Optimal Statistical Decisions", 1970, ch. 12) with reward 1 where a drop gets proven and a price for
-each rollout, by backward induction over (outcomes and successes of either side),
+Only `steca.evidence` decides whether a drop is proven. Its test is valid for any order of sampling and any stopping
+time. So the order is free, and is chosen to prove the most drops per rollout: the Bayes-optimal sampling plan (Wald;
+DeGroot, "Optimal Statistical Decisions", 1970, ch. 12) with reward 1 for a proven drop and a price for each rollout,
+by backward induction over (outcomes and successes of either side),
 
     V(state) = max( 0, max over sides of  -price * (rollouts to the side's next look) + E V(next state) )
 
-Predictions take both values as independent with the prior Beta(1/2, 5/2): most are near 0, as the greedy run through
-both turns is known to have failed, yet one success makes .4 of it. It was chosen on the quick start's mix
-(`benchmarks.verdicts`): 46 rollouts for a found drop, 75 for one of .2 or more, against 70 and 81 with Beta(1/2, 3/2).
+Predictions assume independent values with the prior Beta(1/2, 5/2): most are near 0, because the greedy run through
+both turns failed, yet after one success the mean is .4. The prior was chosen on the quick start's mix
+(`benchmarks.verdicts`): 46 rollouts per proven drop, 75 per drop of .2 or more, against 70 and 81 with Beta(1/2, 3/2).
 A wrong prior costs rollouts or power, never validity.
 
-A side is looked at after 1, 2, 3, ... rollouts, later at every quarter more. Cost of a plan: a tenth of a second at 24
-rollouts a side, one second at 250; it is kept.
+Interim looks come after 1, 2, 3, ... outcomes of a side, later after every further quarter. A plan takes a tenth of a
+second at 24 rollouts per side, one second at 250, and is cached.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ PRIOR = (0.5, 2.5)
 
 
 def looks(most: int) -> list[int]:
-    """Numbers of outcomes at which a side is looked at, from 0 to `most`."""
+    """Numbers of outcomes at the interim looks of a side, from 0 to `most`."""
     at = [0]
     while at[-1] < most:
         at.append(min(most, at[-1] + max(1, at[-1] // 4)))
@@ -46,16 +46,17 @@ def looks(most: int) -> list[int]:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SamplingPlan:
-    """The values V[i][j][successes of the reference, of the explored turn], and which side to sample: 0 none, 1 the
-    reference, 2 the explored turn, at the sides' looks i and j."""
+    """At the sides' looks i and j: the values V[i][j][successes of the reference, of the explored turn], and the side
+    to sample (0 none, 1 the reference, 2 the explored turn)."""
 
     looks: tuple[list[int], list[int]]
     values: list[list[Table]]
     sides: list[list[Sides]]
 
     def next(self, reference: Tally, explored: Tally) -> tuple[int, int]:
-        """The outcomes that both sides should have next; what they have where it is not worth going on. A side that
-        a budget left between two looks goes on to the next one; one that has more than the plan ever takes stays."""
+        """The numbers of outcomes that both sides should have next; the present ones if sampling should stop. A side
+        that a budget left between two looks continues to the next one; a side with more outcomes than the plan's last
+        look gets no more."""
         i, j, at = self._at(reference, explored)
         if self.looks[0][i] < reference.n < self.looks[0][-1]:
             return self.looks[0][i + 1], explored.n
@@ -68,13 +69,13 @@ class SamplingPlan:
         )
 
     def value(self, reference: Tally, explored: Tally) -> float:
-        """V: the chance of a proven drop, less the price of the rollouts on the way, in [0, 1]."""
+        """V: the probability of a proven drop, less the expected price of its rollouts, in [0, 1]."""
         i, j, at = self._at(reference, explored)
         return float(self.values[i][j][at])
 
     @property
     def expected_rollouts(self) -> float:
-        """Rollouts of a comparison from its start, as the prior expects them."""
+        """Expected rollouts of a comparison from its start, under the prior."""
         made: dict[tuple[int, int], Table] = {}
         for i in reversed(range(len(self.looks[0]))):
             for j in reversed(range(len(self.looks[1]))):
@@ -89,8 +90,8 @@ class SamplingPlan:
         return float(made[0, 0][0, 0])
 
     def _at(self, reference: Tally, explored: Tally) -> tuple[int, int, tuple[int, int]]:
-        """The looks, and the counts nearest to the totals there. Where partial outcomes have rounded to a proof that
-        they are not, the nearest counts that prove less: a comparison still open must not look closed."""
+        """The looks, and the integer successes nearest to the totals there. If partial outcomes round to a proof that
+        does not exist, the nearest counts that prove less: an open comparison must not look closed."""
         i, j = bisect_right(self.looks[0], reference.n) - 1, bisect_right(self.looks[1], explored.n) - 1
         m, n = (
             tally.total * at[look] / max(tally.n, 1)
@@ -109,8 +110,8 @@ def plan(
     reference_known: float | None = None,
     explored_known: float | None = None,
 ) -> SamplingPlan:
-    """The plan for a drop below `delta`, at most `max_rollouts` outcomes a side, `price` of one in found drops. A side
-    whose value is known is never sampled."""
+    """The plan for a drop below `delta`, with at most `max_rollouts` outcomes per side; `price` is that of a rollout in
+    proven drops. A side with a known value is never sampled."""
     sides = [[0] if known is not None else looks(max_rollouts) for known in (reference_known, explored_known)]
     above = [_curves(log_wealth_above, n, reference_known) for n in sides[0]]
     below = [_curves(log_wealth_below, n, explored_known) for n in sides[1]]
@@ -156,7 +157,7 @@ def _transition(n: int, later: int) -> Table:
 
 
 def _curves(wealth: Callable[[Tally], Table], n: int, known: float | None) -> Table:
-    """The evidence's curves for every number of successes, [n + 1, CELLS + 1]; one row for a known value."""
+    """The wealth curves for every number of successes, [n + 1, CELLS + 1]; one row for a known value."""
     if known is not None:
         return np.stack([wealth(Tally(known=known))])
     return np.stack([wealth(Tally(n, s)) for s in range(n + 1)])
@@ -164,7 +165,7 @@ def _curves(wealth: Callable[[Tally], Table], n: int, known: float | None) -> Ta
 
 def _proven(above: Table, below: Table, gap: int, needed: float) -> npt.NDArray[np.bool_]:
     """Whether explored - reference >= gap is rejected, for every pair of rows. More successes of the explored turn
-    never prove more: for each row of the reference, how many rows of it do is found by halving."""
+    never prove more, so bisection finds for each row of the reference how many rows of the explored turn do."""
     reference, explored = cells(gap)
     left, right = above[:, reference], below[:, explored]
     low, high = np.zeros(len(left), int), np.full(len(left), len(right))

@@ -3,10 +3,10 @@
     context   first observation, the expert's a_1..a_t, the deviated turn â_{t+1} and its real observation
     target    a reflective thought + the repair's first action, then the rest of the repair
 
-The repair is the expert's own suffix a_{t+1}..a_T, or another plan from the deviated state. Nothing here is
-assumed to work: `splice` says what to execute, `rejection` judges what really happened, `assemble` writes the
-trajectory with the observations that occurred. The world reads actions only, so the reflective thought may be
-written after the execution check; only repairs that hold then cost a reflection.
+The repair is the expert's own suffix a_{t+1}..a_T, or another plan from the deviated state. No repair is assumed to
+work: `splice` gives the turns to execute, `rejection` judges the execution, and `calibrated_trajectory` builds the
+trajectory from the observations that occurred. The world reads actions only, so the reflective thought is written
+after the execution check, and only for repairs that passed it.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from steca.exploration import Exploration
 from steca.types import Step, Trajectory, Turn
 
 RejectionReason = Literal[
-    "no_plan",  # the expert knows no way on from the deviated state (nothing was executed)
-    "replay_diverged",  # the prefix or the deviated turn did not do again what was recorded
+    "no_plan",  # the expert has no plan from the deviated state (nothing was executed)
+    "replay_diverged",  # replaying the prefix or the deviated turn gave another result than recorded
     "nothing_repaired",  # the episode ended at the deviated turn
-    "invalid_repair",  # it succeeded, but a repair action did nothing: not a turn to teach
-    "repair_failed",  # the repair's turns ran out before the goal, or were invalid too often in a row
-    "step_cap",  # the episode's steps ran out first
-    "not_a_success",  # the world ended the episode short of the goal
+    "invalid_repair",  # it succeeded, but an action of the repair had no effect: not a turn to teach
+    "repair_failed",  # the repair's turns ran out before the goal, or too many in a row were invalid
+    "step_cap",  # the episode reached its step cap first
+    "not_a_success",  # the world ended the episode before the goal
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why a repair is not kept."""
+    """Why a repair is rejected."""
 
     reason: RejectionReason
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Calibrated:
-    """A calibrated trajectory, really executed to success.
+class CalibratedTrajectory:
+    """A calibrated trajectory, executed to success.
 
     `trajectory` holds `deviated` expert steps, then the deviated step (index `deviated`), then the repair.
     Only the repair is a training target. `contrast` holds the agent's own actions after the deviated turn,
     for the distance.
-    Raises ValueError where the origins are in another order, the repair is empty, or the run failed.
+    Raises ValueError if the origins are in another order, the repair is empty, or the run failed.
     """
 
     trajectory: Trajectory
@@ -66,7 +66,7 @@ class Calibrated:
 
     @property
     def target_from(self) -> int:
-        """Index of the first target step, t + 1; all steps before it are context."""
+        """Index of the first target step, t + 1; the steps before it are context."""
         return self.deviated + 1
 
     @property
@@ -75,15 +75,15 @@ class Calibrated:
 
     @property
     def reflection(self) -> str:
-        """The reflective thought, that of the first target step."""
+        """The reflective thought: the thought of the first target step."""
         return self.trajectory.steps[self.target_from].thought
 
 
 def reflected(repair: Sequence[Turn], thought: str) -> tuple[Turn, ...]:
-    """The repair with the reflective thought in its first turn; the action stays the required one.
+    """The repair with the reflective thought in its first turn; its actions stay as they are.
 
     Line breaks in the thought become spaces, so that it cannot be read as further turns.
-    Raises ValueError where the repair is empty or the thought blank.
+    Raises ValueError if the repair is empty or the thought blank.
     """
     if not repair:
         raise ValueError(
@@ -97,13 +97,13 @@ def reflected(repair: Sequence[Turn], thought: str) -> tuple[Turn, ...]:
 
 
 def splice(exploration: Exploration, repair: Sequence[Turn]) -> tuple[str, ...]:
-    """The turns' texts to execute from the task's start: prefix, deviated turn as it was written, repair."""
+    """The texts of the turns to execute from the task's start: prefix, deviated turn as written, repair."""
     replayed = (*exploration.prefix, exploration.explored_step)
     return tuple(step.text for step in replayed) + tuple(turn.text for turn in repair)
 
 
 def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | None:
-    """Why an executed splice is not kept; None where it is. `executed` is the run from the task's start."""
+    """Why an executed splice is rejected; None if it is kept. `executed` is the run from the task's start."""
     start = exploration.step + 1
     diverged = _divergence(exploration, executed)
     if diverged is not None:
@@ -125,17 +125,19 @@ def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | Non
     return Rejection(reason, f"outcome {executed.outcome:g} after {len(executed.steps)} steps{first}")
 
 
-def assemble(exploration: Exploration, executed: Trajectory, thought: str) -> Calibrated:
+def calibrated_trajectory(
+    exploration: Exploration, executed: Trajectory, thought: str
+) -> CalibratedTrajectory:
     """The calibrated trajectory of an executed splice, with `thought` as its reflective thought.
 
     Steps are labelled expert, deviation, repair; actions and observations are those that occurred.
-    Raises ValueError where `rejection` has a reason against it.
+    Raises ValueError if `rejection` gives a reason.
     """
-    refused = rejection(exploration, executed)
-    if refused is not None:
+    rejected = rejection(exploration, executed)
+    if rejected is not None:
         raise ValueError(
             f"task {exploration.task_id}, step {exploration.step}: the repair cannot be kept, "
-            f"{refused.reason}: {refused.detail}"
+            f"{rejected.reason}: {rejected.detail}"
         )
     start = exploration.step + 1
     played = executed.steps[start:]
@@ -146,11 +148,11 @@ def assemble(exploration: Exploration, executed: Trajectory, thought: str) -> Ca
     ]
     steps = (*exploration.prefix, replace(exploration.explored_step, origin="deviation"), *repair)
     trajectory = replace(executed, steps=steps, prefix=start)
-    return Calibrated(trajectory, exploration.step, exploration.continuation)
+    return CalibratedTrajectory(trajectory, exploration.step, exploration.continuation)
 
 
 def _divergence(exploration: Exploration, executed: Trajectory) -> str | None:
-    """Where the replayed context differs from what was recorded, in words."""
+    """How the replayed context differs from the recorded one; None if it does not."""
     recorded = (*exploration.prefix, exploration.explored_step)
     if len(executed.steps) < len(recorded):
         return f"the run ended after {len(executed.steps)} of {len(recorded)} replayed steps"

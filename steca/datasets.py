@@ -6,14 +6,14 @@
     expert_suffix      expert prefix       the expert's suffix             the agent's suffix
     expert             the task            a whole expert run              none: weight 1
 
-explored_success is D_e, expert_suffix is D_s; `expert` keeps plain demonstrations in the mix.
+explored_success is D_e, expert_suffix is D_s; `expert` adds plain demonstrations.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from steca.calibration import Calibrated
+from steca.calibration import CalibratedTrajectory
 from steca.deviation import Rule
 from steca.distance import ElementDistance, lexical_distance, ndtw
 from steca.exploration import Exploration
@@ -22,12 +22,12 @@ from steca.vocabulary import DatasetName
 from steca.weights import Weighting, lowered_weight, raised_weight
 
 SUFFIX_MARGIN = 0.01
-"""D_s: by how much the expert turn's reward must exceed the explored turn's at the same step."""
+"""D_s: the margin by which the expert turn's reward must exceed the explored turn's at the same step."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Ids of the rows that a sample was made from."""
+    """Ids of the rows that a sample comes from."""
 
     trajectory_id: str
     contrast_trajectory_id: str | None = None
@@ -37,10 +37,10 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSample:
-    """One weighted example. Steps before `target_from` are context; that step and all after it are targets.
+    """One weighted example. Steps before `target_from` are context, the others are targets.
 
-    `distance` is nDTW(target, contrast), None where there is no contrast.
-    Raises ValueError where no step would be a target, or a deviated turn would.
+    `distance` is nDTW(target, contrast), None if there is no contrast.
+    Raises ValueError if no step would be a target, or a deviated turn would.
     """
 
     dataset: DatasetName
@@ -60,19 +60,14 @@ class TrainingSample:
         if any(step.origin == "deviation" for step in self.trajectory.steps[self.target_from :]):
             raise ValueError(f"{where}: a deviated turn would be a target; set target_from after it")
 
-    @property
-    def targets(self) -> tuple[bool, ...]:
-        """For each step, whether its turn is a training target."""
-        return tuple(index >= self.target_from for index in range(len(self.trajectory.steps)))
-
 
 def calibrated_sample(
-    calibrated: Calibrated,
+    calibrated: CalibratedTrajectory,
     weighting: Weighting,
     sources: Sources,
     element: ElementDistance = lexical_distance,
 ) -> TrainingSample:
-    """D_c. Raises ValueError where the agent never acted after the deviated turn: there is no contrast."""
+    """D_c. Raises ValueError if the agent never acted after the deviated turn, so that there is no contrast."""
     distance = ndtw(calibrated.target_actions, calibrated.contrast, element)
     weight = raised_weight(distance, weighting.lam)
     return TrainingSample(
@@ -92,7 +87,7 @@ def explored_success_sample(
     sources: Sources,
     element: ElementDistance = lexical_distance,
 ) -> TrainingSample | None:
-    """D_e. None unless the run is from scratch (step 0), succeeded, and is near enough to the expert's."""
+    """D_e. None unless the run is from scratch (step 0), succeeded, and passes the weighting's distance filter."""
     explored, contrast = exploration.explored, exploration.expert.actions
     if exploration.step != 0 or not explored.success:
         return None
@@ -104,8 +99,9 @@ def explored_success_sample(
 
 
 def suffix_rule(rule: Rule) -> Rule:
-    """The comparison of D_s, r(a_{t+1}) > r(â_{t+1}) + 0.01 at the same step, decided as `rule` decides eq. 5: give
-    `decide` the reward of the expert turn as its reference. "deviated" then says that the expert turn is better."""
+    """The rule for D_s: r(s_t, a_{t+1}) > r(s_t, â_{t+1}) + 0.01 at the same step, decided as `rule` decides eq. 5.
+    Pass the expert turn's reward to `decide` as the reference; "deviated" then means that the expert turn is
+    better."""
     return replace(rule, delta=-SUFFIX_MARGIN, strict=True)
 
 
@@ -116,10 +112,10 @@ def expert_suffix_sample(
     sources: Sources,
     element: ElementDistance = lexical_distance,
 ) -> TrainingSample | None:
-    """D_s. None unless the explorer failed and `expert_is_better` by `suffix_rule`.
+    """D_s. None unless the explored run failed and `expert_is_better` by `suffix_rule`.
 
-    At step 0 the failure alone decides and the whole expert run is the target. (The release compares only at steps 2
-    and up.)
+    At step 0 the failure alone decides, and the whole expert run is the target. (The released code compares from step
+    2 on.)
     """
     if exploration.explored.success or not (exploration.step == 0 or expert_is_better):
         return None
@@ -130,7 +126,7 @@ def expert_suffix_sample(
 
 
 def expert_sample(run: Trajectory, sources: Sources) -> TrainingSample:
-    """A whole expert run at weight 1. Raises ValueError where it did not succeed."""
+    """A whole expert run with weight 1. Raises ValueError if it did not succeed."""
     if not run.success:
         raise ValueError(f"expert run {sources.trajectory_id} has outcome {run.outcome}; leave it out")
     return TrainingSample("expert", run, 0, (), 1.0, None, sources)

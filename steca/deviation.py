@@ -1,16 +1,15 @@
-"""Deviation detection (method section 2.4): which explored turns are called deviated.
+"""Deviation detection (method section 2.4): which explored turns are deviated.
 
-Eq. 5: the explored turn â_{t+1} is deviated when
+By eq. 5 the explored turn â_{t+1} is deviated when
 
     r(s_t, â_{t+1}) - r(s_{t-1}, a_t) < delta
 
 so it is compared with the **previous expert turn** a_t, not with the expert turn a_{t+1} at its own step.
-Indices are those of `steca.exploration`. What can be ruled out without rewards is ruled out by `prefilter`,
-before any rollout is spent.
+Indices are those of `steca.exploration`. `prefilter` rules out what needs no rewards, before any rollout is spent.
 
-The published rules compare the two means. The rule `sequential` asks what the rollouts prove: "deviated" where a gap
-of delta or more is rejected at the error rate, "not_deviated" where a drop of `smallest_drop` below delta is, else
-"undecided" (`steca.evidence`; valid whenever sampling stopped).
+The published rules compare the two means. The rule `sequential` asks what the rollouts prove: "deviated" if a gap of
+delta or more is rejected at the error rate, "not_deviated" if a drop of `smallest_drop` below delta is rejected, else
+"undecided" (`steca.evidence`; valid for any stopping time).
 """
 
 from __future__ import annotations
@@ -43,14 +42,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One way to decide. The presets below are the published ones.
+    """A deviation rule: filters, and how eq. 5 is decided. `PRESETS` has the published ones and ours.
 
     `strict`: gap < delta, else gap <= delta. `first_only`: only a task's first deviation is used. `min_step`:
-    the smallest t that can deviate. `max_similarity`: turns at least this similar to the expert's cannot.
-    Without `needs_rewards` every candidate that passes the filters is deviated: no rollouts.
-    `test`: compare the means, or ask what the evidence proves at `error_rate`; then `smallest_drop` is how far below
-    delta a gap must be to matter, and `strict` says nothing.
-    Raises ValueError where rewards are needed at t = 0, which has no previous expert turn.
+    the smallest t that can deviate. `max_similarity`: turns at least this similar to the expert's cannot deviate.
+    Without `needs_rewards`, every candidate that passes the filters is deviated, without rollouts.
+    `test`: "means" compares the means; "evidence" asks what is proven at `error_rate`. There `smallest_drop` is how far
+    below delta a gap must lie to matter, and `strict` has no effect.
+    Raises ValueError if rewards are needed at t = 0, which has no previous expert turn.
     """
 
     name: str
@@ -91,9 +90,9 @@ PRESETS = {
             max_similarity=0.95,
             require_continuation=True,
         ),
-        # The control: the paper's candidates without the Monte-Carlo comparison.
+        # A control: the paper's candidates without the Monte Carlo comparison.
         Rule("first_failure", needs_rewards=False),
-        # Every such candidate of a task: what is left to teach where values are too near 0 for any comparison.
+        # All such candidates of a task, for policies whose values are too near 0 to compare.
         Rule("every_failure", first_only=False, needs_rewards=False),
     )
 }
@@ -101,7 +100,7 @@ PRESETS = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What was decided about one candidate. `rule` says why; `gap` is None where no rewards were compared."""
+    """The decision about one candidate. `rule` says why; `gap` is None if no rewards were compared."""
 
     verdict: Decision
     preset: str
@@ -117,8 +116,8 @@ def preset(name: str, delta: float = 0.0, error_rate: float = 0.05, smallest_dro
     return replace(PRESETS[name], delta=delta, error_rate=error_rate, smallest_drop=smallest_drop)
 
 
-def candidate(exploration: Exploration, element: ElementDistance = lexical_distance) -> Candidate:
-    """What the rules look at, of one exploration."""
+def candidate_of(exploration: Exploration, element: ElementDistance = lexical_distance) -> Candidate:
+    """The features of an exploration that the rules use."""
     expert, explored = exploration.expert_action, exploration.explored_step.action
     return Candidate(
         task_id=exploration.task_id,
@@ -132,7 +131,7 @@ def candidate(exploration: Exploration, element: ElementDistance = lexical_dista
 
 
 def prefilter(candidate: Candidate, rule: Rule) -> FilterReason | None:
-    """Why the candidate can never be used under this rule, whatever its rewards; None where it can."""
+    """Why this rule cannot use the candidate, whatever its rewards; None if it can."""
     if rule.require_failure and candidate.explored_success:
         return "run succeeded"
     if candidate.step < rule.min_step:
@@ -147,7 +146,7 @@ def prefilter(candidate: Candidate, rule: Rule) -> FilterReason | None:
 
 
 def decide(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
-    """Eq. 5. `reference` is r(s_{t-1}, a_t) of the previous expert turn, `explored` is r(s_t, â_{t+1})."""
+    """Decides eq. 5. `reference` is r(s_{t-1}, a_t) of the previous expert turn, `explored` is r(s_t, â_{t+1})."""
     if rule.test == "evidence":
         return _decide_by_evidence(reference, explored, rule)
     gap = explored.mean - reference.mean
@@ -157,19 +156,19 @@ def decide(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
 
 
 def worth_scoring(candidate: Candidate) -> bool:
-    """Whether any rule could use the candidate's rewards: no rule's filters are weaker than the paper's."""
+    """Whether some rule could use the candidate's rewards: no rule's filters are weaker than the paper's."""
     return prefilter(candidate, PRESETS["paper"]) is None
 
 
 def gap_of(reference: Tally, explored: Tally) -> float | None:
-    """r(s_t, â_{t+1}) - r(s_{t-1}, a_t) as estimated; None where one side has no outcome."""
+    """The left side of eq. 5, r(s_t, â_{t+1}) - r(s_{t-1}, a_t), as estimated; None if one side has no outcome."""
     return None if reference.empty or explored.empty else explored.mean - reference.mean
 
 
 def _decide_by_evidence(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
     low, high = gap_interval(reference, explored, rule.error_rate)
     gap = gap_of(reference, explored)
-    if high <= rule.delta + TIE and high < 1.0:  # an end at 1 or -1 may be no more than where gaps end
+    if high <= rule.delta + TIE and high < 1.0:  # an end at 1 or -1 may only be the limit of all gaps
         return Verdict("deviated", rule.name, "a drop is proven", rule.delta, gap)
     if low >= rule.delta - rule.smallest_drop - TIE and low > -1.0:
         return Verdict("not_deviated", rule.name, "no drop that matters", rule.delta, gap)
@@ -179,9 +178,9 @@ def _decide_by_evidence(reference: Tally, explored: Tally, rule: Rule) -> Verdic
 def judge(
     candidate: Candidate, rule: Rule, reference: Tally | None = None, explored: Tally | None = None
 ) -> Verdict:
-    """The whole decision: the filters, then eq. 5 where the rule needs rewards.
+    """The whole decision: the filters, then eq. 5 if the rule needs rewards.
 
-    Raises ValueError where rewards are needed and one is missing: it is never assumed.
+    Raises ValueError if a reward that the rule needs is missing.
     """
     reason = prefilter(candidate, rule)
     if reason is not None:
@@ -198,8 +197,8 @@ def judge(
 
 
 def select(verdicts: Iterable[tuple[Candidate, Verdict]], rule: Rule) -> list[Candidate]:
-    """The deviations that go on to calibration, in order of task and step: all of them, or (`first_only`) the
-    one with the smallest step of each task."""
+    """The deviations to calibrate, in order of task and step: all of them, or (`first_only`) the earliest of each
+    task."""
     deviated = [candidate for candidate, verdict in verdicts if verdict.verdict == "deviated"]
     ordered = sorted(deviated, key=lambda candidate: (candidate.task_id, candidate.step))
     if not rule.first_only:

@@ -4,7 +4,7 @@
 
 With an element distance d in [0, 1], nDTW lies in [0, 1): some alignment has max(n, m) pairs, and that is
 less than sqrt(n^2 + m^2). Warping absorbs repetition, so nDTW is 0 exactly where both sequences are the same
-after runs of actions at distance 0 are merged. Cost: n * m calls of d.
+after consecutive actions at distance 0 are merged. Cost: n * m calls of d.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 
 ElementDistance = Callable[[str, str], float]
-"""d(x_i, y_j) of two actions, in [0, 1]. Called for every pair: a slow one should remember its answers."""
+"""d(x_i, y_j) of two actions, in [0, 1]. Called for every pair: a slow one should cache its results."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -28,10 +28,10 @@ def _trigrams(action: str) -> tuple[dict[str, int], float]:
 
 @lru_cache(maxsize=1 << 18)
 def lexical_distance(a: str, b: str) -> float:
-    """1 - cosine of character-trigram counts, in [0, 1]; upper case and extra spaces do not count.
+    """1 - cosine of character-trigram counts, in [0, 1]; case and extra spaces are ignored.
 
     "put mug 1 in/on shelf 2" is near "put mug 1 in/on shelf 3", and far from "go to fridge 1". Equal actions
-    are at 0; an empty action (an unparsable turn) is at 1 from every other.
+    have distance 0; an empty action (an unparsable turn) has distance 1 from every other.
     """
     (counts_a, norm_a), (counts_b, norm_b) = _trigrams(a), _trigrams(b)
     if counts_a == counts_b:
@@ -45,7 +45,7 @@ def lexical_distance(a: str, b: str) -> float:
 def ndtw(
     target: Sequence[str], contrast: Sequence[str], element: ElementDistance = lexical_distance
 ) -> float:
-    """nDTW(target, contrast) of two action sequences. Raises ValueError where either is empty."""
+    """nDTW(target, contrast) of two action sequences. Raises ValueError if either is empty."""
     for side, actions in (("target", target), ("contrast", contrast)):
         if not actions:
             raise ValueError(

@@ -1,6 +1,6 @@
-"""One explored run beside the expert's: what each side did from the same state on.
+"""An explored run and the expert's run of the same task: what each did from a shared state on.
 
-Indices, once for the whole package. The paper counts turns from 1, Python from 0: the expert's turns a_1..a_T
+Indices, for the whole package. The paper counts turns from 1, Python from 0: the expert's turns a_1..a_T
 are `expert.steps[0..T-1]`. `step` = t is the number of expert turns before the explored turn, 0 <= t < T:
 
     prefix         a_1..a_t          expert.steps[:t]
@@ -21,7 +21,7 @@ from steca.types import Step, Trajectory, Turn
 class Exploration:
     """A whole explored run that shares its first `step` turns with a successful expert run of the same task.
 
-    Raises ValueError where the two runs do not belong together, or the expert's did not succeed.
+    Raises ValueError if the two runs do not fit together, or the expert's did not succeed.
     """
 
     expert: Trajectory
@@ -58,12 +58,12 @@ class Exploration:
 
     @property
     def expert_action(self) -> str:
-        """The action of a_{t+1}: also what a repair by the expert's own turns must begin with."""
+        """The action of a_{t+1}, with which a repair by the expert's own turns begins."""
         return self.expert.steps[self.step].action
 
     @property
     def explored_step(self) -> Step:
-        """The executed explored turn â_{t+1}, with the observation that it really produced."""
+        """The executed explored turn â_{t+1}, with its observation."""
         return self.explored.steps[self.step]
 
     @property

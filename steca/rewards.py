@@ -1,7 +1,7 @@
 """Step rewards (method section 2.3): r(s_t, a_t) = (1/N) * sum of the outcomes of N rollouts after a_t.
 
-A reward is kept with all its outcomes, so that how far it can be trusted is never lost: 3 successes of 5 are
-a mean of .6 with a 95 % interval of .23 to .88. What is compared of it is its tally.
+All outcomes of a reward are stored, so its uncertainty is known: 3 successes of 5 are a mean of .6 with a 95 %
+interval of .23 to .88. Comparisons use the tally of the outcomes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from statistics import NormalDist
 
 TIE = 1e-9
-"""Differences of two means this near to a threshold are ties: .6 - .5 is not .1 in binary."""
+"""Differences of means this close to a threshold are ties: .6 - .5 is not .1 in binary."""
 
 
 def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
-    """Wilson's score interval for a success rate; (0, 1) where n is 0.
+    """Wilson's score interval for a success rate; (0, 1) if n is 0.
 
-    `successes` may be a sum of outcomes in [0, 1] instead of a count: the interval is then on the safe side,
-    as no variable in [0, 1] varies more than a binary one of equal mean.
+    `successes` may be a sum of outcomes in [0, 1] instead of a count: the interval is then conservative,
+    because no variable in [0, 1] varies more than a binary one of equal mean.
     Raises ValueError unless 0 <= successes <= n and 0 < level < 1.
     """
     if not 0.0 <= successes <= n:
@@ -37,10 +37,10 @@ def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[floa
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """All that a comparison needs of a step reward: `n` outcomes with their `total`, or the value itself (`known`) of
-    a turn that ended the episode, which needs no rollouts.
+    """What a comparison needs of a step reward: `n` outcomes with their `total`, or the exact value (`known`) of a turn
+    that ended the episode, which needs no rollouts.
 
-    Raises ValueError where the total is not one of n outcomes in [0, 1].
+    Raises ValueError if n outcomes in [0, 1] cannot have this total.
     """
 
     n: int = 0
@@ -55,7 +55,7 @@ class Tally:
 
     @classmethod
     def of(cls, outcomes: Sequence[float]) -> Tally:
-        """The tally of rollouts' outcomes. Raises ValueError where one lies outside [0, 1]."""
+        """The tally of outcomes. Raises ValueError if one lies outside [0, 1]."""
         for index, outcome in enumerate(outcomes):
             if not 0.0 <= outcome <= 1.0:
                 raise ValueError(
@@ -65,12 +65,12 @@ class Tally:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is known of the value."""
+        """Whether there is neither an outcome nor a known value."""
         return self.known is None and self.n == 0
 
     @property
     def mean(self) -> float:
-        """r(s_t, a_t). Raises ValueError where there is no outcome: none is ever guessed."""
+        """r(s_t, a_t). Raises ValueError if there is no outcome."""
         if self.known is not None:
             return self.known
         if not self.n:
@@ -79,7 +79,7 @@ class Tally:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % Wilson interval of the mean; a point where it is known."""
+        """95 % Wilson interval of the mean; a single point if the value is known."""
         if self.known is not None:
             return self.known, self.known
         return wilson_interval(self.total, self.n)

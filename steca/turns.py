@@ -10,12 +10,11 @@ _FORM = re.compile(
 
 
 def parse_turn(text: str) -> tuple[str, str] | None:
-    """(thought, action) of the first action in the text; None where there is no line `Action: ` with something on it.
+    """(thought, action) of the first action in the text; None without a non-empty `Action: ` line.
 
-    The first one counts: what an agent writes after it (an observation that it imagines, a second turn) was
-    written without having seen the world's answer. The thought may be missing or run over several lines; blanks
-    around both are dropped. The action is one line, in the agent's own spelling: the engine tells upper case from
-    lower case.
+    Only the first action counts: what an agent writes after it (an imagined observation, a second turn) was written
+    without seeing the world's answer. The thought may be missing or span several lines; surrounding blanks are
+    dropped. The action is one line, in the agent's own spelling, because the engine is case-sensitive.
     """
     found = _FORM.search(text.replace("\r\n", "\n"))
     if not found:

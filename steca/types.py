@@ -1,6 +1,6 @@
-"""What a trajectory is: turns, executed steps, and the outcome. Shared by every layer above.
+"""Trajectories: turns, executed steps, and the outcome. Shared by every layer above.
 
-An agent *turn* is a thought and one action; a *step* is a turn together with what the environment answered.
+An agent *turn* is a thought and one action; a *step* is a turn together with the environment's observation.
 A history e_t of the paper is (first observation, steps[:t]); a *prefix* of length j is steps[:j].
 """
 
@@ -28,8 +28,8 @@ class Turn:
 class Step:
     """One executed turn.
 
-    `text` is what the agent really wrote (it may be unparsable); `thought` and `action` are what was read out
-    of it ("" where nothing could be). `valid` is False where the environment answered that nothing happened.
+    `text` is what the agent wrote (it may be unparsable); `thought` and `action` are parsed from it ("" if that
+    failed). `valid` is False if the environment answered that nothing happened.
     """
 
     text: str
@@ -39,16 +39,16 @@ class Step:
     valid: bool
     origin: Origin
     tokens: int = 0  # tokens the policy generated for this turn, thinking included; 0 for experts
-    thinking: str = ""  # what the model thought before the turn; never part of a history
+    thinking: str = ""  # the model's thinking before the turn; never part of a history
     thinking_tokens: int = 0  # of `tokens`
 
 
 @dataclass(frozen=True, slots=True)
 class Trajectory:
-    """An executed run of one task, whole from the first observation.
+    """An executed run of one task, from the first observation on.
 
     `outcome` is the environment's reward at the end, in [0, 1]; `success` is outcome >= 1. `end` says why it
-    stopped. `prefix` counts the leading steps that were replayed rather than played by this run's subject.
+    stopped. `prefix` counts the leading steps that were replayed, not played by the policy or expert itself.
     """
 
     task_id: str

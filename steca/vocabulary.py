@@ -1,4 +1,4 @@
-"""The words that settings, records and the method share, each set of them written once."""
+"""The literal types that settings, records and the method share, each defined once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ step, or the repair after it (the reflected turn and what follows)."""
 End = Literal["done", "step_cap", "invalid_streak", "running"]
 """Why a trajectory stopped."""
 Finish = Literal["stop", "length"]
-"""Why a model stopped writing: it was done, or at its limit of tokens."""
+"""Why a model stopped generating: it was done, or reached its token limit."""
 
 Side = Literal["expert", "explored"]
 """Whose turn was scored."""
 RewardOutcome = Literal["success", "progress"]
-"""What of a rollout counts as its outcome."""
+"""Which value of a rollout is its outcome."""
 Decision = Literal["deviated", "not_deviated", "undecided", "filtered"]
 GapConclusion = Literal["yes", "no", "undecided"]
 """Whether the anytime-valid test has shown the expert's turn to be better."""
@@ -34,10 +34,10 @@ PolicyRole = Literal["warmup", "trained"]
 EpisodeStart = Literal["task", "forced_deviation", "forced_control"]
 """What a test episode starts from."""
 CallPurpose = Literal["policy", "reflection"]
-"""What a language model was asked for."""
+"""The purpose of a call to a language model."""
 PromptStyle = Literal["plain", "react", "one_shot"]
-"""plain: nothing is said before an episode; react: the world's instruction; one_shot: and a worked example."""
+"""plain: no prompt before an episode; react: the world's instruction; one_shot: that and a worked example."""
 Device = Literal["auto", "cpu", "cuda"]
 
 Progress = Callable[[int, int], None]
-"""Told (done, total) as work goes on."""
+"""Called with (done, total) as work proceeds."""

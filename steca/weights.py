@@ -3,8 +3,8 @@
     weight(D_c) = weight(D_s) = 1 + lambda * nDTW(target, contrast)
     weight(D_e) = max(0, 1 - lambda * nDTW(target, contrast))
 
-A repair or an expert suffix counts more the further it leads away from what the agent did; an explored
-success counts less the further it is from the expert.
+A repair or an expert suffix weighs more the further it is from what the agent did; an explored success weighs
+less the further it is from the expert.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def lowered_weight(distance: float, lam: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Weighting:
-    """lambda >= 0, and the distance below which an explored success is kept (None: all are).
+    """lambda >= 0, and the distance below which explored successes are kept (None: all are).
 
     Raises ValueError for a negative lambda.
     """
@@ -45,7 +45,7 @@ RELEASED = {
     "release-alfworld": Weighting(lam=0.01, explored_below=0.013),
     "release-virtualhome": Weighting(lam=1.0, explored_below=1e-22),
 }
-"""What the authors' code uses; its thresholds go with its BERT element distance."""
+"""The values in the authors' code; its thresholds fit its BERT element distance only."""
 
 
 def weighting(name: str, lam: float) -> Weighting:

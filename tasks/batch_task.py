@@ -90,9 +90,9 @@ class BatchTask:
 
     def run(self, request: Request, resources: RunResources, force: bool) -> tuple[BatchRef, bool]:
         """Run the batch, or take it from the cache: its verified reference, and whether it was cached. Afterwards
-        `resources.tracker.cut` says whether a budget ended it early. Raises what the body raises, and StorageFault
-        where a cached batch is missing or damaged."""
-        resources.tracker.cut = None
+        `resources.tracker.limit_reached` says whether a budget ended it early. Raises what the body raises, and
+        StorageFault where a cached batch is missing or damaged."""
+        resources.tracker.limit_reached = None
         key = cache_key(self.name, self.version, request.inputs)
         if not force and not stored_result(resources.root, key):
             old = batch_from_030(self.name, self.version, request, resources)
@@ -132,7 +132,7 @@ class BatchTask:
             reused = reuse_rows(resources.shards, stage_key, keys, self._may_reuse(resources))
         rows = self._rows(batch, keys, reused)
         write_calls(resources, stage_key, batch_id)
-        cut = resources.tracker.cut
+        cut = resources.tracker.limit_reached
         sources = [source for source in reused.batches if source != batch_id]
         ref = resources.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
         resources.call_log.end()

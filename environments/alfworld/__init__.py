@@ -1,1 +1,1 @@
-"""ALFWorld: the rules, the official games, a generator of new ones, and an expert."""
+"""ALFWorld: the rules, the official games, a generator of new games, and experts."""

@@ -1,6 +1,6 @@
-"""What exists in the household world and what goes where: receptacles, objects, rooms. Plain tables, no logic
-beyond looking things up. Type names are spelled as in PDDL ("CounterTop"); the text of a game has them in lower
-case, so every look-up by visible name goes through `canonical`.
+"""The household's receptacles, objects and rooms, and what goes where: plain tables with look-ups. Type names are
+spelled as in PDDL ("CounterTop"). The texts of a game have them in lower case, so every look-up by visible name goes
+through `canonical`.
 """
 
 from __future__ import annotations
@@ -141,10 +141,10 @@ PLACES: dict[str, tuple[str, ...]] = {
         "FloorLamp": "SideTable CoffeeTable",
     }.items()
 }
-"""Object type -> the receptacle types where one is found, likeliest first."""
+"""Object type -> the receptacle types where it is found, likeliest first."""
 
 LAMPS = frozenset({"DeskLamp", "FloorLamp"})
-"""Toggleable; they cannot be picked up. Everything else in PLACES can."""
+"""They can be toggled but not picked up. Everything else in PLACES can be picked up."""
 
 CLEANABLE = _names(
     "Apple Bowl ButterKnife Cloth Cup DishSponge Egg Fork Kettle Knife Ladle Lettuce Mug Pan Plate Pot Potato"
@@ -154,7 +154,7 @@ HEATABLE = _names("Apple Bread Cup Egg Mug Plate Potato Tomato")
 COOLABLE = _names("Apple Bowl Bread Cup Egg Lettuce Mug Pan Plate Pot Potato Tomato WineBottle")
 SLICEABLE = _names("Apple Bread Egg Lettuce Potato Tomato")
 HOLLOW = _names("Bowl Box Cup Mug Pan Plate Pot")
-"""Objects that count as receptacles themselves; examining one in the hand lists what is in it."""
+"""Objects that are receptacles themselves; examining one in the hand lists what is in it."""
 
 ROOMS: dict[Room, tuple[dict[str, int], dict[str, int]]] = {
     "kitchen": (
@@ -178,7 +178,7 @@ ROOMS: dict[Room, tuple[dict[str, int], dict[str, int]]] = {
         | {"GarbageCan": 1, "Ottoman": 1},
     ),
 }
-"""Room -> (receptacles that it always has, how many more of each it may have)."""
+"""Room -> (how many of each receptacle it always has, how many more it may have)."""
 
 ROOM_OBJECTS: dict[Room, tuple[str, ...]] = {
     "kitchen": _row(
@@ -198,14 +198,14 @@ ROOM_OBJECTS: dict[Room, tuple[str, ...]] = {
         " RemoteControl Statue TissueBox Vase Watch WateringCan"
     ),
 }
-"""Room -> the object types that are drawn there (lamps apart)."""
+"""Room -> the object types that may lie there, without lamps."""
 
 _BY_LOWER = {name.lower(): name for name in (*CAN_CONTAIN, *PLACES)}
 
 
 def canonical(visible: str) -> str | None:
     """The PDDL spelling of a type name or entity name as a game's text shows it: "countertop 2" -> "CounterTop".
-    None for a type that no table knows."""
+    None for an unknown type."""
     return _BY_LOWER.get(visible.rstrip("0123456789 ").lower())
 
 

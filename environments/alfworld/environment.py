@@ -1,12 +1,11 @@
-"""An episode in an ALFWorld game, real or generated, wrapped as in the paper.
+"""An episode in an ALFWorld game, official or generated, presented to the agent as in the paper.
 
-The place's name is stripped from what the agent reads on arriving ("You arrive at loc 5. "); a turn that cannot be
-read and an action that is not admissible both cost a step and are answered by "Nothing happens.".
+The name of the place is stripped from the observation on arrival ("You arrive at loc 5. "). An unparsable turn and an
+inadmissible action both cost a step, and the answer is "Nothing happens.".
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -16,25 +15,19 @@ from environments.alfworld.engine.game import Game, GameError, State, compile_ga
 from environments.alfworld.expert.explorer import expert_turn
 from environments.alfworld.expert.planner import plan_repair
 from environments.alfworld.generation.problem import game_texts
-from environments.alfworld.official.located import located
 from environments.alfworld.official.reader import read_game
+from environments.alfworld.official.trials import trial_folder
+from environments.alfworld.texts.dialect import after_arrival
 from environments.base import EnvironmentFault, StepResult, Task
 from steca.turns import parse_turn
 from steca.types import Step, Turn
 
 NOTHING = "Nothing happens."
 GENERATED = "alfworld-generated"
-_ARRIVAL = re.compile(r"You arrive at [^.]*\. ")
-
-
-def after_arrival(text: str) -> str:
-    """The text without "You arrive at loc 5. " or, in the newer dialect, "You arrive at shelf 1. "."""
-    arrival = _ARRIVAL.match(text)
-    return text[arrival.end() :] if arrival else text
 
 
 class Snapshot(NamedTuple):
-    """A moment of an episode. Only good for the game it was taken in."""
+    """The state of an episode, with its game."""
 
     game: Game
     state: State
@@ -42,15 +35,16 @@ class Snapshot(NamedTuple):
 
 
 class AlfworldEnvironment:
-    """Implements `environments.base.Environment`. `data` is the folder of the real games ($ALFWORLD_DATA if None)."""
+    """Implements `environments.base.Environment`. `data` is the folder of the official games ($ALFWORLD_DATA if
+    None)."""
 
     def __init__(self, data: Path | None = None) -> None:
         self._data = data
         self._at: Snapshot | None = None
 
     def reset(self, task: Task, seed: int = 0) -> str:
-        """Start the task's game. It has no randomness: the seed changes nothing. Raises EnvironmentFault."""
-        game = compiled(task.world, task.payload, self._data)
+        """Start the task's game. Games are deterministic: the seed has no effect. Raises EnvironmentFault."""
+        game = compiled_game(task.world, task.payload, self._data)
         self._at = Snapshot(game, game.initial, game.won(game.initial))
         return game.intro()
 
@@ -62,8 +56,8 @@ class AlfworldEnvironment:
         if done is None:
             return StepResult(NOTHING, float(now.won), now.won, False, thought, action)
         state, text = done
-        same = now.game.goal.untouched(now.state, state)
-        won = now.won if same else now.game.won(state)
+        unchanged = now.game.goal.unchanged(now.state, state)
+        won = now.won if unchanged else now.game.won(state)
         self._at = Snapshot(now.game, state, won)
         return StepResult(after_arrival(text), 1.0 if won else 0.0, won, True, thought, action)
 
@@ -71,7 +65,7 @@ class AlfworldEnvironment:
         return self._now()
 
     def restore(self, snapshot: object) -> None:
-        """Raises TypeError for anything but a snapshot of such an environment."""
+        """Raises TypeError for anything but a `Snapshot`."""
         if not isinstance(snapshot, Snapshot):
             raise TypeError(f"restore needs a snapshot of an ALFWorld episode, not {type(snapshot).__name__}")
         self._at = snapshot
@@ -98,10 +92,10 @@ class AlfworldEnvironment:
 
 
 @lru_cache(maxsize=256)
-def compiled(world: str, payload: str, data: Path | None = None) -> Game:
-    """The game of a task's payload; the last few hundred are kept. Raises EnvironmentFault."""
+def compiled_game(world: str, payload: str, data: Path | None = None) -> Game:
+    """The compiled game of a task's payload, from an LRU cache. Raises EnvironmentFault."""
     if world != GENERATED:
-        return read_game(located(data, payload)).compile()
+        return read_game(trial_folder(data, payload)).compile()
     try:
         return compile_game(*game_texts(payload))
     except GameError as error:

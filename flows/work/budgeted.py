@@ -23,9 +23,9 @@ def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef
             scores[index] = stage.run(
                 score_batch, upstream=upstream, checkpoint=stage.checkpoint, instead_of=scores.get(index)
             )
-            if stage.tracker.cut:
+            if stage.tracker.limit_reached:
                 cut.append(index)
-                stage.stopped = f"{stage.tracker.cut} is spent"
+                stage.stopped = f"{stage.tracker.limit_reached} is spent"
         if not cut:
             stage.stopped = None
         elif stage.tracker.exhausted or stage.tracker.spent.rollouts == before:

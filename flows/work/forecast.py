@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage import StageRun
-from rollouts.budget import cost, in_words
+from rollouts.budget import cost, describe_spending
 from rollouts.stages.decide import rule_of
 from steca.allocation import plan
 from storage.records import StepRecord, TrajectoryRecord
@@ -23,9 +23,9 @@ def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
     likely, most = (round(each * candidates) for each in per_candidate(stage.config))
-    price = in_words(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
+    price = describe_spending(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
-    return f"{about}; spent so far: {in_words(stage.tracker.spent, stage.config.budget)}"
+    return f"{about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
 
 
 def _prices(config: FactoryConfig) -> BudgetConfig:

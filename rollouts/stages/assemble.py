@@ -1,4 +1,4 @@
-"""Stage train, before the training: the weighted examples of D_c, D_e, D_s and the expert runs (section 2.6)."""
+"""Stage train, before the training: the weighted examples of D_c, D_e, D_s and expert runs (method section 2.6)."""
 
 from __future__ import annotations
 
@@ -10,8 +10,15 @@ from environments.base import World
 from models.prompts import messages
 from models.training.training import Example
 from rollouts.prompting import briefing_of
-from rollouts.rows import Stored, demonstrations, explorations, of_type, stored, task_of
-from steca.calibration import Calibrated
+from rollouts.rows import (
+    StoredTrajectory,
+    demonstrations,
+    explorations,
+    of_type,
+    stored_trajectories,
+    task_of,
+)
+from steca.calibration import CalibratedTrajectory
 from steca.datasets import (
     Sources,
     TrainingSample,
@@ -30,8 +37,8 @@ from storage.records import CalibrationRecord, DeviationRecord, Record, TaskReco
 def assemble(
     records: Sequence[Record], demonstrated: Sequence[Record], datasets: DatasetConfig
 ) -> list[TrainingExampleRecord]:
-    """The training set of one round. `records` hold the explored tasks' evidence (demonstrations, explorations,
-    rewards, deviations, calibrations); `demonstrated` the expert runs that warmed the policy up."""
+    """The training set of one round. `records` holds the rows of the explored tasks (demonstrations, explorations,
+    rewards, deviations, calibrations), `demonstrated` the expert runs of the warm-up."""
     rule = weighting(datasets.weighting, datasets.lam)
     samples: list[TrainingSample] = []
     if datasets.calibrated:
@@ -49,7 +56,7 @@ def assemble(
 
 
 def _calibrated(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:
-    runs = {run.id: run for run in stored(records)}
+    runs = {run.id: run for run in stored_trajectories(records)}
     deviations = {row.deviation_id: row for row in of_type(records, DeviationRecord)}
     for row in of_type(records, CalibrationRecord):
         if not row.kept:
@@ -57,13 +64,13 @@ def _calibrated(records: Sequence[Record], rule: Weighting) -> Iterator[Training
         deviation = deviations[row.deviation_id]
         explored = runs[deviation.explored_trajectory_id].trajectory
         contrast = explored.actions[deviation.step_index + 1 :]
-        calibrated = Calibrated(runs[row.trajectory_id].trajectory, deviation.step_index, contrast)
+        calibrated = CalibratedTrajectory(runs[row.trajectory_id].trajectory, deviation.step_index, contrast)
         sources = Sources(
             row.trajectory_id, deviation.explored_trajectory_id, row.deviation_id, row.calibration_id
         )
         if contrast:
             yield calibrated_sample(calibrated, rule, sources)
-        else:  # the deviated turn was the agent's last: nothing to be distant from, so the plain weight
+        else:  # the deviated turn was the agent's last: no contrast, so the weight is 1
             yield TrainingSample(
                 "calibrated", calibrated.trajectory, calibrated.target_from, (), 1.0, None, sources
             )
@@ -91,7 +98,7 @@ def _expert_suffixes(records: Sequence[Record], rule: Weighting) -> Iterator[Tra
         for step, run in sorted(runs.get(demo.task.task_id, {}).items()):
             deviation_id = better.get((run.id, step))
             if step and deviation_id is None:
-                continue  # from scratch (step 0) the failure alone decides, also where the first turns were equal
+                continue  # from scratch (step 0) the failure alone decides, even if the first turns are equal
             exploration = Exploration(demo.expert.trajectory, run.trajectory, step)
             sources = Sources(demo.expert.id, run.id, deviation_id)
             sample = expert_suffix_sample(exploration, deviation_id is not None, rule, sources)
@@ -123,7 +130,7 @@ def _row(sample: TrainingSample) -> TrainingExampleRecord:
 def warmup_examples(
     world: World, records: Sequence[Record], style: PromptStyle, thinking: bool = False
 ) -> list[Example]:
-    """The warm-up's examples: whole expert runs at weight 1. `thinking`: of a policy that thinks before its turns."""
+    """The warm-up's examples: whole expert runs with weight 1. `thinking`: the policy thinks before its turns."""
     return [
         _example(demo.expert, 0, 1.0, briefing_of(world, demo.task, style), thinking)
         for demo in demonstrations(records)
@@ -137,8 +144,8 @@ def training_inputs(
     style: PromptStyle,
     thinking: bool = False,
 ) -> list[Example]:
-    """The trainer's examples for rows of `training_examples`; `records` hold their trajectories and tasks."""
-    runs = {run.id: run for run in stored(records)}
+    """The trainer's examples for rows of `training_examples`; `records` holds their trajectories and tasks."""
+    runs = {run.id: run for run in stored_trajectories(records)}
     briefings = {row.task_id: briefing_of(world, task_of(row), style) for row in of_type(records, TaskRecord)}
     return [
         _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id], thinking)
@@ -146,12 +153,14 @@ def training_inputs(
     ]
 
 
-def _example(run: Stored, target_from: int, weight: float, briefing: str, thinking: bool) -> Example:
+def _example(
+    run: StoredTrajectory, target_from: int, weight: float, briefing: str, thinking: bool
+) -> Example:
     trajectory = run.trajectory
-    said = messages(trajectory.first_observation, trajectory.steps, briefing)
+    chat = messages(trajectory.first_observation, trajectory.steps, briefing)
     return Example(
         name=run.id,
-        messages=said,
+        messages=chat,
         targets=[index >= target_from for index in range(len(trajectory.steps))],
         weight=weight,
         thinking=thinking,

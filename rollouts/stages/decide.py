@@ -1,8 +1,7 @@
-"""Stage rewards, second half: step-level reward comparison (method section 2.4), from stored evidence alone.
+"""Stage rewards, second half: step-level reward comparison (method section 2.4, eq. 5), from stored rollouts alone.
 
-Every explored turn that differs from the expert's gives one row, deviated or not, also those that a filter
-settled without a rollout. No policy and no world is needed: another threshold is decided here again, without
-new rollouts.
+Every explored turn that differs from the expert's gives one row, deviated or not, also if a filter decided it without
+a rollout. This needs neither policy nor world, so another threshold can be applied to the same rollouts.
 """
 
 from __future__ import annotations
@@ -13,13 +12,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from configs.schema import DeviationConfig, RewardsConfig
-from rollouts.rows import Demonstration, Stored, counted, demonstrations, explorations, of_type
+from rollouts.rows import (
+    Demonstration,
+    StoredTrajectory,
+    compared_value,
+    demonstrations,
+    explorations,
+    of_type,
+)
 from steca.datasets import suffix_rule
 from steca.deviation import (
     Candidate,
     Rule,
     Verdict,
-    candidate,
+    candidate_of,
     gap_of,
     judge,
     prefilter,
@@ -31,7 +37,7 @@ from steca.evidence import gap_interval
 from steca.exploration import Exploration
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
-from steca.vocabulary import Decision, GapConclusion
+from steca.vocabulary import Decision, GapConclusion, RewardOutcome
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
@@ -41,7 +47,7 @@ AFTER_FIRST = "after the first deviation"
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class StepReward:
     """A stored step reward: its id, and the outcomes that the rule compares."""
 
     id: str
@@ -49,131 +55,143 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Compared:
-    """One explored turn with the evidence around it; None where nothing is known of a turn."""
+class ScoredExploration:
+    """An exploration with its step rewards, None for a turn without one. `reference_reward` is that of the previous
+    expert turn (eq. 5), `expert_reward` that of the expert turn at the same step (D_s)."""
 
     exploration: Exploration
-    expert: Stored
-    explored: Stored
-    reference: Scored | None
-    same_step: Scored | None
-    reward: Scored | None
+    expert: StoredTrajectory
+    explored: StoredTrajectory
+    reference_reward: StepReward | None
+    expert_reward: StepReward | None
+    explored_reward: StepReward | None
 
 
-class Evidence:
-    """The step rewards of a batch by (trajectory id, step index), over the outcomes that the rule looks at."""
+class StepRewards:
+    """The step rewards of a batch by (trajectory id, step index), over the outcomes that the rule compares."""
 
-    def __init__(self, records: Sequence[Record], outcome: str) -> None:
-        self._which = outcome
+    def __init__(self, records: Sequence[Record], outcome: RewardOutcome) -> None:
+        self._measure = outcome
         self._outcomes: dict[str, list[float]] = {}
         for rollout in of_type(records, RolloutRecord):
-            seen = counted(rollout.outcome, rollout.progress, outcome)
-            self._outcomes.setdefault(rollout.step_reward_id, []).append(seen)
+            value = compared_value(rollout.outcome, rollout.progress, outcome)
+            self._outcomes.setdefault(rollout.step_reward_id, []).append(value)
         self._turns = {(r.trajectory_id, r.step_index): r for r in of_type(records, ScoredTurnRecord)}
 
-    def at(self, holder: Stored, index: int) -> Scored | None:
-        turn = self._turns.get((holder.id, index))
+    def at(self, trajectory: StoredTrajectory, index: int) -> StepReward | None:
+        """The step reward of a turn, None if it was not scored. Raises StorageFault if its rollouts are missing."""
+        turn = self._turns.get((trajectory.id, index))
         if turn is None:
             return None
         if turn.outcome is not None:
-            known = counted(turn.outcome, turn.progress, self._which)
-            return Scored(turn.step_reward_id, Tally(known=known))
+            known = compared_value(turn.outcome, turn.progress, self._measure)
+            return StepReward(turn.step_reward_id, Tally(known=known))
         outcomes = self._outcomes.get(turn.step_reward_id)
         if not outcomes:
             raise StorageFault(
                 f"step reward {turn.step_reward_id} of task {turn.task_id} has no rollouts in its batch: "
                 "run the stage again with `steca stage rewards --force`"
             )
-        return Scored(turn.step_reward_id, Tally.of(outcomes))
+        return StepReward(turn.step_reward_id, Tally.of(outcomes))
 
 
-def comparisons(records: Sequence[Record], outcome: str) -> Iterator[Compared]:
-    """Every explored turn of a batch that differs from the expert's, by task and step, with its evidence."""
-    known = Evidence(records, outcome)
+def scored_explorations(records: Sequence[Record], outcome: RewardOutcome) -> Iterator[ScoredExploration]:
+    """Every explored turn of a batch that differs from the expert's, by task and step, with its step rewards."""
+    rewards = StepRewards(records, outcome)
     runs = explorations(records)
     for demo in demonstrations(records):
         for step, run in sorted(runs.get(demo.task.task_id, {}).items()):
             if run.trajectory.steps[step].text != demo.expert.trajectory.steps[step].text:
-                yield _compared(demo, run, step, known)
+                yield _scored_exploration(demo, run, step, rewards)
 
 
-def _compared(demo: Demonstration, run: Stored, step: int, known: Evidence) -> Compared:
-    return Compared(
+def _scored_exploration(
+    demo: Demonstration, run: StoredTrajectory, step: int, rewards: StepRewards
+) -> ScoredExploration:
+    return ScoredExploration(
         Exploration(demo.expert.trajectory, run.trajectory, step),
         demo.expert,
         run,
-        reference=known.at(demo.expert, step - 1) if step else None,
-        same_step=known.at(demo.expert, step),
-        reward=known.at(run, step),
+        reference_reward=rewards.at(demo.expert, step - 1) if step else None,
+        expert_reward=rewards.at(demo.expert, step),
+        explored_reward=rewards.at(run, step),
     )
 
 
 def rule_of(config: DeviationConfig) -> Rule:
-    """The rule that a configuration asks for."""
+    """The deviation rule of a configuration."""
     return preset(config.preset, config.delta, config.error_rate, config.smallest_drop)
 
 
 def sampling_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
-    """The rule that rollouts are sampled for: a proof in mode sequential, also where the rule itself asks for none."""
+    """The rule that decides how much to sample: in mode sequential a proof, even if the configured rule compares
+    means."""
     rule = rule_of(config)
     return replace(rule, test="evidence") if rewards.mode == "sequential" else rule
 
 
 def suffix_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
-    """How D_s compares."""
+    """The rule of the comparisons for D_s."""
     return suffix_rule(sampling_rule_of(config, rewards))
 
 
 def decide(
     records: Sequence[Record], config: DeviationConfig, rewards: RewardsConfig
 ) -> list[DeviationRecord]:
-    """One row for each comparison, with its verdict and whether it goes on to calibration."""
+    """One row per explored turn, with its verdict, and whether it is selected for calibration."""
     rule = rule_of(config)
-    judged: list[tuple[Compared, Candidate, Verdict]] = []
+    judged: list[tuple[ScoredExploration, Candidate, Verdict]] = []
     ranks: Counter[str] = Counter()
-    ended: set[str] = set()  # tasks whose first deviation is found
-    for found in comparisons(records, config.outcome):
-        seen = candidate(found.exploration)
-        verdict = _judge(found, seen, rule, rewards, ranks, ended)
+    closed: set[str] = set()  # tasks whose first deviation was found
+    for scored in scored_explorations(records, config.outcome):
+        candidate = candidate_of(scored.exploration)
+        verdict = _judge(scored, candidate, rule, rewards, ranks, closed)
         if rule.first_only and verdict.verdict == "deviated":
-            ended.add(seen.task_id)
-        judged.append((found, seen, verdict))
-    used = set(select([(seen, verdict) for _, seen, verdict in judged], rule))
-    return [_row(found, seen, verdict, config, rewards, seen in used) for found, seen, verdict in judged]
+            closed.add(candidate.task_id)
+        judged.append((scored, candidate, verdict))
+    selected = set(select([(candidate, verdict) for _, candidate, verdict in judged], rule))
+    return [
+        _row(scored, candidate, verdict, config, rewards, candidate in selected)
+        for scored, candidate, verdict in judged
+    ]
 
 
 def _judge(
-    found: Compared,
-    seen: Candidate,
+    scored: ScoredExploration,
+    candidate: Candidate,
     rule: Rule,
     rewards: RewardsConfig,
     ranks: Counter[str],
-    ended: set[str],
+    closed: set[str],
 ) -> Verdict:
-    """The verdict on one comparison. Where a side was never sampled, say why: nothing is missing that was wanted."""
-    rank = ranks[seen.task_id]
-    ranks[seen.task_id] += worth_scoring(seen)
-    if not rule.needs_rewards or prefilter(seen, rule) is not None:
-        return judge(seen, rule)
+    """The verdict on one explored turn; "filtered", with the reason, if it was left out of sampling on purpose."""
+    rank = ranks[candidate.task_id]
+    ranks[candidate.task_id] += worth_scoring(candidate)
+    if not rule.needs_rewards or prefilter(candidate, rule) is not None:
+        return judge(candidate, rule)
     if rewards.candidates is not None and rank >= rewards.candidates:
         return Verdict("filtered", rule.name, BEYOND, rule.delta)
-    if seen.task_id in ended and rewards.mode != "fixed":
+    if candidate.task_id in closed and rewards.mode != "fixed":
         return Verdict("filtered", rule.name, AFTER_FIRST, rule.delta)
-    return verdict_so_far(_tally(found.reference), _tally(found.reward), rule, rewards.rollouts)
+    return verdict_so_far(
+        _tally(scored.reference_reward), _tally(scored.explored_reward), rule, rewards.rollouts
+    )
 
 
-def _tally(scored: Scored | None) -> Tally:
-    return scored.tally if scored else Tally()
+def _tally(reward: StepReward | None) -> Tally:
+    return reward.tally if reward else Tally()
 
 
 def _expert_is_better(
-    found: Compared, seen: Candidate, config: DeviationConfig, rewards: RewardsConfig
+    scored: ScoredExploration, candidate: Candidate, config: DeviationConfig, rewards: RewardsConfig
 ) -> GapConclusion | None:
-    """D_s at the same step; None where the expert's turn was not scored."""
-    if found.same_step is None or not worth_scoring(seen):
+    """Whether D_s may use the expert's turn at the same step; None if that turn was not scored."""
+    if scored.expert_reward is None or not worth_scoring(candidate):
         return None
     rule = suffix_rule_of(config, rewards)
-    verdict = verdict_so_far(found.same_step.tally, _tally(found.reward), rule, rewards.rollouts)
+    verdict = verdict_so_far(
+        scored.expert_reward.tally, _tally(scored.explored_reward), rule, rewards.rollouts
+    )
     return _BETTER[verdict.verdict]
 
 
@@ -185,29 +203,29 @@ _BETTER: dict[Decision, GapConclusion] = {
 
 
 def _row(
-    found: Compared,
-    seen: Candidate,
+    scored: ScoredExploration,
+    candidate: Candidate,
     verdict: Verdict,
     config: DeviationConfig,
     rewards: RewardsConfig,
     selected: bool,
 ) -> DeviationRecord:
-    reference, explored = _tally(found.reference), _tally(found.reward)
+    reference, explored = _tally(scored.reference_reward), _tally(scored.explored_reward)
     compared = not (reference.empty and explored.empty)
     low, high = gap_interval(reference, explored, config.error_rate) if compared else (None, None)
     fields = {
-        "task_id": seen.task_id,
-        "expert_trajectory_id": found.expert.id,
-        "explored_trajectory_id": found.explored.id,
-        "step_index": seen.step,
-        "expert_action": seen.expert_action,
-        "explored_action": seen.explored_action,
-        "explored_success": seen.explored_success,
-        "similarity": seen.similarity,
-        "continues": seen.continues,
-        **_side("reference", found.reference),
-        **_side("expert", found.same_step),
-        **_side("explored", found.reward),
+        "task_id": candidate.task_id,
+        "expert_trajectory_id": scored.expert.id,
+        "explored_trajectory_id": scored.explored.id,
+        "step_index": candidate.step,
+        "expert_action": candidate.expert_action,
+        "explored_action": candidate.explored_action,
+        "explored_success": candidate.explored_success,
+        "similarity": candidate.similarity,
+        "continues": candidate.continues,
+        **_reward_fields("reference", scored.reference_reward),
+        **_reward_fields("expert", scored.expert_reward),
+        **_reward_fields("explored", scored.explored_reward),
         "gap": gap_of(reference, explored),
         "gap_low": low,
         "gap_high": high,
@@ -217,15 +235,15 @@ def _row(
         "outcome": config.outcome,
         "verdict": verdict.verdict,
         "rule": verdict.rule,
-        "expert_is_better": _expert_is_better(found, seen, config, rewards),
+        "expert_is_better": _expert_is_better(scored, candidate, config, rewards),
         "selected": selected,
     }
     return DeviationRecord(deviation_id=content_id("deviation", fields), **fields)
 
 
-def _side(name: str, scored: Scored | None) -> dict[str, Any]:
+def _reward_fields(name: str, reward: StepReward | None) -> dict[str, Any]:
     return {
-        f"{name}_step_reward_id": scored.id if scored else None,
-        f"{name}_reward": scored.tally.mean if scored else None,
-        f"{name}_n": scored.tally.n if scored else None,
+        f"{name}_step_reward_id": reward.id if reward else None,
+        f"{name}_reward": reward.tally.mean if reward else None,
+        f"{name}_n": reward.tally.n if reward else None,
     }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from configs.schema import FactoryConfig
 from environments.base import Environment, Task, World
-from rollouts.play import Played, Start, Wrapping, beginning, execute
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of
 from rollouts.rows import trajectory_records
 from steca.types import Turn
 from steca.vocabulary import Progress
@@ -16,13 +16,13 @@ from storage.records import Record, TaskRecord
 def demonstrate(
     world: World, tasks: Sequence[Task], config: FactoryConfig, progress: Progress | None = None
 ) -> list[Record]:
-    """Rows of the tasks and of the expert's executed runs. A task that the expert cannot finish keeps its row
-    and its failed run; no training stage uses it."""
-    wrapping = Wrapping(config.environment)
+    """Rows of the tasks and of the expert's executed runs. A task that the expert cannot finish is stored with its
+    failed run; no training stage uses it."""
+    settings = EpisodeSettings(config.environment)
     environment = world.environment()
     records: list[Record] = []
     for number, task in enumerate(tasks):
-        run = expert_run(environment, task, world.demonstration(task), wrapping)
+        run = expert_run(environment, task, world.demonstration(task), settings)
         records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
@@ -32,24 +32,26 @@ def demonstrate(
 
 
 def expert_run(
-    environment: Environment, task: Task, recorded: Sequence[Turn] | None, wrapping: Wrapping
-) -> Played | None:
-    """The expert's run from scratch: the recorded turns where there are some, else the exploring expert."""
-    start = beginning(environment, task)
+    environment: Environment, task: Task, recorded: Sequence[Turn] | None, settings: EpisodeSettings
+) -> PlayedEpisode | None:
+    """The expert's run from scratch: the recorded turns if there are any, else the exploring expert's."""
+    start = start_of(environment, task)
     if recorded is not None:
-        played = execute(environment, start, [turn.text for turn in recorded], "expert", wrapping)
+        played = execute(environment, start, [turn.text for turn in recorded], "expert", settings)
         return played[-1] if played else None
-    return continue_expert(environment, start, wrapping)
+    return continue_expert(environment, start, settings)
 
 
-def continue_expert(environment: Environment, start: Start, wrapping: Wrapping) -> Played | None:
-    """The exploring expert plays on from a start until the end; None where it has nothing to say at once."""
-    last: Played | None = None
+def continue_expert(
+    environment: Environment, start: Start, settings: EpisodeSettings
+) -> PlayedEpisode | None:
+    """The exploring expert plays from a start to the end; None if it has no turn at the start already."""
+    last: PlayedEpisode | None = None
     while last is None or last.trajectory.end == "running":
         turn = environment.expert_turn(start.first_observation, start.steps)
         if turn is None:
             return last
-        last = execute(environment, start, [turn.text], "expert", wrapping)[-1]
+        last = execute(environment, start, [turn.text], "expert", settings)[-1]
         start = last.resume(start.task)
     return last
 

@@ -1,11 +1,11 @@
 """Stage rewards, first half: rollouts for the comparisons that need them (method section 2.3), round after round.
 
-In each round every open comparison says how many outcomes it wants next on either side (`steca.stopping`); what the
-data folder's evidence has is taken from there, the rest is played, all of it together, from environment snapshots.
-Where the budget does not pay for a whole round, the comparisons that promise most come first.
+In each round every open comparison requests outcomes for either side (`steca.stopping`). Stored rollouts are reused;
+the missing ones are played in one batch, from environment snapshots. If the budget does not cover a whole round, the
+most promising comparisons come first.
 
-Mode fixed scores whatever any rule could use, so that another threshold or preset is decided from its rollouts. In the
-other modes a task's candidates are scored in order, up to its first deviation where the rule uses no more.
+Mode fixed scores whatever any rule could use, so that its rollouts can be judged by another threshold or preset. The
+other modes score a task's candidates in order, and stop at its first deviation if the rule uses no more.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from environments.base import World
 from models.policy import Policy
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of
-from rollouts.sampling import Sampler, Wanted
+from rollouts.sampling import Sampler, SampleRequest
 from steca.rewards import Tally
-from steca.stopping import Curtailed, Fixed, Sequential, Stopping, verdict_so_far
+from steca.stopping import Curtailed, Fixed, Sequential, StoppingRule, verdict_so_far
 from steca.vocabulary import Progress
 from storage.records import Record
 from storage.rollout_pool import RolloutPool
@@ -36,33 +36,33 @@ def score(
 ) -> list[Record]:
     """Rows of all scored turns and their rollouts. `policy` is the scorer: the frozen warm-up policy.
 
-    `pool` keeps the rollouts for other runs and for the next try; `tracker` pays for them, and its `cut` says which
-    limit ended the work early, if one did.
+    `pool` stores the rollouts for other runs and for a retry. `tracker` is charged for them; its `limit_reached` names
+    the limit that ended the work early, if any.
     """
     tasks = comparisons_of(world, records, config, policy.digest)
     sampler = Sampler(world, policy, config, tasks, pool, tracker or BudgetTracker())
     try:
-        if sampler.tracker.limited and not _settle(tasks, config, sampler, progress, choosy=True):
+        if sampler.tracker.limited and not _sample(tasks, config, sampler, progress, best_first=True):
             return sampler.rows()
-        sampler.restart()  # what a budget let come first must not decide what comes out where it suffices
-        _settle(tasks, config, sampler, progress, choosy=False)
+        sampler.restart()  # if the budget suffices, the order that it imposed must not change the result
+        _sample(tasks, config, sampler, progress, best_first=False)
         return sampler.rows()
     finally:
-        sampler.file()
+        sampler.save()
 
 
-def _settle(
+def _sample(
     tasks: Sequence[TaskComparisons],
     config: FactoryConfig,
     sampler: Sampler,
     progress: Progress | None,
-    choosy: bool,
+    best_first: bool,
 ) -> bool:
-    """Rounds over rollouts that every run agrees on: again, where another run at work has filed some of them first."""
+    """Sample from rollouts that all runs share: repeat if a concurrent run saved some of them first."""
     while True:
-        whole = _rounds(tasks, config, sampler, progress, choosy)
-        if sampler.settled():
-            return whole
+        complete = _rounds(tasks, config, sampler, progress, best_first)
+        if sampler.reconcile():
+            return complete
 
 
 def _rounds(
@@ -70,54 +70,56 @@ def _rounds(
     config: FactoryConfig,
     sampler: Sampler,
     progress: Progress | None,
-    choosy: bool,
+    best_first: bool,
 ) -> bool:
-    """Sample until every comparison is closed; False where the budget ended it. `choosy`: in each round only the
-    comparisons that promise at least half as much as the best."""
-    queues = [TaskQueue(task, config, sampler) for task in tasks]
-    while wanted := _merged(queue.wanted() for queue in queues):
-        if choosy:
-            wanted = [wish for wish in wanted if wish.worth >= wanted[0].worth / 2]
-        if not sampler.take(wanted, progress):
+    """Sample until every comparison is closed; False if the budget ended it. `best_first`: each round serves only the
+    requests with at least half the highest priority."""
+    by_task = [OpenComparisons(task, config, sampler) for task in tasks]
+    while requests := _merged(comparisons.requests() for comparisons in by_task):
+        if best_first:
+            requests = [one for one in requests if one.priority >= requests[0].priority / 2]
+        if not sampler.sample(requests, progress):
             return False
     return True
 
 
-def _merged(queues: Iterable[Iterable[Wanted]]) -> list[Wanted]:
-    """One wish a point, the largest, the most urgent first."""
-    best: dict[str, Wanted] = {}
-    for queue in queues:
-        for wish in queue:
-            known = best.setdefault(wish.point.id, wish)
-            urgent = max(known, wish, key=lambda w: (w.worth, -w.rank))
-            best[wish.point.id] = Wanted(wish.point, max(known.n, wish.n), urgent.worth, urgent.rank)
-    return sorted(best.values(), key=lambda wish: (-wish.worth, wish.rank))
+def _merged(by_task: Iterable[Iterable[SampleRequest]]) -> list[SampleRequest]:
+    """One request per point, with the largest n and the highest priority; highest priority first."""
+    merged: dict[str, SampleRequest] = {}
+    for requests in by_task:
+        for request in requests:
+            known = merged.setdefault(request.point.id, request)
+            first = max(known, request, key=lambda one: (one.priority, -one.rank))
+            merged[request.point.id] = SampleRequest(
+                request.point, max(known.n, request.n), first.priority, first.rank
+            )
+    return sorted(merged.values(), key=lambda request: (-request.priority, request.rank))
 
 
-class TaskQueue:
-    """The comparisons of one task that are still open."""
+class OpenComparisons:
+    """The comparisons of one task that still need outcomes."""
 
     def __init__(self, task: TaskComparisons, config: FactoryConfig, sampler: Sampler) -> None:
         self._sampler, self._config = sampler, config
         self._suffixes, self._deviations = list(task.suffixes), list(task.deviations)
         self._in_order = any(
-            pair.rule.first_only and stopping(config, pair).in_order for pair in task.deviations
+            pair.rule.first_only and stopping_rule_of(config, pair).in_order for pair in task.deviations
         )
 
-    def wanted(self) -> Iterator[Wanted]:
-        """What the open comparisons want next. Those that are done are forgotten."""
+    def requests(self) -> Iterator[SampleRequest]:
+        """What the open comparisons need next. Closed ones are dropped."""
         self._suffixes = [pair for pair in self._suffixes if self._open(pair)]
         self._deviations = self._still_open()
         deviations = self._deviations[:1] if self._in_order else self._deviations
         for pair in (*deviations, *self._suffixes):
             reference, explored = self._tallies(pair)
-            mode = stopping(self._config, pair)
-            n, m = mode.wanted(reference, explored)
-            worth = mode.worth(reference, explored)
+            stopping = stopping_rule_of(self._config, pair)
+            n, m = stopping.target_counts(reference, explored)
+            priority = stopping.priority(reference, explored)
             if n > reference.n:
-                yield Wanted(pair.reference, n, worth, pair.rank)
+                yield SampleRequest(pair.reference, n, priority, pair.rank)
             if m > explored.n:
-                yield Wanted(pair.explored, m, worth, pair.rank)
+                yield SampleRequest(pair.explored, m, priority, pair.rank)
 
     def _still_open(self) -> list[Comparison]:
         if not self._in_order:
@@ -132,14 +134,15 @@ class TaskQueue:
 
     def _open(self, pair: Comparison) -> bool:
         reference, explored = self._tallies(pair)
-        return stopping(self._config, pair).wanted(reference, explored) != (reference.n, explored.n)
+        target = stopping_rule_of(self._config, pair).target_counts(reference, explored)
+        return target != (reference.n, explored.n)
 
     def _tallies(self, pair: Comparison) -> tuple[Tally, Tally]:
         return self._sampler.tally(pair.reference), self._sampler.tally(pair.explored)
 
 
-def stopping(config: FactoryConfig, pair: Comparison) -> Stopping:
-    """How long a comparison is sampled under a configuration."""
+def stopping_rule_of(config: FactoryConfig, pair: Comparison) -> StoppingRule:
+    """The rule that says when a comparison has enough outcomes."""
     rewards = config.rewards
     if rewards.mode == "fixed":
         return Fixed(rewards.rollouts)

@@ -65,22 +65,25 @@ COMMENT ON VIEW step_reward_gaps IS
     'Every comparison of a run: the rewards with the rollouts behind them, the gap with its interval, the verdict';
 
 CREATE OR REPLACE VIEW compared_turns AS
+WITH turns AS (
+    SELECT
+        *, 'reference' AS side, expert_trajectory_id AS trajectory_id, step_index - 1 AS turn,
+        reference_step_reward_id AS step_reward_id, reference_reward AS reward, reference_n AS n
+    FROM deviations
+    UNION ALL
+    SELECT
+        *, 'expert', expert_trajectory_id, step_index, expert_step_reward_id, expert_reward, expert_n
+    FROM deviations
+    UNION ALL
+    SELECT
+        *, 'explored', explored_trajectory_id, step_index, explored_step_reward_id, explored_reward, explored_n
+    FROM deviations
+)
 SELECT
-    run_id, round, deviation_id, task_id, s.side, s.trajectory_id, s.step_index, s.step_reward_id, s.reward, s.n,
-    verdict, selected
-FROM deviations JOIN run_provenance USING (provenance), unnest([
-    {
-        'side': 'reference', 'trajectory_id': expert_trajectory_id, 'step_index': step_index - 1,
-        'step_reward_id': reference_step_reward_id, 'reward': reference_reward, 'n': reference_n
-    }, {
-        'side': 'expert', 'trajectory_id': expert_trajectory_id, 'step_index': step_index,
-        'step_reward_id': expert_step_reward_id, 'reward': expert_reward, 'n': expert_n
-    }, {
-        'side': 'explored', 'trajectory_id': explored_trajectory_id, 'step_index': step_index,
-        'step_reward_id': explored_step_reward_id, 'reward': explored_reward, 'n': explored_n
-    }
-]) AS sides(s)
-WHERE s.step_reward_id IS NOT NULL;
+    run_id, round, deviation_id, task_id, side, trajectory_id, turn AS step_index, step_reward_id, reward, n, verdict,
+    selected
+FROM turns JOIN run_provenance USING (provenance)
+WHERE step_reward_id IS NOT NULL;
 COMMENT ON VIEW compared_turns IS
     'The turns that each comparison of a run looked at, one row a turn: step_reward_gaps turned from columns into rows';
 COMMENT ON COLUMN compared_turns.side IS

@@ -69,7 +69,8 @@ SELECT
     count_if(invalid_actions > 0 AND success) AS recovered,
     recovered / nullif(met_invalid, 0) AS rate,
     wilson_low(recovered, met_invalid) AS low, wilson_high(recovered, met_invalid) AS high
-FROM run_evaluations GROUP BY ALL;
+FROM run_evaluations GROUP BY run_id, round, checkpoint, role, split, start
+ORDER BY run_id, round, split, start_place(start), role DESC;
 COMMENT ON VIEW recovery_after_invalid IS
     'Test episodes that met an invalid action and were still won, with the 95 % Wilson interval of their share';
 COMMENT ON COLUMN recovery_after_invalid.episodes IS 'Test episodes';

@@ -1,4 +1,4 @@
-"""The whole rewards stage on the oracle world: verdicts and intervals held against the exact step values."""
+"""The whole rewards stage on the oracle world: verdicts and intervals compared with the exact step values."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_intervals_of_the_gap_hold_the_true_gap(outcome: str) -> None:
 
 
 def test_proven_drops_are_drops_and_the_means_of_five_are_often_not() -> None:
-    """The threshold is -.3, so that small drops are none. The control is the published rule on the same turns."""
+    """The threshold is -.3, so that small drops do not count. The control is the published rule on the same turns."""
     proven, without = false_flags("sequential", "sequential", -0.3)
     published, of_same = false_flags("fixed", "paper", -0.3)
     assert min(without, of_same) > 50
@@ -94,7 +94,7 @@ def test_proven_drops_are_drops_and_the_means_of_five_are_often_not() -> None:
 
 
 def test_large_drops_are_proven_and_small_ones_hardly_ever() -> None:
-    """Power is where it should be: of the drops of .3 and more a good part is proven, of those below .1 hardly any."""
+    """Power: many drops of .3 and more are proven, hardly any below .1."""
     found, rollouts = judged("sequential", "sequential", 0.0)
     share = {}
     for name, low, high in (("large", -1.0, -0.3), ("small", -0.1, 0.0)):

@@ -1,4 +1,4 @@
-"""The baseline of the rollout benchmark plays the same episodes as the stage rewards does, only more slowly."""
+"""The baseline of the rollout benchmark plays the same episodes as the stage rewards, only more slowly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Sampling
-from rollouts.play import Wrapping, play
+from rollouts.play import EpisodeSettings, play
 from rollouts.rows import demonstrations, explorations
 from rollouts.stages.explore import explore, prefix_starts
 from steca.types import Trajectory
@@ -36,10 +36,10 @@ def test_a_greedy_rollout_is_that_of_the_stage(small: tuple[Any, Any]) -> None:
     model, tokenizer = small
     baseline = Release(world(), model, tokenizer, CONFIG)
     baseline._sampling = GREEDY
-    policy, wrapping = TransformersPolicy(model, tokenizer, "small"), Wrapping(CONFIG.environment)
+    policy, settings = TransformersPolicy(model, tokenizer, "small"), EpisodeSettings(CONFIG.environment)
     for demo in demonstrations(demonstrated(3)):
-        starts = prefix_starts(world().environment(), demo, wrapping)[:4]
-        runs = play(world(), policy, starts, GREEDY, wrapping)
+        starts = prefix_starts(world().environment(), demo, settings)[:4]
+        runs = play(world(), policy, starts, GREEDY, settings)
         for start, run in zip(starts, runs, strict=True):
             texts = tuple(step.text for step in start.steps)
             if texts:
@@ -75,7 +75,8 @@ def test_the_release_scores_both_turns_of_every_step_but_the_last_and_the_first_
 
 
 def _turns(runs: dict[int, Any], step: int, length: int) -> int:
-    """The length of the run that the policy plays after `step` expert turns: the expert's at least, where it agrees."""
+    """The length of the run that the policy plays after `step` expert turns: at least the expert's if it agrees with
+    it."""
     trajectory: Trajectory | None = runs[step].trajectory if step in runs else None
     return len(trajectory.steps) if trajectory else length
 

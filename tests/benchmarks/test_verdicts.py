@@ -1,4 +1,4 @@
-"""The exact rates of the benchmark of verdicts are those that playing the rules has."""
+"""The exact rates in the benchmark of verdicts equal those of simulated games."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_exact_rates_are_those_of_games_played(p: float, q: float) -> None:
     for _ in range(800):
         streams = (draw.random((2, 12)) < np.array([[p], [q]])).astype(float)
         sides = [Tally(), Tally()]
-        while (wanted := MODE.wanted(sides[0], sides[1])) != (sides[0].n, sides[1].n):
+        while (wanted := MODE.target_counts(sides[0], sides[1])) != (sides[0].n, sides[1].n):
             sides = [Tally.of(list(stream[:n])) for stream, n in zip(streams, wanted, strict=True)]
         flags += decide(sides[0], sides[1], RULE).verdict == "deviated"
         costs.append(sides[0].n + sides[1].n)
@@ -56,13 +56,14 @@ def test_exact_rates_are_those_of_games_played(p: float, q: float) -> None:
 
 
 def test_a_replay_is_the_average_over_all_orders() -> None:
-    """Reference 1 of 3, explored 0 of 3, curtailed paper rule: all six are needed; 3 of 3 stops at a first failure."""
+    """Reference 1 of 3, explored 0 of 3, curtailed paper rule: all six are needed; with 3 of 3 it stops at the first
+    failure."""
     rule = preset("paper")
     ends = closings(Curtailed(3, rule), rule)
     rates = ends.replayed(np.array([1, 3, 3]), np.array([0, 0, 2]), of=3)
     assert rates.deviated == pytest.approx(1.0)
     assert rates.rollouts == pytest.approx([6.0, 4.0, 3.0 + (1 + 2 + 3) / 3])
-    with pytest.raises(ValueError, match="may take 3 outcomes, and 2 are there"):
+    with pytest.raises(ValueError, match="may take 3 outcomes, but there are only 2"):
         ends.replayed(np.array([1]), np.array([0]), of=2)
 
 

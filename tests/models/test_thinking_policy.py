@@ -25,8 +25,8 @@ from models.thinking import TurnFormat
 from models.training.encoding import Example
 from models.training.training import train
 from rollouts.comparisons import _basis
-from rollouts.play import Wrapping, beginning, play, sampling_of
-from rollouts.rows import of_type, stored, trajectory_records
+from rollouts.play import EpisodeSettings, play, sampling_of, start_of
+from rollouts.rows import of_type, stored_trajectories, trajectory_records
 from rollouts.stages.score import score
 from storage.ids import content_id
 from storage.records import RolloutRecord, StepRecord
@@ -198,7 +198,11 @@ class Thinker(Toy):
 def test_thinking_is_stored_with_its_step_and_is_in_no_history() -> None:
     environment = world().environment()
     [run] = play(
-        world(), Thinker(like_expert), [beginning(environment, tasks(1)[0])], GREEDY, Wrapping.of(config())
+        world(),
+        Thinker(like_expert),
+        [start_of(environment, tasks(1)[0])],
+        GREEDY,
+        EpisodeSettings.of(config()),
     )
     identity, records = trajectory_records(run, "explored", "toy")
     steps = of_type(records, StepRecord)
@@ -207,7 +211,7 @@ def test_thinking_is_stored_with_its_step_and_is_in_no_history() -> None:
         expected = (ALOUD, 3) if row.step_index % 2 == 0 else (None, None)
         assert (row.thinking, row.thinking_tokens) == expected
         assert (row.tokens, "inventory" in row.text) == (7, False)
-    assert stored(records)[0].trajectory == run.trajectory
+    assert stored_trajectories(records)[0].trajectory == run.trajectory
     silent = tuple(replace(step, thinking="", thinking_tokens=0) for step in run.trajectory.steps)
     other = replace(run, trajectory=replace(run.trajectory, steps=silent))
     assert trajectory_records(other, "explored", "toy")[0] != identity

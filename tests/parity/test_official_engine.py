@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from environments.alfworld.generation.problem import export_game
-from environments.alfworld.official.located import located
+from environments.alfworld.official.trials import trial_folder
 from environments.registry import make_world
+from tests.support.official_layout import export_game
 
 HERE = importlib.util.find_spec("alfworld") and importlib.util.find_spec("fast_downward")
 pytestmark = [
@@ -44,7 +44,9 @@ def compare(files: list[Path]) -> None:
 @pytest.mark.parametrize("split", ["train", "seen"])
 def test_real_games_play_as_in_the_official_engine(split):
     tasks = make_world("alfworld", {}).tasks(split, GAMES, seed=3)
-    compare([located(Path(os.environ["ALFWORLD_DATA"]), task.payload) / "game.tw-pddl" for task in tasks])
+    compare(
+        [trial_folder(Path(os.environ["ALFWORLD_DATA"]), task.payload) / "game.tw-pddl" for task in tasks]
+    )
 
 
 def test_generated_games_play_as_in_the_official_engine(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 from configs.schema import DatasetConfig
 from models.reflectors.reflector import Reflection, ReflectionRequest
-from rollouts.rows import Demonstration, Stored, demonstrations, explorations, of_type
+from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations, of_type
 from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
@@ -56,12 +56,12 @@ class Thinker:
 
 
 def hesitant(now: Seen) -> str:
-    """Looks around first, then does all as the expert: a success from scratch, and no other run."""
+    """Looks around first, then acts as the expert: a success from scratch, and no other run."""
     return like_expert(now) if now.steps else LOOK
 
 
 def hopeless(now: Seen) -> str:
-    """From its third turn on nothing but looks, wherever it starts: every value is 0, but for the winning turn's."""
+    """Only looks from its third turn on, wherever it starts: every value is 0 except the winning turn's."""
     return LOOK if len(now.steps) >= 2 else like_expert(now)
 
 
@@ -77,7 +77,7 @@ class Case:
     lost: Demonstration
     other: Demonstration
 
-    def run(self, demo: Demonstration, j: int) -> Stored:
+    def run(self, demo: Demonstration, j: int) -> StoredTrajectory:
         return explorations(self.records)[demo.task.task_id][j]
 
 
@@ -206,7 +206,7 @@ def test_the_mix_is_the_sum_of_its_switches(switch: str) -> None:
 
 
 def test_the_weight_of_an_explored_success_by_hand() -> None:
-    """One look, then the expert's turns: the look is warped onto the first of them, all else is at distance 0."""
+    """One look, then the expert's turns: the look is aligned with the first of them, the rest has distance 0."""
     [row] = only("explored_successes")
     expert = case().clear.expert.trajectory.actions
     distance = lexical_distance("look", expert[0]) / hypot(len(expert), len(expert) + 1)
@@ -216,7 +216,7 @@ def test_the_weight_of_an_explored_success_by_hand() -> None:
 
 
 def test_the_weight_of_the_last_expert_turn_by_hand() -> None:
-    """One turn against k looks: each of them is at the same distance from it."""
+    """One turn against k looks, each at the same distance."""
     now = case()
     last = length(now.lost) - 1
     at = (now.lost.expert.id, last)
@@ -231,7 +231,7 @@ def test_the_weight_of_the_last_expert_turn_by_hand() -> None:
 
 
 def test_a_calibrated_run_is_weighed_against_what_the_agent_did_next() -> None:
-    """Nothing but unparsable turns followed: an empty action is at distance 1 from every other."""
+    """Only unparsable turns followed: an empty action has distance 1 from every other."""
     now = case()
     [row] = [row for row in only("calibrated") if row.task_id == now.once.task.task_id]
     contrast = now.run(now.once, 2).trajectory.actions[3:]
@@ -266,7 +266,7 @@ def test_training_inputs_train_on_the_targets_only() -> None:
 KINDS = ("expert", "explored", "calibrated")
 
 
-def runs_of_case(kind: str) -> list[Stored]:
+def runs_of_case(kind: str) -> list[StoredTrajectory]:
     return runs_of([*case().records, *case().demonstrated], kind)
 
 

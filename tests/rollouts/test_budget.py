@@ -1,4 +1,4 @@
-"""Evidence that is there is never played again, and a budget ends the work cleanly and lets it go on."""
+"""Stored rollouts are never played again, and a budget ends the work cleanly, so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
-from rollouts.budget import CHUNK, FIRST_CHUNK, BudgetTracker, in_words
+from rollouts.budget import CHUNK, FIRST_CHUNK, BudgetTracker, describe_spending
 from rollouts.rows import demonstrations, of_type
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
@@ -115,11 +115,11 @@ def place(row: RolloutRecord) -> tuple[str, int]:
 
 
 def otherwise(row: RolloutRecord) -> RolloutRecord:
-    """The same draw, as a server gives it that never answers twice the same."""
+    """The same sample with another result, as from a nondeterministic server."""
     return row.model_copy(update={"outcome": 1.0 - row.outcome, "rollout_id": f"0{row.rollout_id[1:]}"})
 
 
-def test_what_was_filed_first_stays(tmp_path: Path) -> None:
+def test_what_was_saved_first_stays(tmp_path: Path) -> None:
     rows = of_type(scored(explored(1), settings("fixed"))[0], RolloutRecord)
     one, other = RolloutPool(tmp_path, "toy"), RolloutPool(tmp_path, "toy")
     one.add("a/task", rows[:3])
@@ -130,8 +130,8 @@ def test_what_was_filed_first_stays(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", ["fixed", "sequential"])
 def test_two_runs_that_score_the_same_turns_at_once_use_the_same_rollouts(tmp_path: Path, mode: str) -> None:
-    """The second run files other outcomes of some turns while the first is at work: the first takes them over, and
-    gives what a run gives that finds them from the start."""
+    """A second run saves other outcomes of some turns while the first is running: the first adopts them, and gives the
+    result of a run that finds them from the start."""
     records, chosen = explored(), settings(mode)
     alone = of_type(scored(records, chosen)[0], RolloutRecord)
     theirs = [otherwise(row) for row in alone[::3]]
@@ -157,21 +157,21 @@ def test_two_runs_that_score_the_same_turns_at_once_use_the_same_rollouts(tmp_pa
 
 
 @pytest.mark.parametrize("mode", ["fixed", "curtailed", "sequential"])
-def test_a_budget_is_never_passed_and_a_larger_one_goes_on(mode: str, tmp_path: Path) -> None:
+def test_a_budget_is_never_exceeded_and_a_larger_one_resumes(mode: str, tmp_path: Path) -> None:
     records, pool, chosen = explored(), RolloutPool(tmp_path, "toy"), settings(mode)
     whole, free = scored(records, chosen)
     few, tracker = scored(records, chosen, pool, rollouts=20)
-    assert tracker.cut == "budget.rollouts = 20"
+    assert tracker.limit_reached == "budget.rollouts = 20"
     assert tracker.exhausted
     assert tracker.spent.rollouts == len(of_type(few, RolloutRecord)) == 20
     verdicts = decide([*records, *few], chosen.deviation, chosen.rewards)
     assert "undecided" in {row.verdict for row in verdicts}
     rest, more = scored(records, chosen, pool, rollouts=10_000)
-    assert more.cut is None
+    assert more.limit_reached is None
     assert rest == whole
     kept = sum(len(pool.load(demo.task.task_id)) for demo in demonstrations(records))
-    assert kept == 20 + more.spent.rollouts, "a rollout was paid for twice"
-    # Where a budget sets the order, a plan may look at a side that it would have left alone otherwise.
+    assert kept == 20 + more.spent.rollouts, "a rollout was charged twice"
+    # If a budget sets the order, a plan may sample a side that it would otherwise have left alone.
     assert 0 <= kept - free.spent.rollouts <= (free.spent.rollouts // 3 if mode == "sequential" else 0)
 
 
@@ -190,8 +190,8 @@ def test_what_is_cut_in_a_comparison_of_means_is_undecided_and_never_used() -> N
     assert all(row.verdict == full[row.explored_trajectory_id] for row in decided)
 
 
-def test_the_most_promising_comparisons_are_paid_first() -> None:
-    """Every reference is looked at once (they all promise the same); what is left goes where one has won."""
+def test_the_comparisons_of_highest_priority_are_sampled_first() -> None:
+    """Every reference is sampled once (all have the same priority); the rest goes to those that succeeded."""
     records, chosen = explored(30), settings("sequential", datasets={"expert_suffixes": False})
     firsts = next(n for n in range(1, 60) if has_second(scored(records, chosen, rollouts=n)[0])) - 1
     looked, _ = scored(records, chosen, rollouts=firsts)
@@ -225,14 +225,14 @@ def has_second(rows: list[Record]) -> bool:
 )
 def test_every_kind_of_limit_ends_the_work(budget: dict[str, Any], cut: str) -> None:
     rows, tracker = scored(explored(), settings("sequential"), **budget)
-    assert tracker.cut is not None
-    assert tracker.cut.startswith(f"budget.{cut} = ")
+    assert tracker.limit_reached is not None
+    assert tracker.limit_reached.startswith(f"budget.{cut} = ")
     assert 0 < tracker.spent.rollouts == len(of_type(rows, RolloutRecord))
     assert tracker.spent.rollouts < len(of_type(scored(explored(), settings("sequential"))[0], RolloutRecord))
 
 
 def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
-    """A kill leaves neither the rollouts nor their price; what is filed is there with what it cost."""
+    """A kill loses unsaved rollouts and does not charge them; saved rollouts are charged."""
     records, pool, kept = explored(), RolloutPool(tmp_path, "toy"), []
 
     class Killed(Exception): ...
@@ -245,46 +245,58 @@ def test_what_a_killed_run_lost_is_not_charged(tmp_path: Path) -> None:
 
     class Unfiled(RolloutPool):
         def add(self, *_: Any) -> Rollouts:
-            raise Killed  # as if the process had ended before anything was filed
+            raise Killed  # as if the process had ended before anything was saved
 
-    tracker = BudgetTracker(kept=kept.append)
+    tracker = BudgetTracker(on_saved=kept.append)
     with pytest.raises(Killed):
         score(world(), Dies(SPEAK), records, settings("sequential"), None, Unfiled(tmp_path, "toy"), tracker)
     assert tracker.spent.rollouts > 0
     assert kept == []
     scored(records, settings("sequential"), pool)
-    tracker = BudgetTracker(kept=kept.append)
+    tracker = BudgetTracker(on_saved=kept.append)
     score(world(), Toy(SPEAK), records, settings("fixed"), None, pool, tracker)
     assert kept[-1] == tracker.spent
 
 
-def test_chunks_are_as_long_as_one_may_lose() -> None:
+def test_chunks_are_cut_by_their_duration() -> None:
     tracker = BudgetTracker()
-    tracker.pay(100, 1000, 100 * 0.5)
-    assert tracker.room(10**6) == 120  # a minute of rollouts of half a second
+    tracker.charge(100, 1000, 100 * 0.5)
+    assert tracker.affordable(10**6) == 120  # a minute of rollouts of half a second
     slow = BudgetTracker(BudgetConfig(minutes=60))
-    assert slow.room(10**6) == FIRST_CHUNK
+    assert slow.affordable(10**6) == FIRST_CHUNK
 
 
-def test_a_share_opens_a_part_of_what_is_left() -> None:
+def test_a_share_releases_a_part_of_what_is_left() -> None:
     tracker = BudgetTracker(BudgetConfig(rollouts=100), Spent(rollouts=40))
     tracker.share(0.5)
-    assert tracker.room(1000) == 30
-    tracker.pay(30, 0, 0.0)
-    assert (tracker.room(1000), tracker.cut, tracker.exhausted) == (0, "budget.rollouts = 100", False)
+    assert tracker.affordable(1000) == 30
+    tracker.charge(30, 0, 0.0)
+    assert (tracker.affordable(1000), tracker.limit_reached, tracker.exhausted) == (
+        0,
+        "budget.rollouts = 100",
+        False,
+    )
     tracker.share(1.0)
-    assert (tracker.room(1000), tracker.cut) == (30, None)
-    tracker.pay(30, 0, 0.0)
-    assert (tracker.room(1), tracker.exhausted) == (0, True)
+    assert (tracker.affordable(1000), tracker.limit_reached) == (30, None)
+    tracker.charge(30, 0, 0.0)
+    assert (tracker.affordable(1), tracker.exhausted) == (0, True)
 
 
 def test_without_a_limit_work_is_only_cut_into_chunks() -> None:
     tracker = BudgetTracker()
-    assert (tracker.room(3), tracker.room(10**6), tracker.exhausted, tracker.cut) == (3, CHUNK, False, None)
+    assert (tracker.affordable(3), tracker.affordable(10**6), tracker.exhausted, tracker.limit_reached) == (
+        3,
+        CHUNK,
+        False,
+        None,
+    )
 
 
-def test_what_was_spent_is_told_beside_its_limits() -> None:
+def test_what_was_spent_is_described_with_its_limits() -> None:
     budget = BudgetConfig(rollouts=1000, usd=2, usd_per_hour=3.6)
     tracker = BudgetTracker(budget)
-    tracker.pay(20, 4000, 90.0)
-    assert in_words(tracker.spent, budget) == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"
+    tracker.charge(20, 4000, 90.0)
+    assert (
+        describe_spending(tracker.spent, budget)
+        == "20 of 1,000 rollouts, 4,000 tokens, 1.5 min, $0.0900 of 2"
+    )

@@ -1,4 +1,4 @@
-"""Calibrating: what is kept was really executed to success, and what does not hold is stored with its reason."""
+"""Calibrating: kept repairs were executed to success, and rejected ones are stored with the reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from environments.base import Environment, World
 from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequest
-from rollouts.rows import Stored, demonstrations, of_type, stored
+from rollouts.rows import StoredTrajectory, demonstrations, of_type, stored_trajectories
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
@@ -59,7 +59,7 @@ class Thinker:
 
 
 class Hesitant(Thinker):
-    """Has nothing usable to say about every other deviation."""
+    """Gives no usable reflection for every other deviation."""
 
     def think(self, request: ReflectionRequest) -> Reflection | NoReflection:
         return (
@@ -86,8 +86,8 @@ def many() -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     return tuple(records), tuple(calibrated(records))
 
 
-def by_id(records: Sequence[Record]) -> dict[str, Stored]:
-    return {run.id: run for run in stored(records)}
+def by_id(records: Sequence[Record]) -> dict[str, StoredTrajectory]:
+    return {run.id: run for run in stored_trajectories(records)}
 
 
 def test_every_selected_deviation_has_one_calibration() -> None:
@@ -177,7 +177,7 @@ def misplaced() -> list[Record]:
     raise AssertionError("no cleaning task among the first twelve")
 
 
-def test_a_repair_is_planned_anew_where_the_experts_turns_no_longer_fit() -> None:
+def test_a_repair_is_replanned_where_the_experts_turns_no_longer_fit() -> None:
     records = misplaced()
     [deviation] = [row for row in of_type(records, DeviationRecord) if row.selected]
     [row] = of_type(rows := calibrated(records), CalibrationRecord)
@@ -202,7 +202,7 @@ def test_without_replanning_it_is_rejected_with_the_reason_and_stored() -> None:
 
 
 class Misguided:
-    """The small world with an expert and a planner that know no good way on."""
+    """The small world with a useless expert and planner."""
 
     name = "misguided"
     version = "1"
@@ -236,7 +236,7 @@ class Misguided:
     ],
 )
 def test_a_bad_plan_is_never_kept(where: World, reason: str) -> None:
-    """Negative control: where expert and planner are wrong, the execution check says so."""
+    """Negative control: the execution check detects wrong plans of expert and planner."""
     thinker = Thinker()
     [row] = of_type(rows := calibrated(misplaced(), where=where, thinker=thinker), CalibrationRecord)
     assert (row.kept, row.plan) == (False, "planner")
@@ -246,8 +246,8 @@ def test_a_bad_plan_is_never_kept(where: World, reason: str) -> None:
     assert len(runs_of(rows, "rejected_repair")) == 1
 
 
-def test_reason_and_detail_are_in_the_id_as_one_text_as_ever() -> None:
-    """Version 0.3 stored them so; another id would be another row for the same work."""
+def test_the_id_holds_reason_and_detail_as_one_text() -> None:
+    """As in version 0.3: another id would be a second row for the same work."""
     [row] = of_type(calibrated(misplaced(), replan=False), CalibrationRecord)
     why = f"{row.rejection}: {row.rejection_detail}"
     parts = (row.deviation_id, row.trajectory_id, row.reflector, row.reflection, row.plan, why)
@@ -303,7 +303,7 @@ def test_a_repair_without_a_usable_reflection_is_rejected_and_stored_with_the_re
     assert {
         (row.kept, row.rejection, row.rejection_detail, row.reflection, row.attempts) for row in refused
     } == {(False, "no_reflection", "it mentions vase 9", "", 3)}
-    runs = {run.id: run for run in stored(again)}
+    runs = {run.id: run for run in stored_trajectories(again)}
     assert {runs[row.trajectory_id].record.kind for row in refused} == {"rejected_repair"}
     assert {runs[row.trajectory_id].trajectory.success for row in refused} == {True}
     thought_of = [by_deviation[row.deviation_id] for row in executed[1::2]]
@@ -311,7 +311,7 @@ def test_a_repair_without_a_usable_reflection_is_rejected_and_stored_with_the_re
     assert all(row.kept and row.attempts == 2 for row in thought_of)
 
 
-def test_calibrating_again_gives_the_same_rows_and_tells_its_progress() -> None:
+def test_calibrating_again_gives_the_same_rows_and_reports_progress() -> None:
     records, rows = many()
     heard: list[tuple[int, int]] = []
     again = calibrate(world(), Thinker(), records, config(), lambda done, of: heard.append((done, of)))

@@ -1,4 +1,4 @@
-"""Deciding: eq. 5 over stored evidence, again and again, without a policy and without a world."""
+"""Deciding: eq. 5 over stored rollouts, without a policy or a world."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from configs.schema import DeviationConfig, RewardsConfig
 from rollouts.rows import demonstrations, explorations, of_type
-from rollouts.stages.decide import comparisons, decide
+from rollouts.stages.decide import decide, scored_explorations
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
@@ -36,7 +36,7 @@ def evidence(candidates: int | None = None) -> tuple[Record, ...]:
 
 
 def values(records: Sequence[Record], column: str = "outcome") -> dict[tuple[str, int], float]:
-    """(trajectory, step) -> mean of a column over the stored rollouts; the true one of a terminal turn."""
+    """(trajectory, step) -> mean of a column over the stored rollouts; the known value of a terminal turn."""
     found = {}
     for row in of_type(records, ScoredTurnRecord):
         mine = [r for r in of_type(records, RolloutRecord) if r.step_reward_id == row.step_reward_id]
@@ -160,7 +160,7 @@ def test_a_tie_deviates_in_the_release_and_not_in_the_paper() -> None:
 
 
 def test_progress_turns_the_crafted_verdict_round() -> None:
-    """There progress is 1 - outcome, so whoever reads the wrong column says the opposite."""
+    """Here progress is 1 - outcome, so reading the wrong column gives the opposite verdict."""
     records = crafted([1, 1], [1, 1], [0, 1])
     verdicts = [judged(records, 2, outcome=o)[-1].verdict for o in ("success", "progress")]
     assert verdicts == ["deviated", "not_deviated"]
@@ -237,5 +237,5 @@ def test_the_same_decision_has_the_same_rows() -> None:
     assert judged(evidence()) == judged(evidence())
     assert all(
         found.exploration.step == found.explored.record.prefix_steps
-        for found in comparisons(evidence(), "success")
+        for found in scored_explorations(evidence(), "success")
     )

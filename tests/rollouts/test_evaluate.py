@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import cache
 
-from rollouts.rows import Stored, demonstrations, of_type, stored
+from rollouts.rows import StoredTrajectory, demonstrations, of_type, stored_trajectories
 from rollouts.stages.evaluate import evaluate, force_deviations
 from storage.records import EvaluationRecord, Record
 from tests.support.rollouts_toys import (
@@ -43,8 +43,8 @@ def heads(rows: Sequence[Record]) -> dict[tuple[str, str], EvaluationRecord]:
     return {(row.start, row.task_id): row for row in of_type(rows, EvaluationRecord)}
 
 
-def runs(rows: Sequence[Record]) -> dict[str, Stored]:
-    return {run.id: run for run in stored(rows)}
+def runs(rows: Sequence[Record]) -> dict[str, StoredTrajectory]:
+    return {run.id: run for run in stored_trajectories(rows)}
 
 
 def test_a_forced_deviation_follows_the_expert_and_then_differs_from_it() -> None:
@@ -97,7 +97,7 @@ def test_every_policy_starts_from_the_same_points_with_and_without_the_deviation
 
 
 def test_only_the_policys_own_invalid_actions_count() -> None:
-    """The deviation is an unparsable turn; the expert that plays on after it makes no mistake."""
+    """The deviation is an unparsable turn; the expert continues without a mistake."""
     garbage = forced(always(GARBAGE))
     rows = evaluated(like_expert, garbage)
     after = [row for (start, _), row in heads(rows).items() if start == "forced_deviation"]

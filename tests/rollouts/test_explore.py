@@ -1,4 +1,4 @@
-"""Exploring: the runs that are stored stand for the run after every prefix, as if each had been played."""
+"""Exploring: the stored runs represent the run after every prefix, as if each had been played."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from rollouts.play import Wrapping, play
+from rollouts.play import EpisodeSettings, play
 from rollouts.rows import Demonstration, demonstrations, explorations
 from rollouts.stages.explore import explore, prefix_starts
 from steca.types import Trajectory
@@ -35,15 +35,15 @@ def explored(speak: Speak, count: int = 5) -> list[Record]:
 
 
 def direct_runs(speak: Speak, demo: Demonstration) -> list[Trajectory]:
-    """For every prefix j, the run that is really played from there."""
-    wrapping = Wrapping(CONFIG.environment)
-    starts = prefix_starts(world().environment(), demo, wrapping)
+    """For every prefix j, the run played from there."""
+    settings = EpisodeSettings(CONFIG.environment)
+    starts = prefix_starts(world().environment(), demo, settings)
     assert [len(start.steps) for start in starts] == list(range(len(demo.expert.trajectory.steps)))
-    return [played.trajectory for played in play(world(), Toy(speak), starts, GREEDY, wrapping)]
+    return [played.trajectory for played in play(world(), Toy(speak), starts, GREEDY, settings)]
 
 
 def shared_run(records: Sequence[Record], demo: Demonstration, j: int) -> Trajectory:
-    """The run that stands for prefix j: the stored one, else that of j + 1, at last the expert's own."""
+    """The run that represents prefix j: the stored one, else that of j + 1, finally the expert's own."""
     if j == len(demo.expert.trajectory.steps):
         return demo.expert.trajectory
     run = explorations(records)[demo.task.task_id].get(j)
@@ -64,7 +64,7 @@ def test_stored_runs_stand_for_the_run_after_every_prefix(chance: float) -> None
 
 
 def test_a_policy_that_is_no_function_of_its_history_is_seen_by_that_comparison() -> None:
-    """Negative control: a policy that drifts from call to call breaks the sharing, and the check above says so."""
+    """Negative control: a policy that drifts from call to call breaks the sharing, and the check above fails."""
 
     class Drifting(Toy):
         def act(self, histories, seeds, sampling):  # type: ignore[no-untyped-def]

@@ -1,4 +1,4 @@
-"""The modes of the rewards stage through the whole scoring: who is sampled, in which order, and when it ends."""
+"""The modes of the rewards stage: which turns are sampled, in which order, and when sampling ends."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_a_rule_that_uses_every_deviation_is_not_cut_at_the_first() -> None:
 
 
 def test_what_a_rules_own_filters_leave_out_is_not_sampled() -> None:
-    """The release begins at step 2, so the turn at step 1 and its reference (step 0) get no rollouts."""
+    """The release starts at step 2, so the turn at step 1 and its reference (step 0) get no rollouts."""
     rows = {
         mode: score(world(), Toy(fragile(0.5)), explored(), settings(mode, "release"))
         for mode in ("fixed", "curtailed")

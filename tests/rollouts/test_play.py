@@ -1,4 +1,4 @@
-"""Playing: an episode's result is decided by its start and seed alone, and the caps count from its very start."""
+"""Playing: an episode's result depends on its start and seed only, and caps count from the start of the episode."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import random
 import pytest
 
 from rollouts import play as playing
-from rollouts.play import Played, Start, Wrapping, beginning, execute, play
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, play, start_of
 from rollouts.rows import demonstrations
 from tests.support.rollouts_toys import (
     GARBAGE,
@@ -28,15 +28,15 @@ from tests.support.rollouts_toys import (
     world,
 )
 
-WRAPPING = Wrapping(config(environment={"step_cap": 15, "invalid_streak": 4}).environment)
+EPISODE_SETTINGS = EpisodeSettings(config(environment={"step_cap": 15, "invalid_streak": 4}).environment)
 
 
 def starts(count: int = 5, seeds: int = 2) -> list[Start]:
     environment = world().environment()
-    return [beginning(environment, task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
+    return [start_of(environment, task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
 
 
-def results(played: list[Played]) -> list[tuple[object, ...]]:
+def results(played: list[PlayedEpisode]) -> list[tuple[object, ...]]:
     return [(*told(run.trajectory), run.progress, run.trajectory.prefix) for run in played]
 
 
@@ -44,7 +44,7 @@ def test_the_expert_as_policy_plays_the_demonstrations() -> None:
     demos = demonstrations(demonstrated(6))
     environment = world().environment()
     played = play(
-        world(), Toy(like_expert), [beginning(environment, d.task) for d in demos], GREEDY, WRAPPING
+        world(), Toy(like_expert), [start_of(environment, d.task) for d in demos], GREEDY, EPISODE_SETTINGS
     )
     assert [told(run.trajectory) for run in played] == [told(d.expert.trajectory) for d in demos]
     assert all(run.trajectory.success and run.progress == 1.0 for run in played)
@@ -54,12 +54,14 @@ def test_the_expert_as_policy_plays_the_demonstrations() -> None:
 
 def test_results_do_not_depend_on_order_or_on_what_shares_the_batch() -> None:
     these = starts()
-    whole = results(play(world(), Toy(erring(0.4)), these, SAMPLED, WRAPPING))
+    whole = results(play(world(), Toy(erring(0.4)), these, SAMPLED, EPISODE_SETTINGS))
     assert len({str(result) for result in whole}) == len(whole), "too alike to show a mix-up"
-    alone = [results(play(world(), Toy(erring(0.4)), [start], SAMPLED, WRAPPING))[0] for start in these]
+    alone = [
+        results(play(world(), Toy(erring(0.4)), [start], SAMPLED, EPISODE_SETTINGS))[0] for start in these
+    ]
     assert alone == whole
     order = random.Random(0).sample(range(len(these)), len(these))
-    shuffled = results(play(world(), Toy(erring(0.4)), [these[i] for i in order], SAMPLED, WRAPPING))
+    shuffled = results(play(world(), Toy(erring(0.4)), [these[i] for i in order], SAMPLED, EPISODE_SETTINGS))
     assert shuffled == [whole[i] for i in order]
 
 
@@ -72,18 +74,20 @@ def test_a_policy_that_looks_at_its_batch_is_seen_by_that_comparison() -> None:
             return written if len(histories) > 1 else super().act(histories, [seeds[0] + 1], sampling)
 
     these = starts()
-    whole = results(play(world(), Crowded(erring(0.4)), these, SAMPLED, WRAPPING))
-    alone = [results(play(world(), Crowded(erring(0.4)), [start], SAMPLED, WRAPPING))[0] for start in these]
+    whole = results(play(world(), Crowded(erring(0.4)), these, SAMPLED, EPISODE_SETTINGS))
+    alone = [
+        results(play(world(), Crowded(erring(0.4)), [start], SAMPLED, EPISODE_SETTINGS))[0] for start in these
+    ]
     assert alone != whole
 
 
 @pytest.mark.parametrize("running", [1, 3])
 def test_results_do_not_depend_on_how_many_run_at_once(monkeypatch: pytest.MonkeyPatch, running: int) -> None:
     these = starts()
-    whole = results(play(world(), Toy(erring(0.4)), these, SAMPLED, WRAPPING))
-    monkeypatch.setattr(playing, "RUNNING_EPISODES", running)
+    whole = results(play(world(), Toy(erring(0.4)), these, SAMPLED, EPISODE_SETTINGS))
+    monkeypatch.setattr(playing, "MAX_RUNNING", running)
     few = Toy(erring(0.4))
-    assert results(play(world(), few, these, SAMPLED, WRAPPING)) == whole
+    assert results(play(world(), few, these, SAMPLED, EPISODE_SETTINGS)) == whole
     assert max(few.sizes) == running
 
 
@@ -91,8 +95,8 @@ def test_every_turn_of_every_episode_has_a_seed_of_its_own() -> None:
     toy = Toy(always(LOOK))
     environment = world().environment()
     task = tasks(1)[0]
-    these = [beginning(environment, task, seed) for seed in (1, 2, 1)]
-    play(world(), toy, these, SAMPLED, WRAPPING)
+    these = [start_of(environment, task, seed) for seed in (1, 2, 1)]
+    play(world(), toy, these, SAMPLED, EPISODE_SETTINGS)
     by_turn = [toy.asked[i : i + 3] for i in range(0, len(toy.asked), 3)]
     assert [turn for batch in by_turn for turn, _ in batch] == [t for t in range(15) for _ in these]
     assert all(a == c for a, _, c in by_turn), "equal (seed, turn) has an equal stream"
@@ -100,25 +104,27 @@ def test_every_turn_of_every_episode_has_a_seed_of_its_own() -> None:
 
 
 def test_a_seed_counts_from_the_start_of_the_episode() -> None:
-    """Turn t is drawn alike whether the turns before it were played or replayed."""
+    """Turn t has the same seed whether the turns before it were played or replayed."""
     environment = world().environment()
-    start = beginning(environment, tasks(1)[0], seed=5)
+    start = start_of(environment, tasks(1)[0], seed=5)
     whole = Toy(always(LOOK))
-    play(world(), whole, [start], SAMPLED, WRAPPING)
-    after = execute(environment, start, [LOOK] * 4, "expert", WRAPPING)[-1].resume(start.task, seed=5)
+    play(world(), whole, [start], SAMPLED, EPISODE_SETTINGS)
+    after = execute(environment, start, [LOOK] * 4, "expert", EPISODE_SETTINGS)[-1].resume(start.task, seed=5)
     rest = Toy(always(LOOK))
-    play(world(), rest, [after], SAMPLED, WRAPPING)
+    play(world(), rest, [after], SAMPLED, EPISODE_SETTINGS)
     assert rest.asked == whole.asked[4:]
 
 
 @pytest.mark.parametrize("replayed", [0, 1, 6])
 def test_the_step_cap_counts_replayed_steps(replayed: int) -> None:
     environment = world().environment()
-    start = beginning(environment, tasks(1)[0])
+    start = start_of(environment, tasks(1)[0])
     if replayed:
-        start = execute(environment, start, [LOOK] * replayed, "expert", WRAPPING)[-1].resume(start.task)
+        start = execute(environment, start, [LOOK] * replayed, "expert", EPISODE_SETTINGS)[-1].resume(
+            start.task
+        )
     toy = Toy(always(LOOK))
-    [run] = play(world(), toy, [start], GREEDY, WRAPPING)
+    [run] = play(world(), toy, [start], GREEDY, EPISODE_SETTINGS)
     assert (len(run.trajectory.steps), run.trajectory.end, run.trajectory.prefix) == (
         15,
         "step_cap",
@@ -130,13 +136,13 @@ def test_the_step_cap_counts_replayed_steps(replayed: int) -> None:
 
 
 def test_an_invalid_streak_ends_an_episode_and_a_broken_one_does_not() -> None:
-    [run] = play(world(), Toy(always(GARBAGE)), starts(1, 1), GREEDY, WRAPPING)
+    [run] = play(world(), Toy(always(GARBAGE)), starts(1, 1), GREEDY, EPISODE_SETTINGS)
     assert (run.trajectory.end, len(run.trajectory.steps)) == ("invalid_streak", 4)
 
     def now_and_then(now: Seen) -> str:
         return LOOK if len(now.steps) % 4 == 3 else GARBAGE
 
-    [run] = play(world(), Toy(now_and_then), starts(1, 1), GREEDY, WRAPPING)
+    [run] = play(world(), Toy(now_and_then), starts(1, 1), GREEDY, EPISODE_SETTINGS)
     assert (run.trajectory.end, len(run.trajectory.steps)) == ("step_cap", 15)
 
 
@@ -146,7 +152,7 @@ def test_an_unparsable_turn_costs_a_step_and_keeps_its_text() -> None:
 
     environment = world().environment()
     [demo] = demonstrations(demonstrated(1))
-    [run] = play(world(), Toy(late), [beginning(environment, demo.task)], GREEDY, WRAPPING)
+    [run] = play(world(), Toy(late), [start_of(environment, demo.task)], GREEDY, EPISODE_SETTINGS)
     lost = run.trajectory.steps[0]
     assert (lost.text, lost.thought, lost.action, lost.valid) == (GARBAGE, "", "", False)
     assert lost.observation == "Nothing happens."
@@ -158,9 +164,9 @@ def test_a_probe_plays_one_turn_and_still_says_that_it_won() -> None:
     environment = world().environment()
     [demo] = demonstrations(demonstrated(1))
     texts = [step.text for step in demo.expert.trajectory.steps]
-    first = beginning(environment, demo.task)
-    last = execute(environment, first, texts[:-1], "expert", WRAPPING)[-1].resume(demo.task)
-    probe = Wrapping(WRAPPING.environment, turns=1)
+    first = start_of(environment, demo.task)
+    last = execute(environment, first, texts[:-1], "expert", EPISODE_SETTINGS)[-1].resume(demo.task)
+    probe = EpisodeSettings(EPISODE_SETTINGS.environment, turns=1)
     ends = [run.trajectory for run in play(world(), Toy(like_expert), [first, last], GREEDY, probe)]
     assert [(run.end, len(run.steps)) for run in ends] == [("running", 1), ("done", len(texts))]
     assert ends[1].success
@@ -169,18 +175,23 @@ def test_a_probe_plays_one_turn_and_still_says_that_it_won() -> None:
 
 def test_a_probe_played_on_is_the_whole_run() -> None:
     these = starts(4, 1)
-    whole = play(world(), Toy(erring(0.4)), these, GREEDY, WRAPPING)
-    probes = play(world(), Toy(erring(0.4)), these, GREEDY, Wrapping(WRAPPING.environment, turns=2))
+    whole = play(world(), Toy(erring(0.4)), these, GREEDY, EPISODE_SETTINGS)
+    probes = play(
+        world(), Toy(erring(0.4)), these, GREEDY, EpisodeSettings(EPISODE_SETTINGS.environment, turns=2)
+    )
     rest = play(
-        world(), Toy(erring(0.4)), [p.resume(s.task) for p, s in zip(probes, these, strict=True)], GREEDY, WRAPPING
+        world(), Toy(erring(0.4)), [p.resume(s.task) for p, s in zip(probes, these, strict=True)], GREEDY,
+        EPISODE_SETTINGS,
     )  # fmt: skip
     assert [told(run.trajectory) for run in rest] == [told(run.trajectory) for run in whole]
     assert [run.progress for run in rest] == [run.progress for run in whole]
 
 
-def test_what_is_on_record_happens_again_in_a_fresh_environment() -> None:
+def test_recorded_episodes_replay_in_a_fresh_environment() -> None:
     these = starts(4, 2)
-    for start, run in zip(these, play(world(), Toy(erring(0.4)), these, SAMPLED, WRAPPING), strict=True):
+    for start, run in zip(
+        these, play(world(), Toy(erring(0.4)), these, SAMPLED, EPISODE_SETTINGS), strict=True
+    ):
         again = executed(start.task, [step.text for step in run.trajectory.steps])
         assert again == (
             [step.observation for step in run.trajectory.steps],
@@ -189,10 +200,17 @@ def test_what_is_on_record_happens_again_in_a_fresh_environment() -> None:
         )
 
 
-def test_progress_is_told_monotonously_to_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(playing, "RUNNING_EPISODES", 3)
+def test_progress_is_reported_monotonically_to_the_total(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(playing, "MAX_RUNNING", 3)
     heard: list[tuple[int, int]] = []
-    play(world(), Toy(erring(0.4)), starts(), SAMPLED, WRAPPING, lambda done, of: heard.append((done, of)))
+    play(
+        world(),
+        Toy(erring(0.4)),
+        starts(),
+        SAMPLED,
+        EPISODE_SETTINGS,
+        lambda done, of: heard.append((done, of)),
+    )
     assert {of for _, of in heard} == {10}
     assert all(a <= b for (a, _), (b, _) in itertools.pairwise(heard))
     assert heard[0][0] < 10
@@ -201,5 +219,5 @@ def test_progress_is_told_monotonously_to_the_total(monkeypatch: pytest.MonkeyPa
 
 def test_nothing_to_play_asks_nothing() -> None:
     toy = Toy(like_expert)
-    assert play(world(), toy, [], GREEDY, WRAPPING) == []
+    assert play(world(), toy, [], GREEDY, EPISODE_SETTINGS) == []
     assert toy.sizes == []

@@ -1,4 +1,4 @@
-"""What a policy is told before an episode: the same text wherever it plays or learns, and part of what decides."""
+"""The prompt before an episode: the same text in play and training, and part of the ids of rollout points."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from configs.schema import FactoryConfig
 from environments.base import World
 from rollouts.comparisons import comparisons_of
-from rollouts.play import Wrapping, beginning, play
+from rollouts.play import EpisodeSettings, play, start_of
 from rollouts.prompting import briefing_of
 from rollouts.rows import demonstrations
 from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
@@ -61,21 +61,21 @@ def test_a_briefing_is_nothing_the_instruction_or_the_instruction_and_an_example
 def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(style: PromptStyle) -> None:
     chosen = tasks(4)
     environment = world().environment()
-    starts = [beginning(environment, task, seed=number) for number, task in enumerate(chosen)]
+    starts = [start_of(environment, task, seed=number) for number, task in enumerate(chosen)]
     policy = Toy(unbriefed(erring(0.3), lambda task: briefing_of(WORDY, task, style), chosen))
-    played = play(WORDY, policy, starts, SAMPLED, Wrapping(of(style).environment, style))
-    plain = play(world(), Toy(erring(0.3)), starts, SAMPLED, Wrapping(of(style).environment))
+    played = play(WORDY, policy, starts, SAMPLED, EpisodeSettings(of(style).environment, style))
+    plain = play(world(), Toy(erring(0.3)), starts, SAMPLED, EpisodeSettings(of(style).environment))
     assert [told(run.trajectory) for run in played] == [told(run.trajectory) for run in plain]
 
 
 def test_a_policy_that_insists_on_a_briefing_notices_where_there_is_none() -> None:
-    """Negative control of the toy that the tests here rest on."""
+    """Negative control of the toy policy that these tests use."""
     chosen = tasks(1)
-    start = beginning(world().environment(), chosen[0])
+    start = start_of(world().environment(), chosen[0])
     policy = Toy(unbriefed(like_expert, lambda task: briefing_of(WORDY, task, "react"), chosen))
     for style in ("plain", "one_shot"):
         with pytest.raises((AssertionError, StopIteration)):
-            play(WORDY, policy, [start], SAMPLED, Wrapping(of("react").environment, style))
+            play(WORDY, policy, [start], SAMPLED, EpisodeSettings(of("react").environment, style))
 
 
 @pytest.mark.parametrize("style", STYLES[1:])

@@ -1,4 +1,4 @@
-"""Rows: there and back without a loss, and an id that is the content, all of it and nothing else."""
+"""Rows: trajectories survive the round trip, and the id depends on all of the content and nothing else."""
 
 from __future__ import annotations
 
@@ -9,31 +9,33 @@ from typing import Any
 import pytest
 
 from environments.base import Task
-from rollouts.play import Played, Wrapping, beginning, play
-from rollouts.rows import demonstrations, of_type, stored, task_of, trajectory_records
+from rollouts.play import EpisodeSettings, PlayedEpisode, play, start_of
+from rollouts.rows import demonstrations, of_type, stored_trajectories, task_of, trajectory_records
 from rollouts.stages.demonstrate import demonstrate, expert_run
 from steca.types import Step, Trajectory, Turn
 from storage.records import StepRecord, TaskRecord, TrajectoryRecord
 from tests.support.rollouts_toys import GREEDY, Toy, config, demonstrated, fragile, tasks, world
 
 STEP = Step("Thought: a\nAction: b", "a", "b", "c", True, "policy", 5)
-RUN = Played(Trajectory("t", "hello", (STEP, replace(STEP, action="d")), 0.5, "step_cap", 1), 0.25, None)
+RUN = PlayedEpisode(
+    Trajectory("t", "hello", (STEP, replace(STEP, action="d")), 0.5, "step_cap", 1), 0.25, None
+)
 
 
 def test_trajectories_come_back_whole() -> None:
-    wrapping = Wrapping(config(environment={"step_cap": 12}).environment)
+    settings = EpisodeSettings(config(environment={"step_cap": 12}).environment)
     environment = world().environment()
-    starts = [beginning(environment, task) for task in tasks(5)]
-    played = [run.with_prefix(2) for run in play(world(), Toy(fragile(0.2)), starts, GREEDY, wrapping)]
+    starts = [start_of(environment, task) for task in tasks(5)]
+    played = [run.with_prefix(2) for run in play(world(), Toy(fragile(0.2)), starts, GREEDY, settings)]
     assert len({run.trajectory.end for run in played}) > 1
     records = [row for run in played for row in trajectory_records(run, "explored", "toy")[1]]
-    back = stored(records)
+    back = stored_trajectories(records)
     assert [run.trajectory for run in back] == [run.trajectory for run in played]
     for run, row in zip(played, (r.record for r in back), strict=True):
         assert (row.n_steps, row.success) == (len(run.trajectory.steps), run.trajectory.success)
         assert row.invalid_actions == [step.valid for step in run.trajectory.steps].count(False)
         assert (row.progress, row.prefix_steps) == (run.progress, 2)
-    assert stored(records[::-1])[::-1] == back, "the order of the rows does not matter"
+    assert stored_trajectories(records[::-1])[::-1] == back, "the order of the rows does not matter"
 
 
 CHANGES: dict[str, Callable[[Trajectory], Trajectory]] = {
@@ -91,7 +93,7 @@ def test_a_task_is_rebuilt_from_its_row() -> None:
 
 
 def test_a_demonstration_needs_a_successful_expert_run() -> None:
-    """A cap that some experts miss: their tasks and failed runs are kept, and used by nothing."""
+    """A cap that some experts exceed: their tasks and failed runs are stored, but not used."""
     rows = demonstrate(world(), tasks(6), config(environment={"step_cap": 8}))
     heads = of_type(rows, TrajectoryRecord)
     assert len(of_type(rows, TaskRecord)) == len(heads) == 6
@@ -104,20 +106,20 @@ def test_a_demonstration_needs_a_successful_expert_run() -> None:
 
 def test_a_recorded_expert_is_executed_and_not_believed() -> None:
     task: Task = tasks(1)[0]
-    environment, wrapping = world().environment(), Wrapping(config().environment)
+    environment, settings = world().environment(), EpisodeSettings(config().environment)
     [demo] = demonstrations(demonstrated(1))
     turns = [Turn("recorded", action) for action in demo.expert.trajectory.actions]
-    run = expert_run(environment, task, turns, wrapping)
+    run = expert_run(environment, task, turns, settings)
     assert run
     assert run.trajectory.success
     assert {step.thought for step in run.trajectory.steps} == {"recorded"}
-    broken = expert_run(environment, task, turns[:-1], wrapping)
+    broken = expert_run(environment, task, turns[:-1], settings)
     assert broken
     assert (broken.trajectory.success, broken.trajectory.end) == (False, "running")
-    assert expert_run(environment, task, [], wrapping) is None
+    assert expert_run(environment, task, [], settings) is None
 
 
-def test_demonstrating_tells_its_progress() -> None:
+def test_demonstrating_reports_progress() -> None:
     heard: list[tuple[int, int]] = []
     demonstrate(world(), tasks(3), config(), lambda done, of: heard.append((done, of)))
     assert heard == [(1, 3), (2, 3), (3, 3)]

@@ -1,4 +1,4 @@
-"""Scoring: who gets rollouts, what is kept of them, and that nothing but the turn and the seed decides them."""
+"""Scoring: which turns get rollouts, what is stored, and that rollouts depend on the turn and the seed only."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from environments.base import StepResult, Task
-from rollouts.play import Start, Wrapping, beginning, execute, play
-from rollouts.rows import demonstrations, explorations, of_type, stored
+from rollouts.play import EpisodeSettings, Start, execute, play, start_of
+from rollouts.rows import demonstrations, explorations, of_type, stored_trajectories
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
@@ -121,26 +121,26 @@ def test_all_outcomes_are_stored_once_in_the_order_of_their_streams() -> None:
 
 
 def test_a_rollout_happens_again_from_its_row_alone() -> None:
-    """Replay the holder's turns, then play with the stored seed: the same actions, outcome and progress."""
+    """Replay the source trajectory's turns, then play with the stored seed: the same actions, outcome and progress."""
     records, rows = evidence(count=3)
-    runs = {run.id: run for run in stored(records)}
+    runs = {run.id: run for run in stored_trajectories(records)}
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
     rewards = {row.step_reward_id: row for row in of_type(rows, ScoredTurnRecord)}
-    environment, wrapping = world().environment(), Wrapping(CONFIG.environment)
+    environment, settings = world().environment(), EpisodeSettings(CONFIG.environment)
     for rollout in of_type(rows, RolloutRecord):
         reward = rewards[rollout.step_reward_id]
         task = demos[reward.task_id].task
         texts = [step.text for step in runs[reward.trajectory_id].trajectory.steps[: reward.step_index + 1]]
-        after = execute(environment, beginning(environment, task), texts, "policy", wrapping)[-1]
+        after = execute(environment, start_of(environment, task), texts, "policy", settings)[-1]
         start = after.resume(task, rollout.seed)
-        [again] = play(world(), Toy(FRAGILE), [start], SAMPLED, wrapping)
+        [again] = play(world(), Toy(FRAGILE), [start], SAMPLED, settings)
         assert again.trajectory.actions[len(texts) :] == tuple(rollout.actions)
         assert (again.trajectory.outcome, again.progress) == (rollout.outcome, rollout.progress)
         assert (again.trajectory.end, rollout.tokens) == (rollout.end_reason, 7 * rollout.n_steps)
 
 
 def test_a_turn_that_ends_the_episode_has_its_true_outcome_and_no_rollouts() -> None:
-    """The expert's last turn wins; under a cap that falls on it, the explored turn beside it is lost for sure."""
+    """The expert's last turn wins; under a cap at that step, the explored turn there must lose."""
     [demo] = demonstrations(demonstrated(1))
     last = len(demo.expert.trajectory.steps) - 1
     tight = config(environment={"step_cap": last + 1}, rewards={"mode": "fixed", "rollouts": N})
@@ -181,7 +181,7 @@ def by_id(rows: Sequence[Record]) -> dict[str, Record]:
     ],
 )
 def test_differently_drawn_evidence_never_shares_an_id(change: dict[str, Any]) -> None:
-    """Also where every outcome is the same, as of a policy that fails whatever its seed."""
+    """Even if all outcomes are equal, as for a policy that always fails."""
     speak = forever(GARBAGE, at=2, then=LOOK)
     records = explored(speak, 2)
     one = score(world(), Toy(speak), records, CONFIG)
@@ -222,7 +222,7 @@ def test_rows_that_differ_in_tokens_only_have_ids_of_their_own() -> None:
 
 
 class PayingWorld:
-    """The small world, but every episode is paid the share of the goal that it reached."""
+    """The small world, but the reward is the share of the goal reached."""
 
     name = "paying"
     version = "1"
@@ -249,7 +249,7 @@ def test_partial_outcomes_are_kept_as_they_are() -> None:
     assert any(0 < outcome < 1 for outcome, _ in paid), "no rollout was paid in part: nothing was tested"
 
 
-def test_progress_is_told_of_the_rollouts() -> None:
+def test_progress_counts_the_rollouts() -> None:
     heard: list[tuple[int, int]] = []
     records = explored(FRAGILE, 2)
     rows = score(world(), Toy(FRAGILE), records, CONFIG, lambda done, of: heard.append((done, of)))
@@ -260,8 +260,8 @@ def test_progress_is_told_of_the_rollouts() -> None:
 def test_a_start_is_not_changed_by_playing_from_it() -> None:
     environment = world().environment()
     task: Task = demonstrations(demonstrated(1))[0].task
-    start: Start = beginning(environment, task, seed=3)
-    wrapping = Wrapping(CONFIG.environment)
-    once = play(world(), Toy(erring(0.5)), [start] * 3, SAMPLED, wrapping)
-    again = play(world(), Toy(erring(0.5)), [start], SAMPLED, wrapping)
+    start: Start = start_of(environment, task, seed=3)
+    settings = EpisodeSettings(CONFIG.environment)
+    once = play(world(), Toy(erring(0.5)), [start] * 3, SAMPLED, settings)
+    again = play(world(), Toy(erring(0.5)), [start], SAMPLED, settings)
     assert [run.trajectory for run in once] == [again[0].trajectory] * 3

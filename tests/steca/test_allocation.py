@@ -1,4 +1,4 @@
-"""The sampling plan: optimal by brute force, bounded, and never a verdict of its own."""
+"""The sampling plan: optimal by brute force, bounded, and without verdicts of its own."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def chance(n: int, s: int, more: int, won: int) -> float:
 
 
 def brute_force(rule: Rule, at: list[int], price: float, known: float | None = None) -> float:
-    """The value of the best sampling before the first outcome, straight from its definition: the verdict itself says
-    what is proven. `known`: the explored turn's value."""
+    """The value of the best sampling before the first outcome, from the definition: the verdict decides what is
+    proven. `known`: the explored turn's value."""
 
     @cache
     def value(i: int, s: int, j: int, t: int) -> float:
@@ -76,7 +76,7 @@ def test_looks_are_every_outcome_first_and_rarer_later() -> None:
 def walk(
     made: SamplingPlan, outcomes: list[float], reference: Tally = UNSEEN, explored: Tally = UNSEEN
 ) -> list[tuple[int, int]]:
-    """The sizes of both sides that the plan asks for, fed with these outcomes (then zeros), until it stops."""
+    """The sizes of both sides that the plan requests, fed with these outcomes (then zeros), until it stops."""
     feed, sizes = iter(outcomes), [(reference.n, explored.n)]
     while True:
         wanted = made.next(reference, explored)
@@ -137,7 +137,7 @@ def test_a_side_that_a_budget_left_between_two_looks_goes_on_to_the_next(m: int,
 @REPEATABLE
 @given(st.integers(0, 40), st.integers(0, 40), st.floats(0, 1), st.floats(0, 1))
 def test_sides_with_more_than_a_plan_takes_are_left_alone(m: int, n: int, p: float, q: float) -> None:
-    """Rollouts may be there from a run with a larger `max_rollouts`."""
+    """A run with a larger `max_rollouts` may have stored more rollouts."""
     reference, explored = Tally(m, p * m), Tally(n, q * n)
     wanted = plan(0.0, 0.05, 10, 1e-4).next(reference, explored)
     assert (m <= wanted[0] <= 10) if m <= 10 else wanted[0] == m

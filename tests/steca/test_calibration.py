@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from steca.calibration import Calibrated, assemble, reflected, rejection, splice
+from steca.calibration import CalibratedTrajectory, calibrated_trajectory, reflected, rejection, splice
 from steca.exploration import Exploration
 from steca.types import Step, Trajectory, Turn
 from tests.support.steca_runs import exploration, run, step
@@ -72,7 +72,7 @@ def test_reflection_refuses_an_empty_repair_and_a_blank_thought() -> None:
 
 def test_assemble_holds_what_really_happened() -> None:
     surprise = step("d", observation="d, seen from elsewhere")
-    calibrated = assemble(FOUND, executed([step("c"), surprise]), "x was a mistake")
+    calibrated = calibrated_trajectory(FOUND, executed([step("c"), surprise]), "x was a mistake")
     trajectory = calibrated.trajectory
     assert trajectory.actions == ("a", "b", "x", "c", "d")
     assert [s.origin for s in trajectory.steps] == ["expert", "expert", "deviation", "repair", "repair"]
@@ -83,7 +83,7 @@ def test_assemble_holds_what_really_happened() -> None:
 
 
 def test_target_is_the_repair_alone() -> None:
-    calibrated = assemble(FOUND, executed([step("c"), step("d")]), "x was a mistake")
+    calibrated = calibrated_trajectory(FOUND, executed([step("c"), step("d")]), "x was a mistake")
     assert calibrated.deviated == 2
     assert calibrated.target_from == calibrated.trajectory.prefix == 3
     assert calibrated.target_actions == ("c", "d")
@@ -92,7 +92,7 @@ def test_target_is_the_repair_alone() -> None:
 
 
 def test_a_repair_that_reaches_the_goal_early_is_kept() -> None:
-    assert assemble(FOUND, executed([step("c")]), "oops").target_actions == ("c",)
+    assert calibrated_trajectory(FOUND, executed([step("c")]), "oops").target_actions == ("c",)
 
 
 REJECTED = [
@@ -122,7 +122,7 @@ def test_rejections(reason: str, played: Trajectory, detail: str) -> None:
     assert refused is not None
     assert refused.reason == reason
     with pytest.raises(ValueError, match=f"task t1, step 2: the repair cannot be kept, {reason}: .*{detail}"):
-        assemble(FOUND, played, "oops")
+        calibrated_trajectory(FOUND, played, "oops")
 
 
 def test_a_sound_repair_is_not_rejected() -> None:
@@ -140,7 +140,7 @@ def calibrated_steps(*origins: str) -> Trajectory:
 
 
 def test_a_calibrated_trajectory_in_order_is_accepted() -> None:
-    assert Calibrated(calibrated_steps("deviation", "repair"), 0, ("y",)).target_from == 1
+    assert CalibratedTrajectory(calibrated_steps("deviation", "repair"), 0, ("y",)).target_from == 1
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_a_target_never_holds_the_deviated_turn_or_the_reference(
     origins: tuple[str, ...], deviated: int
 ) -> None:
     with pytest.raises(ValueError, match="its steps must be"):
-        Calibrated(calibrated_steps(*origins), deviated, ("y",))
+        CalibratedTrajectory(calibrated_steps(*origins), deviated, ("y",))
 
 
 def test_a_calibrated_trajectory_must_have_succeeded() -> None:
     with pytest.raises(ValueError, match=r"outcome is 0\.5; only successes"):
-        Calibrated(replace(calibrated_steps("deviation", "repair"), outcome=0.5), 0, ("y",))
+        CalibratedTrajectory(replace(calibrated_steps("deviation", "repair"), outcome=0.5), 0, ("y",))

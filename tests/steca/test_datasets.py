@@ -1,4 +1,4 @@
-"""The data sets: who enters, what is context and what is target, and the weights."""
+"""The data sets: which samples enter, what is context and what is target, and the weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from math import sqrt
 
 import pytest
 
-from steca.calibration import assemble
+from steca.calibration import calibrated_trajectory
 from steca.datasets import (
     Sources,
     TrainingSample,
@@ -25,6 +25,11 @@ SOURCES = Sources("run-1", "run-2", "deviation-3", "calibration-4")
 PLAIN = Weighting(0.5)
 
 
+def targets(sample: TrainingSample) -> tuple[int, int]:
+    """Index of the first target step, and the number of steps."""
+    return sample.target_from, len(sample.trajectory.steps)
+
+
 def differ(a: str, b: str) -> float:
     return float(a != b)
 
@@ -37,9 +42,9 @@ def test_calibrated() -> None:
     """Target c d against y z w: three aligned pairs at distance 1 over sqrt(4 + 9)."""
     found = exploration("abcd", "abxyzw", at=2)
     played = run([step(a) for a in "abxcd"], 1.0)
-    sample = calibrated_sample(assemble(found, played, "oops"), PLAIN, SOURCES, differ)
+    sample = calibrated_sample(calibrated_trajectory(found, played, "oops"), PLAIN, SOURCES, differ)
     assert sample.dataset == "calibrated"
-    assert sample.targets == (False, False, False, True, True)
+    assert targets(sample) == (3, 5)
     assert sample.contrast == ("y", "z", "w")
     assert sample.distance == pytest.approx(3 / sqrt(13))
     assert sample.weight == pytest.approx(1 + 0.5 * 3 / sqrt(13))
@@ -48,7 +53,7 @@ def test_calibrated() -> None:
 
 def test_calibrated_needs_a_contrast() -> None:
     found = exploration("abcd", "abx", at=2)
-    calibrated = assemble(found, run([step(a) for a in "abxcd"], 1.0), "oops")
+    calibrated = calibrated_trajectory(found, run([step(a) for a in "abxcd"], 1.0), "oops")
     with pytest.raises(ValueError, match="contrast sequence is empty"):
         calibrated_sample(calibrated, PLAIN, SOURCES)
 
@@ -57,7 +62,7 @@ def test_explored_success() -> None:
     """Target a x against a b: one pair at 0, one at 1, over sqrt(4 + 4)."""
     sample = explored_success_sample(exploration("ab", "ax", at=0, outcome=1.0), PLAIN, SOURCES, differ)
     assert sample is not None
-    assert (sample.dataset, sample.targets, sample.contrast) == ("explored_success", (True, True), ("a", "b"))
+    assert (sample.dataset, targets(sample), sample.contrast) == ("explored_success", (0, 2), ("a", "b"))
     assert sample.trajectory.actions == ("a", "x")
     assert sample.distance == pytest.approx(1 / sqrt(8))
     assert sample.weight == pytest.approx(1 - 0.5 / sqrt(8))
@@ -89,7 +94,7 @@ def test_expert_suffix() -> None:
     assert sample is not None
     assert sample.dataset == "expert_suffix"
     assert sample.trajectory is found.expert
-    assert (sample.targets, sample.contrast) == ((False, True, True), ("x", "y", "z"))
+    assert (targets(sample), sample.contrast) == ((1, 3), ("x", "y", "z"))
     assert sample.distance == pytest.approx(3 / sqrt(13))
     assert sample.weight == pytest.approx(1 + 0.5 * 3 / sqrt(13))
 
@@ -123,14 +128,14 @@ def test_expert_suffix_wants_a_failure_and_a_better_expert_turn() -> None:
 def test_expert_suffix_from_scratch_is_the_whole_run_and_needs_no_comparison() -> None:
     sample = expert_suffix_sample(exploration("abc", "xyz", 0), False, PLAIN, SOURCES, differ)
     assert sample is not None
-    assert sample.targets == (True, True, True)
+    assert targets(sample) == (0, 3)
     assert sample.contrast == ("x", "y", "z")
     assert expert_suffix_sample(exploration("abc", "xyz", 0, 1.0), False, PLAIN, SOURCES) is None
 
 
 def test_whole_expert_runs_have_weight_one() -> None:
     sample = expert_sample(expert("abc"), Sources("run-1"))
-    assert (sample.targets, sample.weight, sample.distance) == ((True, True, True), 1.0, None)
+    assert (targets(sample), sample.weight, sample.distance) == ((0, 3), 1.0, None)
     with pytest.raises(ValueError, match=r"expert run run-9 has outcome 0\.0"):
         expert_sample(expert("abc", outcome=0.0), Sources("run-9"))
 
@@ -142,4 +147,4 @@ def test_a_sample_without_a_proper_target_is_refused(target_from: int, word: str
     trajectory = run([step("a", "expert"), step("x", "deviation"), step("b", "repair")], 1.0)
     with pytest.raises(ValueError, match=f"calibrated sample of trajectory run-1.*{word}"):
         TrainingSample("calibrated", trajectory, target_from, (), 1.0, None, Sources("run-1"))
-    assert TrainingSample("calibrated", trajectory, 2, (), 1.0, None, SOURCES).targets == (False, False, True)
+    assert targets(TrainingSample("calibrated", trajectory, 2, (), 1.0, None, SOURCES)) == (2, 3)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steca.deviation import Candidate, Rule, Verdict, candidate, decide, judge, prefilter, preset, select
+from steca.deviation import Candidate, Rule, Verdict, candidate_of, decide, judge, prefilter, preset, select
 from steca.exploration import Exploration
 from steca.rewards import Tally
 from tests.support.steca_runs import REPEATABLE, exploration
@@ -51,9 +51,9 @@ def test_equation_5(
 
 
 def test_the_reference_is_the_previous_expert_turn() -> None:
-    """t = 2: r(s_2, â_3) = .4 is held against r(s_1, a_2) = .6 (deviated), not against r(s_2, a_3) = .2."""
+    """t = 2: r(s_2, â_3) = .4 is compared with r(s_1, a_2) = .6 (deviated), not with r(s_2, a_3) = .2."""
     expert_rewards = [of(5), of(3), of(1)]  # a_1, a_2, a_3
-    found = candidate(exploration("abc", "abxy", at=2))
+    found = candidate_of(exploration("abc", "abxy", at=2))
     assert (found.expert_action, found.explored_action) == ("c", "x")
     assert judge(found, PAPER, expert_rewards[found.step - 1], of(2)).verdict == "deviated"
     assert judge(found, PAPER, expert_rewards[found.step], of(2)).verdict == "not_deviated"
@@ -195,10 +195,10 @@ def test_select_uses_the_first_deviation_of_each_task_or_all() -> None:
 
 
 def test_candidate_reads_the_exploration() -> None:
-    found = candidate(exploration("abcd", "abxyz", at=2))
+    found = candidate_of(exploration("abcd", "abxyz", at=2))
     assert (found.task_id, found.step, found.explored_success, found.continues) == ("t1", 2, False, True)
     assert found.similarity == 0.0
-    last = candidate(exploration("abcd", "abc", at=2), element=lambda a, b: 0.25)
+    last = candidate_of(exploration("abcd", "abc", at=2), element=lambda a, b: 0.25)
     assert (last.similarity, last.continues) == (0.75, False)
 
 

@@ -1,4 +1,4 @@
-"""The sequential test: its bound holds against every opponent, and what is no such test breaks in the same game."""
+"""The sequential test: its bound holds against every opponent, and tests made for one look break in the same game."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rejected(delta: float, lower: bool):  # type: ignore[no-untyped-def]
 
 @pytest.mark.parametrize("delta", DELTAS)
 def test_no_opponent_gets_a_true_hypothesis_rejected_more_often_than_stated(delta: float) -> None:
-    """Exact: the opponent chooses every side and the stop, knowing the values. Gaps at delta, and above it."""
+    """Exact: the opponent knows the values and chooses every side and the stopping time. Gaps at delta, and above."""
     for p, more in product(MEANS, (0.0, 0.003, 0.1)):
         q = p + delta + more
         if 0.0 <= q <= 1.0:
@@ -53,7 +53,7 @@ def test_nor_is_a_drop_that_matters_ruled_out_more_often(delta: float) -> None:
 
 
 def test_the_bound_is_nearly_reached() -> None:
-    """Else rollouts would be wasted. (.034 within 24 outcomes a side; the bound is for endless games.)"""
+    """Otherwise rollouts would be wasted. (.034 within 24 outcomes per side; the bound is for infinite games.)"""
     assert best_opponent(rejected(0.0, lower=False), 0.5, 0.5) > 0.03
 
 
@@ -74,8 +74,8 @@ def test_the_game_is_about_the_verdicts_that_are_given() -> None:
 @pytest.mark.parametrize("delta", [-0.01, 0.0, 0.1])
 @pytest.mark.parametrize("outcomes", ["binary", "thirds", "beta"])
 def test_the_bound_holds_over_long_games_and_for_partial_outcomes(outcomes: str, delta: float) -> None:
-    """10,000 games for each pair, up to 44 outcomes a side; three binomial standard errors are allowed. A rejection
-    needs all means of the hypothesis refuted; here the true one alone, so more is asked than is claimed."""
+    """10,000 games for each pair, up to 44 outcomes a side; three binomial standard errors are allowed. A real
+    rejection must refute all means of the hypothesis, here only the true one: a stronger check than the claim."""
     for p in (0.05, 0.5, 0.9):
         q = p + delta
         rate = long_game(p, q, outcomes)
@@ -83,7 +83,7 @@ def test_the_bound_holds_over_long_games_and_for_partial_outcomes(outcomes: str,
 
 
 def test_the_best_bet_in_hindsight_breaks_in_long_games() -> None:
-    """The control: the likelihood ratio at the best p > m in place of its average is no wealth."""
+    """Negative control: the likelihood ratio at the best p > m instead of its average is not a valid wealth."""
     assert long_game(0.5, 0.5, "binary", hindsight=True) > 2 * ALPHA
 
 

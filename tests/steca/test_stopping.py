@@ -1,4 +1,4 @@
-"""The modes: what is curtailed says what is fixed, for every stream of outcomes; what is sequential stops in time."""
+"""Stopping rules: curtailed and fixed give equal verdicts for every stream of outcomes; sequential stops in time."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import pytest
 
 from steca.deviation import Rule, decide, preset
 from steca.rewards import Tally
-from steca.stopping import Curtailed, Fixed, Sequential, Stopping, settled
+from steca.stopping import Curtailed, Fixed, Sequential, StoppingRule, settled
 
 Pair = tuple[Tally, Tally]
 Stream = tuple[float, ...]
 
 
 def play(
-    stopping: Stopping, reference: Stream, explored: Stream, known: tuple[float | None, float | None]
+    stopping: StoppingRule, reference: Stream, explored: Stream, known: tuple[float | None, float | None]
 ) -> Pair:
-    """Both tallies where the comparison closes; the streams hold all outcomes that there could be."""
+    """Both tallies when the comparison closes; the streams hold all possible outcomes."""
     streams, sides = (reference, explored), [Tally(known=value) for value in known]
     while True:
-        wanted = stopping.wanted(sides[0], sides[1])
+        wanted = stopping.target_counts(sides[0], sides[1])
         assert all(more >= side.n for more, side in zip(wanted, sides, strict=True))
         if wanted == (sides[0].n, sides[1].n):
             return sides[0], sides[1]
@@ -35,7 +35,7 @@ def play(
 def check(
     rule: Rule, n: int, reference: Stream, explored: Stream, known: tuple[float | None, float | None]
 ) -> int:
-    """Asserts that curtailed and fixed agree; the rollouts that were saved."""
+    """Asserts that curtailed and fixed agree; returns the rollouts saved."""
     whole = play(Fixed(n), reference, explored, known)
     early = play(Curtailed(n, rule), reference, explored, known)
     assert settled(*early, rule, n) == decide(*whole, rule).verdict, (reference, explored, known)
@@ -75,10 +75,10 @@ def test_curtailed_with_partial_outcomes() -> None:
 
 
 def test_a_verdict_given_too_early_would_be_noticed() -> None:
-    """The control: stopping at one outcome a side is not what fixed says."""
+    """Negative control: stopping at one outcome per side gives other verdicts than fixed."""
 
     class Hasty(Curtailed):
-        def wanted(self, reference: Tally, explored: Tally) -> tuple[int, int]:
+        def target_counts(self, reference: Tally, explored: Tally) -> tuple[int, int]:
             return 1, 1
 
     rule, streams = preset("paper"), list(product((0.0, 1.0), repeat=3))
@@ -93,14 +93,14 @@ def test_a_verdict_given_too_early_would_be_noticed() -> None:
     ("paper", 0.0, 0), ("release", 0.0, 1), ("paper", 0.1, 1), ("release", -0.1, 0)
 ])  # fmt: skip
 def test_of_two_turns_that_only_fail_one_is_sampled(name: str, delta: float, first: int) -> None:
-    """As where most values are near 0."""
+    """As when most values are near 0."""
     sides = play(Curtailed(5, preset(name, delta)), (0.0,) * 5, (0.0,) * 5, (None, None))
     assert (sides[first].n, sides[1 - first].n) == (5, 0)
 
 
 def test_fixed_wants_all_of_every_side_but_the_known() -> None:
-    assert Fixed(5).wanted(Tally(), Tally(3, 1)) == (5, 5)
-    assert Fixed(5).wanted(Tally(known=1.0), Tally()) == (0, 5)
+    assert Fixed(5).target_counts(Tally(), Tally(3, 1)) == (5, 5)
+    assert Fixed(5).target_counts(Tally(known=1.0), Tally()) == (0, 5)
     assert not Fixed(5).in_order
 
 
@@ -123,8 +123,8 @@ def test_sequential_takes_no_more_once_there_is_a_verdict() -> None:
     thorough = Sequential(RULE, 100, 10**6)
     for pair in ((Tally(6, 6), Tally(6, 0)), (Tally(40, 0), Tally(known=0.0))):
         assert decide(*pair, RULE).verdict != "undecided"
-        assert thorough.wanted(*pair) == (pair[0].n, pair[1].n)
-    assert thorough.wanted(Tally(), Tally()) != (0, 0)
+        assert thorough.target_counts(*pair) == (pair[0].n, pair[1].n)
+    assert thorough.target_counts(Tally(), Tally()) != (0, 0)
 
 
 def test_sequential_never_passes_its_bound_and_a_higher_worth_takes_more() -> None:
@@ -143,6 +143,6 @@ def test_sequential_never_passes_its_bound_and_a_higher_worth_takes_more() -> No
 def test_the_comparison_that_promises_most_comes_first() -> None:
     mode = Sequential(RULE, 24, 70)
     promising, hopeless = (Tally(4, 4), Tally(2, 0)), (Tally(4, 0), Tally(2, 0))
-    assert mode.worth(*promising) > mode.worth(Tally(), Tally()) > mode.worth(*hopeless) == 0.0
+    assert mode.priority(*promising) > mode.priority(Tally(), Tally()) > mode.priority(*hopeless) == 0.0
     begun = Curtailed(5, replace(preset("paper")))
-    assert begun.worth(Tally(3, 1), Tally()) > begun.worth(Tally(), Tally())
+    assert begun.priority(Tally(3, 1), Tally()) > begun.priority(Tally(), Tally())

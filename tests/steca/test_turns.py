@@ -1,4 +1,4 @@
-"""Reading turns: the ReAct form, and what is not in it."""
+"""Parsing turns: the ReAct form, and what does not fit it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tiny world of its own, in the language of ALFWorld's games: a domain, problems and two dialects of grammar."""
+"""A toy world in the format of ALFWorld's games: a domain, problems and two dialects of grammar."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Games against the sequential test: chances of ever rejecting, exact where the opponent plays perfectly.
+"""Games against the sequential test: the probability of ever rejecting, exact for the optimal opponent.
 
-Streams are independent; the opponent sees all outcomes, chooses which side is sampled next, and stops when it likes.
+Streams are independent; the opponent sees all outcomes, chooses the side to sample next, and the stopping time.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from steca.evidence import CELLS, cells, log_wealth_above, log_wealth_below
 from steca.rewards import Tally
 
 LONG, GAMES = 44, 10_000
-"""Most outcomes of a side, and number of games, where games are drawn."""
+"""Most outcomes of a side, and number of games, in simulations."""
 Rejects = Callable[[int, int], npt.NDArray[np.bool_]]
 """(n of the reference, n of the explored turn) -> for every pair of successes, whether the hypothesis is rejected."""
 
@@ -37,7 +37,7 @@ def evidence_rejects(gap: int, error_rate: float, lower: bool = False) -> Reject
 
 
 def z_rejects(m: int, n: int) -> npt.NDArray[np.bool_]:
-    """A z test at 5 %, looked at as if there were one look: what optional stopping breaks."""
+    """A z test at 5 %, valid for a single look only: optional stopping breaks it."""
     if not m or not n:
         return np.zeros((m + 1, n + 1), bool)
     p, q = np.arange(m + 1)[:, None] / m, np.arange(n + 1)[None] / n
@@ -56,7 +56,7 @@ def tables(rejects: Rejects, horizon: int) -> list[list[npt.NDArray[np.bool_]]]:
 
 
 def best_opponent(rejected: list[list[npt.NDArray[np.bool_]]], p: float, q: float) -> float:
-    """P(ever rejected) under the best order of sampling and stop within the horizon, by backward induction."""
+    """P(ever rejected) under the best sampling order and stopping time within the horizon, by backward induction."""
     horizon = len(rejected) - 1
     chance: dict[tuple[int, int], npt.NDArray[np.float64]] = {}
     for m in reversed(range(horizon + 1)):
@@ -73,7 +73,7 @@ def best_opponent(rejected: list[list[npt.NDArray[np.bool_]]], p: float, q: floa
 
 
 def drawn(mean: float, kind: str, draw: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
-    """Outcomes with this mean in sixths: 0 or 1; thirds as of three conditions; a beta, rounded at random."""
+    """Outcomes with this mean, in sixths: 0 or 1; thirds, as for three conditions; a beta, rounded at random."""
     if kind == "binary":
         return 6 * (draw.random(count) < mean)
     if kind == "thirds":
@@ -107,8 +107,8 @@ def _best_bet(tally: Tally, below: bool) -> npt.NDArray[np.float64]:
 
 
 def long_game(p: float, q: float, kind: str, hindsight: bool = False) -> float:
-    """Share of games in which the wealth against the true means ever reaches 1/.05. The opponent goes on with the side
-    that has proven less so far, and never stops before that or the horizon."""
+    """Share of games in which the wealth against the true means ever reaches 1/.05. The opponent samples the side
+    that has proven less so far, and stops only then or at the horizon."""
     draw = np.random.default_rng(round(1e6 * p + 1e3 * q))
     above = np.ascontiguousarray(_wealth(False, hindsight)[:, :, round(p * CELLS)])
     below = np.ascontiguousarray(_wealth(True, hindsight)[:, :, round(q * CELLS)])

@@ -1,4 +1,4 @@
-"""A made-up run from explorations to training examples, whose verdicts the method itself gave."""
+"""A synthetic run from explorations to training examples, with verdicts by the method itself."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def judged_run(
     root: Path, run_id: str, rule: Rule, mode: str = "fixed", tasks: int = 12, wanted: int = 6, **config: Any
 ) -> Store:
     """Adds the run to the store in `root`: every turn but the last explored one of a task has 10 rollouts, of which
-    means take the first `wanted`. What happened depends on the task alone, what was decided on `rule` and `mode`."""
+    means use the first `wanted`. The outcomes depend on the task only, the verdicts on `rule` and `mode`."""
     records: list[Record] = [checkpoint(POLICY)]
     for number in range(tasks):
         records += list(_task(number, Judge(rule, mode, wanted)))
@@ -84,11 +84,11 @@ class Judge:
         return suffix_rule(replace(self.rule, test="evidence") if self.mode == "sequential" else self.rule)
 
     def used(self, outcomes: list[float]) -> Tally:
-        """All outcomes where proof is asked for, else the first `wanted`."""
+        """All outcomes if a proof is required, else the first `wanted`."""
         proof = self.mode == "sequential" or self.rule.test == "evidence"
         return Tally.of(outcomes if proof else outcomes[: self.wanted])
 
-    def verdicts(self, found: list[Compared]) -> Iterator[Verdict]:
+    def verdicts(self, found: list[ScoredCandidate]) -> Iterator[Verdict]:
         ended = False
         for at in found:
             if not self.rule.needs_rewards or prefilter(at.seen, self.rule):
@@ -104,7 +104,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Compared:
+class ScoredCandidate:
     """One explored turn, and by side the id and the tally of each turn."""
 
     seen: Candidate
@@ -145,7 +145,7 @@ def _task(number: int, by: Judge) -> Iterator[Record]:
             known = {name: (identity, by.used(outcomes)) for name, (identity, outcomes, _) in sides.items()}
         else:
             known = {name: ("", Tally()) for name in sides}
-        found.append(Compared(seen, expert, explored, known))
+        found.append(ScoredCandidate(seen, expert, explored, known))
     yield from _judged(found, by)
 
 
@@ -158,7 +158,7 @@ def _side(
         step_reward_id=identity, trajectory_id=trajectory, step_index=step, task_id=task, side=side,
         checkpoint=POLICY,
     )  # fmt: skip
-    # Two more than any verdict uses: another verdict paid for them.
+    # Two more than any verdict uses, as if sampled for another verdict.
     evidence = [
         RolloutRecord(
             rollout_id=content_id("rollout", identity, sample), step_reward_id=identity, sample_index=sample,
@@ -171,7 +171,7 @@ def _side(
     return identity, outcomes, [turn, *evidence]
 
 
-def _judged(found: list[Compared], by: Judge) -> Iterator[Record]:
+def _judged(found: list[ScoredCandidate], by: Judge) -> Iterator[Record]:
     verdicts = list(by.verdicts(found))
     chosen = select(zip((at.seen for at in found), verdicts, strict=True), by.rule)
     for at, verdict in zip(found, verdicts, strict=True):
@@ -187,7 +187,7 @@ def _judged(found: list[Compared], by: Judge) -> Iterator[Record]:
         yield from _learnt(record)
 
 
-def _evidence(at: Compared, by: Judge) -> dict[str, Any]:
+def _evidence(at: ScoredCandidate, by: Judge) -> dict[str, Any]:
     row: dict[str, Any] = {}
     (_, reference), (_, expert), (_, explored) = at.sides.values()
     if explored.empty:

@@ -1,7 +1,7 @@
-"""A small generated world, and policies made by hand: no model, nothing learned, all of it exact.
+"""A small generated world and hand-written policies: no model, no training, exact results.
 
-Each policy is a function of what it was shown: the history read back from its messages, and the seed where it
-samples. Most of them are the exploring expert with mistakes put in.
+Each policy is a function of its input: the history parsed from its messages, and the seed if it samples. Most are the
+exploring expert with injected mistakes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from environments.alfworld.expert.explorer import expert_turn
 from environments.base import Task, World
 from environments.registry import make_world
 from models.policy import Generation, History, Sampling
-from rollouts.rows import Stored, of_type, stored
+from rollouts.rows import StoredTrajectory, of_type, stored_trajectories
 from rollouts.stages.demonstrate import demonstrate
 from steca.turns import parse_turn
 from steca.types import Step, Trajectory
@@ -54,7 +54,7 @@ def demonstrated(count: int, split: Any = "train") -> tuple[Record, ...]:
 
 def of_task(records: Sequence[Record], task_id: str) -> list[Record]:
     """The rows of one task, with the steps of its trajectories and the rollouts of its step rewards."""
-    mine = {run.id for run in stored(records) if run.record.task_id == task_id}
+    mine = {run.id for run in stored_trajectories(records) if run.record.task_id == task_id}
     rewards = {r.step_reward_id for r in of_type(records, ScoredTurnRecord) if r.task_id == task_id}
 
     def belongs(record: Record) -> bool:
@@ -68,7 +68,7 @@ def of_task(records: Sequence[Record], task_id: str) -> list[Record]:
 
 @dataclass(frozen=True)
 class Seen:
-    """What a policy is shown when it has to speak. `seed` is None where it is greedy."""
+    """The input of a policy for one turn. `seed` is None if it is greedy."""
 
     first_observation: str
     steps: tuple[Step, ...]
@@ -80,7 +80,7 @@ class Seen:
 
     @property
     def chance(self) -> random.Random:
-        """A stream that depends on the history, and on the seed where one counts."""
+        """A random stream that depends on the history, and on the seed if sampling."""
         told = [(step.text, step.observation) for step in self.steps]
         return random.Random(content_id(self.first_observation, told, self.seed))
 
@@ -89,7 +89,7 @@ Speak = Callable[[Seen], str]
 
 
 class Toy:
-    """A policy by hand. `asked` keeps (turns so far, seed) of every history, `sizes` the size of every batch."""
+    """A hand-written policy. `asked` has (turns so far, seed) of every history, `sizes` the size of every batch."""
 
     def __init__(self, speak: Speak, digest: str = "toy", tokens: int = 7) -> None:
         self.speak, self.digest, self.tokens = speak, digest, tokens
@@ -108,7 +108,7 @@ class Toy:
 
 
 def seen(history: History, seed: int, sampling: Sampling) -> Seen:
-    """A history read back from its messages, as the expert wants it."""
+    """A history parsed from its messages, in the form that the expert takes."""
     assert [m["role"] for m in history] == ["user", "assistant"] * (len(history) // 2) + ["user"]
     said = [m["content"] for m in history]
     steps = []
@@ -124,7 +124,7 @@ def like_expert(now: Seen) -> str:
 
 
 def erring(chance: float, salt: int = 0) -> Speak:
-    """The expert, but with this probability it writes something else: a look around, a walk to some place, the
+    """The expert, but with this probability another turn: a look around, a walk to some place, the
     expert's own action with another thought, or no action at all."""
 
     def speak(now: Seen) -> str:
@@ -141,7 +141,7 @@ def erring(chance: float, salt: int = 0) -> Speak:
 
 
 def fragile(chance: float) -> Speak:
-    """As `erring`, but lost for good once it wrote no action: many of its runs fail."""
+    """As `erring`, but lost for good after a turn without an action: many runs fail."""
     err = erring(chance)
     return lambda now: GARBAGE if GARBAGE in now.texts else err(now)
 
@@ -151,7 +151,7 @@ def always(text: str) -> Speak:
 
 
 def forever(text: str, at: int, then: str = GARBAGE) -> Speak:
-    """The expert; the turn with index `at` is `text`, and where that was written only `then` follows."""
+    """The expert, but the turn with index `at` is `text`, and only `then` follows."""
 
     def speak(now: Seen) -> str:
         if len(now.steps) > at and now.steps[at].text == text:
@@ -167,25 +167,25 @@ def by_task(speakers: dict[str, Speak], otherwise: Speak = like_expert) -> Speak
 
 
 def told(run: Trajectory) -> tuple[Any, ...]:
-    """All that a run is, apart from who is on record as its author and what counts as replayed."""
+    """The content of a run, without the authors of its steps and the number of replayed ones."""
     steps = [(s.text, s.thought, s.action, s.observation, s.valid) for s in run.steps]
     return run.task_id, run.first_observation, steps, run.outcome, run.end
 
 
 def executed(task: Task, texts: Sequence[str]) -> tuple[list[str], float, bool]:
-    """Observations, last reward and whether it was over, of texts played in a fresh environment."""
+    """Observations, last reward and `done` of texts played in a fresh environment."""
     environment = world().environment()
     environment.reset(task)
     results = [environment.step(text) for text in texts]
     return [r.observation for r in results], results[-1].reward, results[-1].done
 
 
-def runs_of(records: Sequence[Record], kind: str) -> list[Stored]:
-    return [run for run in stored(records) if run.record.kind == kind]
+def runs_of(records: Sequence[Record], kind: str) -> list[StoredTrajectory]:
+    return [run for run in stored_trajectories(records) if run.record.kind == kind]
 
 
 class Wordy:
-    """The small world with briefings of its own."""
+    """The small world with its own briefings."""
 
     def __init__(self, said: str) -> None:
         self.said = said
@@ -198,7 +198,7 @@ class Wordy:
 
 
 def unbriefed(speak: Speak, briefing_of: Callable[[Task], str], chosen: Sequence[Task]) -> Speak:
-    """The same policy behind a prompt: it insists on its task's briefing before the first observation."""
+    """The same policy for a prompt: it asserts its task's briefing before the first observation."""
     prompts = {world().environment().reset(task): briefing_of(task) for task in chosen}
 
     def behind(now: Seen) -> str:

@@ -1,4 +1,4 @@
-"""Small runs for the tests of the method: trajectories spelled by their actions."""
+"""Small runs for the tests of the method: trajectories written as their actions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from steca.types import Step, Trajectory
 from steca.vocabulary import Origin
 
 REPEATABLE = settings(derandomize=True, deadline=None)
-"""Property tests draw the same examples every time, and never fail for being slow."""
+"""Property tests draw the same examples every time, and have no deadline."""
 
 
 def step(action: str, origin: Origin = "policy", valid: bool = True, observation: str | None = None) -> Step:

@@ -28,7 +28,7 @@ from models.local.transformers_policy import TransformersPolicy
 from models.reference import CheckpointRef, reference
 from models.served.openai_policy import OpenAIPolicy
 from models.served.vllm_server import VllmServer
-from rollouts.play import Played, Start, Wrapping, beginning, play, sampling_of
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, sampling_of, start_of
 from storage.store import Store
 from tasks.resources.served_policy import served_policy
 from tests.support.call_logs import MemoryCallLog
@@ -168,14 +168,14 @@ def test_greedy_episodes_are_those_of_transformers(small: Ran) -> None:
 
 def starts_of(world: World, count: int) -> list[Start]:
     environment = world.environment()
-    return [beginning(environment, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
+    return [start_of(environment, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
 def server_of(ran: Ran, call_log: MemoryCallLog, logs: Path) -> OpenAIPolicy:
     return served_policy(ran.checkpoint("warmup"), ran.config.execution.server, call_log, logs, print)
 
 
-def texts(played: list[Played]) -> list[list[str]]:
+def texts(played: list[PlayedEpisode]) -> list[list[str]]:
     return [[step.text for step in run.trajectory.steps] for run in played]
 
 
@@ -183,15 +183,15 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
     small: Ran, tmp_path: Path
 ) -> None:
     world = make_world(small.config.environment.name, small.config.environment.options)
-    starts, wrapping, sampling = (
+    starts, settings, sampling = (
         starts_of(world, 24),
-        Wrapping.of(small.config),
+        EpisodeSettings.of(small.config),
         sampling_of(small.config, 1.0),
     )
     call_log = MemoryCallLog()
     policy = server_of(small, call_log, tmp_path)
     try:
-        undisturbed = texts(play(world, policy, starts, sampling, wrapping))
+        undisturbed = texts(play(world, policy, starts, sampling, settings))
         calls, call_log.kept = len(call_log.calls), {}
 
         def kill_engine() -> None:
@@ -204,7 +204,7 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
 
         killer = threading.Thread(target=kill_engine)
         killer.start()
-        again = texts(play(world, policy, starts, sampling, wrapping))
+        again = texts(play(world, policy, starts, sampling, settings))
         killer.join()
     finally:
         policy.close()
@@ -230,8 +230,8 @@ def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path
     found = {}
     try:
         for constrained in (False, True):
-            wrapping = Wrapping(small.config.environment, constrained=constrained)
-            played = play(world, policy, starts, sampling_of(small.config, 1.0), wrapping)
+            settings = EpisodeSettings(small.config.environment, constrained=constrained)
+            played = play(world, policy, starts, sampling_of(small.config, 1.0), settings)
             steps = [step for run in played for step in run.trajectory.steps]
             # a turn that max_tokens cuts off inside its thought has no action at all
             whole = [step for step in steps if step.action]

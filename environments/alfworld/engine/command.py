@@ -1,4 +1,4 @@
-"""One PDDL action with its command template, compiled: from the words of a command to the state after it."""
+"""A compiled PDDL action with its command template: from the text of a command to the next state."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ from environments.alfworld.engine.templates import Expression, Listing, Segment,
 
 @dataclass(frozen=True)
 class RowChange:
-    """One effect on the rows of a slot. `shadow` is the slot of `not_p`, where the texts ask for it."""
+    """One effect on the rows of a slot. `negation_slot` is the slot of `not_p`, if the texts read it."""
 
     slot: int
-    shadow: int | None
+    negation_slot: int | None
     adds: bool
     condition: Test | None
 
 
 @dataclass(frozen=True)
 class Template:
-    """How a command of this action reads. `exact` is False where only writing it out tells whether it matches."""
+    """The text of this action's commands. `exact` is False if a match must be checked by writing the command out."""
 
     first_word: str
     segments: tuple[Segment, ...]
@@ -55,26 +55,26 @@ class Template:
 
 @dataclass(frozen=True)
 class Command:
-    """`by_name` and `any_how` hold a search for each conjunction that the precondition consists of: with the
-    variables that the command names known, and with none known."""
+    """A compiled action. `named_searches` and `free_searches` have one search for each alternative conjunction of the
+    precondition: the first given the variables that the command names, the second given none."""
 
     action: Action
     template: Template
     feedback: tuple[Segment, ...]
-    by_name: tuple[Search, ...]
-    any_how: tuple[Search, ...]
+    named_searches: tuple[Search, ...]
+    free_searches: tuple[Search, ...]
     changes: tuple[RowChange, ...]
     rows: Callable[[Binding], tuple[Row, ...]]  # one for each change
 
     def after(self, state: State, known: Binding) -> State:
-        """The next state. Deletions come before additions; conditions look at the state before."""
+        """The next state. Deletions come before additions; conditions are tested in the previous state."""
         rows: dict[int, set[Row]] = {}
         for change, row in zip(self.changes, self.rows(known), strict=True):
             if change.condition is not None and not change.condition(state, known):
                 continue
             _put(rows, state, change.slot, row, change.adds)
-            if change.shadow is not None:
-                _put(rows, state, change.shadow, row, not change.adds)
+            if change.negation_slot is not None:
+                _put(rows, state, change.negation_slot, row, not change.adds)
         if not rows:
             return state
         new = list(state)
@@ -96,17 +96,17 @@ def _put(rows: dict[int, set[Row]], state: State, slot: int, row: Row, present: 
 
 
 def compile_command(schema: Schema, action: Action, text: ActionText) -> Command:
-    """Raises GameError where the template or the action is in a form that the interpreter does not know."""
+    """Raises GameError if the template or the action has a form that the interpreter does not support."""
     template, parameters = compile_template(text.template, action), dict(action.parameters)
-    ways = [_active(action, wanted) for wanted in conjunctions(action.precondition, parameters)]
-    # What nothing ever reads is not kept. Deletions come first: an addition of the same row wins.
+    ways = [_without_idle_cases(action, wanted) for wanted in conjunctions(action.precondition, parameters)]
+    # Predicates that nothing reads are left out. Deletions come first, so an addition of the same row wins.
     kept = sorted((e for e in action.effects if e.atom.predicate in schema.slots), key=lambda e: e.adds)
     return Command(
         action=action,
         template=template,
         feedback=parse_segments(text.feedback),
-        by_name=tuple(compile_search(schema, way, template.variables, parameters) for way in ways),
-        any_how=tuple(compile_search(schema, way, (), parameters) for way in ways),
+        named_searches=tuple(compile_search(schema, way, template.variables, parameters) for way in ways),
+        free_searches=tuple(compile_search(schema, way, (), parameters) for way in ways),
         changes=tuple(_change(schema, effect) for effect in kept),
         rows=compile_rows(schema, [effect.atom for effect in kept]),
     )
@@ -115,16 +115,16 @@ def compile_command(schema: Schema, action: Action, text: ActionText) -> Command
 def _change(schema: Schema, effect: Effect) -> RowChange:
     return RowChange(
         slot=schema.slots[effect.atom.predicate],
-        shadow=schema.slots.get(f"not_{effect.atom.predicate}"),
+        negation_slot=schema.slots.get(f"not_{effect.atom.predicate}"),
         adds=effect.adds,
         condition=None if effect.condition == ALWAYS else compile_test(schema, effect.condition),
     )
 
 
-def _active(action: Action, wanted: Conjunction) -> Conjunction:
-    """The conjunction without the cases in which the action could never change anything, such as going to where
-    one is: the engine's planner drops them. In those every effect is among the action's own preconditions (or is
-    a deletion that an addition undoes)."""
+def _without_idle_cases(action: Action, wanted: Conjunction) -> Conjunction:
+    """The conjunction without the cases in which the action has no effect, such as going where the agent already is:
+    the original engine's planner drops them too. There every effect is among the action's own preconditions, or is a
+    deletion that an addition undoes."""
     if any(effect.condition != ALWAYS for effect in action.effects):
         return wanted
     demanded = [part for part in wanted.parts if isinstance(part, Atom)]
@@ -137,7 +137,7 @@ def _active(action: Action, wanted: Conjunction) -> Conjunction:
 
 
 def _same(atom: Atom, others: Sequence[Atom]) -> tuple[Formula, ...]:
-    """The ways in which the atom can be one of the others."""
+    """The conditions under which the atom equals one of the others."""
     alike = [other.args for other in others if other.predicate == atom.predicate]
     return tuple(And(tuple(Equal(*pair) for pair in zip(atom.args, args, strict=True))) for args in alike)
 
@@ -176,7 +176,7 @@ def _named_by(segment: Segment, action: str) -> str:
 
 
 def by_first_word(commands: Iterable[Command]) -> dict[str, list[Command]]:
-    """Commands by the first word of their template, so that few need a look."""
+    """Commands by the first word of their template, so that few have to be matched."""
     found: dict[str, list[Command]] = {}
     for command in commands:
         found.setdefault(command.template.first_word, []).append(command)

@@ -1,4 +1,4 @@
-"""What is true in a game: a state is a tuple of `Facts`, one for each predicate (its slot)."""
+"""The state of a game: a tuple of `Facts`, one for each predicate (its slot)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = tuple[str, ...]
 
 
 class Facts(frozenset[Row]):
-    """The true rows of one predicate. Indexes are made on first use and live as long as the set."""
+    """The true rows of one predicate. Indexes are built on first use and live as long as the set."""
 
     __slots__ = ("_indexes",)
     _indexes: dict[tuple[int, ...], dict[Row, list[Row]]]
@@ -25,7 +25,7 @@ class Facts(frozenset[Row]):
         except KeyError:
             pass
         index: dict[Row, list[Row]] = {}
-        if len(positions) == 1:  # the common case, and made anew after every change
+        if len(positions) == 1:  # the common case, rebuilt after every change
             (position,) = positions
             for row in self:
                 index.setdefault((row[position],), []).append(row)
@@ -44,7 +44,7 @@ Entities = Mapping[str, tuple[str, ...]]  # type -> the entities of that type, s
 
 @dataclass(frozen=True, eq=False)
 class Schema:
-    """Where each predicate lives in a state, and what the domain declares about it."""
+    """The slot of each predicate in a state, and the domain's declarations."""
 
     slots: Mapping[str, int]
     fluents: frozenset[str]  # predicates that actions change
@@ -52,10 +52,10 @@ class Schema:
 
     def slot(self, predicate: str) -> int:
         if predicate not in self.slots:
-            raise GameError(f"the predicate {predicate!r} is asked for, but no rule of this game reads it")
+            raise GameError(f"the predicate {predicate!r} was queried, but no rule of this game reads it")
         return self.slots[predicate]
 
     def ensures(self, predicate: str, position: int, kind: str) -> bool:
-        """Whether whatever stands at this argument is of the type, by the predicate's declaration."""
+        """Whether the predicate's declaration guarantees this type for the argument at `position`."""
         declared = self.domain.predicates.get(predicate.removeprefix("not_"), ())
         return position < len(declared) and self.domain.is_a(declared[position], kind)

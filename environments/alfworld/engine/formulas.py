@@ -1,4 +1,4 @@
-"""PDDL formulas brought into the form that is searched: alternatives, each a conjunction without quantifiers."""
+"""PDDL formulas normalised for search: alternatives, each a conjunction without quantifiers."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Conjunction:
 
 
 def conjunctions(formula: Formula, kinds: Mapping[str, str]) -> list[Conjunction]:
-    """The formula as alternatives, each a conjunction: `exists` is lifted, and an `or` is split where it binds a
-    variable that nothing else binds (any other `or` stays a test)."""
+    """The formula as alternatives, each a conjunction: `exists` is lifted, and an `or` is split if it binds a variable
+    that nothing else binds (any other `or` stays a test)."""
     fresh = count()
     seen = dict(kinds)
     branches = [(seen, list(_flatten(formula, {}, seen, fresh)))]
@@ -84,7 +84,7 @@ def _quantified(formula: Formula) -> bool:
 def _flatten(
     formula: Formula, renamed: Mapping[str, str], kinds: dict[str, str], fresh: Iterator[int]
 ) -> Iterator[Formula]:
-    """The conjuncts, with quantified variables under new names that are entered in `kinds`."""
+    """The conjuncts, with quantified variables renamed and entered in `kinds`."""
     match formula:
         case And(parts):
             for part in parts:

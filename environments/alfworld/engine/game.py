@@ -1,11 +1,11 @@
-"""A compiled game: its rules, its start, and what every command does.
+"""A compiled game: its rules, its initial state, and the effect of every command.
 
     game = compile_game(domain, problem, grammar)
     state = game.initial
     state, text = game.apply(state, "go to shelf 1")   # or None: not admissible
 
-A `Game` and its states are immutable and can be shared. Entities are called by their PDDL id in lower case; the
-texts call them by a name with a number ("shelf 3"), counted down in the order of the ids.
+A `Game` and its states are immutable and can be shared. In code, entities are PDDL ids in lower case. The texts use
+names with a number ("shelf 3"), counted down in the order of the ids.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ TASK_MARK = "Your task is to: "
 
 @dataclass(frozen=True)
 class Rules:
-    """What all games with one domain and one set of command templates have in common."""
+    """What all games with the same domain and command templates share."""
 
     schema: Schema
     commands: Mapping[str, list[Command]]  # by the first word of the command
@@ -71,13 +71,13 @@ class Game:
         found = set()
         for commands in self.rules.commands.values():
             for command in commands:
-                for search in command.any_how:
+                for search in command.free_searches:
                     for known in search(state, {}, self.entities):
                         found.add(self.writer.write(command.template.segments, state, known))
         return sorted(found)
 
     def apply(self, state: State, command: str) -> tuple[State, str] | None:
-        """The state after a command and what the engine says; None where the command is not admissible."""
+        """The state after a command and the feedback text; None if the command is not admissible."""
         words = command.strip()
         for candidate in self.rules.commands.get(words.partition(" ")[0], ()):
             known = self._binding(candidate, state, words)
@@ -96,7 +96,7 @@ class Game:
             if name not in self.ids:
                 return None
             named[variable] = self.ids[name]
-        for search in candidate.by_name:
+        for search in candidate.named_searches:
             for known in search(state, named, self.entities):
                 if template.exact or self.writer.write(template.segments, state, known) == words:
                     return known
@@ -121,10 +121,10 @@ class Game:
 def compile_game(domain: str, problem: str, grammar: str) -> Game:
     """A game from its three texts. Rules are compiled once for equal domains and templates.
 
-    Raises GameError where a text cannot be read, names something unknown, or lacks a part."""
+    Raises GameError if a text cannot be parsed, names something unknown, or lacks a part."""
     texts, task = parse_grammar(grammar), parse_problem(problem)
     templates = tuple(sorted(texts.actions.items()))
-    rules = _compile_rules(domain, templates, texts.asked | frozenset(predicates_of(task.goal)))
+    rules = _compile_rules(domain, templates, texts.predicates_read | frozenset(predicates_of(task.goal)))
     names, entities = name_entities(task), entities_by_type(rules.schema.domain, task)
     return Game(
         rules=rules,
@@ -141,20 +141,20 @@ def compile_game(domain: str, problem: str, grammar: str) -> Game:
 
 @lru_cache(maxsize=64)
 def _compile_rules(domain: str, templates: tuple[tuple[str, ActionText], ...], read: frozenset[str]) -> Rules:
-    """`read`: the predicates that texts and goal ask for. Those that nothing asks for have no slot in the state, so
-    states which differ in nothing that matters are equal."""
+    """`read`: the predicates that texts and goal read. Predicates that nothing reads have no slot, so states that
+    differ in nothing relevant are equal."""
     rules, texts = parse_domain(domain), dict(templates)
     if missing := sorted(rules.actions.keys() - texts.keys()):
         raise GameError(f"the grammar has no template for the PDDL action {missing[0]!r}")
     formulas = [action.precondition for action in rules.actions.values()]
     formulas += [effect.condition for action in rules.actions.values() for effect in action.effects]
-    asked = predicates_of(And(tuple(formulas)))
-    if undeclared := sorted(asked - rules.predicates.keys()):
+    used = predicates_of(And(tuple(formulas)))
+    if undeclared := sorted(used - rules.predicates.keys()):
         raise GameError(f"the PDDL domain uses the predicate {undeclared[0]!r} without declaring it")
     fluents = frozenset(
         effect.atom.predicate for action in rules.actions.values() for effect in action.effects
     )
-    kept = sorted(asked | read | rules.predicates.keys() - fluents)
+    kept = sorted(used | read | rules.predicates.keys() - fluents)
     schema = Schema({name: slot for slot, name in enumerate(kept)}, fluents, rules)
     return Rules(
         schema,

@@ -1,4 +1,4 @@
-"""A game's goal: whether it is reached, and which share of its conditions holds."""
+"""A game's goal: whether it is reached, and the share of its conditions that hold."""
 
 from __future__ import annotations
 
@@ -19,28 +19,30 @@ from environments.alfworld.engine.pddl import Formula
 
 @dataclass(frozen=True)
 class Component:
-    """Goal conditions that share variables: whose bindings to consider, and what should come to hold for one."""
+    """Goal conditions that share variables: the bindings to consider, and the conditions to satisfy for one of them."""
 
-    candidates: Search  # every binding that meets the conditions which no action can change
+    candidates: Search  # every binding that meets the static conditions (no action can change them)
     conditions: tuple[Test, ...]
 
     def best(self, state: State, entities: Entities) -> int:
-        """The most conditions that hold for one binding."""
+        """The largest number of conditions that hold for one binding."""
         bindings = self.candidates(state, {}, entities)
         return max((sum(test(state, known) for test in self.conditions) for known in bindings), default=0)
 
 
 @dataclass(frozen=True)
 class Goal:
-    """`alternatives` are the ways to reach it; each has a test of whether it is reached."""
+    """`alternatives`: the conjunctions of which one must hold, each with its test and its components."""
 
     formula: Formula
     slots: tuple[int, ...]  # of the predicates that it reads
     alternatives: tuple[tuple[Holds, tuple[Component, ...]], ...]
 
-    def untouched(self, before: State, after: State) -> bool:
-        """Whether nothing that the goal reads has changed."""
-        return all(before[slot] is after[slot] for slot in self.slots)  # sets that did not change are shared
+    def unchanged(self, before: State, after: State) -> bool:
+        """Whether an action changed nothing that the goal reads."""
+        return all(
+            before[slot] is after[slot] for slot in self.slots
+        )  # unchanged sets are shared between states
 
     def reached(self, state: State, entities: Entities) -> bool:
         return any(holds(state, {}, entities) for holds, _ in self.alternatives)
@@ -58,7 +60,7 @@ class Goal:
 
 
 def compile_goal(schema: Schema, formula: Formula) -> Goal:
-    """Raises GameError where the goal is in a form that the interpreter does not know."""
+    """Raises GameError if the goal has a form that the interpreter does not support."""
     return Goal(
         formula,
         tuple(sorted(schema.slot(predicate) for predicate in predicates_of(formula))),
@@ -73,14 +75,14 @@ def compile_goal(schema: Schema, formula: Formula) -> Goal:
 
 
 def _component(schema: Schema, wanted: Conjunction) -> Component:
-    lasting = [part for part in wanted.parts if not predicates_of(part) & schema.fluents]
-    passing = [part for part in wanted.parts if predicates_of(part) & schema.fluents]
-    candidates = compile_search(schema, Conjunction(wanted.kinds, tuple(lasting)), (), wanted.kinds)
-    return Component(candidates, tuple(compile_test(schema, part) for part in passing))
+    static = [part for part in wanted.parts if not predicates_of(part) & schema.fluents]
+    changeable = [part for part in wanted.parts if predicates_of(part) & schema.fluents]
+    candidates = compile_search(schema, Conjunction(wanted.kinds, tuple(static)), (), wanted.kinds)
+    return Component(candidates, tuple(compile_test(schema, part) for part in changeable))
 
 
 def _groups(wanted: Conjunction) -> list[Conjunction]:
-    """The conjunction cut into parts that share no variable."""
+    """The conjunction, split into parts that share no variable."""
     groups: list[tuple[set[str], list[Formula]]] = []
     for part in wanted.parts:
         names, parts = free_variables(part), [part]

@@ -1,6 +1,6 @@
-"""The text side of a game file: TextWorld's context-sensitive grammar, as ALFWorld uses it.
+"""The texts of a game file: TextWorld's context-sensitive grammar, as ALFWorld uses it.
 
-A grammar text holds symbols with their rules, and for each action a command template and a feedback text.
+A grammar has symbols with their rules, and a command template and a feedback text for each action.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class ActionText:
 class Grammar:
     rules: Mapping[str, tuple[TextRule, ...]]
     actions: Mapping[str, ActionText]
-    asked: frozenset[str]  # predicates that some condition or query reads
+    predicates_read: frozenset[str]  # predicates that some condition or query reads
 
 
 _PART = re.compile(
@@ -59,7 +59,7 @@ def parse_grammar(text: str) -> Grammar:
                 raise GameError(f"the grammar's action {match['name']} lacks a template or a feedback")
             actions[match["name"].lower()] = ActionText(fields["template"], fields["feedback"])
             rules.update(_rules(fields.get("grammar", "{}")))
-    return Grammar(rules, actions, _asked(rules))
+    return Grammar(rules, actions, _predicates_read(rules))
 
 
 def _rules(block: str) -> dict[str, tuple[TextRule, ...]]:
@@ -79,7 +79,7 @@ def _rules(block: str) -> dict[str, tuple[TextRule, ...]]:
         raise GameError(f"a block of the grammar is not the JSON it should be: {error}") from error
 
 
-def _asked(rules: Mapping[str, tuple[TextRule, ...]]) -> frozenset[str]:
+def _predicates_read(rules: Mapping[str, tuple[TextRule, ...]]) -> frozenset[str]:
     every = [rule for alternatives in rules.values() for rule in alternatives]
     listings = [part for rule in every for part in rule.segments if isinstance(part, Listing)]
     queries = [rule.condition for rule in every] + [listing.query for listing in listings]

@@ -1,10 +1,10 @@
-"""Conjunctions compiled to Python: each becomes a generator of nested loops over the facts that it asks for.
+"""Conjunctions compiled to Python: each becomes a generator of nested loops over the facts that it reads.
 
 PDDL leaves the order of literals open, so a precondition or goal is joined cheapest first (`compile_search`). The
-text engine's queries are joined as they are written, and every variable must be a different entity
-(`compile_query`). A loop runs over rows in sorted order, because the texts list things in that order.
+text engine's queries are joined in the order written, and every variable must be a different entity
+(`compile_query`). Loops run over rows in sorted order, because the texts list things in that order.
 
-A search over "(atlocation ?a ?l) (receptacleatlocation ?r ?l) (not (opened ?r))" with ?r known reads
+A search over "(atlocation ?a ?l) (receptacleatlocation ?r ?l) (not (opened ?r))" with ?r known becomes
 
     def search(state, known, entities):
         v0 = known['?r']
@@ -15,7 +15,7 @@ A search over "(atlocation ?a ?l) (receptacleatlocation ?r ?l) (not (opened ?r))
                     v2 = row[0]
                     yield {'?r': v0, '?l': v1, '?a': v2}
 
-Only numbers, quoted constants and names made here enter the source: no text of a game is ever run.
+Only numbers, quoted constants and names generated here enter the source: no text of a game is ever executed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Test = Callable[[State, Binding], bool]
 
 
 class _Source:
-    """The body of one search while it is written."""
+    """Builds the source of one search."""
 
     def __init__(self, schema: Schema, kinds: Mapping[str, str], known: Iterable[str]) -> None:
         self.schema = schema
@@ -58,7 +58,8 @@ class _Source:
         return "(" + "".join(f"{self.term(arg)}, " for arg in args) + ")"
 
     def test(self, formula: Formula) -> str:
-        """The formula as an expression; all its variables are bound. Raises GameError for an inner `exists`."""
+        """The formula as a Python expression; all its variables must be bound. Raises GameError for an inner
+        `exists`."""
         match formula:
             case Atom(predicate, args):
                 return f"{self.row(args)} in state[{self.schema.slot(predicate)}]"
@@ -121,7 +122,7 @@ def _run(source: str, name: str) -> Any:
 def compile_search(
     schema: Schema, wanted: Conjunction, known: Iterable[str], results: Iterable[str]
 ) -> Search:
-    """Searches the bindings of a conjunction when the variables in `known` are given, and yields `results`."""
+    """A search for the bindings of a conjunction, given the variables in `known`; it yields `results`."""
     source = _cheapest_first(schema, wanted, known)
     for variable in sorted(set(results) - source.locals.keys()):
         source.enumerate(variable)
@@ -129,13 +130,13 @@ def compile_search(
 
 
 def compile_holds(schema: Schema, wanted: Conjunction) -> Holds:
-    """Whether a conjunction has any binding at all."""
+    """A test of whether a conjunction has any binding."""
     return _cheapest_first(schema, wanted, ()).finish_holds()
 
 
 def _cheapest_first(schema: Schema, wanted: Conjunction, known: Iterable[str]) -> _Source:
-    """First the tests that are fully bound; then loops with something bound to index by; then loops over fluents,
-    which have few rows; then the rest. A variable in no positive literal runs over its type's entities."""
+    """First tests whose variables are all bound; then loops that can use an index; then loops over fluents, which have
+    few rows; then the rest. A variable without a positive literal ranges over its type's entities."""
     source, parts = _Source(schema, wanted.kinds, known), list(wanted.parts)
     while parts:
         part = min(parts, key=lambda part: _cost(source, part))
@@ -161,13 +162,13 @@ def _cost(source: _Source, part: Formula) -> tuple[int, int]:
 
 
 def compile_query(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> Search:
-    """Searches atoms in their order, with all variables different. Yields the known variables and the new."""
+    """A search over atoms in their order, with all variables different. It yields the known and the new variables."""
     source = _as_written(schema, wanted, known)
     return source.finish(source.locals)
 
 
 def compile_query_holds(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> Holds:
-    """Whether such a search finds anything."""
+    """A test of whether such a search finds anything."""
     return _as_written(schema, wanted, known).finish_holds()
 
 
@@ -182,14 +183,14 @@ def _as_written(schema: Schema, wanted: Conjunction, known: Sequence[str]) -> _S
 
 
 def compile_test(schema: Schema, formula: Formula) -> Test:
-    """A test for a formula whose variables will all be known."""
+    """A test of a formula whose variables will all be known."""
     source = _reading(schema, free_variables(formula))
     test: Test = _run(f"test = lambda state, known: {source.test(formula)}", "test")
     return test
 
 
 def compile_rows(schema: Schema, atoms: Sequence[Atom]) -> Callable[[Binding], tuple[Row, ...]]:
-    """The argument rows of several atoms, filled in from a binding."""
+    """A function from a binding to the argument rows of several atoms."""
     source = _reading(schema, set().union(*(free_variables(atom) for atom in atoms)))
     filled = "".join(f"{source.row(atom.args)}, " for atom in atoms)
     rows: Callable[[Binding], tuple[Row, ...]] = _run(f"rows = lambda known: ({filled})", "rows")
@@ -197,7 +198,7 @@ def compile_rows(schema: Schema, atoms: Sequence[Atom]) -> Callable[[Binding], t
 
 
 def _reading(schema: Schema, variables: Iterable[str]) -> _Source:
-    """Source for one expression, which reads its variables where it needs them."""
+    """The source of one expression, which reads its variables from `known`."""
     source = _Source(schema, {}, ())
     source.locals.update({variable: f"known[{variable!r}]" for variable in variables})
     return source

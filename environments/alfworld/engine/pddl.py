@@ -1,9 +1,9 @@
-"""Reads the part of PDDL that ALFWorld's games are written in: typing, and/or/not/exists/=, conditional effects.
+"""Parses the subset of PDDL that ALFWorld's games use: typing, and/or/not/exists/=, conditional effects.
 
-Names are case-insensitive in PDDL: everything is lower case after reading. Costs, functions and `increase` effects
-carry no rule of play and are skipped. Anything else outside this part is a `GameError`, never a guess. Words are parted
-by blanks and parentheses alone: in the official domain, `(exists (?l - location, ?r - receptacle) ...)` therefore
-asks for the type "location," that nothing has, and objects can be examined only in the hand.
+PDDL names are case-insensitive: parsing makes everything lower case. Costs, functions and `increase` effects do not
+affect play and are skipped. Anything else outside the subset raises `GameError`. Only blanks and parentheses separate
+words. So in the official domain, `(exists (?l - location, ?r - receptacle) ...)` requires the type "location,", which
+nothing has, and objects can be examined only in the hand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ TOP_TYPE = "object"  # PDDL's root type: every type is a kind of it
 
 
 class GameError(ValueError):
-    """A game text (PDDL or grammar) that cannot be compiled. The message says which part and why."""
+    """A game text (PDDL or grammar) cannot be compiled. The message says which part and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ Formula = Atom | Equal | Not | And | Or | Exists
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """`atom` becomes true (`adds`) or false, where `condition` held before the action."""
+    """`atom` becomes true (`adds`) or false, if `condition` held before the action."""
 
     condition: Formula
     adds: bool
@@ -83,7 +83,7 @@ class Domain:
     actions: Mapping[str, Action]
 
     def is_a(self, kind: str, wanted: str) -> bool:
-        """Whether a type is `wanted` or below it."""
+        """Whether a type is `wanted` or a subtype of it."""
         while kind not in (wanted, TOP_TYPE):
             kind = self.supertypes.get(kind, TOP_TYPE)
         return kind == wanted or wanted == TOP_TYPE
@@ -101,20 +101,20 @@ ALWAYS = And(())
 
 
 def read_expression(text: str) -> list[Any]:
-    """One parenthesised expression as nested lists of lower-case words. Raises GameError if it is not whole."""
+    """One parenthesised expression as nested lists of lower-case words. Raises GameError if it is not complete."""
     stack: list[list[Any]] = [[]]
     for token in re.findall(r"[()]|[^\s()]+", _uncommented(text).lower()):
         if token == "(":
             stack.append([])
         elif token == ")":
             if len(stack) == 1:
-                raise GameError("the PDDL has a closing parenthesis too many")
+                raise GameError("the PDDL has an unmatched closing parenthesis")
             done = stack.pop()
             stack[-1].append(done)
         else:
             stack[-1].append(token)
     if len(stack) != 1 or len(stack[0]) != 1 or not isinstance(stack[0][0], list):
-        raise GameError("the PDDL is not one whole expression (it is empty or cut off)")
+        raise GameError("the PDDL is not one complete expression (it is empty or truncated)")
     return stack[0][0]
 
 

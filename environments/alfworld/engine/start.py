@@ -1,4 +1,4 @@
-"""What a problem sets up: entities by type, their names, and the facts at the start."""
+"""The setup of a problem: entities by type, their names, and the initial facts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from environments.alfworld.engine.pddl import TOP_TYPE, Domain, GameError, Probl
 
 
 def initial_state(schema: Schema, entities: Entities, task: Problem) -> State:
-    """Raises GameError where a fact does not fit the domain's declarations."""
+    """Raises GameError if a fact does not fit the domain's declarations."""
     rows: dict[str, list[Row]] = {}
     members = {kind: frozenset(names) for kind, names in entities.items()}
     for atom in task.init:
@@ -44,16 +44,14 @@ def types_of(task: Problem, predicate: str) -> dict[str, str]:
 
 def name_entities(task: Problem) -> dict[str, str]:
     """Names with numbers for all entities that some fact mentions: "Shelf_bar_..." is "shelf N", N counted down in
-    the order of the ids; an id without "_bar_" is its own name. A basin is told from its sink."""
+    the order of the ids; an id without "_bar_" is its own name. A basin has another name than its sink."""
     mentioned = sorted({arg for atom in task.init for arg in atom.args})
     stems = {entity: _stem(entity) for entity in mentioned}
     left = Counter(stem for stem in stems.values() if stem is not None)
     names = {}
     for entity, stem in stems.items():
         if stem is None:
-            names[entity] = (
-                _plain(entity) + " "
-            )  # the engine leaves the blank before the number that is not there
+            names[entity] = _plain(entity) + " "  # the engine keeps the blank before the missing number
         else:
             names[entity] = f"{stem} {left[stem]}"
             left[stem] -= 1

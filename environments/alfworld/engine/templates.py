@@ -1,12 +1,12 @@
-"""Right sides of the grammar's rules: read once, written out for a state and the entities that are bound.
+"""Right-hand sides of the grammar's rules: parsed once, rendered for a state and a binding of entities.
 
     #symbol#                 is replaced by that symbol's text, in the same context
     {o.name}                 is a value: an attribute of a bound variable, joined by + or `or`
     [{o.name | query}]       is the list of that value over all answers to the query, with separators
 
-A query is `predicate(x:type) & ...`: its literals are tried in the order written, rows sorted, and every variable
-stands for a different entity than all the others. `not_p(x)` is a fact of its own: it is true only after an action
-made p(x) false, not where p(x) never held.
+A query is `predicate(x:type) & ...`: its literals are joined in the order written, rows are sorted, and every variable
+is a different entity. `not_p(x)` is a separate fact: it is true only after an action made p(x) false, not if p(x) never
+held.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Value = Callable[[Names, Binding], str]
 
 
 class Query:
-    """A conjunctive query. Which variables are bound depends on who asks: plans are made once for each case."""
+    """A conjunctive query. Which variables are bound depends on the caller, so each case is compiled once."""
 
     def __init__(self, wanted: Conjunction) -> None:
         self.wanted = wanted
@@ -68,7 +68,7 @@ class Symbol:
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """A value between braces. `variables` are those it reads."""
+    """A value in braces. `variables` are those that it reads."""
 
     value: Value
     variables: frozenset[str]
@@ -79,7 +79,7 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """The item for every answer to the query (or once, without a query), as a list with separators or joined."""
+    """The item for every answer to the query (once, without a query), as a list with separators or concatenated."""
 
     item: Symbol | Expression
     query: Query | None
@@ -104,7 +104,7 @@ Segment = Text | Symbol | Expression | Listing
 
 @dataclass(frozen=True, slots=True)
 class TextRule:
-    """A right side, and the condition under which it is used."""
+    """A right-hand side, and the condition under which it applies."""
 
     condition: Query | None
     segments: tuple[Segment, ...]
@@ -112,7 +112,7 @@ class TextRule:
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """What texts of one game are written with."""
+    """Renders the texts of one game."""
 
     rules: Mapping[
         str, tuple[TextRule, ...]
@@ -122,7 +122,7 @@ class Writer:
     entities: Entities
 
     def write(self, segments: tuple[Segment, ...], state: State, known: Binding) -> str:
-        """Raises GameError where a symbol has no rule that holds."""
+        """Raises GameError if no rule of a symbol applies."""
         return "".join([segment.write(self, state, known) for segment in segments])
 
 
@@ -130,8 +130,8 @@ _ARTICLES = {"indefinite": "a", "definite": "the"}
 
 
 def _value(node: ast.expr) -> str:
-    """Python source of a value over `names` and `known`. It is made here from the few forms that exist (attributes
-    of variables, strings, + and `or`): no text of a game is ever run."""
+    """Python source of a value over `names` and `known`, generated from the few supported forms (attributes of
+    variables, strings, + and `or`): no text of a game is ever executed."""
     match node:
         case ast.Constant(str() as text):
             return repr(text)
@@ -188,8 +188,8 @@ _SEGMENT = re.compile(
 
 @lru_cache(maxsize=4096)
 def parse_segments(source: str) -> tuple[Segment, ...]:
-    """The right side of a rule. Like the text engine, reading ends where the text stops making sense (one rule of
-    the official grammar has a brace too many), and blanks at the start are dropped."""
+    """The right-hand side of a rule. As in the text engine, parsing stops at the first syntax error (one rule of the
+    official grammar has an extra brace), and leading blanks are dropped."""
     segments: list[Segment] = []
     position = len(source) - len(source.lstrip())
     while match := _SEGMENT.match(source, position):

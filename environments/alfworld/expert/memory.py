@@ -1,4 +1,4 @@
-"""What the agent knows from the visible history alone: where it stands, what it holds, what lies where."""
+"""What the agent knows from the visible history: where it stands, what it holds, what lies where."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from environments.alfworld.expert.aims import kind_of
+from environments.alfworld.expert.instruction import CONDITION, kind_of
 
 _ENTITY = r"([a-z]+ \d+)"
 _LISTED = re.compile(rf"\ban? {_ENTITY}")
@@ -18,16 +18,14 @@ _PUT = re.compile(rf"You (?:put|move) the {_ENTITY} (?:in/on|to) the {_ENTITY}\.
 _TREAT = re.compile(rf"You (clean|heat|cool) the {_ENTITY} using the {_ENTITY}\.")
 _SLICE = re.compile(rf"You sliced the {_ENTITY} with the {_ENTITY}\.")
 _CARRYING = re.compile(rf"You are carrying: an? {_ENTITY}\.")
-CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
-"""What a thing is after each treatment."""
 
 
 @dataclass(slots=True)
 class Memory:
-    """`contents` has a receptacle once its inside was seen; None stands for nowhere and for an empty hand.
-    `refused` are the actions that did nothing, each with where it was tried and what was held.
-    `fresh` is True where no place was looked at since the agent last changed something: time for a new plan.
-    `failed` is True where the last turn did nothing."""
+    """`contents` has a receptacle once its contents were seen. None stands for an unknown place and for an empty hand.
+    `refused`: actions without effect, each with the place where it was tried and the thing held.
+    `fresh`: no place was looked at since the agent last changed something, so a new search plan is due.
+    `failed`: the last turn had no effect."""
 
     places: list[str]
     here: str | None = None
@@ -40,11 +38,11 @@ class Memory:
     failed: bool = False
 
     def allowed(self, action: str) -> bool:
-        """Whether the action has not failed already in just this place with just this in the hand."""
+        """Whether the action has not failed before in this place with this thing in the hand."""
         return (action, self.here, self.held) not in self.refused
 
     def kept(self, kind: str) -> list[tuple[str, str]]:
-        """(object, receptacle) for every object of a type that was last seen in a receptacle, in listing order."""
+        """(object, receptacle) for every object of a type last seen in a receptacle, in listing order."""
         return [
             (thing, place)
             for place in self.places
@@ -56,7 +54,7 @@ class Memory:
         return condition is None or (thing, condition) in self.conditions
 
     def observe(self, action: str, observation: str) -> None:
-        """Take one executed step in."""
+        """Update the memory with one executed step."""
         self.failed = False
         if self._seen(action, observation):
             self.fresh = False
@@ -119,7 +117,7 @@ class Memory:
         self.conditions.add((thing, condition))
 
     def _forgive(self) -> None:
-        """A door that moved may allow here what it forbade before."""
+        """Forget refusals at this place: after opening or closing it, they may no longer hold."""
         self.refused = {entry for entry in self.refused if entry[1] != self.here}
 
 

@@ -1,4 +1,4 @@
-"""Errands in a game with everything in view: each goes where it must, opens what it must, and records its commands."""
+"""Errands in a game, using hidden state: each goes and opens where necessary, and records its commands."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from environments.alfworld.engine.game import Game, State
 
 
 class BlockedError(Exception):
-    """The errand cannot be run from here."""
+    """The errand is impossible from here."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """A state of the game and the (command, answer) pairs that led to it. Every errand returns a longer route;
-    all of them raise BlockedError where the rules refuse. Entities are PDDL ids."""
+    """A state of the game and the (command, answer) pairs that led to it. Every errand returns a longer route, and
+    raises BlockedError if the rules refuse it. Entities are PDDL ids."""
 
     game: Game
     state: State
@@ -31,7 +31,7 @@ class Route:
         return next((thing for _, thing in self.game.facts(self.state, "holds")), None)
 
     def holder_of(self, thing: str) -> list[str]:
-        """The receptacles that a thing lies in; real games may have two for one thing."""
+        """The receptacles that a thing lies in; official games may have two for one thing."""
         return sorted(place for other, place in self.game.facts(self.state, "inreceptacle") if other == thing)
 
     def near(self, place: str) -> bool:
@@ -59,7 +59,7 @@ class Route:
         return there.do(f"open {self.game.names[place]}") if there.shut(place) else there
 
     def take(self, thing: str) -> Route:
-        """Fetch a thing with an empty hand, whatever was held before being put down on the way."""
+        """Fetch a thing, after putting down whatever is held."""
         if self.held == thing:
             return self
         places = self.holder_of(thing)

@@ -1,9 +1,9 @@
 """Random households: layouts (which receptacles a room has), and games in them (where the objects are, and the goal).
 
 A game is drawn in two steps. The layouts are a fixed pool for each room size, the same for every seed: most of them
-serve train, validation and seen, the rest only unseen. A game then takes a layout, a goal that the layout can
-serve, and a place for every object. What decides the split of a game is its content, never its number in a list,
-so splits cannot share a game whatever seeds they were drawn with.
+serve train, validation and seen, the rest only unseen. A game then draws a layout, a goal that the layout supports,
+and a place for every object. The content of a game decides its split, not its index in a list. So splits never share
+a game, whatever their seeds.
 """
 
 from __future__ import annotations
@@ -41,20 +41,22 @@ TREATMENT = {
     "pick_heat_then_place_in_recep": ("Microwave", HEATABLE),
     "pick_cool_then_place_in_recep": ("Fridge", COOLABLE),
 }
-"""Task type -> the appliance that it needs, and the objects that the appliance takes."""
+"""Task type -> the appliance that it needs, and the objects that the appliance can treat."""
 
 TRAIN_LAYOUTS, UNSEEN_LAYOUTS = 24, 12
-"""Layouts in the pool, for each room."""
+"""Layouts in the pool, per room."""
 
-COPIES = 3
-"""How many objects of one type a game has at most."""
+MAX_COPIES = 3
+"""Most objects of one type in a game."""
 
-_SHARES: tuple[Split, ...] = ("train", "train", "validation", "seen")
+_SPLIT_SHARES: tuple[Split, ...] = ("train", "train", "validation", "seen")
 
 
 @dataclass(frozen=True)
 class Goal:
-    """What to do with which object type; `target` is the receptacle type to put it in, or the lamp type."""
+    """What to do with which object type; `target` is the receptacle type to put it in, or the lamp type.
+
+    `Household.digest` hashes its repr: another name of the class or of a field would draw other games."""
 
     task_type: str
     thing: str
@@ -65,8 +67,8 @@ class Goal:
 class Layout:
     room: Room
     receptacles: tuple[str, ...]  # type names, sorted, with repeats
-    things: tuple[str, ...]  # object types that may lie here, lamps apart
-    goals: dict[tuple[str, bool], tuple[Goal, ...]]  # (task type, held out) -> what can be asked here
+    things: tuple[str, ...]  # object types that may lie here, without lamps
+    goals: dict[tuple[str, bool], tuple[Goal, ...]]  # (task type, held out) -> goals in this layout
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ class Household:
     objects: tuple[tuple[str, int], ...]
 
     def digest(self) -> bytes:
-        """Of the content, whatever the ids: what lies together on which type of receptacle, and the goal."""
+        """Digest of the content without the ids: what lies together on which type of receptacle, and the goal."""
         shelves: list[list[str]] = [[] for _ in self.layout.receptacles]
         for thing, place in self.objects:
             shelves[place].append(thing)
@@ -89,24 +91,24 @@ class Household:
 
 
 def held_out(goal: Goal) -> bool:
-    """Whether this (object type, target type) pair is kept for the unseen split: every fifth, by its digest."""
+    """Whether this (object type, target type) pair is reserved for the unseen split: one in five, by its digest."""
     return hashlib.blake2b(f"{goal.thing} {goal.target}".encode()).digest()[0] % 5 == 0
 
 
 def split_of(digest: bytes) -> Split:
-    """Which of train, validation and seen a game of the training layouts belongs to."""
-    return _SHARES[digest[0] % len(_SHARES)]
+    """The split (train, validation or seen) of a game in the training layouts."""
+    return _SPLIT_SHARES[digest[0] % len(_SPLIT_SHARES)]
 
 
 @functools.lru_cache(maxsize=16384)
 def places_for(thing: str, receptacles: tuple[str, ...]) -> dict[int, float]:
-    """Index of each receptacle where such a thing may lie -> weight; the likelier the type, the heavier."""
+    """Index of each receptacle where such a thing may lie -> weight, larger for likelier types."""
     ranks = {name: rank for rank, name in enumerate(PLACES[thing])}
     return {at: 1 / (1 + ranks[name]) for at, name in enumerate(receptacles) if name in ranks}
 
 
 def goals_in(room: Room, receptacles: tuple[str, ...]) -> list[Goal]:
-    """Every goal that can be set in a room with these receptacles."""
+    """Every possible goal in a room with these receptacles."""
     present = set(receptacles)
     things = [thing for thing in ROOM_OBJECTS[room] if present & set(PLACES[thing])]
     goals = [
@@ -125,13 +127,13 @@ def goals_in(room: Room, receptacles: tuple[str, ...]) -> list[Goal]:
     return goals + [Goal("look_at_obj_in_light", thing, lamp) for lamp in lit for thing in things]
 
 
-def most_of_a_kind(receptacle: str) -> int:
-    """How many receptacles of a type any room may have."""
+def max_receptacles(receptacle: str) -> int:
+    """Most receptacles of a type in any room."""
     return max(fixed.get(receptacle, 0) + optional.get(receptacle, 0) for fixed, optional in ROOMS.values())
 
 
 def draw_layout(room: Room, size: int, rng: random.Random) -> Layout:
-    """A room with `size` receptacles: those it always has, and a draw of those it may have."""
+    """A room with `size` receptacles: those it always has, and a random choice of those it may have."""
     fixed, optional = ROOMS[room]
     spare = list(Counter(optional).elements())
     receptacles = tuple(sorted([*fixed, *rng.sample(spare, size - len(fixed))]))
@@ -145,7 +147,7 @@ def draw_layout(room: Room, size: int, rng: random.Random) -> Layout:
 
 @functools.cache
 def layouts(size: int, unseen: bool) -> tuple[Layout, ...]:
-    """The pool of rooms with `size` receptacles. Raises EnvironmentFault where there are not enough different ones."""
+    """The pool of rooms with `size` receptacles. Raises EnvironmentFault if there are too few distinct ones."""
     pool: list[Layout] = []
     for room in ROOMS:
         rng = random.Random(f"layouts of {size} receptacles, {room}")
@@ -165,37 +167,37 @@ def layouts(size: int, unseen: bool) -> tuple[Layout, ...]:
 
 
 @functools.cache
-def serving(size: int, task_type: str, unseen: bool) -> tuple[Layout, ...]:
-    """The layouts of the pool that can serve a task type with goals of this side of the split."""
+def layouts_for(size: int, task_type: str, unseen: bool) -> tuple[Layout, ...]:
+    """The layouts of the pool that have goals of a task type, reserved for unseen or not."""
     return tuple(layout for layout in layouts(size, unseen) if (task_type, unseen) in layout.goals)
 
 
 def draw_household(task_type: str, unseen: bool, size: int, objects: int, rng: random.Random) -> Household:
-    """A solvable game: what the goal needs lies somewhere else than where it has to go, then other objects are
-    strewn until there are `objects` of them."""
-    layout = rng.choice(serving(size, task_type, unseen))
+    """A solvable game: what the goal needs starts somewhere other than the target. Then other objects are added until
+    there are `objects`."""
+    layout = rng.choice(layouts_for(size, task_type, unseen))
     goal = rng.choice(layout.goals[task_type, unseen])
     needed = [goal.thing] * (2 if task_type == "pick_two_obj_and_place" else 1)
     if goal.target in LAMPS:
         needed.append(goal.target)
-    placed = [(thing, place(thing, layout, goal, rng)) for thing in needed]
-    strewn = list(layout.things * COPIES)
+    placed = [(thing, draw_place(thing, layout, goal, rng)) for thing in needed]
+    scattered = list(layout.things * MAX_COPIES)
     for thing in needed:
         if thing not in LAMPS:
-            strewn.remove(thing)
-    for thing in rng.sample(strewn, objects - len(placed)):
-        placed.append((thing, place(thing, layout, goal, rng)))
+            scattered.remove(thing)
+    for thing in rng.sample(scattered, objects - len(placed)):
+        placed.append((thing, draw_place(thing, layout, goal, rng)))
     return Household(layout, goal, tuple(sorted(placed)))
 
 
-def possible(thing: str, layout: Layout, goal: Goal) -> dict[int, float]:
-    """Where a thing may lie in this game: nothing of the goal's type starts where it has to go."""
+def allowed_places(thing: str, layout: Layout, goal: Goal) -> dict[int, float]:
+    """Where a thing may lie in this game: nothing of the goal's type starts at the target."""
     spots = places_for(thing, layout.receptacles)
     if thing != goal.thing:
         return spots
     return {at: weight for at, weight in spots.items() if layout.receptacles[at] != goal.target}
 
 
-def place(thing: str, layout: Layout, goal: Goal, rng: random.Random) -> int:
-    spots = possible(thing, layout, goal)
+def draw_place(thing: str, layout: Layout, goal: Goal, rng: random.Random) -> int:
+    spots = allowed_places(thing, layout, goal)
     return rng.choices(list(spots), list(spots.values()))[0]

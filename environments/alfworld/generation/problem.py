@@ -1,8 +1,8 @@
-"""A generated game as text: the compact payload that a task carries, its PDDL problem, and the official file layout.
+"""A generated game as text: the compact payload that a task carries, and its PDDL problem.
 
 The payload is JSON: {"type", "goal": [object type, target type], "task": instruction, "room", "places": [[type,
 x, y, z], ...], "objects": [[type, x, y, z, index of its place], ...]} with coordinates in centimetres. They give
-the ids that real games have ("Mug_bar__plus_00_dot_12_bar_..."), and so the order in which entities are numbered.
+the ids that official games have ("Mug_bar__plus_00_dot_12_bar_..."), and so the order in which entities are numbered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from environments.alfworld.catalog import (
 )
 from environments.alfworld.generation.drawing import Household
 from environments.alfworld.texts.dialect import Dialect, in_dialect
-from environments.base import EnvironmentFault, Task
+from environments.base import EnvironmentFault
 
 RULES = Path(__file__).parent / "rules"
 INSTRUCTIONS = {
@@ -54,15 +54,15 @@ _PROPERTIES = {
 
 @functools.cache
 def rules() -> tuple[str, str]:
-    """The domain, and the grammar with "@TASK@" where the instruction belongs."""
+    """The domain, and the grammar with "@TASK@" in place of the instruction."""
     return (RULES / "domain.pddl").read_text(), (RULES / "grammar.twl2").read_text()
 
 
 def game_texts(payload: str, dialect: Dialect = "put") -> tuple[str, str, str]:
     """(domain, problem, grammar) of a generated game, ready for an engine."""
     domain, grammar = rules()
-    told = grammar.replace("@TASK@", read_payload(payload)["task"])
-    return domain, problem_pddl(payload), in_dialect(told, dialect)
+    grammar_text = grammar.replace("@TASK@", read_payload(payload)["task"])
+    return domain, problem_pddl(payload), in_dialect(grammar_text, dialect)
 
 
 def make_payload(household: Household, rng: random.Random) -> str:
@@ -89,7 +89,7 @@ def make_payload(household: Household, rng: random.Random) -> str:
 
 
 def problem_pddl(payload: str) -> str:
-    """The PDDL problem of a generated game. Raises EnvironmentFault for a payload that is not one."""
+    """The PDDL problem of a generated game. Raises EnvironmentFault for an invalid payload."""
     game = read_payload(payload)
     try:
         places = [(entry[0], _id(entry), f"loc_bar_{at + 1}") for at, entry in enumerate(game["places"])]
@@ -119,34 +119,8 @@ def problem_pddl(payload: str) -> str:
     return "\n".join(["(define (problem household)", "(:domain alfred)", *chain.from_iterable(sections)])
 
 
-def export_game(task: Task, folder: Path, dialect: Dialect = "put") -> Path:
-    """Write the task as an official game folder; returns the path of its game.tw-pddl. Raises EnvironmentFault."""
-    domain, problem, grammar = game_texts(task.payload, dialect)
-    game = read_payload(task.payload)
-    thing, target = game["goal"]
-    lit = game["type"] == "look_at_obj_in_light"
-    params = {
-        "object_target": thing,
-        "parent_target": "" if lit else target,
-        "toggle_target": target if lit else "",
-        "mrecep_target": "",
-        "object_sliced": False,
-    }
-    trial = {"task_type": game["type"], "pddl_params": params, "scene": {"floor_plan": game["room"]}}
-    text = {"pddl_domain": domain, "grammar": grammar, "pddl_problem": problem, "solvable": True}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "traj_data.json").write_text(json.dumps(trial))
-        (folder / "game.tw-pddl").write_text(json.dumps(text))
-    except OSError as refused:
-        raise EnvironmentFault(
-            f"cannot write task {task.task_id} to {folder}: {refused.strerror}"
-        ) from refused
-    return folder / "game.tw-pddl"
-
-
 def read_payload(payload: str) -> dict[str, Any]:
-    """The fields of a payload. Raises EnvironmentFault where they are not there."""
+    """The fields of a payload. Raises EnvironmentFault if they are missing."""
     try:
         game = json.loads(payload)
     except json.JSONDecodeError as broken:
@@ -159,7 +133,7 @@ def read_payload(payload: str) -> dict[str, Any]:
 
 
 def _id(entry: list[Any]) -> str:
-    """["Mug", -16, 45, 204] -> the id that real games give such an entity."""
+    """["Mug", -16, 45, 204] -> the id that official games give such an entity."""
     name, *coordinates = entry[:4]
     spots = [
         f"_bar__{'plus' if c >= 0 else 'minus'}_{abs(c) // 100:02d}_dot_{abs(c) % 100:02d}"

@@ -1,8 +1,8 @@
-"""`alfworld-generated`: distinct solvable games of the six ALFWorld task types, drawn as many as are asked for.
+"""`alfworld-generated`: any number of distinct solvable games of the six ALFWorld task types.
 
-train, validation and seen share the layouts of the training pool and have goals and placements of their own;
-unseen has layouts and (object type, target type) goal pairs that occur in none of the other three. A draw costs
-a few tenths of a millisecond; nothing is compiled before a game is played.
+train, validation and seen share the layouts of the training pool, each with its own goals and placements; unseen has
+layouts and (object type, target type) goal pairs that occur in none of the other three. Drawing a game takes a few
+tenths of a millisecond; a game is compiled when it is first played.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
 from environments.alfworld.environment import AlfworldEnvironment
 from environments.alfworld.generation.drawing import (
-    COPIES,
+    MAX_COPIES,
     TASK_TYPES,
     draw_household,
-    most_of_a_kind,
+    max_receptacles,
     split_of,
 )
 from environments.alfworld.generation.problem import make_payload, read_payload
@@ -48,7 +48,7 @@ class GeneratedAlfworld:
         self._objects = _whole("objects", options.get("objects", 8), 3, 16)
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
-        """The first `count` games of an endless list: the six task types in turn, no game twice."""
+        """The first `count` games of an endless list: the six task types in rotation, no game twice."""
         size = f"{self._receptacles} x {self._objects}"
         rng = random.Random(f"games of {size}, {split}, {seed}")
         drawn: set[bytes] = set()
@@ -58,7 +58,7 @@ class GeneratedAlfworld:
         return AlfworldEnvironment()
 
     def demonstration(self, task: Task) -> list[Turn] | None:
-        """None: the demonstration of a generated game is what the exploring expert plays."""
+        """None: the exploring expert plays the demonstration of a generated game."""
         return None
 
     def briefing(self, task: Task, example: bool) -> str:
@@ -68,12 +68,12 @@ class GeneratedAlfworld:
     ungrounded = staticmethod(grounding.ungrounded)
 
     def vocabulary(self) -> list[str]:
-        """Every entity name that these games can show, the types by themselves, and the words for states."""
+        """Every entity name that these games can show, all type names, and the words for states."""
         types = sorted({*CAN_CONTAIN, *PLACES})
         entities = [
             f"{name.lower()} {number}"
             for name in types
-            for number in range(1, (COPIES if name in PLACES else most_of_a_kind(name)) + 1)
+            for number in range(1, (MAX_COPIES if name in PLACES else max_receptacles(name)) + 1)
         ]
         return [*entities, *(name.lower() for name in types), *STATES]
 

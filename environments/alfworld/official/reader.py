@@ -1,4 +1,4 @@
-"""The official ALFWorld games on disk, as `alfworld-download` lays them out, and the world `alfworld` made of them.
+"""Reads the official ALFWorld games, in the folder layout of `alfworld-download`.
 
 $ALFWORLD_DATA/json_2.1.1/<split>/<task>/<trial>/game.tw-pddl   domain, problem, grammar, solvable
                                                 traj_data.json  task type and parameters
@@ -26,7 +26,7 @@ _TEXTS = ("pddl_domain", "grammar", "pddl_problem")
 
 @dataclass(frozen=True)
 class GameFile:
-    """A game.tw-pddl that was read and has every part."""
+    """The content of a complete game.tw-pddl."""
 
     path: Path
     domain: str
@@ -34,14 +34,14 @@ class GameFile:
     grammar: str
 
     def compile(self) -> Game:
-        """Raises EnvironmentFault where the PDDL or the grammar is broken."""
+        """Raises EnvironmentFault if the PDDL or the grammar is broken."""
         try:
             return compile_game(self.domain, self.problem, self.grammar)
         except GameError as error:
             raise EnvironmentFault(f"{self.path}: {error}; {GET_AGAIN}") from error
 
     def dialect(self) -> Dialect:
-        """Raises EnvironmentFault where the grammar is broken."""
+        """Raises EnvironmentFault if the grammar is broken."""
         try:
             actions = parse_grammar(self.grammar).actions
         except GameError as error:
@@ -50,18 +50,20 @@ class GameFile:
 
 
 def data_folder(folder: Path | None = None) -> Path:
-    """The folder with `json_2.1.1` in it: the given one, else $ALFWORLD_DATA; either may start with `~`. Raises
-    EnvironmentFault."""
+    """The folder that holds `json_2.1.1`: the given one, else $ALFWORLD_DATA; either may start with `~`. Raises
+    EnvironmentFault if there is none."""
     named = os.path.expanduser(folder or os.environ.get("ALFWORLD_DATA", ""))
     if not named:
-        raise EnvironmentFault(f"the real ALFWorld games are needed but ALFWORLD_DATA is not set: {GET_DATA}")
+        raise EnvironmentFault(
+            f"the official ALFWorld games are needed, but ALFWORLD_DATA is not set: {GET_DATA}"
+        )
     if not (Path(named) / LAYOUT).is_dir():
         raise EnvironmentFault(f"{named} holds no ALFWorld games (no folder {LAYOUT} in it): {GET_DATA}")
     return Path(named)
 
 
 class NotPlayable(EnvironmentFault):
-    """A whole game that nobody has found to be solvable: the official loader leaves such games out."""
+    """A complete game that is not marked as solvable: the official loader leaves such games out."""
 
     def __init__(self, file: Path, defect: str) -> None:
         super().__init__(f"{file}: the game {defect}; leave it out of the task list")
@@ -69,8 +71,8 @@ class NotPlayable(EnvironmentFault):
 
 
 def read_game(path: Path) -> GameFile:
-    """Read a game file, or the one in a trial's folder. Raises NotPlayable, or EnvironmentFault naming file, defect and
-    remedy where the file is damaged."""
+    """Read a game file, or the one in a trial's folder. Raises NotPlayable, or EnvironmentFault with file, defect and
+    remedy if the file is damaged."""
     file = path / "game.tw-pddl" if path.is_dir() else path
     data = read_json(file)
     missing = [key for key in _TEXTS if not isinstance(data, dict) or key not in data]
@@ -93,17 +95,17 @@ def read_json(file: Path) -> Any:
     except (OSError, UnicodeDecodeError) as error:
         raise EnvironmentFault(f"{file}: cannot be read ({error.__class__.__name__}); {GET_AGAIN}") from error
     except ValueError as error:
-        raise EnvironmentFault(f"{file}: not whole JSON (it may be cut off); {GET_AGAIN}") from error
+        raise EnvironmentFault(f"{file}: invalid JSON (the file may be truncated); {GET_AGAIN}") from error
 
 
 def read_recording(file: Path) -> tuple[str, list[tuple[str, str]]]:
     """(first observation, [(action, observation)]) of a gt_traj.json. Raises EnvironmentFault."""
-    said = read_json(file)
+    entries = read_json(file)
     try:
-        first, *rest = [entry["value"] for entry in said]
-        order = [entry["from"] for entry in said]
+        first, *rest = [entry["value"] for entry in entries]
+        order = [entry["from"] for entry in entries]
     except (TypeError, KeyError, ValueError) as error:
         raise EnvironmentFault(f"{file}: not a list of from/value entries; {GET_AGAIN}") from error
     if order != ["human", *["gpt", "human"] * (len(rest) // 2)]:
-        raise EnvironmentFault(f"{file}: observations and actions do not take turns; {GET_AGAIN}")
+        raise EnvironmentFault(f"{file}: observations and actions do not alternate; {GET_AGAIN}")
     return first, list(zip(rest[::2], rest[1::2], strict=True))

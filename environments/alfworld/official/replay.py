@@ -1,4 +1,4 @@
-"""Replays an expert's recorded run: does the game answer as it did then, and is it won?"""
+"""Replays an expert's recorded run: whether the game gives the recorded answers, and is won."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environments.alfworld.engine.game import Game
-from environments.alfworld.environment import after_arrival
 from environments.alfworld.official.reader import read_game, read_recording
+from environments.alfworld.texts.dialect import after_arrival
 
 
 @dataclass(frozen=True)
 class Replay:
-    """`differences`: what was recorded and what came, for each answer (the first observation too) that differs."""
+    """`differences`: (recorded, replayed) for each differing answer, the first observation included."""
 
     answers: int
     differences: tuple[tuple[str, str], ...]
@@ -20,7 +20,7 @@ class Replay:
 
 
 def replay(game: Game, first: str, pairs: list[tuple[str, str]]) -> Replay:
-    """Play recorded (action, answer) pairs. An action that is not admissible now answers ""."""
+    """Play recorded (action, answer) pairs. An action that is not admissible gives the answer ""."""
     state, seen = game.initial, [(first, game.intro())]
     for action, recorded in pairs:
         state, text = game.apply(state, action) or (state, "")
@@ -29,5 +29,5 @@ def replay(game: Game, first: str, pairs: list[tuple[str, str]]) -> Replay:
 
 
 def replay_folder(folder: Path) -> Replay:
-    """A trial's game.tw-pddl against its gt_traj.json. Raises EnvironmentFault."""
+    """Replay a trial's gt_traj.json in its game.tw-pddl. Raises EnvironmentFault."""
     return replay(read_game(folder).compile(), *read_recording(folder / "gt_traj.json"))

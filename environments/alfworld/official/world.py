@@ -1,7 +1,7 @@
 """The world `alfworld`: the official games, their splits, and the experts' recorded runs.
 
-train and validation are cut from the official train split by each game's path (one in ten is held out, and stays
-so whatever else there is); seen is valid_seen, unseen is valid_unseen.
+The digest of a game's path decides between train and validation (one in ten official training games, whichever games
+are present); seen is valid_seen, unseen is valid_unseen.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 from environments.alfworld.engine.game import TASK_MARK
 from environments.alfworld.environment import AlfworldEnvironment
-from environments.alfworld.official.located import located, named
 from environments.alfworld.official.reader import (
     GET_AGAIN,
     GET_DATA,
@@ -27,6 +26,7 @@ from environments.alfworld.official.reader import (
     read_game,
     read_recording,
 )
+from environments.alfworld.official.trials import trial_folder, with_digest
 from environments.alfworld.texts import grounding, thoughts
 from environments.alfworld.texts.briefing import briefing
 from environments.alfworld.texts.dialect import Dialect
@@ -47,15 +47,15 @@ _FOLDERS: Mapping[Split, str] = {
 
 
 class RealAlfworld:
-    """Options: `data`, the folder that holds json_2.1.1 ($ALFWORLD_DATA where it is not given); `expert`, whose
-    runs are the demonstrations: `recorded` with the games (default), or `exploring`, played by our own expert. The
-    recorded ones search in an order that nothing visible explains; the exploring expert's order can be learned."""
+    """Options: `data`, the folder that holds json_2.1.1 (default: $ALFWORLD_DATA); `expert`, whose runs are the
+    demonstrations: `recorded` with the games (default), or `exploring`, played by our own expert. The recorded runs
+    search in an order that nothing visible explains; the exploring expert's order can be learned."""
 
     name = NAME
     version = FIRST_VERSION
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """Raises EnvironmentFault for an unknown option or where the data is not there."""
+        """Raises EnvironmentFault for an unknown option or missing data."""
         unknown = sorted(set(options) - {"data", "expert"})
         if unknown:
             raise EnvironmentFault(f"{NAME} has no option {unknown[0]!r}; it has data (a folder) and expert")
@@ -64,22 +64,22 @@ class RealAlfworld:
             raise EnvironmentFault(f"{NAME}: expert is {self._expert!r}; it must be recorded or exploring")
         self._data = data_folder(Path(options["data"]) if options.get("data") else None)
         self._looked_at: dict[Split, dict[str, str]] = {}
-        """By split and game, why the game was left out; empty where it was not."""
+        """By split and game: why the game was left out, "" if it was not."""
 
     def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
-        """The first `count` of the split's games in an order drawn by the seed, the task types in turn."""
+        """The first `count` of the split's games, in an order drawn with the seed, the task types in rotation."""
         found = (self._task(path, split) for path in _spread(_games(self._data, split), f"{split} {seed}"))
         tasks = list(islice((task for task in found if task), count))
         if len(tasks) < count:
             left_out = "".join(f" ({line})" for line in self.remarks() if f" {split} games " in line)
             raise EnvironmentFault(
-                f"{count} {split} tasks were asked for, but {self._data / LAYOUT} has {len(tasks)}{left_out}; ask for "
+                f"{count} {split} tasks were requested, but {self._data / LAYOUT} has {len(tasks)}{left_out}; request "
                 "fewer"
             )
         return tasks
 
     def remarks(self) -> list[str]:
-        """Which games the listed tasks left out, and why: one line a split and reason."""
+        """Which games were left out of the listed tasks, and why: one line per split and reason."""
         lines = []
         for split, games in self._looked_at.items():
             for defect in dict.fromkeys(filter(None, games.values())):
@@ -92,8 +92,8 @@ class RealAlfworld:
         return AlfworldEnvironment(self._data)
 
     def demonstration(self, task: Task) -> list[Turn] | None:
-        """The recorded run with composed thoughts; None where the game has none or the expert explores."""
-        file = located(self._data, task.payload) / "gt_traj.json"
+        """The recorded run with composed thoughts; None if the game has none or `expert` is exploring."""
+        file = trial_folder(self._data, task.payload) / "gt_traj.json"
         if self._expert == "exploring" or not file.exists():
             return None
         first, pairs = read_recording(file)
@@ -106,16 +106,16 @@ class RealAlfworld:
     ungrounded = staticmethod(grounding.ungrounded)
 
     def vocabulary(self) -> list[str]:
-        """Entity names in the recordings of the train games (validation's not among them), their types by
-        themselves, and the words for states."""
+        """Entity names in the recordings of the train games (without validation), their types, and the words for
+        states."""
         return list(_vocabulary(self._data))
 
     def data_digest(self) -> str:
-        """Of what is read beside the games of the tasks: the vocabulary comes from all train games."""
+        """The digest of the vocabulary, which comes from all train games, not only from those of the tasks."""
         return hashlib.sha256("\n".join(self.vocabulary()).encode()).hexdigest()[:16]
 
     def _task(self, path: str, split: Split) -> Task | None:
-        """None for a game that the official loader leaves out, too; damaged files are faults, as they are there."""
+        """None for a game that the official loader leaves out too. Raises EnvironmentFault for a damaged file."""
         looked_at = self._looked_at.setdefault(split, {})
         try:
             game = read_game(self._data / path)
@@ -128,14 +128,14 @@ class RealAlfworld:
             raise EnvironmentFault(
                 f"{self._data / path}: the grammar does not say what the task is; {GET_AGAIN}"
             )
-        game_and_digest = named(self._data, path)
+        game_and_digest = with_digest(self._data, path)
         identity = f"{NAME}/{game_and_digest}"
         return Task(identity, NAME, split, _task_type(path), instruction[1].strip(), game_and_digest)
 
 
 @lru_cache(maxsize=1 << 16)
 def _dialect(data: Path, payload: str) -> Dialect:
-    return read_game(located(data, payload)).dialect()
+    return read_game(trial_folder(data, payload)).dialect()
 
 
 def _task_type(path: str) -> str:
@@ -145,8 +145,8 @@ def _task_type(path: str) -> str:
 
 @lru_cache(maxsize=8)
 def _games(data: Path, split: Split) -> tuple[str, ...]:
-    """Trial folders relative to `data`, sorted. Games with movable receptacles or slicing are left out, as the
-    official loader does: their recorded goals are not those of the six task types."""
+    """Trial folders relative to `data`, sorted. Games with movable receptacles or slicing are left out, as in
+    the official loader: their goals are not those of the six task types."""
     folder = data / LAYOUT / _FOLDERS[split]
     if not folder.is_dir():
         raise EnvironmentFault(f"the {split} games are not in {folder}: {GET_DATA}")
@@ -162,7 +162,7 @@ def _held_out(path: str) -> bool:
 
 
 def _spread(paths: tuple[str, ...], seed: str) -> list[str]:
-    """All paths: one of each task type in turn, each type's in an order drawn by the seed."""
+    """All paths: one of each task type in rotation, each type's in an order drawn with the seed."""
     by_type: dict[str, list[str]] = {}
     for path in paths:
         by_type.setdefault(_task_type(path), []).append(path)

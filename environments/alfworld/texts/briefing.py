@@ -1,7 +1,7 @@
-"""What a chat model is told before an episode: how to act, in the dialect of its game, and one worked example.
+"""The prompt of a chat model before an episode: how to act, in the dialect of its game, and one worked example.
 
-The example is the exploring expert's run of a generated game, played here and now in that dialect: what it shows is
-what the engine says. The game has 13 receptacles, more than any generated game can have, so no split holds it.
+The example is the exploring expert's run of a generated game, played in that dialect when the prompt is built, so it
+shows what the engine answers. The game has 13 receptacles, more than any generated game, so it is in no split.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXAMPLE = PROMPTS / "example.json"
 
 @dataclass(frozen=True)
 class WorkedExample:
-    """A whole episode that ended in success."""
+    """A complete, successful episode."""
 
     first_observation: str
     steps: tuple[Step, ...]
@@ -41,7 +41,7 @@ def briefing(dialect: Dialect, example: bool) -> str:
 
 @cache
 def worked_example(dialect: Dialect) -> WorkedExample:
-    """The expert's run of the example's game. Raises EnvironmentFault where it does not end in success."""
+    """The expert's run of the example's game. Raises EnvironmentFault if it does not succeed."""
     game = compile_game(*game_texts(EXAMPLE.read_text(), dialect))
     environment = AlfworldEnvironment()
     environment.restore(Snapshot(game, game.initial, won=False))

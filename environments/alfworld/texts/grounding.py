@@ -1,10 +1,9 @@
-"""Does a thought speak only of what was there? The names in it that neither the transcript nor the action holds.
+"""Checks that a thought is grounded: finds names in it that occur neither in the transcript nor in the action.
 
-Two things are names. A word with a number ("shelf 3", "Dining Table #1", each number of "cabinets 1, 2 and 4"): this
-very entity must have occurred. And a type of the household spoken of as present ("the tomato", "this drawer"): the
-type must have occurred. Everything else passes, for a false alarm costs a reflection: things to try ("maybe a drawer"),
-general knowledge ("tomatoes are kept in fridges"), counts and ordinals ("2 mugs", "the third shelf"), loose words ("the
-sink").
+Two forms are names. A word with a number ("shelf 3", "Dining Table #1", each number of "cabinets 1, 2 and 4"): exactly
+this entity must have occurred. A household type mentioned as present ("the tomato", "this drawer"): the type must have
+occurred. Everything else passes, because a false alarm costs a reflection: suggestions ("maybe a drawer"), general
+knowledge ("tomatoes are kept in fridges"), counts and ordinals ("2 mugs", "the third shelf"), loose words ("the sink").
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ _SCENERY = (
     "Bathtub Blinds Boots Chair Curtains FootStool HousePlant LightSwitch Mirror Painting PaperTowelRoll Poster"
     " ScrubBrush ShowerDoor ShowerGlass Sink StoveKnob TeddyBear Television Window"
 )
-"""Types of the official games that nothing has to be done with."""
+"""Types of the official games that occur in no task."""
 
 
 def _words(text: str) -> frozenset[str]:
@@ -38,11 +37,11 @@ _PARTS = {name.lower(): frozenset(_parts(name)) for name in {*_NAMES, *_SCENERY.
 _LOOSE = _words(" ".join(_parts(name)[-1] for name in _NAMES if len(_parts(name)) > 1)) - _words(
     "bar can control roll stand top"
 )
-"""Last parts of type names, which models use for the whole ("table 2"); words of other meanings left out."""
+"""Last parts of type names, which models use for the whole ("table 2"), without words that have other meanings."""
 
 _ENTITY = re.compile(r"([a-z]+) (\d+)\b")
 _BETWEEN = re.compile(r"(?<=[a-z])[-_](?=\w)|\b(?:no\.?|number) ?(?=\d)|#")
-"""What may stand within a name: "dining-table", "shelf no. 3"."""
+"""What may occur within a name: "dining-table", "shelf no. 3"."""
 _TOKEN = re.compile(r"[a-z]+|\d+(?:st|nd|rd|th)\b|\d+|[^\w\s]")
 _STATES = _words("clean cleaned closed cold cool cooled empty heated hot open sliced")
 _JOINTS = _words(", - & and or through to")
@@ -51,7 +50,7 @@ _NO_NAME = _words(
     "about action all and another attempt exactly first last least loc location move next of only or other over"
     " remaining step than that these those top total turn under"
 )
-"""Words that do not become a name by a number after them."""
+"""Words that do not form a name with a number after them."""
 
 
 def ungrounded(
@@ -72,7 +71,7 @@ def ungrounded(
 
 
 def _numbered(words: Sequence[str], seen: set[str]) -> Iterator[tuple[str, str]]:
-    """(type, number) of every entity named; the type may be a loose one ("table")."""
+    """(type, number) of every entity named; the type may be loose ("table")."""
     for at, word in enumerate(words):
         if not word.isdecimal():
             continue
@@ -107,14 +106,14 @@ def _further(words: Sequence[str], at: int) -> Iterator[str]:
 
 
 def _like_a_name(before: Sequence[str], after: Sequence[str]) -> bool:
-    """Whether an unknown word with a number stands where names do ("go to moon 1"), and is no count ("the 3 steps")."""
+    """Whether an unknown word with a number stands where a name does ("go to moon 1"), not a count ("the 3 steps")."""
     if len(before) < 2 or before[-1] in _NO_NAME | _BEFORE or before[-2] not in _BEFORE:
         return False
     return not (after and after[0].endswith("s") and len(after[0]) > 3)
 
 
 def _present(words: Sequence[str]) -> Iterator[str]:
-    """The types spoken of with "the" or "this" and without a number."""
+    """The types mentioned with "the" or "this" and without a number."""
     for at, word in enumerate(words):
         if word not in ("the", "this"):
             continue
@@ -124,18 +123,18 @@ def _present(words: Sequence[str]) -> Iterator[str]:
         for size in (3, 2, 1):
             kind = _type_at_end(words[start : start + size], _USED, whole=True)
             if kind:
-                if not _goes_on(words[start + size : start + size + 1]):
+                if not _continues(words[start + size : start + size + 1]):
                     yield kind
                 break
 
 
-def _goes_on(after: Sequence[str]) -> bool:
-    """Whether a type is only the first part of what is meant: "the bread knife", "the shelf 3"."""
+def _continues(after: Sequence[str]) -> bool:
+    """Whether a type is only the first part of a longer name: "the bread knife", "the shelf 3"."""
     return any(word.isdecimal() or _type_at_end([word], _PARTS.keys() | _LOOSE) for word in after)
 
 
 def _type_at_end(words: Sequence[str], types: Container[str], whole: bool = False) -> str | None:
-    """The longest type that the words end with, written apart or together, in the singular or plural."""
+    """The longest type that the words end with, as one or several words, singular or plural."""
     for size in (len(words),) if whole else range(len(words), 0, -1):
         found = next((form for form in _singulars("".join(words[-size:])) if form in types), None)
         if found:
@@ -153,7 +152,7 @@ def _singulars(word: str) -> Iterator[str]:
 
 
 def _kinds(words: Iterable[str]) -> set[str]:
-    """The types among the words of a transcript, and what is part of their names (a "handtowel" is a towel)."""
+    """The types among the words of a transcript, and the parts of their names (a "handtowel" is a towel)."""
     kinds = {form for word in words for form in _singulars(word) if form in _PARTS}
     return kinds.union(*(_PARTS[kind] for kind in kinds))
 

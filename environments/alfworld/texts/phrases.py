@@ -1,8 +1,8 @@
-"""The wording of every thought about a household task: one short function for each thing there is to say.
+"""The wording of every thought about a household task: one short function per statement.
 
-A thought names what the decision rests on right before the decision, in fixed wording ("I need a mug: none on
-shelf 2, next cabinet 1."): a small policy copies rather than composes. `need` is what is looked for, with its
-article ("a mug", "another mug").
+A thought states the reason right before the decision, in fixed wording ("I need a mug: none on shelf 2, next
+cabinet 1."), because a small policy copies rather than composes. `need` is the type to look for with its article
+("a mug", "another mug").
 """
 
 from __future__ import annotations
@@ -88,4 +88,4 @@ def plainly(action: str) -> str:
 FAILED = "That did nothing."
 
 STATES = ("clean", "cold", "cool", "heat", "hot", "two")
-"""The words that tell one kind of task from another."""
+"""The words that distinguish the kinds of tasks."""

@@ -1,4 +1,4 @@
-"""What a chat model is told: each game's own words only, and an example that was really played, in no split."""
+"""The briefing of a chat model: only the game's own commands, and an example that was really played, in no split."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 import pytest
 
 from environments.alfworld.engine.game import Game, compile_game
-from environments.alfworld.environment import after_arrival
-from environments.alfworld.generation.problem import export_game, game_texts, read_payload
+from environments.alfworld.generation.problem import game_texts, read_payload
 from environments.alfworld.generation.world import GeneratedAlfworld
-from environments.alfworld.official.located import located
+from environments.alfworld.official.trials import trial_folder
 from environments.alfworld.official.world import RealAlfworld
 from environments.alfworld.texts.briefing import EXAMPLE, briefing
-from environments.alfworld.texts.dialect import Dialect, in_dialect
+from environments.alfworld.texts.dialect import Dialect, after_arrival, in_dialect
 from environments.base import EnvironmentFault, Task
 from steca.turns import parse_turn
 from steca.types import Step
+from tests.support.official_layout import export_game
 
 DIALECTS: tuple[Dialect, ...] = ("put", "move")
 INSTRUCTED = {"put": "put {obj} in/on {recep}", "move": "move {obj} to {recep}"}
@@ -27,7 +27,7 @@ OTHER: dict[Dialect, Dialect] = {"put": "move", "move": "put"}
 
 
 def commands(text: str) -> list[str]:
-    """The lines that stand for what an agent may write: the listed actions, and the example's."""
+    """The lines with actions: the listed ones, and the example's."""
     listed = text.partition("as you were told it:\n")[2].partition("\n\n")[0].splitlines()
     return [*listed, *re.findall(r"^Action: (.*\d)$", text, re.MULTILINE)]
 
@@ -37,7 +37,7 @@ def example_game(dialect: Dialect) -> Game:
 
 
 def told(text: str) -> tuple[str, list[tuple[str, str]]]:
-    """The example as it stands in a briefing: the first observation, and (turn, observation) pairs."""
+    """The example in a briefing: the first observation, and (turn, observation) pairs."""
     story = text.partition("another household was done:\n\n")[2].partition("\n\nThat household's task")[0]
     first, *rest = re.split(r"\n\n(?=Thought: )", story)
     pairs = [tuple(part.split("\nObservation: ")) for part in rest]
@@ -118,7 +118,7 @@ def test_generated_games_are_briefed_in_the_words_of_their_grammar() -> None:
 
 @pytest.fixture
 def both(tmp_path: Path) -> dict[Dialect, RealAlfworld]:
-    """Two data folders as of real games, with the same six games in either dialect."""
+    """Two data folders in the official layout, with the same six games in either dialect."""
     worlds: dict[Dialect, RealAlfworld] = {}
     for dialect in DIALECTS:
         for number, task in enumerate(GeneratedAlfworld({}).tasks("train", 6, seed=5)):
@@ -140,7 +140,7 @@ def test_game_files_are_briefed_in_the_words_of_their_grammar(
 def test_a_game_file_is_read_once_for_its_briefings(both: dict[Dialect, RealAlfworld]) -> None:
     [task, *_] = both["move"].tasks("seen", 6, seed=0)
     said = both["move"].briefing(task, example=True)
-    folder = located(both["move"]._data, task.payload)
+    folder = trial_folder(both["move"]._data, task.payload)
     (folder / "game.tw-pddl").unlink()
     assert both["move"].briefing(task, example=True) is said
     gone = Task("x", task.world, task.split, task.task_type, task.instruction, "json_2.1.1/nowhere")
@@ -181,6 +181,6 @@ def test_real_games_are_briefed_in_the_words_of_their_grammar() -> None:
         snapshot = environment.snapshot()
         assert world.briefing(task, example=True) is briefing(snapshot.game.dialect, True)
         mine = INSTRUCTED[snapshot.game.dialect].replace("{obj}", "{o}").replace("{recep}", "{r}")
-        assert f'"{mine}"' in (located(world._data, task.payload) / "game.tw-pddl").read_text().replace(
+        assert f'"{mine}"' in (trial_folder(world._data, task.payload) / "game.tw-pddl").read_text().replace(
             "\\", ""
         )

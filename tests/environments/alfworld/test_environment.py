@@ -1,10 +1,11 @@
-"""Episodes wrapped as in the paper, on real file layouts of the small world and on generated games."""
+"""Episodes as presented to the agent, in toy games in the official file layout and in generated games."""
 
 from __future__ import annotations
 
 import pytest
 
-from environments.alfworld.environment import NOTHING, AlfworldEnvironment, after_arrival
+from environments.alfworld.environment import NOTHING, AlfworldEnvironment
+from environments.alfworld.texts.dialect import after_arrival
 from environments.base import EnvironmentFault, Task
 from environments.registry import make_world
 from steca.types import Step, Turn

@@ -1,4 +1,4 @@
-"""The exploring expert: it wins, from any history, on what is visible alone, and says what it sees."""
+"""The exploring expert wins from any history, from visible information only, and its thoughts say what it sees."""
 
 import os
 import random
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from environments.alfworld.expert.aims import Aim, read_aim
 from environments.alfworld.expert.explorer import expert_turn
+from environments.alfworld.expert.instruction import TaskGoal, parse_instruction
 from environments.alfworld.expert.memory import remember
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import Environment, Task
@@ -99,7 +99,7 @@ def test_thoughts_are_short(runs) -> None:
 
 
 def test_a_win_needs_the_whole_run(runs) -> None:
-    """The control: without one of its actions that change something, the same run does not win."""
+    """Negative control: without one of its effective actions, the same run does not win."""
     world = GeneratedAlfworld({})
     environment = world.environment()
     for task, _, steps, won in runs[:40]:
@@ -210,21 +210,21 @@ def test_it_gives_up_where_everything_was_searched_in_vain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("instruction", "aim"),
+    ("instruction", "goal"),
     [
-        ("put some alarmclock on desk.", Aim("put", "alarmclock", "desk")),
-        ("look at bowl under the desklamp.", Aim("light", "bowl", "desklamp")),
-        ("examine the pen with the floorlamp.", Aim("light", "pen", "floorlamp")),
-        ("clean some apple and put it in diningtable.", Aim("clean", "apple", "diningtable")),
-        ("put a hot egg in fridge.", Aim("heat", "egg", "fridge")),
-        ("cool some pan and put it in countertop.", Aim("cool", "pan", "countertop")),
-        ("find two pen and put them in drawer.", Aim("two", "pen", "drawer")),
-        ("put a clean sliced tomato in fridge.", Aim("clean", "tomato", "fridge", sliced=True)),
+        ("put some alarmclock on desk.", TaskGoal("put", "alarmclock", "desk")),
+        ("look at bowl under the desklamp.", TaskGoal("light", "bowl", "desklamp")),
+        ("examine the pen with the floorlamp.", TaskGoal("light", "pen", "floorlamp")),
+        ("clean some apple and put it in diningtable.", TaskGoal("clean", "apple", "diningtable")),
+        ("put a hot egg in fridge.", TaskGoal("heat", "egg", "fridge")),
+        ("cool some pan and put it in countertop.", TaskGoal("cool", "pan", "countertop")),
+        ("find two pen and put them in drawer.", TaskGoal("two", "pen", "drawer")),
+        ("put a clean sliced tomato in fridge.", TaskGoal("clean", "tomato", "fridge", sliced=True)),
         ("sing a song.", None),
     ],
 )
-def test_instructions_are_read(instruction: str, aim: Aim | None) -> None:
-    assert read_aim(f"You see a desk 1.\n\nYour task is to: {instruction}") == aim
+def test_instructions_are_read(instruction: str, goal: TaskGoal | None) -> None:
+    assert parse_instruction(f"You see a desk 1.\n\nYour task is to: {instruction}") == goal
 
 
 def test_memory_follows_things() -> None:

@@ -1,4 +1,4 @@
-"""The interpreter on a small world of its own: what is admissible, what changes, what is said, when it is won."""
+"""The interpreter on a toy world: admissible commands, effects, texts, and the goal."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_states_are_equal_where_nothing_that_matters_differs():
 
 
 def test_a_type_that_nothing_has_can_never_be_met():
-    """The official domain writes `?l - location,`: examining what only lies near is ruled out by the comma."""
+    """The official domain writes `?l - location,`: the comma rules out examining what only lies near."""
     comma = DOMAIN.replace("(exists (?l - location ?r", "(exists (?l - location, ?r")
     game = toy(domain=comma)
     state, _ = run(game, ["go to shelf 1"])

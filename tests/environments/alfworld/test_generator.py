@@ -1,4 +1,4 @@
-"""The generator: distinct, balanced, deterministic games; splits that share nothing; files that an engine can read."""
+"""The generator: distinct, balanced, deterministic games; splits that share nothing; files that an engine can parse."""
 
 import json
 from collections import Counter
@@ -9,12 +9,13 @@ from environments.alfworld.catalog import CAN_CONTAIN, LAMPS, OPENABLE, PLACES, 
 from environments.alfworld.engine.game import compile_game
 from environments.alfworld.generation import world as generator
 from environments.alfworld.generation.drawing import TASK_TYPES, layouts
-from environments.alfworld.generation.problem import export_game, game_texts, problem_pddl, read_payload
+from environments.alfworld.generation.problem import game_texts, problem_pddl, read_payload
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.reader import read_game
 from environments.base import EnvironmentFault, Task
 from environments.registry import make_world
 from steca.types import Step
+from tests.support.official_layout import export_game
 
 SPLITS = ("train", "validation", "seen", "unseen")
 
@@ -25,7 +26,7 @@ def world() -> GeneratedAlfworld:
 
 
 def content(task: Task) -> str:
-    """What a game is, whatever its ids: the goal, and what lies together on which type of place."""
+    """The content of a game without its ids: the goal, and what lies together on which type of place."""
     game = read_payload(task.payload)
     shelves: list[list[str]] = [[] for _ in game["places"]]
     for thing, *_, at in game["objects"]:

@@ -1,4 +1,4 @@
-"""Names in a thought that were never there are found, and nothing else is taken for one."""
+"""Ungrounded names in a thought are found, without false alarms."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def test_names_that_never_occurred_are_found(thought: str, names: list[str]) -> 
 
 @pytest.mark.parametrize("part", ["instruction", "first", "observation", "action", "required"])
 def test_a_name_counts_wherever_the_agent_met_it(part: str) -> None:
-    """And only there: what it thought before is no evidence."""
+    """Its earlier thoughts do not count."""
     met = {
         name: "a vase 9" if name == part else ""
         for name in ("instruction", "first", "observation", "action", "required")
@@ -117,7 +117,7 @@ def test_a_name_counts_wherever_the_agent_met_it(part: str) -> None:
 
 
 class Deviation(NamedTuple):
-    """A history that ends in a wrong turn, what is required then, and the template's reflection on it."""
+    """A history that ends in a wrong turn, the required action, and the template's reflection."""
 
     instruction: str
     first: str

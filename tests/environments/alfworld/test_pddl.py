@@ -1,4 +1,4 @@
-"""Reading PDDL: what is understood, and that the rest is refused by name."""
+"""Parsing PDDL: what is supported, and that the rest raises an error that names it."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def test_a_problem_gives_objects_facts_and_goal():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (PROBLEM[: len(PROBLEM) // 2], "cut off"),
-        ("", "cut off"),
-        (PROBLEM + ")", "closing parenthesis too many"),
+        (PROBLEM[: len(PROBLEM) // 2], "truncated"),
+        ("", "truncated"),
+        (PROBLEM + ")", "unmatched closing parenthesis"),
         (PROBLEM.replace(":init", ":start"), "no :init section"),
         (PROBLEM.replace("(:goal", "(:aim"), "no :goal section"),
         (PROBLEM.replace("(exists (?o2", "(forall (?o2"), "'forall'"),

@@ -1,4 +1,4 @@
-"""The planner: every plan, played from its state, wins; none where the goal is out of reach."""
+"""The planner: every plan wins when played from its state; no plan if the goal is out of reach."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_every_plan_wins_from_a_random_state(plans) -> None:
 
 
 def test_a_plan_holds_nothing_superfluous(plans) -> None:
-    """The control: a plan without its last action does not win, and plans stay short."""
+    """Negative control: a plan without its last action does not win, and plans stay short."""
     for game, state, plan in plans:
         if plan:
             assert not game.won(played(game, state, [turn.action for turn in plan[:-1]]))
@@ -87,7 +87,7 @@ def test_thoughts_name_what_the_turn_is_about(plans) -> None:
 
 
 def without(payload: str, predicate: str) -> Game:
-    """The game without the facts of one predicate: a defect that no action can mend."""
+    """The game without the facts of one predicate: a defect that no action can repair."""
     domain, problem, grammar = game_texts(payload)
     lines = [line for line in problem.splitlines() if not line.startswith(f"({predicate} ")]
     return compile_game(domain, "\n".join(lines), grammar)
@@ -104,7 +104,7 @@ def test_no_plan_where_the_goal_cannot_be_reached() -> None:
 
 
 def sliced_game() -> Game:
-    """A generated heat game whose goal also wants the thing sliced, with a knife on the counter."""
+    """A generated heat game whose goal also requires the thing sliced, with a knife on the counter."""
     task = next(
         task
         for task in GeneratedAlfworld({}).tasks("train", 300, seed=0)

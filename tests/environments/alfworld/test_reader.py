@@ -1,4 +1,4 @@
-"""Official game files: what is read, which splits there are, and what is said about files that are broken."""
+"""Official game files: what is read, the splits, and the errors for broken files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TYPES = ("pick_and_place_simple", "pick_two_obj_and_place", "look_at_obj_in_ligh
 
 
 def path_of(task: Task) -> str:
-    """Where its game lies in the data folder."""
+    """The path of its game in the data folder."""
     return task.payload.partition("#")[0]
 
 
@@ -56,13 +56,13 @@ def test_broken_files_are_refused_in_one_line_with_file_defect_and_remedy(tmp_pa
     whole = file.read_text()
     fields = json.loads(whole)
     broken = {
-        "not whole JSON": whole[: len(whole) // 2],
-        "not whole": "hello",
+        "the file may be truncated": whole[: len(whole) // 2],
+        "invalid JSON": "hello",
         "lacks the key 'grammar'": json.dumps({k: v for k, v in fields.items() if k != "grammar"}),
         "lacks the key 'pddl_domain'": "[]",
         "must be texts": json.dumps({**fields, "pddl_problem": 3}),
         "unsolvable": json.dumps({**fields, "solvable": False}),
-        "cut off": json.dumps({**fields, "pddl_problem": PROBLEM[:200]}),
+        "truncated": json.dumps({**fields, "pddl_problem": PROBLEM[:200]}),
         "no template": json.dumps({**fields, "grammar": grammar({})}),
     }
     for defect, text in broken.items():
@@ -132,7 +132,7 @@ def test_tasks_spread_over_the_task_types(data):
 
 def test_too_many_tasks_or_an_absent_split_are_refused(data):
     world = make_world("alfworld", {"data": data})
-    with pytest.raises(EnvironmentFault, match=r"5 seen tasks were asked for.* 4; ask for fewer"):
+    with pytest.raises(EnvironmentFault, match=r"5 seen tasks were requested.* 4; request fewer"):
         world.tasks("seen", 5, seed=0)
     with pytest.raises(
         EnvironmentFault, match=r"unseen games are not in .*valid_unseen: .*alfworld-download"
@@ -174,7 +174,7 @@ def test_games_that_nobody_found_solvable_are_left_out_and_said(data):
         for n, defect in ((1, "does not say whether it is solvable"), (4, "is marked unsolvable"))
     ]
     with pytest.raises(
-        EnvironmentFault, match=r"train tasks were asked for, but .*left out 1 of .*; ask for fewer"
+        EnvironmentFault, match=r"train tasks were requested, but .*left out 1 of .*; request fewer"
     ):
         world.tasks("train", 41, seed=0)
     unsaid.write_text("{}")  # damaged, which is another thing

@@ -1,4 +1,4 @@
-"""The official games' recorded expert runs: every observation as it was recorded, every run won."""
+"""The official games' recorded expert runs: every observation equals the recorded one, and every run is won."""
 
 from __future__ import annotations
 

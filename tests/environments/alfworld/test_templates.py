@@ -1,4 +1,4 @@
-"""The grammar: what a file holds, and how right sides are read."""
+"""The grammar: the parts of a file, and how right-hand sides are parsed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_grammar_file_gives_rules_and_actions():
     assert read.actions.keys() == ACTIONS.keys()
     assert read.rules.keys() == SYMBOLS.keys()
     assert len(read.rules["inside"]) == 3
-    assert "not_inreceptacle" in read.asked
+    assert "not_inreceptacle" in read.predicates_read
 
 
 def test_an_actions_own_rules_join_the_others():

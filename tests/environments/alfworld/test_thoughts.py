@@ -45,7 +45,7 @@ def test_a_recorded_run_gets_the_experts_wording() -> None:
 
 
 def test_the_experts_own_run_is_told_as_the_expert_told_it() -> None:
-    """Apart from the search plan, which names places that the action does not."""
+    """Except for the search plan, which names places that the action does not."""
     world = GeneratedAlfworld({})
     environment = world.environment()
     for task in world.tasks("train", 30, seed=1):

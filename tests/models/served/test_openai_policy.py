@@ -23,7 +23,7 @@ from models.client.calls import CallLog
 from models.client.diagnosis import QUESTION
 from models.policy import Generation, History, PolicyFault, Sampling
 from models.served.openai_policy import OpenAIPolicy, turn_regex
-from rollouts.play import Played, Start, Wrapping, beginning, play
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, start_of
 from tasks.call_log import BatchCallLog
 from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of, right
@@ -31,7 +31,7 @@ from tests.support.fake_openai import FakeOpenAI, Fault
 from tests.support.fake_openai_replies import Answer, Request
 from tests.support.rollouts_toys import SAMPLED, Seen, Speak, Toy, config, erring, seen, tasks, told, world
 
-WRAPPING = Wrapping(config(environment={"step_cap": 12, "invalid_streak": 4}).environment)
+EPISODE_SETTINGS = EpisodeSettings(config(environment={"step_cap": 12, "invalid_streak": 4}).environment)
 
 
 def speak(now: Seen) -> str:
@@ -75,15 +75,15 @@ def policy_of(
 
 def starts(count: int = 6, seeds: int = 3) -> list[Start]:
     environment = world().environment()
-    return [beginning(environment, task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
+    return [start_of(environment, task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
 
 
-def results(played: list[Played]) -> list[tuple[object, ...]]:
+def results(played: list[PlayedEpisode]) -> list[tuple[object, ...]]:
     return [(*told(run.trajectory), run.progress, run.trajectory.prefix) for run in played]
 
 
 def in_process() -> list[tuple[object, ...]]:
-    return results(play(world(), Toy(speak), starts(), SAMPLED, WRAPPING))
+    return results(play(world(), Toy(speak), starts(), SAMPLED, EPISODE_SETTINGS))
 
 
 def bodies(server: FakeOpenAI, answered: bool = True) -> list[str]:
@@ -93,7 +93,7 @@ def bodies(server: FakeOpenAI, answered: bool = True) -> list[str]:
 @pytest.mark.parametrize("in_flight", [1, 5, 64])
 def test_episodes_equal_those_of_the_local_policy_at_any_number_in_flight(in_flight: int) -> None:
     with serving() as server, policy_of(server, in_flight=in_flight) as policy:
-        assert results(play(world(), policy, starts(), SAMPLED, WRAPPING)) == in_process()
+        assert results(play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)) == in_process()
         assert server.max_concurrency <= in_flight
 
 
@@ -139,7 +139,7 @@ def test_a_history_that_fills_the_context_is_an_empty_turn_that_was_cut_off(word
 
 def test_episodes_go_on_when_the_context_is_full() -> None:
     with serving(n_ctx=120) as server, policy_of(server) as policy:
-        played = play(world(), policy, starts(), SAMPLED, WRAPPING)
+        played = play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)
     assert len(played) == 18
     assert "" in {step.text for run in played for step in run.trajectory.steps}
 
@@ -161,7 +161,7 @@ def test_transient_errors_change_no_episode() -> None:
         for server in (one, two):
             for place, (fault, chance) in enumerate(CHAOS):
                 server.plan.fail_randomly(fault, chance, seed=place)
-        assert results(play(world(), policy, starts(), SAMPLED, WRAPPING)) == in_process()
+        assert results(play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)) == in_process()
         met = sum(bool(record.fault) for server in (one, two) for record in server.requests)
         answered = bodies(one) + bodies(two)
     assert met > 0.1 * len(answered)
@@ -178,7 +178,14 @@ def test_replies_before_a_permanent_error_are_kept_and_only_the_rest_is_requeste
             policy_of(server, call_log=call_log, in_flight=8) as policy,
             pytest.raises(PolicyFault, match="no credit left"),
         ):
-            play(world(), policy, starts(), SAMPLED, WRAPPING, finished=lambda index, _: ended.append(index))
+            play(
+                world(),
+                policy,
+                starts(),
+                SAMPLED,
+                EPISODE_SETTINGS,
+                on_finished=lambda index, _: ended.append(index),
+            )
         paid = bodies(server)
         assert len(paid) == 60 == len(call_log.kept) == sum(call.ok for call in call_log.calls)
         refused = len(server.requests) - 60
@@ -186,7 +193,7 @@ def test_replies_before_a_permanent_error_are_kept_and_only_the_rest_is_requeste
         assert ended
         server.plan.heal()
         with policy_of(server, call_log=call_log, in_flight=8) as policy:
-            again = play(world(), policy, starts(), SAMPLED, WRAPPING)
+            again = play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)
         asked = bodies(server)
     assert results(again) == in_process()
     assert len(asked) == len(set(asked)), "an answered request was asked again"
@@ -197,7 +204,7 @@ def test_turns_in_flight_are_awaited_and_queued_ones_are_not_sent() -> None:
     with serving(latency=0.3) as server, policy_of(server, call_log=call_log, in_flight=4) as policy:
         server.plan.script = {3: Fault.quota()}  # at once, while the others take their time
         with pytest.raises(PolicyFault, match="no credit left"):
-            play(world(), policy, starts(), SAMPLED, WRAPPING)
+            play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)
         assert len(call_log.kept) == len(server.requests) - 1
         # the one place that the refused request left free may have been taken before the fault was known
         assert 4 <= len(server.requests) <= 5
@@ -211,7 +218,7 @@ def test_an_interrupt_keeps_the_replies_in_flight() -> None:
 
     with serving(latency=0.1) as server, policy_of(server, call_log=call_log, in_flight=6) as policy:
         with pytest.raises(KeyboardInterrupt):
-            play(world(), policy, starts(), SAMPLED, WRAPPING, progress=stop)
+            play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS, progress=stop)
         assert len(call_log.kept) == len(server.requests) < 18 + 6
 
 
@@ -221,19 +228,19 @@ def test_another_process_resumes_from_the_call_log(tmp_path: Path) -> None:
         first = BatchCallLog(tmp_path, {})
         first.begin("b0")
         with policy_of(server, call_log=first, in_flight=8) as policy, pytest.raises(PolicyFault):
-            play(world(), policy, starts(), SAMPLED, WRAPPING)
+            play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)
         server.plan.heal()
         second = BatchCallLog(tmp_path, {})
         second.begin("b0")
         with policy_of(server, call_log=second, in_flight=8) as policy:
-            assert results(play(world(), policy, starts(), SAMPLED, WRAPPING)) == in_process()
+            assert results(play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)) == in_process()
         asked = bodies(server)
         assert len(asked) == len(set(asked)) == sum(row.ok for row in second.rows())
         assert KEY not in "".join(path.read_text() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_a_constrained_policy_takes_admissible_actions_only() -> None:
-    wrapping = Wrapping(WRAPPING.environment, constrained=True)
+    settings = EpisodeSettings(EPISODE_SETTINGS.environment, constrained=True)
     offered: list[int] = []
 
     def obeys(body: Request, _: int) -> str:
@@ -244,7 +251,7 @@ def test_a_constrained_policy_takes_admissible_actions_only() -> None:
         return f"Thought: I draw lots.\nAction: {action}"
 
     with FakeOpenAI(MODEL, dialect="vllm", answer=obeys) as server, policy_of(server) as policy:
-        played = play(world(), policy, starts(), SAMPLED, wrapping)
+        played = play(world(), policy, starts(), SAMPLED, settings)
         assert server.refusals == []
         assert all(record.fitting for record in server.requests)
     assert all(run.constrained for run in played)

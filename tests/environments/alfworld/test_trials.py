@@ -1,4 +1,4 @@
-"""A real game is the task of its content: another file is another task, and one that changes under a run is noticed."""
+"""An official game's task id covers its content: another file is another task, and a change during a run is noticed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from environments.alfworld.generation.problem import game_texts
-from environments.alfworld.official.located import located, named
+from environments.alfworld.official.trials import trial_folder, with_digest
 from environments.alfworld.official.world import RealAlfworld, _held_out
 from environments.base import EnvironmentFault, Task, data_digest_of
 from environments.registry import make_world
@@ -70,21 +70,21 @@ def test_a_game_that_changed_since_its_task_was_listed_is_refused(games: Path, d
     task, world = only(games), RealAlfworld({"data": str(games)})
     assert world.environment().reset(task)
     write_game(folder_of(games), drawn[1].payload)
-    located.cache_clear()  # as in another process
-    from environments.alfworld.environment import compiled
+    trial_folder.cache_clear()  # as in another process
+    from environments.alfworld.environment import compiled_game
 
-    compiled.cache_clear()
+    compiled_game.cache_clear()
     for use in (world.environment().reset, world.demonstration):
         with pytest.raises(
-            EnvironmentFault, match=r"the game has changed since the task was listed .*bring the old"
+            EnvironmentFault, match=r"the game has changed since the task was listed .*restore the old"
         ):
             use(task)
 
 
 def test_tasks_of_0_3_0_have_no_digest_and_are_found(games: Path) -> None:
     path = only(games).payload.partition("#")[0]
-    assert located(games, path) == games / path
-    assert named(games, path).startswith(f"{path}#")
+    assert trial_folder(games, path) == games / path
+    assert with_digest(games, path).startswith(f"{path}#")
 
 
 def test_the_vocabulary_has_a_digest_where_it_is_read_from_files(games: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a task asks for, read from its visible instruction."""
+"""The goal of a task, parsed from its visible instruction."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-AimKind = Literal["put", "light", "clean", "heat", "cool", "two"]
+GoalKind = Literal["put", "light", "clean", "heat", "cool", "two"]
+CONDITION = {"clean": "clean", "heat": "hot", "cool": "cool"}
+"""The state of a thing after each treatment."""
 
 
 @dataclass(frozen=True, slots=True)
-class Aim:
+class TaskGoal:
     """`thing` and `target` are type names as the text shows them ("mug", "cabinet"); for `light` the target is the
-    lamp. `sliced` where the thing has to be sliced first."""
+    lamp. `sliced`: the thing must be sliced first."""
 
-    kind: AimKind
+    kind: GoalKind
     thing: str
     target: str
     sliced: bool = False
@@ -26,13 +28,13 @@ class Aim:
 
     @property
     def condition(self) -> str | None:
-        """The word for the state that the treatment leaves the thing in."""
-        return {"clean": "clean", "heat": "hot", "cool": "cool"}.get(self.kind)
+        """The word for the thing's state after the treatment."""
+        return CONDITION.get(self.kind)
 
 
 _THING = r"(?:some |an? |the )?(?P<state>clean |hot |cool )?(?P<sliced>sliced )?(?P<thing>[a-z]+)"
 _TARGET = r"(?:an? |the )?(?P<target>[a-z]+)"
-_FORMS: tuple[tuple[str, AimKind], ...] = (
+_FORMS: tuple[tuple[str, GoalKind], ...] = (
     (rf"(?:look at|examine) {_THING} (?:under|with) {_TARGET}", "light"),
     (rf"find two {_THING} and put them (?:in|on) {_TARGET}", "two"),
     (rf"put two {_THING} (?:in|on) {_TARGET}", "two"),
@@ -41,17 +43,17 @@ _FORMS: tuple[tuple[str, AimKind], ...] = (
     (rf"cool {_THING} and put it (?:in|on) {_TARGET}", "cool"),
     (rf"put {_THING} (?:in|on) {_TARGET}", "put"),
 )
-_STATES: dict[str, AimKind] = {"clean ": "clean", "hot ": "heat", "cool ": "cool"}
+_STATES: dict[str, GoalKind] = {"clean ": "clean", "hot ": "heat", "cool ": "cool"}
 
 
-def read_aim(text: str) -> Aim | None:
-    """The aim of an instruction, or of a first observation that ends with one. None where it has no known form."""
+def parse_instruction(text: str) -> TaskGoal | None:
+    """The goal of an instruction, or of a first observation that ends with one. None if its form is unknown."""
     instruction = text.rpartition("Your task is to:")[2].strip().lower()
     for pattern, kind in _FORMS:
         found = re.match(pattern, instruction)
         if found:
             kind = _STATES.get(found["state"] or "", kind)
-            return Aim(kind, found["thing"], found["target"], bool(found["sliced"]))
+            return TaskGoal(kind, found["thing"], found["target"], bool(found["sliced"]))
     return None
 
 
