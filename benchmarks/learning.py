@@ -64,7 +64,7 @@ def arm_config(base: FactoryConfig, seed: int, arm: str, folder: Path) -> Factor
 
 def measure(base: FactoryConfig, seed: int, folder: Path) -> dict[str, Episodes]:
     """Run all arms of one seed; the test episodes of each, and of the warm-up policy."""
-    from cli.run import flow_runtime
+    from cli.runtime import flow_runtime
 
     found: dict[str, Episodes] = {}
     console = make_console()

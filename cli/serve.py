@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from cli.run import check_writable
+from cli.runtime import check_writable
 from cli.signals import stop_on_signals
 from cli.terminal import SafeConsole, make_console, say
 from flows.deployments import deployments

@@ -1,1 +1,1 @@
-"""The one configuration: its schema, its loader, and the YAML files that a user copies."""
+"""The configuration: its schema, its loader, and YAML files to copy."""

@@ -1,4 +1,11 @@
-"""Parts of the configuration: what a stage reads, what decides a policy's turns, what the id of a run stands for."""
+"""The parts of a configuration that go into cache keys and ids.
+
+A task lists the settings that it uses in `reads` (tasks/stage_tasks.py). `cache_key_settings` puts their values into
+the key of each of its batches. `restricted_config` gives the stage a configuration with these settings only, and
+reading any other one raises AttributeError, so a stage cannot depend on a setting that is not in its key.
+`rollout_id_settings` and `run_id_settings` give the settings in the ids of rollouts and runs. A setting that is added
+later enters keys and ids only where its value is not the one in ADDED_SINCE_030, so older runs keep theirs.
+"""
 
 from __future__ import annotations
 
@@ -11,53 +18,56 @@ from configs.schema import FactoryConfig
 
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
-PLAYED = tuple(
+GENERATION_SETTINGS = tuple(
     f"policy.{name}"
     for name in (
         *("prompt", "max_turn_tokens", "engine", "arguments", "stop", "constrain"),
         *("thinking", "max_thinking_tokens"),
     )
 )
-"""The settings that decide what a policy writes, beside its checkpoint: in the key of every stage that plays, and in
-the id of every rollout (`played`)."""
-SERVED = frozenset(f"policy.{name}" for name in ("engine", "arguments", "stop", "constrain"))
-"""Of these, the ones that only a served policy has."""
-ADDED: dict[str, Any] = {"policy.thinking": "off", "policy.max_thinking_tokens": 1024}
-"""Settings that came after 0.3.0, each with the value that stands for what was done before. With that value they are
-left out of cache keys and ids, so that runs and rollouts of older versions keep theirs."""
+"""The settings that decide, with the checkpoint, what a policy writes: in the key of every stage that plays episodes,
+and in the id of every rollout."""
+SERVED_ONLY = frozenset(f"policy.{name}" for name in ("engine", "arguments", "stop", "constrain"))
+"""Those of GENERATION_SETTINGS that apply to a served policy only."""
+ADDED_SINCE_030: dict[str, Any] = {"policy.thinking": "off", "policy.max_thinking_tokens": 1024}
+"""Settings added after version 0.3.0, each with the value that means what 0.3.0 did. With this value a setting is left
+out of cache keys and ids, so that older runs and rollouts keep theirs."""
 
 
-def view(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:
+def restricted_config(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:
     """The configuration with only the given fields ("seed", "policy.prompt"). Reading any other one raises
-    AttributeError, so a stage cannot depend on a setting that is not in its cache key."""
+    AttributeError."""
     return _pruned(config, _tree(fields))
 
 
-def settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
-    """The same part as JSON values."""
-    return _picked(_as_before(config.model_dump(mode="json")), _tree(fields))
+def cache_key_settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
+    """The same fields as JSON values, for the cache key of a stage that reads them."""
+    return _picked(_without_030_values(config.model_dump(mode="json")), _tree(fields))
 
 
-def played(config: FactoryConfig) -> dict[str, Any]:
-    """What decides a policy's turns beside its checkpoint, by the names of the settings in `policy`."""
+def rollout_id_settings(config: FactoryConfig) -> dict[str, Any]:
+    """The settings that decide, with the checkpoint, what a policy writes: by their names in `policy`, for the ids of
+    rollouts."""
     served = config.policy.engine != "transformers"
-    names = [name for name in PLAYED if served or name not in SERVED]
-    return settings(config, names)["policy"]
+    names = [name for name in GENERATION_SETTINGS if served or name not in SERVED_ONLY]
+    return cache_key_settings(config, names)["policy"]
 
 
-def outcome_settings(config: FactoryConfig) -> dict[str, Any]:
-    """All settings that decide what comes out, as JSON: what the id of a run stands for."""
-    return _as_before(config.model_dump(mode="json", exclude={"name", "data_dir", "budget", "execution"}))
+def run_id_settings(config: FactoryConfig) -> dict[str, Any]:
+    """All settings that decide the results, as JSON values, for the id of a run."""
+    return _without_030_values(
+        config.model_dump(mode="json", exclude={"name", "data_dir", "budget", "execution"})
+    )
 
 
-def _as_before(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings without those of ADDED that stand for what was done before."""
-    for name, before in ADDED.items():
+def _without_030_values(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings without those that have their value in ADDED_SINCE_030."""
+    for name, value_of_030 in ADDED_SINCE_030.items():
         *path, last = name.split(".")
         here = values
         for part in path:
             here = here.get(part, {})
-        if last in here and here[last] == before:
+        if last in here and here[last] == value_of_030:
             del here[last]
     return values
 
@@ -85,5 +95,5 @@ def _picked(values: dict[str, Any], tree: Tree) -> dict[str, Any]:
     return {
         name: _picked(values[name], below) if below else values[name]
         for name, below in tree.items()
-        if name in values  # what is left out stands for what was done before
+        if name in values  # a setting with its value of 0.3.0 was left out
     }

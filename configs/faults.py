@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ConfigFault(Exception):
-    """A configuration that cannot be used: one line for each problem, naming the file or field."""
+    """A configuration that cannot be used. One line per problem, with the file or field."""

@@ -1,4 +1,4 @@
-"""A YAML file plus `a.b=value` overrides -> a checked FactoryConfig, or every problem in one line each."""
+"""From a YAML file and `a.b=value` overrides to a validated FactoryConfig, or to one line per problem."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
 
 
 def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:
-    """Settings as a FactoryConfig. `source` (a file, usually) starts each line of the ConfigFault."""
+    """Settings as a FactoryConfig. Raises ConfigFault, whose lines start with `source` (usually the file)."""
     try:
         return FactoryConfig.model_validate(settings)
     except ValidationError as error:
@@ -37,14 +37,14 @@ def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:
 
 
 def apply(settings: dict[str, Any], text: str) -> None:
-    """Put an override such as "rewards.rollouts=8" into settings. Raises ConfigFault."""
+    """Apply an override such as "rewards.rollouts=8" to settings. Raises ConfigFault."""
     name, equals, value = text.partition("=")
     if not equals or not name.strip():
         raise ConfigFault(f"--set {text}: write it as field=value, e.g. --set rewards.rollouts=8")
     try:
         parsed = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigFault(f"--set {text}: {_said(error)}") from None
+        raise ConfigFault(f"--set {text}: {_yaml_problem(error)}") from None
     *path, last = name.strip().split(".")
     here = settings
     for part in path:
@@ -56,7 +56,7 @@ def apply(settings: dict[str, Any], text: str) -> None:
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """The mapping in a YAML file. Raises ConfigFault with file, line and column where it cannot be read."""
+    """The mapping in a YAML file. Raises ConfigFault with file, line and column of the problem."""
     try:
         settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except OSError as error:
@@ -64,7 +64,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError:
         raise ConfigFault(f"{path}: is not UTF-8 text") from None
     except yaml.YAMLError as error:
-        raise ConfigFault(f"{path}{_place(error)}: {_said(error)}") from None
+        raise ConfigFault(f"{path}{_place(error)}: {_yaml_problem(error)}") from None
     if settings is None:
         return {}
     if not isinstance(settings, dict):
@@ -73,7 +73,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last one."""
+    """SafeLoader that refuses duplicate keys, of which YAML would silently keep the last."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -92,13 +92,13 @@ def _place(error: yaml.YAMLError) -> str:
     return f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
 
 
-def _said(error: yaml.YAMLError) -> str:
+def _yaml_problem(error: yaml.YAMLError) -> str:
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
     return f"broken YAML: {problem}"
 
 
 def _line(problem: Mapping[str, Any]) -> str:
-    """`field: got value; allowed: range`, one problem of pydantic's list."""
+    """One of pydantic's problems as `field: got value; allowed: range`."""
     location = tuple(problem["loc"])
     name = ".".join(str(part) for part in location)
     if problem["type"] == "extra_forbidden":
@@ -139,7 +139,7 @@ _BOUNDS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("ex
 
 
 def _allowed(schema: Mapping[str, Any]) -> str:
-    """A field's JSON schema in words: choices, or type with its range."""
+    """A field's JSON schema in words: its choices, or its type and range."""
     if "anyOf" in schema:
         return " or ".join(_allowed(option) for option in schema["anyOf"])
     if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else None):

@@ -1,8 +1,7 @@
-"""Settings that exclude each other, each of them fine alone: found when a configuration is loaded, not after an hour.
+"""Settings that are valid alone but exclude each other, found when a configuration is loaded.
 
-These are rules for new runs. They are no validators of the schema, because runs that an older version accepted (and
-silently bent, e.g. explored fewer tasks than were asked for) must still open: `flows.runs.config_of_run` validates
-what is stored.
+These rules are for new runs only. They are not validators of the schema, because stored runs of earlier versions that
+break them (e.g. with fewer explored tasks than configured) must still open: see `flows.runs.config_of_run`.
 """
 
 from __future__ import annotations
@@ -26,18 +25,19 @@ def _tasks(config: FactoryConfig) -> Iterator[str]:
     tasks = config.tasks
     if tasks.explore_demonstrated and tasks.exploration > tasks.demonstrations:
         yield (
-            f"tasks.exploration is {tasks.exploration}, but tasks.explore_demonstrated lets only the "
-            f"{tasks.demonstrations} tasks of tasks.demonstrations be explored: lower the one, or raise the other"
+            f"tasks.exploration is {tasks.exploration}, but tasks.explore_demonstrated allows only "
+            f"the {tasks.demonstrations} tasks of tasks.demonstrations to be explored: lower the first, or "
+            "raise the second"
         )
 
 
 def _splits(config: FactoryConfig) -> Iterator[str]:
     for split, times in Counter(config.evaluation.splits).items():
         if times > 1:
-            yield f"evaluation.splits names {split} {times} times: once is enough"
+            yield f"evaluation.splits lists {split} {times} times: list it once"
         if getattr(config.tasks, split) == 0:
             yield (
-                f"evaluation.splits names {split}, but tasks.{split} is 0: ask for tasks, or leave the split out"
+                f"evaluation.splits lists {split}, but tasks.{split} is 0: set tasks.{split}, or remove the split"
             )
 
 
@@ -45,8 +45,8 @@ def _lengths(config: FactoryConfig) -> Iterator[str]:
     longest, context = config.policy.max_turn_tokens, config.policy.small.context
     if config.policy.base is None and longest >= context:
         yield (
-            f"policy.max_turn_tokens is {longest}, but policy.small.context is {context}: no history would fit before "
-            "a turn"
+            f"policy.max_turn_tokens is {longest}, but policy.small.context is {context}: no history "
+            "would fit before a turn"
         )
 
 
@@ -57,4 +57,4 @@ def _training(config: FactoryConfig) -> Iterator[str]:
         yield f"datasets leaves nothing to train on: set one of {', '.join(sets)}"
     for name, training in (("warmup", config.warmup), ("training", config.training)):
         if training.lora and not training.lora.targets:
-            yield f"{name}.lora.targets is empty, so no weight would be trained: name modules, or all-linear"
+            yield f"{name}.lora.targets is empty, so no weight would be trained: list modules, or set all-linear"

@@ -1,8 +1,8 @@
 """Every setting of a factory run, with its meaning and range.
 
-The models are frozen and forbid unknown keys; the same models draw the parameter forms in the Prefect UI.
-Settings under `execution` and `budget` say how the work is done and how far it may go, never what comes out: they are
-left out of cache keys and of the id of a run.
+The models are frozen and forbid unknown keys. The parameter forms in the Prefect UI are made from them.
+Settings under `execution` and `budget` do not change results, so they are left out of cache keys and of the id of a
+run.
 """
 
 from __future__ import annotations
@@ -19,42 +19,48 @@ from steca.vocabulary import Device, PromptStyle, RewardOutcome, TestSplit
 
 
 class EnvironmentConfig(Section):
-    """The world, and how an episode is wrapped."""
+    """The world, and the limits of an episode."""
 
     model_config = ConfigDict(title="Environment")
     name: str = Field(
-        "alfworld-generated", description="Registered world, e.g. alfworld-generated or alfworld."
+        "alfworld-generated", description="Name of the world, e.g. alfworld-generated or alfworld."
     )
-    options: dict[str, Any] = Field(default_factory=dict, description="Options of the world itself.")
-    step_cap: Positive = Field(20, description="Steps an episode may take, counted from its very start.")
-    invalid_streak: Positive = Field(5, description="Invalid actions in a row that end an episode as failed.")
+    options: dict[str, Any] = Field(default_factory=dict, description="Options of this world.")
+    step_cap: Positive = Field(20, description="Maximum steps of an episode, counted from its start.")
+    invalid_streak: Positive = Field(
+        5, description="An episode fails after this many invalid actions in a row."
+    )
 
 
 class TasksConfig(Section):
-    """How many tasks of which kind. Splits never share a task."""
+    """Number of tasks in each split. No task is in two splits."""
 
     model_config = ConfigDict(title="Tasks")
-    demonstrations: Positive = Field(300, description="Training tasks whose expert runs warm the policy up.")
+    demonstrations: Positive = Field(300, description="Training tasks with expert runs, for the warm-up.")
     exploration: Positive = Field(300, description="Training tasks that the policy explores.")
     explore_demonstrated: bool = Field(
         False,
-        description="Explore the demonstrated tasks (as the paper does) instead of other training tasks.",
+        description="Explore the demonstrated tasks, as the paper does, instead of other training tasks.",
     )
-    validation: Count = Field(100, description="Tasks for choosing settings; never reported.")
+    validation: Count = Field(100, description="Tasks for choosing settings; not evaluated by default.")
     seen: Count = Field(150, description="Evaluation tasks in layouts known from training.")
     unseen: Count = Field(150, description="Evaluation tasks in new layouts with held-out goals.")
 
 
 class SmallModelConfig(Section):
-    """The small Llama trained from scratch."""
+    """A small Llama model, trained from scratch."""
 
     model_config = ConfigDict(title="Small model")
     layers: Positive = 2
     hidden_size: Positive = 128
     heads: Positive = 4
     kv_heads: Positive = 2
-    context: Annotated[int, Field(ge=128)] = Field(2048, description="Longest history, in tokens.")
-    vocabulary: Annotated[int, Field(ge=512)] = Field(4096, description="Largest size of the tokenizer.")
+    context: Annotated[int, Field(ge=128)] = Field(
+        2048, description="Maximum length of a history, in tokens."
+    )
+    vocabulary: Annotated[int, Field(ge=512)] = Field(
+        4096, description="Maximum vocabulary of the tokenizer."
+    )
 
     @model_validator(mode="after")
     def _heads_divide(self) -> SmallModelConfig:
@@ -64,41 +70,43 @@ class SmallModelConfig(Section):
 
 
 class PolicyConfig(Section):
-    """The base model and how it is run."""
+    """The base model, and how it generates turns."""
 
     model_config = ConfigDict(title="Policy")
     base: HomePath | None = Field(
         None,
-        description="Folder of a Hugging Face causal LM to start from; empty: a small model from scratch.",
+        description="Folder of the Hugging Face causal LM to start from. Empty: a small model from scratch.",
     )
     small: SmallModelConfig = Field(default_factory=SmallModelConfig)
     prompt: PromptStyle = Field(
         "plain",
-        description="For chat models, react: the world's instruction comes first; one_shot: and a worked example.",
+        description="plain: no instruction. For chat models, react: the world's instruction first; "
+        "one_shot: with a worked example.",
     )
-    max_turn_tokens: Positive = Field(48, description="Longest turn, in tokens.")
+    max_turn_tokens: Positive = Field(48, description="Maximum length of a turn, in tokens.")
     thinking: Literal["off", "on"] = Field(
         "off",
-        description="on: the model may think before each turn; what it thinks is stored and counted, but no later turn "
-        "sees it and none of it is trained on. off: its chat template is told so where it knows how.",
+        description="on: the model may think before each turn. Thinking is stored and counted, but it is "
+        "not part of the history and not trained on. off: chat templates switch it off, if they can.",
     )
     max_thinking_tokens: Positive = Field(
         1024,
-        description="thinking on: so many tokens more than max_turn_tokens; a turn cut off within is empty.",
+        description="thinking on: tokens in addition to max_turn_tokens. A turn that ends while thinking is empty.",
     )
     engine: Literal["transformers", "openai"] = Field(
         "transformers",
-        description="Who generates: transformers, in this process; openai: servers (vLLM) under execution.server.",
+        description="transformers: generate in this process. openai: generate on the vLLM servers in "
+        "execution.server.",
     )
     arguments: tuple[str, ...] = Field(
         (),
-        description="engine openai: arguments for vLLM that change what is written, e.g. [--quantization, fp8].",
+        description="engine openai: vLLM arguments that change what is generated, e.g. [--quantization, fp8].",
     )
     stop: tuple[str, ...] = Field(
-        (), description="engine openai: texts that end a turn, e.g. an observation's start."
+        (), description="engine openai: strings that end a turn, e.g. the start of an observation."
     )
     constrain: Literal["none", "admissible"] = Field(
-        "none", description="engine openai: admissible lets only actions through that the world would accept."
+        "none", description="engine openai: admissible allows only actions that the world would accept."
     )
 
     @model_validator(mode="after")
@@ -107,14 +115,14 @@ class PolicyConfig(Section):
             raise ValueError("arguments, stop and constrain need engine: openai")
         if self.thinking == "on" and self.constrain != "none":
             raise ValueError(
-                "constrain: admissible leaves no room to think: set thinking: off, or constrain: none"
+                "constrain: admissible leaves no room for thinking: set thinking: off, or constrain: none"
             )
         return self
 
     @field_validator("thinking", mode="before")
     @classmethod
     def _switched(cls, value: object) -> object:
-        """YAML reads a bare `on` as true."""
+        """YAML reads an unquoted `on` as true."""
         return {True: "on", False: "off"}[value] if isinstance(value, bool) else value
 
     @field_validator("arguments")
@@ -124,69 +132,76 @@ class PolicyConfig(Section):
 
 
 class RewardsConfig(Section):
-    """Monte-Carlo step rewards, and how many rollouts a comparison of two may take."""
+    """Monte-Carlo step rewards, and how many rollouts a comparison of two turns gets."""
 
     model_config = ConfigDict(title="Step rewards")
     mode: Literal["fixed", "curtailed", "sequential"] = Field(
         "sequential",
-        description="fixed: N rollouts for every turn; curtailed: the same verdicts from fewer; sequential: as many as "
-        "a verdict at the stated error rate needs, where one can be won.",
+        description="fixed: N rollouts per turn. curtailed: the same verdicts with fewer rollouts. "
+        "sequential: as many as a verdict at deviation.error_rate needs, fewer where none is likely.",
     )
-    rollouts: Positive = Field(5, description="N of fixed and curtailed: rollouts for each step reward.")
-    max_rollouts: Positive = Field(24, description="sequential: at most so many for each step reward.")
-    worth: Positive = Field(70, description="sequential: how many rollouts a proven deviation is worth.")
+    rollouts: Positive = Field(5, description="fixed and curtailed: N, the rollouts per step reward.")
+    max_rollouts: Positive = Field(24, description="sequential: maximum rollouts per step reward.")
+    worth: Positive = Field(
+        70,
+        description="sequential: how many rollouts a proven deviation is worth. A larger value samples more.",
+    )
     evidence: Literal["needed", "always"] = Field(
         "needed",
-        description="always: compare by eq. 5 also where the rule asks for no rewards; `steca what-if` uses it.",
+        description="always: compute step rewards even if the deviation rule does not use them; `steca "
+        "what-if` then can.",
     )
     candidates: Positive | None = Field(
-        None, description="Score at most this many explored turns of a task, the earliest; empty: all."
+        None, description="Score at most this many explored turns per task, the earliest. Empty: all."
     )
     temperature: Annotated[float, Field(gt=0)] = 1.0
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class DeviationConfig(Section):
-    """The rule that calls an explored turn deviated."""
+    """The rule that decides whether an explored turn is a deviation."""
 
     model_config = ConfigDict(title="Deviation")
     preset: Literal["paper", "release", "sequential", "first_failure", "every_failure"] = Field(
         "sequential",
-        description="paper: the means, strict <, first only; release: the authors' code; sequential: as paper, but a "
-        "drop must be proven; first_failure and every_failure: the first or all differing turns of failed runs, "
-        "whatever their rewards.",
+        description="paper: compares means with a strict <, first deviation only. release: as the authors' "
+        "code. sequential: as paper, but the drop must be proven. first_failure, every_failure: the first or all "
+        "differing turns of failed runs, whatever their rewards.",
     )
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
     outcome: RewardOutcome = Field(
-        "success", description="progress: the share of the goal's conditions that a rollout reached."
+        "success",
+        description="success: whether a rollout won. progress: the share of the goal's conditions that it reached.",
     )
     error_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05, description="sequential: how often a verdict may be wrong."
     )
     smallest_drop: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.2, description="sequential: drops smaller than this need not be found; larger ones are ruled out."
+        0.2,
+        description="sequential: the smallest drop that has to be found; not deviated means that any drop "
+        "is smaller.",
     )
 
 
 class CalibrationConfig(Section):
-    """Reflection and the execution check."""
+    """Reflection, and the repair that is checked by executing it."""
 
     model_config = ConfigDict(title="Calibration")
     reflector: Literal["template", "llm"] = Field(
         "template",
-        description="Who writes the reflective thought: the world's template, or a language model.",
+        description="Who writes the reflection: the world's template, or a language model.",
     )
     model: str = Field(
         "",
-        description="reflector llm: the model's name at execution.reflector, e.g. gpt-4o. Replies are kept by it, "
-        "whatever server gave them.",
+        description="reflector llm: the model's name on the server in execution.reflector, e.g. gpt-4o. "
+        "Stored replies are found by this name, whatever the server.",
     )
     temperature: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="reflector llm: empty leaves it to the server (some models take none)."
+        None, description="reflector llm: empty: the server's default (some models accept no temperature)."
     )
-    max_tokens: Positive = Field(1024, description="reflector llm: longest reply.")
-    attempts: Positive = Field(3, description="reflector llm: replies asked for until one is valid.")
-    replan: bool = Field(True, description="Ask the expert for a new plan where its own turns no longer fit.")
+    max_tokens: Positive = Field(1024, description="reflector llm: maximum length of a reply, in tokens.")
+    attempts: Positive = Field(3, description="reflector llm: maximum requests until a reply is valid.")
+    replan: bool = Field(True, description="Let the expert plan again if its recorded turns no longer apply.")
 
     @model_validator(mode="after")
     def _model_named(self) -> CalibrationConfig:
@@ -196,46 +211,53 @@ class CalibrationConfig(Section):
 
 
 class DatasetConfig(Section):
-    """The mix that the reinforced training sees."""
+    """The training sets of stage train."""
 
     model_config = ConfigDict(title="Data sets")
-    calibrated: bool = Field(True, description="D_c.")
-    explored_successes: bool = Field(True, description="D_e.")
-    expert_suffixes: bool = Field(True, description="D_s.")
-    expert_runs: bool = Field(True, description="Keep the warm-up's expert runs in the mix.")
-    explored_expert_runs: bool = Field(False, description="Also the expert runs of the explored tasks.")
+    calibrated: bool = Field(True, description="D_c: calibrated trajectories.")
+    explored_successes: bool = Field(True, description="D_e: explored successes.")
+    expert_suffixes: bool = Field(True, description="D_s: suffixes of expert runs.")
+    expert_runs: bool = Field(True, description="Also train on the expert runs of the warm-up.")
+    explored_expert_runs: bool = Field(
+        False, description="Also train on the expert runs of the explored tasks."
+    )
     weighting: Literal["distance", "none", "release-alfworld", "release-virtualhome"] = "distance"
-    lam: Annotated[float, Field(ge=0)] = Field(0.01, description="lambda of the weights.")
+    lam: Annotated[float, Field(ge=0)] = Field(0.01, description="lambda in the weights.")
 
 
 class EvaluationConfig(Section):
-    """What is measured of a policy. Always greedy."""
+    """How policies are evaluated, always with greedy decoding."""
 
     model_config = ConfigDict(title="Evaluation")
     splits: tuple[TestSplit, ...] = ("seen", "unseen")
-    forced_deviations: bool = Field(True, description="Also start from histories that hold a deviated turn.")
+    forced_deviations: bool = Field(
+        True, description="Also evaluate episodes that start after a deviated turn."
+    )
 
 
 class BudgetConfig(Section):
-    """What a run may spend on rollouts; the stage rewards then ends with what it has, and goes on under a larger one.
-    No effect on what comes out where it suffices."""
+    """Limits for the rollouts of a run. At a limit the stage rewards ends early; it resumes under a larger one. No
+    effect on results while no limit is reached."""
 
     model_config = ConfigDict(title="Budget")
-    rollouts: Positive | None = Field(None, description="Rollouts; empty: no limit.")
-    tokens: Positive | None = Field(None, description="Generated tokens; empty: no limit.")
+    rollouts: Positive | None = Field(None, description="Maximum rollouts. Empty: no limit.")
+    tokens: Positive | None = Field(None, description="Maximum generated tokens. Empty: no limit.")
     minutes: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Minutes of rollouts; empty: no limit."
+        None, description="Maximum minutes of rollouts. Empty: no limit."
     )
     usd: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Dollars of rollouts, by usd_per_hour and usd_per_million_tokens."
+        None,
+        description="Maximum dollars for rollouts, from usd_per_hour and usd_per_million_tokens. Empty: no limit.",
     )
-    usd_per_hour: Annotated[float, Field(ge=0)] = Field(0.0, description="Price of the machine.")
+    usd_per_hour: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="Price of the machine, in dollars per hour."
+    )
     usd_per_million_tokens: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="Price of generated tokens."
+        0.0, description="Price of a million generated tokens, in dollars."
     )
     prices: dict[str, PriceConfig] = Field(
         default_factory=dict,
-        description="What each reflecting model costs, by its name, for llm_calls; calls are never stopped by it.",
+        description="Prices of reflector models by name, for the costs in llm_calls. They limit nothing.",
     )
 
     @model_validator(mode="after")
@@ -248,31 +270,32 @@ class BudgetConfig(Section):
 
 
 class ExecutionConfig(Section):
-    """How the work is cut and where it runs; no effect on what comes out."""
+    """Batch sizes, devices, processes and servers. No effect on results."""
 
     model_config = ConfigDict(title="Execution")
     batch_tasks: Positive = Field(
-        64, description="Tasks in one batch: what a killed run may lose. No effect on what is cached."
+        64, description="Tasks per batch: the most that a killed run loses. No effect on what is cached."
     )
     device: Device = "auto"
-    threads: Positive | None = Field(None, description="Torch threads; empty: torch's own choice.")
+    threads: Positive | None = Field(None, description="Torch threads. Empty: torch's default.")
     save_steps: Positive = Field(
-        200, description="Training state is kept every so many steps; a killed training goes on from there."
+        200,
+        description="Optimizer steps between saved training states. A killed training resumes from the last one.",
     )
     processes: Positive = Field(
-        1, description="Training processes, started by `accelerate launch`; one a GPU."
+        1, description="Training processes, one per GPU, started by `accelerate launch`."
     )
     accelerate: HomePath | None = Field(
         None, description="Config file for `accelerate launch`, e.g. configs/accelerate/fsdp.yaml."
     )
-    server: ServerConfig = Field(default_factory=ServerConfig, description="Where the policy is served.")
+    server: ServerConfig = Field(default_factory=ServerConfig, description="The policy's servers.")
     reflector: ReflectorEndpoint = Field(
-        default_factory=ReflectorEndpoint, description="Where the reflector's model answers."
+        default_factory=ReflectorEndpoint, description="The reflector's server."
     )
 
     @property
     def key_variables(self) -> tuple[str, ...]:
-        """The environment variables that hold keys."""
+        """The environment variables that hold API keys."""
         return tuple(filter(None, (self.server.key_env, self.reflector.key_env)))
 
 
@@ -281,11 +304,11 @@ class FactoryConfig(Section):
 
     model_config = ConfigDict(title="Factory")
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")] = Field(
-        "factory", description="Short name; run ids start with it."
+        "factory", description="Short name. Run ids start with it."
     )
     seed: Count = 0
-    rounds: Positive = Field(1, description="Explore-calibrate-train rounds.")
-    data_dir: Path = Field(Path("data"), description="Where shards, checkpoints and the store live.")
+    rounds: Positive = Field(1, description="Rounds of explore, rewards, calibrate, train and evaluate.")
+    data_dir: Path = Field(Path("data"), description="Folder for shards, checkpoints and the store.")
     environment: EnvironmentConfig = Field(default_factory=EnvironmentConfig)
     tasks: TasksConfig = Field(default_factory=TasksConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
@@ -305,8 +328,8 @@ class FactoryConfig(Section):
             parts = config.gradient_accumulation * self.execution.processes
             if config.batch_size % parts:
                 raise ValueError(
-                    f"{name}.batch_size is {config.batch_size}, the trajectories of one step in all processes: make it "
-                    f"a multiple of gradient_accumulation times execution.processes ({parts})"
+                    f"{name}.batch_size is {config.batch_size}, the trajectories of one step in all "
+                    f"processes: make it a multiple of gradient_accumulation times execution.processes ({parts})"
                 )
         return self
 
@@ -314,8 +337,8 @@ class FactoryConfig(Section):
     def _arguments_in_their_place(self) -> FactoryConfig:
         if deciding := sorted(DECIDING & options(self.execution.server.arguments)):
             raise ValueError(
-                f"execution.server.arguments holds {deciding[0]}, which changes what is written: give it in "
-                "policy.arguments, so that no cached result of other arguments is taken for one of these"
+                f"execution.server.arguments holds {deciding[0]}, which changes what is generated: move it to "
+                "policy.arguments, which is part of cache keys"
             )
         return self
 

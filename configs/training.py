@@ -1,4 +1,4 @@
-"""How a model is trained."""
+"""Settings of a training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from configs.section import Positive, Rate, Section
 
 
 class LoraConfig(Section):
-    """Low-rank adapters (peft); what comes out is the merged model."""
+    """Low-rank adapters (peft). They are merged into the model at the end."""
 
     model_config = ConfigDict(title="LoRA")
     rank: Positive = 16
@@ -22,25 +22,27 @@ class LoraConfig(Section):
 
 
 class TrainingConfig(Section):
-    """One training run: `steps` where given, else `epochs`."""
+    """One training, of `steps` if given, else of `epochs`."""
 
     model_config = ConfigDict(title="Training")
     epochs: Annotated[float, Field(gt=0)] = 3.0
-    steps: Positive | None = Field(None, description="Optimizer steps; overrides epochs.")
+    steps: Positive | None = Field(None, description="Optimizer steps. Overrides epochs.")
     batch_size: Positive = Field(8, description="Trajectories per optimizer step.")
-    gradient_accumulation: Positive = Field(1, description="Parts in which a batch is worked off.")
+    gradient_accumulation: Positive = Field(
+        1, description="Parts of a batch that are processed one after the other, to save memory."
+    )
     learning_rate: Annotated[float, Field(gt=0)] = 3e-3
     schedule: Literal["cosine", "constant_with_warmup", "linear"] = "cosine"
     warmup_ratio: Rate = 0.03
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     loss: Literal["sum", "mean"] = Field(
-        "sum", description="Over a trajectory's target tokens (method: sum)."
+        "sum", description="Sum or mean over the target tokens of a trajectory. The paper uses sum."
     )
-    max_tokens: Positive = Field(2048, description="Longest example; a longer one is an error.")
+    max_tokens: Positive = Field(2048, description="Maximum length of an example. A longer one is an error.")
     dtype: Literal["float32", "bfloat16"] = "float32"
-    gradient_checkpointing: bool = Field(False, description="Less memory for a third more time.")
+    gradient_checkpointing: bool = Field(False, description="Save memory, for a third more time.")
     lora: LoraConfig | None = Field(
-        None, description="Low-rank adapters, merged at the end; empty: all weights."
+        None, description="Low-rank adapters, merged at the end. Empty: train all weights."
     )
 
     @model_validator(mode="after")

@@ -6,7 +6,7 @@ import difflib
 import json
 import re
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from configs.faults import ConfigFault
@@ -138,6 +138,10 @@ class Reconsidered:
 
     def rules(self) -> tuple[list[Rule], Rule | None]:
         """(the rules of the stored verdicts, the other rule where it is a single one)."""
+        return self._rules
+
+    @cached_property
+    def _rules(self) -> tuple[list[Rule], Rule | None]:
         sql = (
             "SELECT DISTINCT preset, delta, coalesce(error_rate, 0.05), new_preset, new_delta FROM considered"
         )
@@ -148,6 +152,10 @@ class Reconsidered:
 
     def config(self) -> dict[str, Any]:
         """The configuration of the run."""
+        return self._config
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
         ((config,),) = self._store.query(
             "SELECT config FROM run_configs WHERE run_id = $run", {"run": self.run}
         )[1]

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from configs.cache_inputs import outcome_settings
+from configs.cache_inputs import run_id_settings
 from configs.load import apply, check
 from configs.schema import FactoryConfig
 from configs.stages import STAGES, round_of
@@ -22,7 +22,7 @@ HOW = {"budget", "execution"}
 
 def run_id(config: FactoryConfig) -> str:
     """The run of a configuration. Equal settings are one run, whatever its data folder and batch size."""
-    return f"{config.name}-{content_id(outcome_settings(config))[:8]}"
+    return f"{config.name}-{content_id(run_id_settings(config))[:8]}"
 
 
 def root_of(config: FactoryConfig) -> Path:
@@ -45,7 +45,7 @@ def open_run(folder: RunFolder, config: FactoryConfig) -> None:
     """Create the run where it is new, and record how its work is done from now on. Raises StorageFault."""
     execution = _execution_of(config)
     if folder.run_id == run_id(config):
-        folder.create(config.name, outcome_settings(config))
+        folder.create(config.name, run_id_settings(config))
     else:
         folder.load()
     folder.save_execution(execution)

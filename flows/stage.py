@@ -19,7 +19,7 @@ from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, Spent, StageState, StageStatus, last_whole
+from storage.runs import RunFolder, Spent, StageState, StageStatus, last_complete_batches
 from storage.shards import BatchRef
 from storage.store import Store
 from tasks.batch import Refs, Request
@@ -52,7 +52,7 @@ class StageRun:
         self.cached = 0
         self.started = datetime.now(UTC)
         known = folder.stage(round_of(stage, round), stage)
-        self.before = last_whole(known)
+        self.before = last_complete_batches(known)
         self._had = known.batches if known and known.status in ("completed", "outdated") else self.before
 
     def expects(self, batches: int) -> None:

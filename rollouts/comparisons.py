@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from configs.cache_inputs import played
+from configs.cache_inputs import rollout_id_settings
 from configs.schema import FactoryConfig
 from environments.base import FIRST_VERSION, World
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, seed_of
@@ -144,7 +144,7 @@ def _basis(config: FactoryConfig, scorer: str, world: World) -> dict[str, Any]:
         "scorer": scorer,
         "seed": config.seed,
         "environment": config.environment.model_dump(mode="json"),
-        **played(config),
+        **rollout_id_settings(config),
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
         **({"world": world.version} if world.version != FIRST_VERSION else {}),

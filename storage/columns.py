@@ -1,4 +1,4 @@
-"""How the fields of a record become columns: Arrow in the shards, SQL in the store."""
+"""Columns of a record: Arrow types in the shards, SQL types in the store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _SCALARS: dict[object, tuple[pa.DataType, str]] = {
 
 
 def column_type(annotation: object) -> tuple[pa.DataType, str, bool]:
-    """(Arrow type, SQL type, may be NULL) of a field's annotation."""
+    """(Arrow type, SQL type, nullable) of a field's annotation."""
     if get_origin(annotation) in (Union, UnionType):
         (inner,) = (part for part in get_args(annotation) if part is not NoneType)
         arrow, sql, _ = column_type(inner)
@@ -55,19 +55,19 @@ def sql_columns(record: type[Record]) -> str:
 
 
 def to_parquet(record: type[Record], rows: Sequence[Record]) -> bytes:
-    """The bytes of a file of rows: the same rows give the same bytes. Raises StorageFault as `to_arrow` does."""
+    """Rows as the bytes of a Parquet file. Equal rows give equal bytes. Raises StorageFault as `to_arrow` does."""
     sink = pa.BufferOutputStream()
     pq.write_table(to_arrow(record, rows), sink, compression="zstd", write_statistics=False)
     return sink.getvalue().to_pybytes()
 
 
 def from_parquet(record: type[R], data: bytes) -> list[R]:
-    """The rows of such a file."""
+    """The rows in the bytes of a Parquet file."""
     return [record.model_validate(row) for row in pq.read_table(pa.BufferReader(data)).to_pylist()]
 
 
 def to_arrow(record: type[Record], rows: Sequence[Record]) -> pa.Table:
-    """Rows in the order given. Raises StorageFault naming the field whose value has no place in its column."""
+    """Rows in the given order. Raises StorageFault with the name of a field whose value does not fit its column."""
     columns = []
     schema = arrow_schema(record)
     for field in schema:
@@ -75,6 +75,6 @@ def to_arrow(record: type[Record], rows: Sequence[Record]) -> pa.Table:
             columns.append(pa.array([getattr(row, field.name) for row in rows], field.type))
         except (pa.ArrowException, OverflowError) as error:
             raise StorageFault(
-                f"{record.table}.{field.name} holds a value it cannot store: {error}"
+                f"{record.table}.{field.name} holds a value that its column cannot store: {error}"
             ) from error
     return pa.table(columns, schema=schema)

@@ -1,8 +1,7 @@
-"""What a set of rows holds, whatever files it is cut into: a digest without order, which adds up.
+"""A digest of a set of rows that does not depend on their order or on the batches that hold them.
 
-The digest of a set is the sum of its rows' SHA-256 modulo 2^256, so the digest of two batches is the sum of theirs,
-and rows that are cut into other batches give the same one. Empty fields do not count: a column that a later version
-adds leaves the digest of rows that do not use it as it was.
+It is the sum of the rows' SHA-256 modulo 2^256, so the digest of several batches is the sum of their digests. Fields
+that are None are left out: a column that a later version adds does not change the digest of rows without it.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ def content_of(rows: Iterable[Record]) -> str:
     return _hex(sum(_number(row) for row in rows))
 
 
-def added(contents: Iterable[str]) -> str:
-    """The digest of several sets together."""
+def sum_of(contents: Iterable[str]) -> str:
+    """The digest of several sets together, from their digests."""
     return _hex(sum(int(content, 16) for content in contents))
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 
 class StorageFault(Exception):
-    """Stored data cannot be written, read or trusted. One line: what happened, to which file, what to do."""
+    """Stored data cannot be written, read or trusted. The message is one line: what happened, to which file, what to
+    do."""
 
 
 class UnusableDatabase(StorageFault):
-    """The working database is damaged or cannot be migrated: it has to be made anew from the shards."""
+    """The working database is damaged or cannot be migrated. It has to be rebuilt from the shards."""

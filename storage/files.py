@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic writes, and files that killed processes left behind."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pathlib import Path
 from storage.faults import StorageFault
 
 WRITING = ".writing-"
-"""What a file or folder is called until it is whole."""
+"""Prefix of a file or folder until it is complete."""
 DAMAGED = ".damaged"
-"""What a file's name ends in that was damaged, and is only kept for people to look at."""
-LEFT_FOR = 3600.0
-"""Seconds after which nobody is writing any more: what is called so was left by a killed process."""
+"""Suffix of a damaged file that was renamed. Nothing reads it."""
+ABANDONED_AFTER = 3600.0
+"""Seconds without a change after which an incomplete file is taken to be left by a killed process."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def check_name(what: str, name: str) -> str:
-    """`name`, fit for a file name (run ids, stage keys and batch ids become one), else StorageFault."""
+    """`name` if it can be a file name, as run ids, stage keys and batch ids are. Raises StorageFault."""
     if not NAME.fullmatch(name):
         raise StorageFault(
             f"{what} {name!r} cannot name a file: use letters, digits, '.', '_' and '-' (at most 128)"
@@ -32,9 +32,9 @@ def check_name(what: str, name: str) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write under a temporary name in the same folder, flush to disk, rename: readers see all of it or nothing.
+    """Write a temporary file in the same folder, flush it to disk, and rename it. Readers never see a partial file.
 
-    Raises StorageFault naming the folder where it is full, read-only or no folder; nothing half-written stays.
+    Raises StorageFault with the folder where it is full, read-only or not a folder; no partial file is left.
     """
     with writing_in(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def write_atomic(path: Path, data: bytes) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o644)  # mkstemp gives 0600, which would hide the file from other users
+            os.chmod(temporary, 0o644)  # mkstemp uses 0600, which other users cannot read
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -53,21 +53,21 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that nothing stops at it again; the new path. Raises FileNotFoundError where another
-    process did it, StorageFault where it cannot be renamed."""
-    there = path.with_name(path.name + DAMAGED)
+    """Rename a damaged file, so that nothing reads it again. Returns the new path. Raises FileNotFoundError where
+    another process has renamed it, StorageFault where it cannot be renamed."""
+    renamed = path.with_name(path.name + DAMAGED)
     try:
-        os.replace(path, there)
+        os.replace(path, renamed)
     except FileNotFoundError:
         raise
     except OSError as error:
         raise StorageFault(f"cannot rename the damaged file {path}: {error.strerror}; delete it") from error
-    return there
+    return renamed
 
 
 @contextmanager
 def writing_in(folder: Path) -> Iterator[None]:
-    """Turn an operating system error into one line that names the folder."""
+    """Turn an OSError into a StorageFault that names the folder."""
     try:
         yield
     except OSError as error:
@@ -77,7 +77,7 @@ def writing_in(folder: Path) -> Iterator[None]:
 
 
 def _flush_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut."""
+    """Make the rename survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -85,34 +85,34 @@ def _flush_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def sweep(root: Path, left_for: float = LEFT_FOR) -> list[Path]:
-    """Delete what killed processes left half-written anywhere in a data folder; what was deleted. Nothing in which
-    something was written within `left_for` seconds: its process may live."""
+def sweep(root: Path) -> list[Path]:
+    """Delete incomplete files and folders that killed processes left in a data folder. Returns what was deleted. Those
+    with a change in the last ABANDONED_AFTER seconds stay: their process may be alive."""
     swept = []
-    for found in list(_unfinished(root)):
-        if time.time() - _last_written(found) > left_for:
+    for found in list(_incomplete(root)):
+        if time.time() - _last_change(found) > ABANDONED_AFTER:
             try:
                 shutil.rmtree(found) if found.is_dir() else found.unlink()
-            except OSError:  # somebody else's, or gone by now: it harms nobody
+            except OSError:  # another user's, or gone by now
                 continue
             swept.append(found)
     return swept
 
 
-def _unfinished(folder: Path) -> Iterator[Path]:
+def _incomplete(folder: Path) -> Iterator[Path]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith(WRITING):
                     yield Path(entry.path)
                 elif entry.is_dir(follow_symlinks=False):
-                    yield from _unfinished(Path(entry.path))
-    except OSError:  # gone, or not ours to read
+                    yield from _incomplete(Path(entry.path))
+    except OSError:  # gone, or not readable
         return
 
 
-def _last_written(path: Path) -> float:
-    """The time of the newest change in a file or folder; now where it is gone."""
+def _last_change(path: Path) -> float:
+    """The time of the newest change in a file or folder; the current time where it is gone."""
     try:
         inside = path.rglob("*") if path.is_dir() else ()
         return max(file.lstat().st_mtime for file in (path, *inside))

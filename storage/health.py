@@ -1,9 +1,10 @@
-"""What is wrong in a data folder beyond what an ingest meets, and what can be put right at once."""
+"""Damage in a data folder that an ingest does not meet, and repairs that are safe at any time."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,63 +14,94 @@ from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
 from storage.rollout_pool import rollouts_in
 from storage.scan import StoredBatch, present_batches
-from storage.shards import BatchRef, ShardStore
+from storage.shards import BatchRef, Manifest, Shard, ShardStore
+
+
+@dataclass(frozen=True)
+class DamagedShard:
+    """A shard that is missing or damaged, and the current batches that it belongs to."""
+
+    why: str
+    batches: list[StoredBatch] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class DamagedResult:
+    """A file in results/ that cannot be used. `manifest`: digest of the manifest that it refers to, "" where the file
+    itself is damaged."""
+
+    path: Path
+    why: str
+    manifest: str = ""
 
 
 class Health:
-    """The files of one data folder, each read whole once."""
+    """Checks of one data folder. Each shard is read once."""
 
     def __init__(self, root: Path) -> None:
         self.root, self._shards = root, ShardStore(root)
-        self._faults: dict[str, str | None] = {}
+        self._problems: dict[Path, str | None] = {}
 
     @cached_property
-    def damaged_batches(self) -> list[tuple[StoredBatch, str]]:
-        """Batches whose manifests are sound and whose shards are not, and why."""
-        present, _ = present_batches(self._shards)
-        return [(batch, why) for batch in present if (why := self._why(batch.ref))]
+    def damaged_shards(self) -> list[DamagedShard]:
+        """Damaged shards of batches whose manifests can be read."""
+        found: dict[Path, DamagedShard] = {}
+        for batch in present_batches(self._shards)[0]:
+            for shard in batch.manifest.shards:
+                if why := self._problem_of_shard(batch.manifest, shard):
+                    path = self._shards.shard_path(batch.manifest, shard)
+                    found.setdefault(path, DamagedShard(why)).batches.append(batch)
+        return list(found.values())
 
-    def set_results_aside(self) -> Iterator[tuple[Path, str]]:
-        """Rename results of cached batches that cannot be read, or whose batch is not there whole, so that the batch is
-        done again instead of stopping every run that needs it. Gives each file and why."""
+    def set_results_aside(self) -> Iterator[DamagedResult]:
+        """Rename results of cached batches that cannot be read, or whose batch is damaged: the batch is then computed
+        again instead of failing every run that needs it."""
         for path in sorted((self.root / "results").glob("*")):
-            if path.is_file() and path.suffix != DAMAGED and not path.name.startswith("."):
-                why = self._why_of_result(path)
-                if why:
-                    set_aside(path)
-                    yield path, why
+            whole = path.is_file() and path.suffix != DAMAGED and not path.name.startswith(".")
+            if whole and (damaged := self._problem_of_result(path)):
+                set_aside(path)
+                yield damaged
 
-    def set_evidence_aside(self) -> Iterator[Path]:
-        """Rename damaged files of evidence: their rollouts are played again. Gives each."""
+    def set_rollouts_aside(self) -> Iterator[Path]:
+        """Rename damaged files of the rollout pool: their rollouts are played again."""
         for path in sorted((self.root / "evidence").glob("*/*/*.parquet")):
             try:
                 if rollouts_in(path) is None:
                     set_aside(path)
                     yield path
-            except FileNotFoundError:  # merged into another by a run at work
+            except FileNotFoundError:  # a run has just merged it into another file
                 continue
 
-    def kept_damaged(self) -> list[Path]:
-        """Damaged files that were renamed, now or before: nothing reads them."""
+    def damaged_files(self) -> list[Path]:
+        """Damaged files that were renamed, now or earlier. Nothing reads them."""
         return sorted(self.root.rglob(f"*{DAMAGED}"))
 
-    def _why_of_result(self, path: Path) -> str | None:
+    def _problem_of_result(self, path: Path) -> DamagedResult | None:
         try:
             result = json.loads(json.loads(path.read_bytes())["result"])
         except (ValueError, KeyError, TypeError):
-            return "it is damaged"
-        try:
-            return self._why(
-                BatchRef.model_validate(result.get("ref", result))
-            )  # up to 0.3.0 the reference itself
-        except (ValidationError, AttributeError):  # of something else
+            return DamagedResult(path, "it is damaged")
+        try:  # up to version 0.3.0 the result is the reference itself
+            ref = BatchRef.model_validate(result.get("ref", result))
+        except (ValidationError, AttributeError):  # not the result of a batch
             return None
+        why = self._problem_of_batch(ref)
+        return DamagedResult(path, why, ref.sha256) if why else None
 
-    def _why(self, ref: BatchRef) -> str | None:
-        if ref.sha256 not in self._faults:
+    def _problem_of_batch(self, ref: BatchRef) -> str | None:
+        try:
+            manifest = self._shards.manifest(ref)
+        except StorageFault as fault:
+            return str(fault)
+        problems = (self._problem_of_shard(manifest, shard) for shard in manifest.shards)
+        return next(filter(None, problems), None)
+
+    def _problem_of_shard(self, manifest: Manifest, shard: Shard) -> str | None:
+        path = self._shards.shard_path(manifest, shard)
+        if path not in self._problems:
             try:
-                self._shards.verify(ref)
-                self._faults[ref.sha256] = None
+                self._shards.verified_bytes(manifest, shard)
+                self._problems[path] = None
             except StorageFault as fault:
-                self._faults[ref.sha256] = str(fault)
-        return self._faults[ref.sha256]
+                self._problems[path] = str(fault)
+        return self._problems[path]

@@ -1,10 +1,10 @@
-"""Replies of language models by the content of their request: what was answered once is not asked, or paid for, again.
+"""Stored replies of language models, by the content of the request, so that no request is paid for twice.
 
-    journal/<batch_id>.jsonl          a line a call of a batch in work, appended as it is answered; gone with the batch
-    replies/<xx>/<request_id>.json    a file a reply, for every run and round
+    journal/<batch_id>.jsonl          one line per call of an unfinished batch, appended when the reply arrives
+    replies/<xx>/<request_id>.json    one file per reply, for every run and round
 
-The journal lets a batch that failed or was killed go on with the call where it stopped. The other folder only saves
-money: it may be deleted at any time.
+With the journal, a batch that failed or was killed resumes at the call where it stopped. The journal is deleted when
+its batch is written. `replies/` only saves money and may be deleted at any time.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from storage.records import LlmCallRecord
 
 
 class LoggedCall(BaseModel):
-    """A call, and what was answered; `text` is None where the request was given up. `thinking` came before the text,
-    `refusal` in its place."""
+    """A call and its reply. `text` is None where the request failed for good; `thinking` came before the text,
+    `refusal` instead of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     text: str | None
@@ -29,39 +29,37 @@ class LoggedCall(BaseModel):
 
 
 class CallJournal:
-    """The calls of one batch in work. For one process at a time: equal batches never run at the same time."""
+    """The calls of one unfinished batch. Used by one process at a time: equal batches never run concurrently."""
 
     def __init__(self, root: Path, batch_id: str) -> None:
         self.path = root / "journal" / f"{check_name('batch id', batch_id)}.jsonl"
 
     def load(self) -> list[LoggedCall]:
-        """Every sound line. What a killed process left unfinished is cut off, so that the next line starts anew; where
-        other lines are damaged too, the file is kept under another name, and the calls in them are made again."""
+        """The calls so far. A partial last line, left by a killed process, is cut off. Where other lines are damaged, a
+        copy of the file is kept under another name, and their calls are made again."""
         if not self.path.exists():
             return []
         data = self.path.read_bytes()
-        whole = data.rfind(b"\n") + 1
-        lines = data[:whole].splitlines()
+        end = data.rfind(b"\n") + 1
+        lines = data[:end].splitlines()
         found = [logged for line in lines if (logged := _parsed(line))]
         if len(found) < len(lines):
             write_atomic(self.path.with_name(self.path.name + DAMAGED), data)
             write_atomic(self.path, b"".join(_line(logged) for logged in found))
-        elif whole < len(data):
+        elif end < len(data):
             with writing_in(self.path.parent), self.path.open("r+b") as file:
-                file.truncate(whole)
+                file.truncate(end)
         return found
 
     def add(self, logged: LoggedCall) -> None:
-        """Append a call. Raises StorageFault where that cannot be written."""
+        """Append a call. Raises StorageFault where it cannot be written."""
         with writing_in(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open(
-                "ab"
-            ) as file:  # one write of one line: a killed process leaves whole lines before it
-                file.write(_line(logged))
+            with self.path.open("ab") as file:
+                file.write(_line(logged))  # one write per line: a killed process can only damage the last one
 
     def close(self) -> None:
-        """The batch is written: what was in the journal is in its shards."""
+        """Delete the journal: its batch is written, and the calls are in the shards."""
         self.path.unlink(missing_ok=True)
 
 
@@ -77,13 +75,13 @@ def _parsed(data: bytes) -> LoggedCall | None:
 
 
 class KeptReplies:
-    """Replies for every run of a data folder."""
+    """Replies that all runs of a data folder share."""
 
     def __init__(self, root: Path) -> None:
         self.folder = root / "replies"
 
     def find(self, request_id: str) -> LoggedCall | None:
-        """None where it was not answered yet. A damaged file is renamed: the reply is asked for again."""
+        """The stored reply to a request, if there is one. A damaged file is renamed, and the request is sent again."""
         path = self._path(request_id)
         if not path.exists():
             return None

@@ -1,14 +1,14 @@
-"""Rollouts by the history that they continue, shared by every run of a data folder.
+"""Stored rollouts by the history that they continue, shared by every run of a data folder.
 
     evidence/<scorer>/<task>/<digest>.parquet     rows of `rollouts`; files are named by content and never changed
 
-The history, the scorer, the sampling and the position in its random stream decide a rollout (but for tokens that are
-equally likely up to float rounding). So one that was made and filed is taken from here, by another run, after a crash,
-or under a larger budget. The folder only saves
-work: shards hold every row that a stage used, and it may be deleted at any time.
+A rollout is determined by the history, the scorer, the sampling settings and the position in its random stream (except
+for tokens whose probabilities are equal up to float rounding). So a stored rollout is used again by other runs, after a
+crash, and under a larger budget. The folder only saves work and may be deleted at any time: shards hold every row
+that a stage used.
 
-What is filed first stays: a server that answers otherwise each time would give two runs, which score a turn at the same
-time, other rollouts, and both use those that were filed.
+The rollout that is stored first wins. A server may answer differently each time: two runs that score a turn at the same
+time then both use the stored rollouts.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RolloutPool:
         says: Callable[[str], None] = lambda line: None,
         fresh: bool = False,
     ) -> None:
-        """`says` hears of damaged files. `fresh`: what others filed is not used, and gives way to what is added."""
+        """`says` reports damaged files. `fresh`: ignore stored rollouts, and replace them by those that are added."""
         self.folder, self._says, self._fresh = root / "evidence" / scorer[:ID_LENGTH], says, fresh
         self._own: dict[str, Rollouts] = {}
 
@@ -48,8 +48,8 @@ class RolloutPool:
         return dict(self._own.get(task_id, {})) if self._fresh else self._read(task_id)[0]
 
     def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> Rollouts:
-        """Keep rows beside those that are there; what is filed in their places, which another process may have filed
-        first. Raises StorageFault where that cannot be written."""
+        """Store rollouts. Returns what is stored under their keys: where another process was first, its rollouts.
+        Raises StorageFault where they cannot be written."""
         new = {(row.step_reward_id, row.sample_index): row for row in rows}
         with writing_in(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ class RolloutPool:
         return {key: merged[key] for key in new}
 
     def _write(self, task_id: str, rows: Rollouts, files: Iterable[Path]) -> None:
-        """One file of all rows in the place of `files`."""
+        """Write all rows to one file that replaces `files`."""
         data = to_parquet(RolloutRecord, [rows[key] for key in sorted(rows)])
         path = self._folder_of(task_id) / f"{digest_bytes(data)[:ID_LENGTH]}.parquet"
         write_atomic(path, data)
@@ -79,31 +79,31 @@ class RolloutPool:
             files = sorted(self._folder_of(task_id).glob("*.parquet"))
             try:
                 found = [self._rows(file) for file in files]
-            except FileNotFoundError:  # another process has just merged it into a new one, or renamed it
+            except FileNotFoundError:  # another process has just merged it into a new file, or renamed it
                 continue
             if None not in found:
                 rows = [row for part in found for row in part or ()]
                 break
-        # Up to version 0.3 two processes could file one place twice: the store uses the smallest id as well.
+        # Version 0.3.0 could store two rollouts under one key. The smallest id is used, as in the store.
         rows.sort(key=lambda row: row.rollout_id, reverse=True)
         return {(row.step_reward_id, row.sample_index): row for row in rows}, files
 
     def _rows(self, file: Path) -> list[RolloutRecord] | None:
-        """None where the file was damaged, and is renamed now."""
+        """None where the file is damaged; it is renamed."""
         if (rows := rollouts_in(file)) is None:
-            there = set_aside(file)
+            renamed = set_aside(file)
             self._says(
-                f"evidence file {file} is damaged: renamed to {there.name}, its rollouts are played again"
+                f"rollout file {file} is damaged: renamed to {renamed.name}, its rollouts are played again"
             )
         return rows
 
 
 def rollouts_in(file: Path) -> list[RolloutRecord] | None:
-    """The rows of a file of evidence; None where it is damaged."""
+    """The rows of a file of the pool; None where it is damaged."""
     data = file.read_bytes()
     if digest_bytes(data)[:ID_LENGTH] != file.stem:
         return None
     try:
         return from_parquet(RolloutRecord, data)
-    except (ValidationError, pa.ArrowException):  # as written, but not by this version
+    except (ValidationError, pa.ArrowException):  # undamaged, but another version wrote it
         return None

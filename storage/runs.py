@@ -1,11 +1,11 @@
-"""Run files: which configuration a run had, and how far each of its stages came.
+"""Run files: the configuration of a run, and how far each of its stages is.
 
-    runs/<run_id>/run.json
-    runs/<run_id>/how.json              how its work was last done: the settings that decide nothing of what comes out
+    runs/<run_id>/run.json              configuration
+    runs/<run_id>/how.json              its execution and budget settings, which do not change results
     runs/<run_id>/stages/<round>-<stage>.json
-    runs/<run_id>/spent.json            what it has paid for rollouts
+    runs/<run_id>/spent.json            what it has spent on rollouts
 
-They are small, written whole, and the only thing in the data folder that changes while a run goes on.
+They are small and replaced atomically.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from storage.faults import StorageFault
-from storage.files import check_name, write_atomic
+from storage.files import check_name
 from storage.ids import content_id
+from storage.model_files import read_model, write_model
 from storage.shards import BatchRef
 
 StageStatus = Literal["running", "completed", "failed", "crashed", "outdated"]
-"""outdated: it was completed, and what it was made from has changed since."""
+"""outdated: it was completed, and its inputs have changed since."""
 
 
 class RunInfo(BaseModel):
-    """What a run is."""
+    """The identity and configuration of a run."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     run_id: str
@@ -41,8 +42,7 @@ class RunInfo(BaseModel):
 
 
 class RunExecution(BaseModel):
-    """How the work of a run was last done: its execution and budget settings as JSON values. A run whose stage is run
-    alone goes on in the same way."""
+    """The execution and budget settings that a run used last, as JSON values. `steca stage` uses them again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     execution: dict[str, Any]
@@ -50,7 +50,7 @@ class RunExecution(BaseModel):
 
 
 class Spent(BaseModel):
-    """What a run has paid for its rollouts so far."""
+    """What a run has spent on rollouts so far."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     rollouts: int = 0
@@ -60,7 +60,7 @@ class Spent(BaseModel):
 
 
 class StageState(BaseModel):
-    """How far one stage of one round came."""
+    """How far one stage of one round is."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     stage: str
@@ -71,19 +71,19 @@ class StageState(BaseModel):
     ended_at: datetime | None = None
     seconds: float | None = None
     batches: tuple[BatchRef, ...] = ()
-    before: tuple[BatchRef, ...] = ()  # while it is not complete: see last_whole
-    calls: tuple[BatchRef, ...] = ()  # the language-model calls behind them
-    cached_batches: int = 0  # of `batches`, those that came from the cache
+    before: tuple[BatchRef, ...] = ()  # while it is not complete: see last_complete_batches
+    calls: tuple[BatchRef, ...] = ()  # batches with the language-model calls of `batches`
+    cached_batches: int = 0  # how many of `batches` came from the cache
     checkpoint: str | None = None  # digest of the policy that the stage trained or used
     error: str | None = None
     flow_run_id: str | None = None  # Prefect's
-    stopped: str | None = None  # which budget ended it early
-    spent: Spent | None = None  # what the run has paid for rollouts, up to the end of this stage
+    stopped: str | None = None  # the budget that ended it early
+    spent: Spent | None = None  # what the run had spent on rollouts at the end of this stage
 
 
-def last_whole(state: StageState | None) -> tuple[BatchRef, ...]:
-    """The batches of a stage when it was last complete under no limit, also where it was begun again since; () where it
-    never was."""
+def last_complete_batches(state: StageState | None) -> tuple[BatchRef, ...]:
+    """The batches of a stage when it was last completed without a budget ending it, also where it has been started
+    again since; () where it never was."""
     if state is None or state.stopped:
         return ()
     return state.batches if state.status in ("completed", "outdated") else state.before
@@ -100,9 +100,9 @@ class RunFolder:
         self.root, self.folder = root, root / "runs" / run_id
 
     def create(self, name: str, config: dict[str, Any]) -> RunInfo:
-        """Write run.json, or return the one that is there for the same configuration.
+        """Write run.json, or return the existing one with the same configuration.
 
-        `config` is the whole configuration as JSON values. Raises StorageFault where the run exists with another.
+        `config` is the whole configuration as JSON values. Raises StorageFault where the run exists with another one.
         """
         digest = content_id(config)
         if (self.folder / "run.json").exists():
@@ -120,7 +120,7 @@ class RunFolder:
             created_at=datetime.now(UTC),
             package_version=package_version(),
         )
-        _write(self.folder / "run.json", info)
+        write_model(self.folder / "run.json", info)
         return info
 
     def load(self) -> RunInfo:
@@ -129,57 +129,57 @@ class RunFolder:
         if not path.exists():
             known = sorted(file.parent.name for file in (self.root / "runs").glob("*/run.json"))
             raise StorageFault(f"no run {self.run_id} in {self.root}; {known_runs(self.run_id, known)}")
-        return _read(path, RunInfo)
+        return read_run_file(path, RunInfo)
 
     def save_execution(self, execution: RunExecution) -> None:
-        """Write, or replace, how the run's work is done."""
+        """Write, or replace, the execution and budget settings that the run uses."""
         try:
             same = self.execution() == execution
         except StorageFault:  # damaged: it is replaced
             same = False
         if not same:
-            _write(self.folder / "how.json", execution)
+            write_model(self.folder / "how.json", execution)
 
     def execution(self) -> RunExecution | None:
-        """How the run's work was last done; None where 0.3.0 made the run."""
-        path = self.folder / "how.json"
-        return _read(path, RunExecution) if path.exists() else None
+        """The execution and budget settings that the run used last; None for a run of version 0.3.0."""
+        return self._read_if_there(self.folder / "how.json", RunExecution)
 
     def save_stage(self, state: StageState) -> None:
         """Write, or replace, the file of one stage of one round."""
-        _write(self._stage_path(state.round, state.stage), state)
+        write_model(self._stage_path(state.round, state.stage), state)
 
     def stage(self, round: int, stage: str) -> StageState | None:
-        """The state of a stage; None where it never began."""
-        path = self._stage_path(round, stage)
-        return _read(path, StageState) if path.exists() else None
+        """The state of a stage; None where it was never started."""
+        return self._read_if_there(self._stage_path(round, stage), StageState)
 
     def save_spent(self, spent: Spent) -> None:
-        """Write, or replace, what the run has paid for rollouts so far."""
-        _write(self.folder / "spent.json", spent)
+        """Write, or replace, what the run has spent on rollouts so far."""
+        write_model(self.folder / "spent.json", spent)
 
     def spent(self) -> Spent:
-        """What the run has paid for rollouts so far."""
-        path = self.folder / "spent.json"
-        return _read(path, Spent) if path.exists() else Spent()
+        """What the run has spent on rollouts so far."""
+        return self._read_if_there(self.folder / "spent.json", Spent) or Spent()
 
     def stages(self) -> list[StageState]:
-        """Every stage that began, in the order in which they began."""
-        states = [_read(path, StageState) for path in (self.folder / "stages").glob("*.json")]
+        """Every stage that was started, in the order of their starts."""
+        states = [read_run_file(path, StageState) for path in (self.folder / "stages").glob("*.json")]
         return sorted(states, key=lambda state: (state.started_at, state.round, state.stage))
+
+    def _read_if_there(self, path: Path, kind: type[M]) -> M | None:
+        return read_run_file(path, kind) if path.exists() else None
 
     def _stage_path(self, round: int, stage: str) -> Path:
         return self.folder / "stages" / f"{check_name('stage', f'{round}-{stage}')}.json"
 
 
 def list_runs(root: Path) -> list[RunInfo]:
-    """Every run of a data folder, the oldest first."""
-    runs = [_read(path, RunInfo) for path in (root / "runs").glob("*/run.json")]
+    """Every run of a data folder, oldest first. Raises StorageFault where a file is damaged."""
+    runs = [read_run_file(path, RunInfo) for path in (root / "runs").glob("*/run.json")]
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
 
 
 def known_runs(wrong: str, known: Sequence[str]) -> str:
-    """What a wrong id may have meant: the runs that are most like it, or the first of them."""
+    """Words that name the existing runs whose ids are closest to a wrong one, else the first of them."""
     if len(known) < 2:
         return f"the only one is {known[0]}" if known else "there are no runs yet"
     near = difflib.get_close_matches(wrong, known, n=3, cutoff=0.4) or known[:3]
@@ -187,21 +187,13 @@ def known_runs(wrong: str, known: Sequence[str]) -> str:
 
 
 def package_version() -> str:
-    """The installed version; "source" where the project runs from a checkout that was never installed."""
+    """The installed version; "source" where the project runs from a checkout without installation."""
     try:
         return version("steca-factory")
     except PackageNotFoundError:
         return "source"
 
 
-def _write(path: Path, model: BaseModel) -> None:
-    write_atomic(path, (model.model_dump_json(indent=1) + "\n").encode())
-
-
-def _read(path: Path, kind: type[M]) -> M:
-    try:
-        return kind.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise StorageFault(f"run file {path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        raise StorageFault(f"run file {path} is damaged; delete it and run its run again") from error
+def read_run_file(path: Path, kind: type[M]) -> M:
+    """One of the files above. Raises StorageFault where it cannot be read or is damaged."""
+    return read_model(path, kind, "run file", "delete it and run its run again")[0]

@@ -1,8 +1,8 @@
 """The store: one writer at a time fills a working database and publishes copies of it for any number of readers.
 
-shards/, runs/                 what the factory writes (storage.shards, storage.runs): the source of truth
-store/working.duckdb           what ingest fills, under store/ingest.lock
-trajectories.duckdb            the published copy, replaced whole: readers never block and are never blocked
+shards/, runs/                 written by the factory (storage.shards, storage.runs): the source of truth
+store/working.duckdb           filled by an ingest, under store/ingest.lock
+trajectories.duckdb            the published copy, replaced atomically: readers never block and are never blocked
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _COPY_PREFIX = ".publishing-"
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did."""
+    """The outcome of an ingest."""
 
     batches: int  # loaded, replaced ones included
     rows: dict[str, int]  # new ones, by table
     published: Path
     seconds: float
     set_aside: tuple[SetAside, ...] = ()  # what could not be ingested, and why
-    rollout_conflicts: int = 0  # rollouts in the store that are not used: others have their place
-    swept: tuple[Path, ...] = ()  # what killed processes had left half-written
+    rollout_conflicts: int = 0  # rollouts in the store that are not used, as another has the same key
+    swept: tuple[Path, ...] = ()  # deleted incomplete files of killed processes
 
 
 class Store:
@@ -55,17 +55,17 @@ class Store:
         self.working = data_dir / "store" / "working.duckdb"
 
     def ingest(self) -> IngestReport:
-        """Make the store hold what the shards and run files hold, and publish it.
+        """Bring the store up to date with the shards and run files, and publish it.
 
-        Safe to call at any time, from any process; a batch whose manifest was deleted leaves the store. What cannot be
-        ingested is set aside with its reason, tried again by every ingest, and stops nothing else.
-        Raises StorageFault where the store cannot be opened or written; then the published file stays as it was.
+        Safe to call at any time, from any process. A batch whose manifest was deleted is removed from the store. What
+        cannot be ingested is set aside with the reason, does not block the rest, and is tried again by every ingest.
+        Raises StorageFault where the store cannot be opened or written; the published file is then unchanged.
         """
         with self._locked():
             return self._ingest_into(self.working)
 
     def rebuild(self) -> IngestReport:
-        """Make the whole store anew from the shards and the run files, then publish it."""
+        """Build a new store from the shards and run files, and publish it. Raises StorageFault as `ingest` does."""
         with self._locked():
             fresh = self.working.with_name("rebuilding.duckdb")
             _remove_database(fresh)
@@ -74,17 +74,17 @@ class Store:
     def query(
         self, sql: str, params: Sequence[object] | dict[str, object] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """(column names, rows) of a query on the published file, which it cannot change.
+        """(column names, rows) of a query on the published file, which is opened read-only.
 
-        Raises StorageFault where nothing is published yet, or with DuckDB's message where the SQL is wrong. It says so
-        where an older version published the file: its views and columns are other ones.
+        Raises StorageFault where nothing is published yet, or with DuckDB's message where the SQL is wrong. The message
+        says so where an earlier version published the file, whose views and columns differ.
         """
         if not self.published.exists():
             raise StorageFault(
                 f"nothing is published in {self.root} yet: run a configuration with this data_dir first"
             )
         try:
-            # Without replacement scans, or a misspelt table could name one of our own variables.
+            # Without replacement scans: a misspelt table could name one of our own variables.
             with self._reading() as connection:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
@@ -93,7 +93,7 @@ class Store:
             raise StorageFault(one_line(error) + (advice if self.outdated() else "")) from error
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
-        """Whether the published file has a run's stages as they are, and every batch of them."""
+        """Whether the published file has these states of a run's stages, and all their batches."""
         if not self.published.exists():
             return False
         try:
@@ -105,7 +105,7 @@ class Store:
                    WHERE run_id = ? AND run_batches.sha256 = ingested_batches.sha256""",
                 [run],
             )[1][0][0]
-        except StorageFault:  # of an older version
+        except StorageFault:  # an older version published it
             return False
         if self.outdated():
             return False
@@ -118,7 +118,7 @@ class Store:
         return duckdb.connect(self.published, read_only=True, config=config)
 
     def outdated(self) -> bool:
-        """Whether the published file has an older schema than this code asks for."""
+        """Whether the published file has an older schema than this code."""
         try:
             with self._reading() as connection:
                 return schema_version(connection) < migrations()[-1][0]
@@ -136,7 +136,7 @@ class Store:
         return replace(report, seconds=time.perf_counter() - started, swept=tuple(swept))
 
     def _fill(self, path: Path) -> IngestReport:
-        """Load what `path` lacks."""
+        """Load what is missing in the database `path`."""
         shards = ShardStore(self.root)
         connection = open_database(path)
         try:
@@ -154,7 +154,7 @@ class Store:
         return IngestReport(loaded.batches, dict(loaded.rows), self.published, 0.0, tuple(aside), conflicts)
 
     def _publish(self, source: Path) -> None:
-        """Copy the closed, checkpointed database and put the copy in place at once."""
+        """Copy the closed, checkpointed database, and replace the published file by the copy atomically."""
         with writing_in(self.root):
             for stale in self.root.glob(f"{_COPY_PREFIX}*"):  # left by a killed ingest
                 stale.unlink()
@@ -165,7 +165,7 @@ class Store:
                     copy.flush()
                     os.fsync(copy.fileno())
                 os.chmod(temporary, 0o644)
-                # Whoever opened the published file for writing may have left a log that belongs to the old copy.
+                # A user who opened the published file for writing may have left a log, which belongs to the old copy.
                 Path(f"{self.published}.wal").unlink(missing_ok=True)
                 os.replace(temporary, self.published)
             except BaseException:
@@ -174,7 +174,7 @@ class Store:
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        """One ingest at a time; the system frees the lock of a process that dies."""
+        """One ingest at a time. The kernel releases the lock of a process that dies."""
         with writing_in(self.working.parent):
             self.working.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.working.with_name("ingest.lock")):

@@ -6,7 +6,7 @@ game do not depend on the other games of the batch. Bodies that need torch impor
 
 from __future__ import annotations
 
-from configs.cache_inputs import PLAYED
+from configs.cache_inputs import GENERATION_SETTINGS
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
 from rollouts.stages.demonstrate import demonstrate
@@ -39,7 +39,7 @@ def warmup_batch(batch: Batch) -> list[Record]:
     return [warm_up(batch)]
 
 
-@batch_task("explore", version="1", reads=("environment", *PLAYED), each_task=True)
+@batch_task("explore", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True)
 def explore_batch(batch: Batch) -> list[Record]:
     """The policy's own runs after the expert's prefixes."""
     return explore(batch.world, batch.policy, batch.records(), batch.config, batch.progress)
@@ -48,7 +48,7 @@ def explore_batch(batch: Batch) -> list[Record]:
 @batch_task(
     "score",
     version="2",
-    reads=("seed", "environment", "rewards", "deviation", "datasets.expert_suffixes", *PLAYED),
+    reads=("seed", "environment", "rewards", "deviation", "datasets.expert_suffixes", *GENERATION_SETTINGS),
     each_task=True,
 )
 def score_batch(batch: Batch) -> list[Record]:
@@ -93,13 +93,13 @@ def train_batch(batch: Batch) -> list[Record]:
     return [reinforce(batch)]
 
 
-@batch_task("force", version="1", reads=("seed", "environment", *PLAYED), each_task=True)
+@batch_task("force", version="1", reads=("seed", "environment", *GENERATION_SETTINGS), each_task=True)
 def force_batch(batch: Batch) -> list[Record]:
     """Stage evaluate: forced deviations that some test episodes start from."""
     return force_deviations(batch.world, batch.policy, batch.records(), batch.config)
 
 
-@batch_task("evaluate", version="1", reads=("environment", *PLAYED), each_task=True)
+@batch_task("evaluate", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True)
 def evaluate_batch(batch: Batch) -> list[Record]:
     """Test episodes on held-out tasks."""
     return evaluate(

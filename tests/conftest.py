@@ -1,21 +1,25 @@
-"""One Prefect server and one finished tiny factory run, shared by all tests that need them."""
+"""One Prefect server and one finished tiny factory run, shared by all tests of a session, in all workers."""
 
 from __future__ import annotations
 
+import gc
+import json
 import os
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from configs.schema import FactoryConfig
+from configs.schema import BudgetConfig, FactoryConfig
 from tests.support.old_folders import unpack
+from tests.support.shared import SharedFolder, listing
 from tests.support.tiny_factory import ROOT, STECA, Served, tiny
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
@@ -29,6 +33,9 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
 )
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
+# By default `steca serve` polls for scheduled runs every ten seconds.
+os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "2"
+gc.disable()  # while everything is imported, none of which is garbage
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -39,27 +46,83 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+LONGEST_FIRST = ("flows/test_serve.py", "cli/test_what_if.py", "storage/test_decide.py")
+"""Files that start first when tests run in several workers: one waits for the server while another computes."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist would sort files by their number of tests
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Slow files first, so that no worker is left alone with one at the end; then files that need the server; then the
+    others. Larger files come before smaller ones."""
+    sizes = Counter(item.path for item in items)
+    served = {item.path for item in items if "served" in getattr(item, "fixturenames", ())}
+
+    def place(item: pytest.Item) -> tuple[int, int]:
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        if name in LONGEST_FIRST:
+            return LONGEST_FIRST.index(name), 0
+        return len(LONGEST_FIRST) + (item.path not in served), -sizes[item.path]
+
+    items.sort(key=lambda item: (*place(item), str(item.path)))
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedFolder]:
+    """The folder that all workers share. Removes this worker's PREFECT_HOME at the end."""
+    folder = SharedFolder(tmp_path_factory)
+    with folder.at_work():
+        yield folder
+    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _settled_objects() -> None:
+    """Keeps everything that exists before a test file out of garbage collection. Every training collects twice, and
+    with all imported modules each collection would take half a second."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """`steca serve` with a server of its own on a free port, up to the moment when all is offered."""
-    data_dir = tmp_path_factory.mktemp("served")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = data_dir / "serve.log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
-            cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    api = f"http://127.0.0.1:{port}/api"
-    try:
+def served(shared: SharedFolder) -> Iterator[Served]:
+    """`steca serve` with its own server on a free port, ready when all deployments are offered. One server for all
+    workers: the worker that started it stops it when the others are done."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def serve(data_dir: Path) -> str:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        log = data_dir / "serve.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(
+                [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
+                cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+        started.append(process)
+        api = f"http://127.0.0.1:{port}/api"
         _wait_until_offered(process, api, log)
-        yield Served(api, data_dir)
+        return json.dumps([api, str(data_dir)])
+
+    try:
+        made, _ = shared.once("served", serve)
+        api, data_dir = json.loads(made)
+        yield Served(api, Path(data_dir))
     finally:
-        process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
-        process.wait(timeout=60)
-        shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+        if started:
+            shared.wait_for_others()
+            shared.forget("served")
+        for process in started:
+            process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
+            process.wait(timeout=60)
 
 
 def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -> None:
@@ -77,23 +140,63 @@ def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -
 
 @pytest.fixture(scope="session")
 def prefect_api(served: Served) -> Iterator[str]:
-    """Flows called in this process, and in processes that it starts, use the shared server."""
+    """Flows called in this process, and in processes that it starts, use the shared server. Heartbeats are off: at the
+    end of each flow Prefect waits up to a second for the thread that sends them."""
     os.environ["PREFECT_API_URL"] = served.api
-    from prefect.settings import PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: served.api}):
+    with temporary_settings({PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield served.api
     del os.environ["PREFECT_API_URL"]
 
 
 @pytest.fixture(scope="session")
-def finished(prefect_api: str, tmp_path_factory: pytest.TempPathFactory) -> FactoryConfig:
-    """The configuration of a tiny run that has ended. Tests may add runs to its folder."""
-    from flows.factory import factory
+def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
+    """The configuration of a finished tiny run, one for all workers. Tests only read its folder; a test that changes
+    something takes `copied`."""
 
-    config = tiny(tmp_path_factory.mktemp("finished"))
-    factory(config)
-    return config
+    def run(data_dir: Path) -> str:
+        from flows.factory import factory
+
+        factory(tiny(data_dir))
+        return str(data_dir)
+
+    data_dir = Path(shared.once("finished", run)[0])
+    before = listing(data_dir)
+    yield tiny(data_dir)
+    assert listing(data_dir) == before, "a test changed the shared run; use the fixture `copied` there"
+
+
+@pytest.fixture
+def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
+    """The finished run in the test's own data folder."""
+    shutil.copytree(finished.data_dir, tmp_path / "copied")
+    return finished.model_copy(update={"data_dir": tmp_path / "copied"})
+
+
+@pytest.fixture(scope="session")
+def _stopped(finished: FactoryConfig, shared: SharedFolder) -> FactoryConfig:
+    def run(folder: Path) -> str:
+        from flows.factory import factory
+
+        data_dir = folder / "data"
+        shutil.copytree(finished.data_dir, data_dir)
+        factory(small(data_dir))
+        return str(data_dir)
+
+    return small(Path(shared.once("stopped", run)[0]))
+
+
+def small(data_dir: Path) -> FactoryConfig:
+    return tiny(data_dir, "seed=5", "name=small").model_copy(update={"budget": BudgetConfig(rollouts=7)})
+
+
+@pytest.fixture
+def stopped(_stopped: FactoryConfig, tmp_path: Path) -> FactoryConfig:
+    """In the test's own data folder: the finished run, and a second one with this configuration, whose stage rewards
+    was stopped by a budget of 7 rollouts."""
+    shutil.copytree(_stopped.data_dir, tmp_path / "stopped")
+    return _stopped.model_copy(update={"data_dir": tmp_path / "stopped"})
 
 
 @pytest.fixture

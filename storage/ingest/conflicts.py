@@ -1,4 +1,4 @@
-"""Rows that contradict each other: different rows of two batches under one key, and rollouts that were played twice."""
+"""Conflicting rows: different rows of two batches under one key, and rollouts that were played twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from storage.scan import SetAside, StoredBatch
 from storage.sql.store_names import store_columns
 
 Holding = tuple[tuple[object, ...], str | None, int]
-"""A key under which rows differ, the label of a batch that holds it (None: its table does), and which row it holds."""
+"""A key under which rows differ, the label of a batch that holds it (None: the table does), and the hash of its row."""
 
 
 class Contradiction(Exception):
@@ -19,7 +19,7 @@ class Contradiction(Exception):
 
 
 def find(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[Holding]:
-    """All that hold a key of `incoming` under which rows differ. Needs the temporary table `repeated`."""
+    """All batches that hold a key of `incoming` under which rows differ. Needs the temporary table `repeated`."""
     table, keys, fields = record.table, ", ".join(record.key), ", ".join(record.model_fields)
     columns = ", ".join(store_columns(record).values())
     rows = connection.execute(
@@ -39,13 +39,13 @@ def find(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[Ho
 def refused(
     batches: Sequence[StoredBatch], holdings: Iterable[tuple[type[Record], Sequence[Holding]]]
 ) -> list[SetAside]:
-    """Which of the newcomers to set aside: in their order, each that contradicts the tables or one accepted before."""
+    """New batches to set aside: in order, each that contradicts the tables or a batch accepted before it."""
     settled: dict[tuple[object, ...], tuple[int, str]] = {}
     held: dict[str, list[tuple[tuple[object, ...], int]]] = {}
     for record, found in holdings:
         for key, label, variant in found:
             if label is None:
-                settled[record.table, *key] = variant, "what is ingested already"
+                settled[record.table, *key] = variant, "what is already ingested"
             else:
                 held.setdefault(label, []).append(((record.table, *key), variant))
     aside = []
@@ -68,7 +68,8 @@ def _reason(batch: StoredBatch, key: tuple[object, ...], other: str) -> str:
 
 
 def refresh_rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> None:
-    """Fill rollout_conflicts anew: of rollouts of one place in a random stream all but that with the smallest id."""
+    """Refill rollout_conflicts: of rollouts with the same step reward and sample index, all but the one with the
+    smallest id."""
     connection.execute("DELETE FROM rollout_conflicts")
     connection.execute(
         """INSERT INTO rollout_conflicts BY NAME
@@ -82,5 +83,5 @@ def refresh_rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> int:
-    """How many rollouts are not used, as others have their place."""
+    """The number of rollouts that are not used, as another has the same key."""
     return int(connection.execute("SELECT count(*) FROM rollout_conflicts").fetchall()[0][0])

@@ -1,4 +1,4 @@
-"""Make the tables hold what the shards hold. A batch that cannot be loaded is set aside; the others are loaded."""
+"""Bring the tables up to date with the shards. A batch that cannot be loaded is set aside; the others are loaded."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from storage.scan import SetAside, StoredBatch, present_batches, why_unusable
 from storage.schema import one_line
 from storage.shards import ShardStore
 
-OF_THE_ROWS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
-"""DuckDB's errors that the rows cause: a full disk or a lost file is none of them."""
+ROW_ERRORS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
+"""DuckDB's errors that rows cause, unlike a full disk or a missing file."""
 
 
 @dataclass
 class Loaded:
-    """What came of loading batches."""
+    """The outcome of loading batches."""
 
     batches: int = 0  # loaded, replaced ones included
     rows: Counter[str] = field(default_factory=Counter)  # new ones, by table
@@ -40,17 +40,17 @@ def transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(duckdb.Error):  # the first error is the one to hear of
+        with suppress(duckdb.Error):  # the first error is the one to report
             connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
 
 
 def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> Loaded:
-    """Load the batches that the tables lack, forget those that are no more, or not so.
+    """Load new batches, and remove those that were deleted or replaced.
 
-    Of two batches that contradict each other, one that is ingested stays; of two new ones the first by its manifest's
-    path. Those that an earlier ingest set aside are tried again after the new ones.
+    Of two contradicting batches, an ingested one stays; of two new ones, the first by the path of its manifest. Batches
+    that an earlier ingest set aside are tried again after the new ones.
     """
     connection.execute(MACROS)
     present, unreadable = present_batches(shards)
@@ -58,7 +58,7 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) 
     if stale:
         with transaction(connection):
             forget(connection, stale)
-            _tidy(connection, rollouts=True)
+            _update_dependents(connection, rollouts=True)
     done = Loaded(set_aside=unreadable)
     for group in (fresh, again):
         usable = []
@@ -69,8 +69,8 @@ def bring_up_to_date(connection: duckdb.DuckDBPyConnection, shards: ShardStore) 
     return done
 
 
-def _tidy(connection: duckdb.DuckDBPyConnection, rollouts: bool) -> None:
-    """What follows from a change of the tables; `rollouts`: of that one too."""
+def _update_dependents(connection: duckdb.DuckDBPyConnection, rollouts: bool) -> None:
+    """Update what depends on changed tables. `rollouts`: that table is one of them."""
     drop_unused_sets(connection)
     if rollouts:
         refresh_rollout_conflicts(connection)
@@ -79,7 +79,7 @@ def _tidy(connection: duckdb.DuckDBPyConnection, rollouts: bool) -> None:
 def _changed(
     connection: duckdb.DuckDBPyConnection, present: Sequence[StoredBatch]
 ) -> tuple[list[StoredBatch], list[StoredBatch], list[tuple[str, str]]]:
-    """(new batches, those that were set aside before, names of batches to forget)."""
+    """(new batches, batches that were set aside before, names of batches to remove)."""
     sql = "SELECT stage_key, batch_id, sha256 FROM {}"
     known = {
         (key, batch): sha for key, batch, sha in connection.execute(sql.format("ingested_batches")).fetchall()
@@ -95,18 +95,18 @@ def _changed(
 def _load_what_can_be(
     connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> Loaded:
-    """Load all batches in one transaction. Where that fails: without those that contradict others, else in halves,
-    down to the batches that cannot be loaded."""
+    """Load all batches in one transaction. Where that fails, without those that contradict others; else in halves, down
+    to the batches that cannot be loaded."""
     if not batches:
         return Loaded()
     try:
         with transaction(connection):
             rows = load(connection, shards, batches)
-            _tidy(connection, bool(rows.get("rollouts")))
+            _update_dependents(connection, bool(rows.get("rollouts")))
         return Loaded(len(batches), Counter(rows))
     except Contradiction:
         return _load_what_agrees(connection, shards, batches)
-    except (Unloadable, *OF_THE_ROWS) as error:
+    except (Unloadable, *ROW_ERRORS) as error:
         return _load_halves(connection, shards, batches, one_line(error))
 
 
@@ -116,7 +116,7 @@ def _load_what_agrees(
     try:
         with transaction(connection):
             aside = refused(batches, contradictions(connection, shards, batches))
-    except (Unloadable, *OF_THE_ROWS) as error:
+    except (Unloadable, *ROW_ERRORS) as error:
         return _load_halves(connection, shards, batches, one_line(error))
     if not aside:
         return _load_halves(connection, shards, batches, "it holds two different rows under one key")

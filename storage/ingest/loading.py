@@ -1,8 +1,8 @@
 """Load batches into the tables of the working database. Every function runs inside the caller's transaction.
 
-A row is stored once, under its primary key, however many batches produced it. Its `provenance` names the *set* of
-those batches (`provenance_batches` lists the members), so that runs which share a cached batch, and batches which
-repeat each other's work, all lead to the same row, whatever the order in which they were loaded.
+A row is stored once, under its primary key, however many batches produced it. Its `provenance` names the *set* of these
+batches (`provenance_batches` lists the members). So runs that share a cached batch, and batches with equal work, share
+the row, in whatever order they are loaded.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import duckdb
 
 from storage.columns import RECORD_OF_TABLE, sql_columns
 from storage.ingest.conflicts import Contradiction, Holding, find
-from storage.ingest.older import FORMER, complete, present_table
 from storage.ingest.refresh import insert_rows
+from storage.ingest.version_030 import RETIRED_TABLES, current_table, upgrade_rows
 from storage.records import RECORDS, Record
 from storage.scan import StoredBatch
 from storage.shards import Shard, ShardStore
@@ -29,15 +29,15 @@ CREATE OR REPLACE TEMP MACRO set_name(labels) AS left(md5(array_to_string(list_s
 
 
 class Unloadable(Exception):
-    """A shard did not arrive whole. Never leaves this package."""
+    """A shard was not loaded completely. Never leaves this package."""
 
 
 def load(
     connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> dict[str, int]:
-    """Load batches that the tables do not hold and whose shards were verified. Returns new rows by table.
+    """Load new batches with verified shards. Returns the numbers of new rows by table.
 
-    Raises Contradiction where batches hold different rows under one key, Unloadable or DuckDB's error where one
+    Raises Contradiction where batches hold different rows under one key, and Unloadable or DuckDB's error where a batch
     cannot be loaded.
     """
     loaded: dict[str, int] = {}
@@ -51,7 +51,8 @@ def load(
 def contradictions(
     connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> list[tuple[type[Record], list[Holding]]]:
-    """By kind of record, who holds which row under the keys that batches, or they and the tables, do not agree on."""
+    """By kind of record: the keys with different rows in batches, or in a batch and the table, and which hold which
+    row."""
     found = []
     for record in _staged(connection, shards, batches):
         _mark_repeated(connection, record)
@@ -60,7 +61,7 @@ def contradictions(
 
 
 def forget(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str, str]]) -> None:
-    """Take batches out that were loaded before: rows that only they produced go, shared ones stay."""
+    """Remove loaded batches: rows that only they produced are deleted, shared rows stay."""
     connection.execute("CREATE OR REPLACE TEMP TABLE gone (stage_key VARCHAR, batch_id VARCHAR)")
     insert_rows(connection, "gone", names)
     connection.execute(
@@ -82,7 +83,7 @@ def forget(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str, str
 
 
 def drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
-    """Forget sets of batches that no row names any more."""
+    """Delete sets of batches that no row refers to."""
     used = " UNION ".join(f"SELECT provenance FROM {table}" for table in RECORD_OF_TABLE)
     connection.execute(f"DELETE FROM provenance_batches WHERE provenance NOT IN ({used})")
 
@@ -90,13 +91,13 @@ def drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
 def _staged(
     connection: duckdb.DuckDBPyConnection, shards: ShardStore, batches: Sequence[StoredBatch]
 ) -> Iterator[type[Record]]:
-    """Each kind of record that the batches hold, while the temporary table `incoming` has its rows."""
+    """Each kind of record in the batches, while the temporary table `incoming` holds its rows."""
     for record in RECORDS:
         found = [
             (batch, shard)
             for batch in batches
             for shard in batch.manifest.shards
-            if present_table(shard.table) == record.table
+            if current_table(shard.table) == record.table
         ]
         if found:
             _stage(connection, shards, record, found)
@@ -110,8 +111,8 @@ def _stage(
     found: Sequence[tuple[StoredBatch, Shard]],
 ) -> None:
     """Temporary table `incoming`: the rows of the shards of one table, each with the label of its batch."""
-    # Columns spelt out: made by CREATE ... AS ... LIMIT 0 instead, DuckDB 2.0 keeps the statistics of an empty
-    # table when more than a row group is inserted in the same transaction, and later queries find nothing.
+    # Columns are spelled out: after CREATE ... AS ... LIMIT 0, DuckDB 2.0 keeps the statistics of an empty table when
+    # more than a row group is inserted in the same transaction, and later queries find nothing.
     connection.execute(f"CREATE OR REPLACE TEMP TABLE incoming ({sql_columns(record)}, batch_label VARCHAR)")
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE files (shard_file VARCHAR, batch_label VARCHAR, n BIGINT)"
@@ -120,14 +121,14 @@ def _stage(
     rows = [(path, batch.label, shard.rows) for path, (batch, shard) in zip(paths, found, strict=True)]
     insert_rows(connection, "files", rows)
     for table in sorted({shard.table for _, shard in found}):
-        columns = FORMER[table][1] if table in FORMER else "shard.* EXCLUDE (shard_file)"
+        columns = RETIRED_TABLES[table][1] if table in RETIRED_TABLES else "shard.* EXCLUDE (shard_file)"
         of_table = [path for path, (_, shard) in zip(paths, found, strict=True) if shard.table == table]
-        # BY NAME, by union: a shard of an older version lacks the columns that were added since.
+        # BY NAME, by union: a shard of an earlier version lacks columns that were added later.
         connection.execute(
             f"""INSERT INTO incoming BY NAME SELECT {columns}, batch_label
                 FROM read_parquet($paths, union_by_name = true, filename = 'shard_file') shard
                 JOIN files USING (shard_file)""",
-            # A set, as batches of one stage with equal rows share a file; escaped, as DuckDB takes paths for patterns.
+            # A set: batches of one stage with equal rows share a file. Escaped: DuckDB reads paths as patterns.
             {"paths": sorted({glob.escape(path) for path in of_table})},
         )
     short = connection.execute(
@@ -136,8 +137,8 @@ def _stage(
            WHERE staged IS DISTINCT FROM n LIMIT 1"""
     ).fetchone()
     if short:
-        raise Unloadable(f"{short[0]} did not load whole")
-    complete(connection, record)
+        raise Unloadable(f"{short[0]} was not loaded completely")
+    upgrade_rows(connection, record)
 
 
 def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> int:
@@ -175,7 +176,7 @@ def _mark_repeated(connection: duckdb.DuckDBPyConnection, record: type[Record]) 
 
 
 def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
-    """Temporary table `merged`: each repeated key with all its batches; rows that are there take them over."""
+    """Temporary table `merged`: each repeated key with all its batches. Rows in the table get the merged set."""
     table, keys = record.table, ", ".join(record.key)
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE merged AS
@@ -191,7 +192,7 @@ def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record
 
 
 def _name_sets(connection: duckdb.DuckDBPyConnection, query: str) -> None:
-    """Name each set of batches that `query` gives as a column `labels`."""
+    """Record each set of batches that `query` gives as a column `labels`, under its name."""
     connection.execute(
         f"""INSERT INTO provenance_batches
             SELECT DISTINCT provenance, split_part(batch_label, '/', 1), split_part(batch_label, '/', 2)
@@ -205,5 +206,5 @@ def _count(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 
 def _changed(connection: duckdb.DuckDBPyConnection, sql: str) -> int:
-    """Rows that an INSERT, UPDATE or DELETE touched."""
+    """The number of rows that an INSERT, UPDATE or DELETE changed."""
     return int(connection.execute(sql).fetchall()[0][0])

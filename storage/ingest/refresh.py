@@ -1,4 +1,4 @@
-"""Bring the tables about runs in line with the run files. Runs inside the caller's transaction."""
+"""Refill the tables about runs from the run files. Runs inside the caller's transaction."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 import duckdb
 
 from storage.runs import RunInfo, StageState
-from storage.scan import SetAside, replaced_batches, run_files
+from storage.scan import SetAside, run_files, superseded_batches
 from storage.shards import ShardStore
 
 
 def insert_rows(connection: duckdb.DuckDBPyConnection, table: str, rows: Sequence[Sequence[object]]) -> None:
-    """Insert rows given as Python values, column by column: 300 times faster than executemany."""
+    """Insert rows of Python values, column by column: 300 times faster than executemany."""
     if rows:
         columns = ", ".join(f"unnest(${index + 1})" for index in range(len(rows[0])))
         connection.execute(
@@ -34,8 +34,8 @@ def refresh_runs(connection: duckdb.DuckDBPyConnection, root: Path) -> list[SetA
 
 
 def refresh_superseded(connection: duckdb.DuckDBPyConnection, shards: ShardStore) -> list[SetAside]:
-    """Fill superseded_batches anew from the manifests that forced redos left. Returns those that cannot be used."""
-    refs, aside = replaced_batches(shards)
+    """Refill superseded_batches from the manifests that forced redos replaced. Returns those that cannot be used."""
+    refs, aside = superseded_batches(shards)
     rows = {(ref.stage_key, ref.batch_id, ref.sha256): ref.manifest for ref in refs}
     _fill(
         connection,
@@ -46,7 +46,7 @@ def refresh_superseded(connection: duckdb.DuckDBPyConnection, shards: ShardStore
 
 
 def refresh_set_aside(connection: duckdb.DuckDBPyConnection, aside: Sequence[SetAside]) -> None:
-    """Fill set_aside_batches and set_aside_files anew."""
+    """Refill set_aside_batches and set_aside_files."""
     batches = [item for item in aside if item.batch_id is not None]
     files = [item for item in aside if item.batch_id is None]
     rows = [[item.stage_key, item.batch_id, item.file, item.sha256, item.reason] for item in batches]
@@ -90,5 +90,5 @@ def _batch_rows(run_id: str, state: StageState) -> list[list[object]]:
 
 
 def utc(moment: datetime | None) -> datetime | None:
-    """Without its zone: the column is a plain UTC timestamp, which every client reads without a time-zone library."""
+    """The time in UTC without its zone: clients can read such a column without a time-zone library."""
     return moment.astimezone(UTC).replace(tzinfo=None) if moment else None

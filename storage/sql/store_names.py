@@ -1,8 +1,8 @@
 """Words of the shards that the store replaces by ones that a reader can guess.
 
 Rows in shards never change: their values enter content ids, batch digests and cache keys. So a word that proved hard to
-read is replaced while rows are ingested (`storage.ingest.older.complete`), and a migration does the same to rows that
-are in the store already. The records in `storage.records` keep the words of the shards.
+read is replaced while rows are ingested (`storage.ingest.version_030.upgrade_rows`), and a migration does the same to
+rows that are in the store already. The records in `storage.records` keep the words of the shards.
 """
 
 from __future__ import annotations

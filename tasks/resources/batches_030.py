@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from storage.faults import StorageFault
-from storage.runs import RunFolder, last_whole
+from storage.runs import RunFolder, last_complete_batches
 from storage.shards import BatchRef
 
 
@@ -18,5 +18,5 @@ def batches_of_030(root: Path) -> dict[str, BatchRef]:
         except StorageFault:  # its batches are made again
             continue
         for state in states:
-            found |= {ref.batch_id: ref for ref in last_whole(state) if not ref.content}
+            found |= {ref.batch_id: ref for ref in last_complete_batches(state) if not ref.content}
     return found

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from configs.cache_inputs import settings, view
+from configs.cache_inputs import cache_key_settings, restricted_config
 from configs.schema import CalibrationConfig, ExecutionConfig, FactoryConfig
 from environments.base import World
 from environments.registry import make_world
@@ -72,11 +72,11 @@ class RunResources:
 
     def part(self, reads: Sequence[str]) -> FactoryConfig:
         """A configuration with only the settings that a stage declared."""
-        return view(self._config, reads)
+        return restricted_config(self._config, reads)
 
     def settings(self, reads: Sequence[str]) -> dict[str, Any]:
         """The declared settings as JSON values, for the cache key."""
-        return settings(self._config, reads)
+        return cache_key_settings(self._config, reads)
 
     def checkpoint(self, digest: str) -> CheckpointRef:
         return CheckpointRef(self.checkpoints / digest[:16], digest)

@@ -1,4 +1,4 @@
-"""`steca doctor`: whatever is wrong with a data folder is named, and healed where that is possible."""
+"""`steca doctor` reports whatever is wrong with a data folder, and repairs what can be repaired."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from typer.testing import CliRunner
 
-from cli.doctor import Finding, examine
+from cli.findings import Finding, examine
 from cli.main import app
 from flows.run_lock import lock_run
 from storage.runs import RunFolder
@@ -52,12 +52,12 @@ def test_what_is_no_folder_is_one_line_and_none_is_made(tmp_path: Path) -> None:
     said = steca("doctor", "--data-dir", tmp_path / "dtaa", code=1)
     assert (
         said
-        == f"error: there is no data folder {tmp_path / 'dtaa'}: give the one that you run in with --data-dir\n"
+        == f"error: there is no data folder {tmp_path / 'dtaa'}: give the folder of your runs with --data-dir\n"
     )
     assert not (tmp_path / "dtaa").exists()
 
 
-def test_a_folder_that_equal_trainings_poisoned_is_healed(poisoned_030: Path) -> None:
+def test_a_folder_that_equal_trainings_poisoned_is_repaired(poisoned_030: Path) -> None:
     said = steca("doctor", "--data-dir", poisoned_030)
     assert "3 batches were not in it: ingested and published" in said
     assert said.endswith(": healthy\n")
@@ -72,7 +72,7 @@ def test_a_folder_that_equal_trainings_poisoned_is_healed(poisoned_030: Path) ->
     for (example,) in store.query("SELECT example_id FROM training_examples")[1]:
         rows = store.query("SELECT side, rollout_id FROM lineage(?)", [example])[1]
         assert len(set(rows)) == len(rows)
-    assert found(poisoned_030, "healed") == []
+    assert found(poisoned_030, "repaired") == []
 
 
 def test_a_set_aside_batch_is_listed_with_its_run_until_its_cause_is_gone(folder: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_set_aside_batch_is_listed_with_its_run_until_its_cause_is_gone(folder
     record_run(folder, "toy-2", ref, round=2)
     said = steca("doctor", "--data-dir", folder, code=1)
     for words in (
-        "left",
+        "to do",
         "batch explore-2/b9 (stage explore of run toy-2)",
         "another row of tasks under the key t0",
         "1 thing left",
@@ -90,8 +90,8 @@ def test_a_set_aside_batch_is_listed_with_its_run_until_its_cause_is_gone(folder
     steca("doctor", "--data-dir", folder)
 
 
-def test_a_damaged_shard_behind_a_cached_result_is_done_again(data_030: Path) -> None:
-    """The batch stays what it was in the store; its result no longer stops every run that would take it."""
+def test_a_damaged_shard_behind_a_cached_result_is_listed_once_and_computed_again(data_030: Path) -> None:
+    """The rows of the batch stay in the store; its result no longer fails every run that needs it."""
     steca("doctor", "--data-dir", data_030)
     results = set((data_030 / "results").iterdir())
     manifest = next(data_030.glob("shards/*/train-all-*.json"))
@@ -107,26 +107,29 @@ def test_a_damaged_shard_behind_a_cached_result_is_done_again(data_030: Path) ->
         == manifest.stem
     )
     assert f"results/{gone.name}" in said
+    assert said.count(shard.name) == 1
+    assert "1 thing left to do" in said
+    assert "run `steca doctor`" not in said
     shard.write_bytes(whole)
     said = steca("doctor", "--data-dir", data_030)
     assert "1 damaged file" in said
-    assert "healed" not in said
+    assert "repaired" not in said
 
 
 def test_a_damaged_result_is_set_aside(data_030: Path) -> None:
     steca("doctor", "--data-dir", data_030)
     path = next((data_030 / "results").iterdir())
     path.write_bytes(path.read_bytes()[:40])
-    (healed,) = found(data_030, "healed")
-    assert (healed.what, path.exists()) == (path.relative_to(data_030).as_posix(), False)
-    assert found(data_030, "healed") == []
+    (repaired,) = found(data_030, "repaired")
+    assert (repaired.subject, path.exists()) == (path.relative_to(data_030).as_posix(), False)
+    assert found(data_030, "repaired") == []
 
 
 def test_results_are_left_alone_while_a_run_is_at_work(data_030: Path) -> None:
     path = next((data_030 / "results").iterdir())
     path.write_bytes(b"half writt")
     with lock_run(RunFolder(data_030, RUN_030)):
-        assert any(f"works on {RUN_030} now" in note.told for note in found(data_030, "note"))
+        assert any(f"works on run {RUN_030} now" in note.message for note in found(data_030, "note"))
     assert path.exists()
 
 
@@ -134,8 +137,8 @@ def test_damaged_evidence_is_set_aside(data_030: Path) -> None:
     steca("doctor", "--data-dir", data_030)
     path = next(data_030.glob("evidence/*/*/*.parquet"))
     path.write_bytes(path.read_bytes()[:-3])
-    (healed,) = found(data_030, "healed")
-    assert (healed.what, path.exists()) == (path.relative_to(data_030).as_posix(), False)
+    (repaired,) = found(data_030, "repaired")
+    assert (repaired.subject, path.exists()) == (path.relative_to(data_030).as_posix(), False)
 
 
 def truncate(store: Store) -> None:
@@ -151,15 +154,15 @@ def spoil(store: Store) -> None:
 
 
 @pytest.mark.parametrize("damage", [truncate, spoil])
-def test_a_damaged_working_database_is_made_anew(data_030: Path, damage: Callable[[Store], None]) -> None:
+def test_a_damaged_working_database_is_rebuilt(data_030: Path, damage: Callable[[Store], None]) -> None:
     steca("doctor", "--data-dir", data_030)
     store = Store(data_030)
     before = store.query("FROM run_summary")
     damage(store)
-    (healed,) = found(data_030, "healed")
-    assert healed.told.endswith("makes it anew from the shards: done")
+    (repaired,) = found(data_030, "repaired")
+    assert repaired.message.endswith("makes it anew from the shards: done")
     assert store.query("FROM run_summary") == before
-    assert found(data_030, "healed") == []
+    assert found(data_030, "repaired") == []
 
 
 def test_a_database_of_a_newer_version_is_kept_unless_one_asks(folder: Path) -> None:
@@ -170,15 +173,15 @@ def test_a_database_of_a_newer_version_is_kept_unless_one_asks(folder: Path) -> 
     steca("doctor", "--data-dir", folder)
 
 
-def test_a_stage_whose_process_was_killed_no_longer_says_running(folder: Path) -> None:
+def test_a_stage_whose_process_was_killed_is_no_longer_running(folder: Path) -> None:
     run = RunFolder(folder, "toy-1")
     state = run.stage(1, "explore")
     assert state is not None
     run.save_stage(state.model_copy(update={"status": "running"}))
     with lock_run(RunFolder(folder, "toy-1")):
-        assert found(folder, "healed") == []
-    (healed,) = found(folder, "healed")
-    assert "marked as crashed" in healed.told
+        assert found(folder, "repaired") == []
+    (repaired,) = found(folder, "repaired")
+    assert "marked as crashed" in repaired.message
     assert Store(folder).query("SELECT status, error FROM run_stages")[1] == [
         ("crashed", "its process was killed")
     ]

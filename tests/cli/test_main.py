@@ -7,7 +7,6 @@ import io
 import json
 import os
 import resource
-import shutil
 import subprocess
 import sys
 import threading
@@ -49,12 +48,6 @@ def assert_one_line(result: Result, code: int, *said: str) -> None:
     assert lines[0].startswith("error: ")
     for part in said:
         assert part in lines[0]
-
-
-@pytest.fixture
-def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    shutil.copytree(finished.data_dir, tmp_path / "data")
-    return finished.model_copy(update={"data_dir": tmp_path / "data"})
 
 
 def test_help_and_sql_load_nothing_heavy() -> None:

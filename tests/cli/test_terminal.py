@@ -16,7 +16,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from cli.main import app, clear_errors
+from cli.errors import readable_errors
+from cli.main import app
 from cli.progress_display import BarReporter, PlainReporter
 from cli.sql import check_query
 from cli.status import print_run, print_runs
@@ -146,7 +147,7 @@ def test_what_is_ordinary_stays() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=list(HOSTILE))
 def test_an_error_is_printed_as_it_is(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(BaseException) as stopped, clear_errors():  # noqa: PT011
+    with pytest.raises(BaseException) as stopped, readable_errors():  # noqa: PT011
         raise StorageFault(text)
     assert getattr(stopped.value, "exit_code", None) == 1
     assert capsys.readouterr().err == f"error: {visible(text)}\n"

@@ -127,8 +127,9 @@ def test_the_stored_rewards_follow_from_the_rollouts(tmp_path: Path) -> None:
     identities = store.query("SELECT deviation_id FROM deviations WHERE gap IS NOT NULL")[1]
     assert len(identities) > 20
     for (identity,) in identities:
+        every = lineage(store, identity)
         for side in ("reference", "expert", "explored"):
-            rows = [row for row in lineage(store, identity) if row["side"] == side]
+            rows = [row for row in every if row["side"] == side]
             assert len(rows) == rows[0]["n"] == 10
             assert sum(row["rollout_outcome"] for row in rows) / len(rows) == pytest.approx(rows[0]["reward"])
 

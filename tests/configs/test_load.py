@@ -213,29 +213,41 @@ def test_every_section_has_a_title_and_every_field_of_it_a_type() -> None:
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("execution.server.arguments=[--api-key, sk-1]", "name the variable that holds it in key_env"),
-        ("execution.server.arguments=[--api-key=sk-1]", "name the variable that holds it in key_env"),
-        ("execution.server.arguments=[--api_key=sk-1]", "name the variable that holds it in key_env"),
-        ("execution.server.command=[vllm, --api_key, sk-1]", "name the variable that holds it in key_env"),
-        ("execution.server.arguments=[--model, another]", "--model is set for each checkpoint here"),
+        (
+            "execution.server.arguments=[--api-key, sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        (
+            "execution.server.arguments=[--api-key=sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        (
+            "execution.server.arguments=[--api_key=sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        (
+            "execution.server.command=[vllm, --api_key, sk-1]",
+            "name the environment variable with the key in key_env",
+        ),
+        ("execution.server.arguments=[--model, another]", "--model is set automatically for each checkpoint"),
         (
             "execution.server.arguments=[--served_model_name=x]",
-            "--served-model-name is set for each checkpoint",
+            "--served-model-name is set automatically for each checkpoint",
         ),
         ("execution.reflector.base_urls=['https://user:secret@api.example.org/v1']", "base_urls"),
         ("calibration.reflector=llm", "name its model"),
         (
             "execution.server.arguments=[--dtype, float16]",
-            "changes what is written: give it in policy.arguments",
+            "changes what is generated: move it to policy.arguments",
         ),
         (
             "execution.server.arguments=[--max_model_len=9]",
-            "changes what is written: give it in policy.arguments",
+            "changes what is generated: move it to policy.arguments",
         ),
         ("policy.arguments=[--dtype, float16]", "need engine: openai"),
         (
             "execution.reflector.base_urls=['http://127.0.0.1:1/v1']",
-            "name the variable with its key in key_env",
+            "name the environment variable with its API key in key_env",
         ),
         ("policy.constrain=admissible", "need engine: openai"),
         ("policy.stop=[x]", "need engine: openai"),

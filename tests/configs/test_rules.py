@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_inputs import outcome_settings
+from configs.cache_inputs import run_id_settings
 from configs.faults import ConfigFault
 from configs.load import load_config
 from configs.rules import refuse_conflicts
@@ -17,10 +17,10 @@ from storage.runs import RunFolder
 BROKEN = [
     (
         ["tasks.explore_demonstrated=true", "tasks.exploration=30", "tasks.demonstrations=8"],
-        "tasks.exploration is 30, but tasks.explore_demonstrated lets only the 8 tasks of tasks.demonstrations",
+        "tasks.exploration is 30, but tasks.explore_demonstrated allows only the 8 tasks of tasks.demonstrations",
     ),
-    (["tasks.unseen=0"], "evaluation.splits names unseen, but tasks.unseen is 0"),
-    (["evaluation.splits=[seen, seen]"], "evaluation.splits names seen 2 times"),
+    (["tasks.unseen=0"], "evaluation.splits lists unseen, but tasks.unseen is 0"),
+    (["evaluation.splits=[seen, seen]"], "evaluation.splits lists seen 2 times"),
     (["policy.max_turn_tokens=128", "policy.small.context=128"], "policy.max_turn_tokens is 128, but policy.small"),
     (
         [f"datasets.{name}=false" for name in ("calibrated", "explored_successes", "expert_suffixes", "expert_runs")],
@@ -72,8 +72,8 @@ def test_a_run_that_an_older_version_accepted_still_opens(
         apply(fields, override)
     config = check(fields, "an older version")
     folder = RunFolder(tmp_path, "old-run")
-    folder.create(config.name, outcome_settings(config))
-    assert outcome_settings(config_of_run(tmp_path, "old-run")) == outcome_settings(config)
+    folder.create(config.name, run_id_settings(config))
+    assert run_id_settings(config_of_run(tmp_path, "old-run")) == run_id_settings(config)
 
 
 def test_the_configurations_that_come_along_have_no_conflicts() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
 
-from configs.schema import BudgetConfig, FactoryConfig
+from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
 from flows.faults import StageFault
@@ -37,13 +36,6 @@ def row_counts(config: FactoryConfig) -> dict[str, int]:
     return {record.table: store.query(f"SELECT count(*) FROM {record.table}")[1][0][0] for record in RECORDS}
 
 
-@pytest.fixture
-def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """The finished run in a data folder of the test's own."""
-    shutil.copytree(finished.data_dir, tmp_path / "elsewhere")
-    return finished.model_copy(update={"data_dir": tmp_path / "elsewhere"})
-
-
 def test_a_run_fills_every_table_and_completes_every_stage(finished: FactoryConfig) -> None:
     assert [stage for stage, _ in states(finished)] == list(STAGES)
     assert {state.status for state in states(finished).values()} == {"completed"}
@@ -57,7 +49,10 @@ def test_evaluation_holds_both_policies_on_the_same_starts(finished: FactoryConf
     for role, split, start, tasks in Store(finished.data_dir).query(sql)[1]:
         starts[role].add((split, start, tuple(tasks)))
     assert starts["warmup"] == starts["trained"]
-    assert {(split, start) for split, start, _ in starts["warmup"]} >= {("seen", "task"), ("unseen", "task")}
+    assert {(split, start) for split, start, _ in starts["warmup"]} >= {
+        ("seen", "beginning"),
+        ("unseen", "beginning"),
+    }
 
 
 def test_the_same_settings_run_nothing_again_even_where_the_data_moved(copied: FactoryConfig) -> None:
@@ -70,9 +65,9 @@ def test_the_same_settings_run_nothing_again_even_where_the_data_moved(copied: F
 
 
 def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
-    finished: FactoryConfig,
+    copied: FactoryConfig,
 ) -> None:
-    other = tiny(finished.data_dir, "deviation.delta=-0.5")
+    other = tiny(copied.data_dir, "deviation.delta=-0.5")
     factory(other)
     batches = {stage: len(state.batches) for (stage, _), state in states(other).items()}
     assert executed(other) == {
@@ -85,7 +80,7 @@ def test_another_threshold_redoes_the_verdicts_and_what_follows_but_no_rollout(
         "evaluate": executed(other)["evaluate"],
     }
     assert 0 < executed(other)["evaluate"] < batches["evaluate"]  # the warm-up policy is not tested again
-    assert spent(other).rollouts == 0 < spent(finished).rollouts
+    assert spent(other).rollouts == 0 < spent(copied).rollouts
     _, rows = Store(other.data_dir).query("SELECT DISTINCT delta FROM deviations ORDER BY delta")
     assert rows == [(-0.5,), (0.5,)]
 
@@ -106,11 +101,9 @@ def test_another_run_takes_the_rollouts_that_are_there_and_plays_the_rest(copied
     assert Store(copied.data_dir).query(sql)[1] == [(3,)]  # a step reward is all that is known of it
 
 
-def test_a_budget_ends_the_stage_with_what_it_has_and_a_larger_one_goes_on(copied: FactoryConfig) -> None:
+def test_a_budget_ends_the_stage_with_what_it_has_and_a_larger_one_goes_on(stopped: FactoryConfig) -> None:
     """The run stays the same run; what was made of less evidence is made again."""
-    other = tiny(copied.data_dir, "seed=5")
-    small = other.model_copy(update={"budget": BudgetConfig(rollouts=7)})
-    factory(small)
+    small, other = stopped, tiny(stopped.data_dir, "seed=5", "name=small")
     state = states(small)["rewards", 1]
     assert (state.status, state.stopped) == ("completed", "budget.rollouts = 7 is spent")
     assert state.spent is not None

@@ -1,4 +1,4 @@
-"""The tiny run gives what it gave before: its run id, cache keys, rows, checkpoints and learning figures."""
+"""The tiny run gives what it gave before: the same run id, cache keys, rows, checkpoints and learning figures."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def now(finished: FactoryConfig, request: pytest.FixtureRequest) -> dict[str, An
     return found
 
 
-def test_what_no_model_computes_is_as_it_was(now: dict[str, Any]) -> None:
+def test_what_does_not_depend_on_a_model_is_unchanged(now: dict[str, Any]) -> None:
     for name, value in known()["portable"].items():
         assert now["portable"][name] == value, name
     assert now["portable"].keys() == known()["portable"].keys()
 
 
-def test_what_a_model_had_a_part_in_is_as_it_was(now: dict[str, Any]) -> None:
+def test_what_depends_on_a_model_is_unchanged_on_the_same_kind_of_cpu(now: dict[str, Any]) -> None:
     if now["machine"] != known()["machine"]:
         pytest.skip(f"recorded on {known()['machine']}, this is {now['machine']}: results vary across CPUs")
     for name, value in known()["learned"].items():
@@ -48,7 +48,7 @@ def test_what_a_model_had_a_part_in_is_as_it_was(now: dict[str, Any]) -> None:
     assert now["learned"].keys() == known()["learned"].keys()
 
 
-def test_the_fixture_has_something_of_everything() -> None:
+def test_the_fixture_covers_every_table() -> None:
     """Or an empty table would be compared with an empty one."""
     learned, portable = known()["learned"], known()["portable"]
     assert [table for table, of in learned["rows"].items() if not of["rows"]] == ["llm_calls"]
@@ -62,7 +62,7 @@ def test_the_fixture_has_something_of_everything() -> None:
 
 
 def test_a_changed_row_is_noticed(finished: FactoryConfig, tmp_path: Path) -> None:
-    """One observation of one step, in the batch of a copy of the run."""
+    """One observation of one step, in a copy of the run."""
     shutil.copytree(finished.data_dir, tmp_path / "copy")
     copied = finished.model_copy(update={"data_dir": tmp_path / "copy"})
     before = recorded(copied)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.cache_inputs import PLAYED, outcome_settings, played
+from configs.cache_inputs import GENERATION_SETTINGS, rollout_id_settings, run_id_settings
 from configs.load import load_config
 from configs.schema import BudgetConfig, ExecutionConfig, FactoryConfig
 from configs.stages import STAGES
@@ -64,13 +63,6 @@ def cut_by(config: FactoryConfig, batch_tasks: int) -> FactoryConfig:
     return config.model_copy(update={"execution": how})
 
 
-@pytest.fixture
-def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """The finished run in a data folder of the test's own."""
-    shutil.copytree(finished.data_dir, tmp_path / "elsewhere")
-    return finished.model_copy(update={"data_dir": tmp_path / "elsewhere"})
-
-
 @pytest.mark.parametrize("path", OF_0_3_0, ids=str)
 def test_a_setting_that_came_later_leaves_run_ids_as_they_were(path: str | None) -> None:
     assert run_id(load_config(ROOT / path if path else None)) == OF_0_3_0[path]
@@ -87,20 +79,20 @@ def test_a_setting_that_came_later_leaves_the_ids_of_rollouts_as_they_were() -> 
 def test_what_decides_a_turn_is_in_the_ids_of_rollouts_and_in_the_keys_of_stages() -> None:
     """One list of settings, so that a new one cannot be in the one and not in the other."""
     served = FactoryConfig.model_validate({"policy": {"engine": "openai"}})
-    names = {name.removeprefix("policy.") for name in PLAYED}
-    assert set(played(served)) <= names
+    names = {name.removeprefix("policy.") for name in GENERATION_SETTINGS}
+    assert set(rollout_id_settings(served)) <= names
     for name, value in (
         ("stop", ("x",)),
         ("constrain", "admissible"),
         ("arguments", ("--quantization", "fp8")),
     ):
         other = FactoryConfig.model_validate({"policy": {"engine": "openai", name: value}})
-        assert played(other) != played(served)
+        assert rollout_id_settings(other) != rollout_id_settings(served)
 
 
-def test_a_run_keeps_how_it_was_done(finished: FactoryConfig) -> None:
+def test_a_run_keeps_how_it_was_done(copied: FactoryConfig) -> None:
     how = {"execution": {"threads": 1, "batch_tasks": 2, "device": "cpu"}, "budget": {"rollouts": 50_000}}
-    config = FactoryConfig.model_validate({**finished.model_dump(), **how, "name": "kept"})
+    config = FactoryConfig.model_validate({**copied.model_dump(), **how, "name": "kept"})
     folder = folder_of(config)
     open_run(folder, config)
     opened = config_of_run(config.data_dir, folder.run_id)
@@ -112,7 +104,6 @@ def test_a_run_keeps_how_it_was_done(finished: FactoryConfig) -> None:
     asked = config_of_run(config.data_dir, folder.run_id, given=form)
     assert asked.execution == config.execution.model_copy(update={"threads": 3})
     assert asked.budget == config.budget
-    shutil.rmtree(folder.folder)
 
 
 def test_a_stage_alone_is_cut_as_the_run_was(copied: FactoryConfig) -> None:
@@ -148,23 +139,18 @@ def test_identical_rows_in_another_batch_do_not_train_again(copied: FactoryConfi
     assert (executed(copied)["train"], states(copied)["train"].checkpoint) == (0, digest)
 
 
-def test_a_batch_that_a_budget_cut_is_never_taken_for_a_whole_one(copied: FactoryConfig) -> None:
-    small = tiny(copied.data_dir, "seed=5", "name=small").model_copy(
-        update={"budget": BudgetConfig(rollouts=7)}
-    )
-    for stage in ("demonstrate", "warmup", "explore", "rewards"):
-        STAGE_FLOWS[stage](small)
-    results = [path for path in results_of(copied.data_dir).iterdir() if path.name.startswith("score-")]
+def test_a_batch_that_a_budget_cut_is_never_taken_for_a_whole_one(stopped: FactoryConfig) -> None:
+    results = [path for path in results_of(stopped.data_dir).iterdir() if path.name.startswith("score-")]
     cut = [path for path in results if json.loads(json.loads(path.read_text())["result"])["cut"]]
     assert cut
-    assert all(stored_result(copied.data_dir, path.name) is None for path in cut)
-    assert any(stored_result(copied.data_dir, path.name) for path in results)  # those of the finished run
-    whole = tiny(copied.data_dir, "seed=5", "name=whole")  # the same batches, and no budget
+    assert all(stored_result(stopped.data_dir, path.name) is None for path in cut)
+    assert any(stored_result(stopped.data_dir, path.name) for path in results)  # those of the finished run
+    whole = tiny(stopped.data_dir, "seed=5", "name=whole")  # the same batches, and no budget
     for stage in ("demonstrate", "warmup", "explore", "rewards"):
         STAGE_FLOWS[stage](whole)
     sql = "SELECT count(*) FROM of_run('deviations', $run) WHERE verdict = 'undecided'"
-    store = Store(copied.data_dir)
-    assert store.query(sql, {"run": run_id(small)})[1] != [(0,)]
+    store = Store(stopped.data_dir)
+    assert store.query(sql, {"run": run_id(stopped)})[1] != [(0,)]
     assert store.query(sql, {"run": run_id(whole)})[1] == [(0,)]
     assert executed(whole)["explore"] == 0 < executed(whole)["rewards"]
 
@@ -269,8 +255,8 @@ def test_the_digest_of_rows_does_not_depend_on_how_they_are_cut(finished: Factor
     assert content_of(every[:-1]) != content_of(every) != content_of([*every, every[0]])
 
 
-def test_outcome_settings_leave_out_how_the_work_is_done() -> None:
-    assert not {"execution", "budget", "name", "data_dir"} & set(outcome_settings(FactoryConfig()))
+def test_run_id_settings_leave_out_how_the_work_is_done() -> None:
+    assert not {"execution", "budget", "name", "data_dir"} & set(run_id_settings(FactoryConfig()))
 
 
 def test_a_forced_stage_that_a_budget_cuts_goes_on_from_what_it_played_itself(copied: FactoryConfig) -> None:
@@ -286,14 +272,10 @@ def test_a_forced_stage_that_a_budget_cuts_goes_on_from_what_it_played_itself(co
     assert RunFolder(copied.data_dir, run_id(copied)).spent().rollouts == 136
 
 
-def test_a_budget_that_buys_nothing_more_outdates_nothing(copied: FactoryConfig) -> None:
-    small = tiny(copied.data_dir, "seed=5", "name=small").model_copy(
-        update={"budget": BudgetConfig(rollouts=7)}
-    )
-    factory(small)
-    assert states(small)["rewards"].stopped
-    STAGE_FLOWS["rewards"](small)
-    assert {state.status for state in states(small).values()} == {"completed"}
+def test_a_budget_that_buys_nothing_more_outdates_nothing(stopped: FactoryConfig) -> None:
+    assert states(stopped)["rewards"].stopped
+    STAGE_FLOWS["rewards"](stopped)
+    assert {state.status for state in states(stopped).values()} == {"completed"}
 
 
 def test_a_replay_that_finds_not_all_leaves_nothing(copied: FactoryConfig) -> None:

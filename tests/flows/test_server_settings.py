@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.run import check_writable
+from cli.runtime import check_writable
 from flows.faults import StageFault
 from flows.server import environment, settings
 from flows.server.process import answers

@@ -9,7 +9,7 @@ from functools import cache
 
 import pytest
 
-from configs.cache_inputs import PLAYED, outcome_settings, settings
+from configs.cache_inputs import GENERATION_SETTINGS, cache_key_settings, run_id_settings
 from configs.faults import ConfigFault
 from configs.load import check, load_config
 from configs.schema import FactoryConfig
@@ -240,8 +240,8 @@ def test_without_thinking_runs_keys_and_rollouts_have_the_ids_of_older_versions(
     world = make_world("alfworld-generated", {})
 
     def ids(given: FactoryConfig) -> tuple[str, ...]:
-        key = settings(given, ["seed", "environment", *PLAYED])
-        return tuple(map(content_id, (outcome_settings(given), key, _basis(given, "s", world))))
+        key = cache_key_settings(given, ["seed", "environment", *GENERATION_SETTINGS])
+        return tuple(map(content_id, (run_id_settings(given), key, _basis(given, "s", world))))
 
     plain = check({"policy": {"engine": engine}}, "test")
     assert ids(plain) == IDS_OF_0_3_0[engine]

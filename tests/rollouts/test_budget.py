@@ -103,7 +103,7 @@ def test_rows_of_two_processes_are_both_kept_and_a_damaged_file_is_set_aside(tmp
     file.write_bytes(file.read_bytes()[:-5])
     assert one.load("a/task") == {}
     assert said == [
-        f"evidence file {file} is damaged: renamed to {file.name}.damaged, its rollouts are played again"
+        f"rollout file {file} is damaged: renamed to {file.name}.damaged, its rollouts are played again"
     ]
     assert [path.name for path in file.parent.iterdir()] == [f"{file.name}.damaged"]
     one.add("a/task", rows[:2])

@@ -12,6 +12,7 @@ from cli.main import app
 from storage.columns import RECORD_OF_TABLE
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
+from storage.scan import present_batches
 from storage.schema import migrations, schema_version
 from storage.shards import ShardStore
 from storage.store import Store
@@ -52,8 +53,8 @@ def test_it_is_migrated_with_every_row_and_a_rebuild_gives_the_same(data_030: Pa
     assert store.query("SELECT max(version) FROM schema_version")[1] == [(migrations()[-1][0],)]
     rows = [
         row
-        for ref, _ in ShardStore(data_030).batches()
-        for row in ShardStore(data_030).read(ref, CheckpointRecord)
+        for batch in present_batches(ShardStore(data_030))[0]
+        for row in ShardStore(data_030).read(batch.ref, CheckpointRecord)
     ]
     trainings = store.query("SELECT training_id, digest FROM checkpoints ORDER BY 1")[1]
     assert trainings == sorted((row.training_id, row.digest) for row in rows)

@@ -123,7 +123,7 @@ def test_a_batch_that_contradicts_an_ingested_one_is_set_aside_and_the_rest_is_p
     assert report.rows == {"tasks": 1}
     (aside,) = report.set_aside
     assert (aside.stage_key, aside.batch_id, aside.sha256) == ("explore-1", "b1", wrong.sha256)
-    assert "another row of tasks under the key a than what is ingested already" in aside.reason
+    assert "another row of tasks under the key a than what is already ingested" in aside.reason
     assert tasks_of(store) == {"a": "first there", "c": task("x").instruction}
     kept = store.query("SELECT stage_key, batch_id, manifest, sha256, reason FROM set_aside_batches")[1]
     assert kept == [("explore-1", "b1", wrong.manifest, wrong.sha256, aside.reason)]

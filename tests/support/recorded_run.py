@@ -1,9 +1,9 @@
-"""What the tiny run gives, as JSON values: compared with tests/fixtures/tiny-run.json, which an earlier commit wrote.
+"""What the tiny run gives, as JSON values. Compared with tests/fixtures/tiny-run.json, which an earlier commit wrote.
 
-A change of structure must leave all of it as it is. `portable` holds on every machine. `learned` depends on the last
-digits of a model's arithmetic, and so on the kind of processor and on torch (`machine`).
+Restructuring must not change any of it. `portable` is the same on every machine. `learned` depends on the last digits
+of a model's arithmetic, so on the CPU and on torch (`machine`).
 
-To record it anew, after a change that is meant to change results:
+After a change that is meant to change results, update the file with
 
     pytest tests/flows/test_recorded_run.py --record
 """
@@ -66,11 +66,11 @@ BATCH_TASKS = (
     train_batch, force_batch, evaluate_batch,
 )  # fmt: skip
 OF_FLOATS = {"deviation_id", "calibration_id", "example_id"}
-"""Ids that are made of computed numbers, down to their last digits."""
+"""Ids that are hashes of computed numbers, including their last digits."""
 
 
 def machine() -> dict[str, Any]:
-    """What decides the last digits of a model's arithmetic."""
+    """What the last digits of a model's arithmetic depend on."""
     fields = {"vendor_id": "", "cpu family": "", "model": ""}
     path = Path("/proc/cpuinfo")
     for line in reversed(path.read_text().splitlines() if path.exists() else []):
@@ -81,7 +81,7 @@ def machine() -> dict[str, Any]:
 
 
 def recorded(finished: FactoryConfig) -> dict[str, Any]:
-    """All that is compared, of a finished run of this configuration."""
+    """Everything that is compared, for a finished run of this configuration."""
     stages = RunFolder(finished.data_dir, run_id(finished)).stages()
     rows = rows_of(finished, stages)
     return json.loads(
@@ -129,7 +129,7 @@ def portable(
 def learned(
     finished: FactoryConfig, stages: Sequence[StageState], rows: dict[str, list[Record]]
 ) -> dict[str, Any]:
-    """What a trained model had a part in."""
+    """What depends on a trained model."""
     refs = [ref for state in stages for ref in state.batches]
     every = [row for of in rows.values() for row in of]
     trained = of_type(every, CheckpointRecord)
@@ -165,7 +165,7 @@ def results(finished: FactoryConfig, refs: Sequence[BatchRef]) -> list[str]:
 
 
 def tables(rows: Sequence[Record]) -> dict[str, dict[str, Any]]:
-    """Of each table the number of rows, their digest, and one of the order of their keys."""
+    """For each table the number of rows, their digest, and a digest of the order of their keys."""
     found = {}
     for record in RECORDS:
         own = [row for row in rows if isinstance(row, record)]
@@ -175,8 +175,8 @@ def tables(rows: Sequence[Record]) -> dict[str, dict[str, Any]]:
 
 
 def keys(finished: FactoryConfig) -> dict[str, str]:
-    """For each kind of batch the cache key of one with the run's settings and made-up inputs: it shows which settings,
-    and what else, a stage's results depend on."""
+    """For each stage task a cache key with the run's settings and made-up inputs. It changes when the task reads other
+    settings."""
     resources = RunResources(finished)
     return {task.name: key_of(task, resources) for task in BATCH_TASKS}
 
@@ -191,7 +191,7 @@ def counted(names: Iterable[str]) -> dict[str, int]:
 
 
 class Thinker:
-    """A reflector that always says the same."""
+    """A reflector with one constant reflection."""
 
     label = "by-hand"
 
@@ -202,8 +202,8 @@ class Thinker:
 
 
 def by_hand() -> dict[str, dict[str, str]]:
-    """The stages' work with a policy that is a function of what it reads and of its seed: by stage and table the number
-    of rows and a digest of them without ids that are made of computed numbers, numbers to nine digits."""
+    """The stages' work with a deterministic hand-made policy: by stage and table the number of rows and a digest. The
+    digest leaves out the ids in OF_FLOATS and rounds numbers to nine digits, so it is the same on every machine."""
     policy, here = Toy(fragile(0.3)), world()
     settings = config(
         rewards={"mode": "fixed", "rollouts": 3}, deviation={"preset": "paper", "delta": 0}, seed=3

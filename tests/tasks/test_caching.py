@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
-from configs.cache_inputs import outcome_settings, settings, view
+from configs.cache_inputs import ADDED_SINCE_030, cache_key_settings, restricted_config, run_id_settings
 from configs.schema import FactoryConfig
+from tasks import stage_tasks
+from tasks.batch_task import BatchTask
 from tasks.caching import cached, placed
 from tasks.prefect_locks import ProcessLocks
 from tests.support.tiny_factory import ROOT
@@ -20,17 +23,36 @@ from tests.support.tiny_factory import ROOT
 
 def test_a_stage_sees_only_the_settings_in_its_key() -> None:
     config = FactoryConfig()
-    seen = view(config, ("seed", "policy.prompt", "environment"))
+    seen = restricted_config(config, ("seed", "policy.prompt", "environment"))
     assert (seen.seed, seen.policy.prompt) == (config.seed, config.policy.prompt)
     assert seen.environment == config.environment
     for read in (lambda: seen.rewards, lambda: seen.policy.small, lambda: seen.data_dir):
         with pytest.raises(AttributeError):
             read()
-    assert settings(config, ("seed", "policy.prompt")) == {"seed": 0, "policy": {"prompt": "plain"}}
+    assert cache_key_settings(config, ("seed", "policy.prompt")) == {"seed": 0, "policy": {"prompt": "plain"}}
+
+
+STAGE_TASKS = [each for each in vars(stage_tasks).values() if isinstance(each, BatchTask)]
+
+
+@pytest.mark.parametrize("task", STAGE_TASKS, ids=lambda task: task.name)
+def test_no_stage_can_read_a_setting_that_is_not_in_its_key(task: BatchTask) -> None:
+    """With values that differ from those of version 0.3.0, which are left out of keys."""
+    changed = {"thinking": "on", "max_thinking_tokens": 2048}
+    assert {f"policy.{name}" for name in changed} == set(ADDED_SINCE_030)
+    config = FactoryConfig.model_validate({"policy": changed})
+
+    def check(section: BaseModel, key: dict[str, Any]) -> None:
+        assert section.__dict__.keys() == key.keys()
+        for name, value in section.__dict__.items():
+            if isinstance(value, BaseModel):
+                check(value, key[name])
+
+    check(restricted_config(config, task.reads), cache_key_settings(config, task.reads))
 
 
 def test_where_and_how_the_work_is_done_is_no_part_of_the_outcome() -> None:
-    said = outcome_settings(FactoryConfig())
+    said = run_id_settings(FactoryConfig())
     assert not {"execution", "data_dir", "name"} & set(said)
     assert {"seed", "environment", "tasks", "deviation"} <= set(said)
 
