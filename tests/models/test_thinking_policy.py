@@ -263,5 +263,5 @@ def test_thinking_takes_tokens_of_its_own_and_no_constraint() -> None:
         assert load_config(None, [f"policy.thinking={written}"]).policy.thinking == read_as
     with pytest.raises(ConfigFault, match=r"policy\.thinking: got 1; allowed: one of off, on"):
         load_config(None, ["policy.thinking=1"])
-    with pytest.raises(ConfigFault, match="constrain: admissible leaves no room to think"):
+    with pytest.raises(ConfigFault, match="constrain: admissible leaves no room for thinking"):
         check({"policy": {"engine": "openai", "thinking": "on", "constrain": "admissible"}}, "test")
