@@ -64,9 +64,9 @@ def test_a_batch_that_died_goes_on_with_what_it_had(tmp_path: Path) -> None:
 
 def test_replies_of_a_batch_are_forgotten_with_it_and_lasting_ones_are_not(tmp_path: Path) -> None:
     call_log = open_log(tmp_path)
-    lasting = SharedCallLog(call_log, tmp_path)
+    shared = SharedCallLog(call_log, tmp_path)
     call_log.keep("once", REPLY, call())
-    lasting.keep("always", REPLY, call())
+    shared.keep("always", REPLY, call())
     rows = {row.request_id: row for row in call_log.rows()}
     call_log.end()
     other = BatchCallLog(tmp_path, {})
@@ -85,9 +85,9 @@ def test_thinking_and_refusal_are_kept_beside_the_text(tmp_path: Path) -> None:
         Reply("", 50, "stop", refusal="No."),
         Reply("", 50, "length", "hm"),
     ]
-    lasting = SharedCallLog(open_log(tmp_path), tmp_path)
+    shared = SharedCallLog(open_log(tmp_path), tmp_path)
     for number, reply in enumerate(replies):
-        lasting.keep(f"k{number}", reply, replace(call(), finish=reply.finish))
+        shared.keep(f"k{number}", reply, replace(call(), finish=reply.finish))
     again = open_log(tmp_path)
     assert [again.find(f"k{number}") for number in range(3)] == replies
     assert [SharedCallLog(again, tmp_path).find(f"k{number}") for number in range(3)] == replies

@@ -33,7 +33,7 @@ PROMPTED = [explore_batch, score_batch, force_batch, evaluate_batch, warmup_batc
 OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
 
 
-def workplace(folder: Path, style: PromptStyle, said: str = "Mind your manners") -> RunResources:
+def resources_in(folder: Path, style: PromptStyle, said: str = "Mind your manners") -> RunResources:
     settings: dict[str, Any] = {"environment": {"options": OPTIONS}, "policy": {"prompt": style}}
     resources = RunResources(check({**settings, "data_dir": str(folder)}, "test"))
     resources.world = Wordy(said)  # type: ignore[assignment]
@@ -52,7 +52,7 @@ def request_of(stage: BatchTask, resources: RunResources, count: int = 3) -> Req
 def key(
     stage: BatchTask, folder: Path, style: PromptStyle, said: str = "Mind your manners", count: int = 3
 ) -> Any:
-    resources = workplace(folder, style, said)
+    resources = resources_in(folder, style, said)
     return request_of(stage, resources, count).inputs["briefings"]
 
 
@@ -65,12 +65,12 @@ def test_the_text_decides_where_a_prompt_has_a_say(stage: BatchTask, tmp_path: P
 
 @pytest.mark.parametrize("stage", PROMPTED, ids=lambda stage: stage.name)
 def test_a_plain_prompt_adds_nothing(stage: BatchTask, tmp_path: Path) -> None:
-    assert "briefings" not in request_of(stage, workplace(tmp_path, "plain")).inputs
+    assert "briefings" not in request_of(stage, resources_in(tmp_path, "plain")).inputs
 
 
 @pytest.mark.parametrize("stage", OTHERS, ids=lambda stage: stage.name)
 def test_the_other_stages_do_not_depend_on_it(stage: BatchTask, tmp_path: Path) -> None:
-    assert "briefings" not in request_of(stage, workplace(tmp_path, "one_shot")).inputs
+    assert "briefings" not in request_of(stage, resources_in(tmp_path, "one_shot")).inputs
 
 
 def test_only_the_batchs_own_tasks_count(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
         return batch.records()
 
     def run(style: PromptStyle, said: str) -> tuple[BatchRef, bool]:
-        resources = workplace(tmp_path, style, said)
+        resources = resources_in(tmp_path, style, said)
         return told_batch.run(request_of(told_batch, resources), resources, force=False)
 
     prompts: list[tuple[PromptStyle, str]] = [
@@ -111,6 +111,6 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
         assert isinstance(batch.config, FactoryConfig)
         return [batch.config.policy.prompt]  # type: ignore[list-item]
 
-    resources = workplace(tmp_path, "react")
+    resources = resources_in(tmp_path, "react")
     with pytest.raises(AttributeError, match="policy"):
         deaf.run(request_of(deaf, resources), resources, force=False)

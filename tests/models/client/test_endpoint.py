@@ -96,7 +96,7 @@ def test_transient_errors_are_retried_and_each_call_is_logged_once(
     assert sum(call.completion_tokens for call in call_log.calls) == spoken
 
 
-LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
+PERMANENT: list[tuple[Fault, ErrorKind, str, int]] = [
     (Fault.quota(), "quota", "no credit left", 1),
     (Fault.unauthorized(), "key", "check the variable MY_KEY", 1),
     (Fault.forbidden(), "key", "check the variable MY_KEY", 1),
@@ -106,7 +106,7 @@ LASTING: list[tuple[Fault, ErrorKind, str, int]] = [
 """The last number: requests until it is known, with the questions whether it is about a field or this sample."""
 
 
-@pytest.mark.parametrize(("fault", "kind", "advice", "asked"), LASTING, ids=named)
+@pytest.mark.parametrize(("fault", "kind", "advice", "asked"), PERMANENT, ids=named)
 def test_a_permanent_error_is_raised_at_once_with_server_cause_and_remedy(
     server: FakeOpenAI, fault: Fault, kind: ErrorKind, advice: str, asked: int
 ) -> None:
