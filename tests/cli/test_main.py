@@ -160,7 +160,7 @@ def test_a_run_whose_last_stage_never_ran_is_not_completed(copied: FactoryConfig
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_what_cannot_work_is_refused_before_a_server_is_started_and_a_folder_made(tmp_path: Path) -> None:
     result = run_tiny(tmp_path / "data", "execution.device=cuda")
-    assert_one_line(result, 1, "no CUDA device is here")
+    assert_one_line(result, 1, "this machine has no CUDA device")
     assert "starting" not in result.stdout
     assert not (tmp_path / "data").exists()
 
