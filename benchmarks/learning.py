@@ -22,7 +22,7 @@ import typer
 from rich.table import Table
 
 from benchmarks.intervals import difference, mean_interval
-from cli.terminal import SafeConsole, make_console
+from cli.terminal.console import SafeConsole, make_console
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from storage.sql.store_names import VALUES

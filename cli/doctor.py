@@ -7,7 +7,7 @@ from pathlib import Path
 from rich.table import Table
 
 from cli.findings import examine
-from cli.terminal import console, say, text
+from cli.terminal.console import console, say, text
 from flows.wording import counted
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import typer
 
-from cli.terminal import visible
+from cli.terminal.console import visible
 from configs.faults import ConfigFault
 from environments.base import EnvironmentFault
 from flows.faults import StageFault

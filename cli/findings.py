@@ -14,9 +14,9 @@ from flows.wording import counted, in_folder
 from models.policy import PolicyFault
 from models.reference import CheckpointRef, verify_checkpoint
 from storage.faults import StorageFault, UnusableDatabase
-from storage.health import Health
+from storage.ingest.health import Health
+from storage.ingest.scan import SetAside, run_files
 from storage.runs import RunFolder
-from storage.scan import SetAside, run_files
 from storage.shards import REDO, RERUN
 from storage.store import IngestReport, Store
 

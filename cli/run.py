@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cli.runtime import flow_runtime, take_from_cache
-from cli.terminal import make_console
+from cli.terminal.console import make_console
 from configs.schema import FactoryConfig
 from tasks.preflight import preflight
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from cli.signals import leave_on_interrupt
-from cli.terminal import SafeConsole, say
+from cli.terminal.console import SafeConsole, say
 from configs.schema import FactoryConfig
 from flows.server import environment
 from flows.server.process import prefect_server
@@ -41,7 +41,7 @@ def flow_runtime(data_dir: Path, console: SafeConsole, debug: bool) -> Iterator[
     with prefect_server(data_dir):
         if not debug:
             environment.quiet()
-        from cli.progress_display import make_reporter
+        from cli.terminal.progress import make_reporter
         from flows.progress import reporting
 
         with make_reporter(console) as reporter, reporting(reporter):

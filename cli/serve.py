@@ -9,7 +9,7 @@ from pathlib import Path
 
 from cli.runtime import check_writable
 from cli.signals import stop_on_signals
-from cli.terminal import SafeConsole, make_console, say
+from cli.terminal.console import SafeConsole, make_console, say
 from flows.deployments import deployments
 from flows.server import environment, settings
 from flows.server.process import answers, check_answers, guarded_server, used_here

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import typer
 
-from cli.tables import print_rows
+from cli.terminal.tables import print_rows
 from configs.faults import ConfigFault
 from storage.sql.store_names import renamed_in
 from storage.store import Store

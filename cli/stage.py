@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from cli.runtime import flow_runtime, take_from_cache
-from cli.terminal import make_console, say
+from cli.terminal.console import make_console, say
 from configs.faults import ConfigFault
 from tasks.preflight import preflight
 

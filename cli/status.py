@@ -7,12 +7,12 @@ from pathlib import Path
 
 from rich.table import Column, Table
 
-from cli.terminal import console, say
+from cli.terminal.console import console, say
 from configs.stages import BEFORE_ROUNDS, STAGES
 from flows.run_lock import is_locked
 from flows.wording import counted, in_folder, to_start
+from storage.ingest.scan import run_files
 from storage.runs import RunFolder, RunInfo, StageState
-from storage.scan import run_files
 
 
 def print_runs(root: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from cli.terminal import SafeConsole, say
+from cli.terminal.console import SafeConsole, say
 from flows.wording import in_folder
 from storage.store import Store
 

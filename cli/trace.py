@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.tree import Tree
 
-from cli.terminal import SafeConsole, Text, console, text
+from cli.terminal.console import SafeConsole, Text, console, text
 from flows.faults import StageFault
 from flows.wording import between, in_folder
 from steca.rewards import Tally

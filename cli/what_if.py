@@ -8,8 +8,8 @@ from typing import Any
 
 from rich.table import Table
 
-from cli import terminal
-from cli.tables import print_rows
+from cli.terminal import console as terminal
+from cli.terminal.tables import print_rows
 from flows.reconsider import Change, Question, Reconsidered, find_run
 from flows.wording import between, counted, in_folder, is_default, setting
 from steca.deviation import Rule

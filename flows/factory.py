@@ -24,7 +24,7 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
     refuse_conflicts(config, "configuration")
     folder = folder_of(config)
     preflight(config)
-    with lock_run(folder, current().says):
+    with lock_run(folder, current().log):
         open_run(folder, config)
         for stage, round in schedule(config.rounds):
             STAGE_FLOWS[stage](config, run=folder.run_id, round=round)

@@ -84,7 +84,7 @@ def run_from_cache(
     config: FactoryConfig,
     run: str = "",
     stages: Sequence[tuple[str, int]] | None = None,
-    says: Callable[[str], None] = lambda line: None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> str | None:
     """Record a run, or some of its stages, from the cache, and publish it. Returns its id; None where a result is
     missing or damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage
@@ -92,7 +92,7 @@ def run_from_cache(
     folder = folder_of(config, run)
     if not results_of(folder.root).is_dir():
         return None
-    with lock_run(folder, says):
+    with lock_run(folder, log):
         uncommitted = _Uncommitted(folder)
         try:
             found = [

@@ -11,39 +11,39 @@ from typing import Protocol
 class Reporter(Protocol):
     """Called for every stage, in this order: begins, then within/batch_done for each batch, then ends."""
 
-    def begins(self, stage: str, round: int, batches: int) -> None: ...
+    def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def within(self, done: int, total: int) -> None:
+    def progressed(self, done: int, total: int) -> None:
         """`done` of `total` parts (episodes, training steps) of the current batch are finished."""
         ...
 
     def batch_done(self, cached: bool) -> None: ...
 
-    def says(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """A line about the stage."""
         ...
 
-    def burns(self, spent: str) -> None:
+    def spent_so_far(self, spent: str) -> None:
         """What the run's rollouts have cost so far, in words."""
         ...
 
-    def ends(self, failed: bool) -> None: ...
+    def stage_ended(self, failed: bool) -> None: ...
 
 
 class Silent:
     """Shows nothing."""
 
-    def begins(self, stage: str, round: int, batches: int) -> None: ...
+    def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def within(self, done: int, total: int) -> None: ...
+    def progressed(self, done: int, total: int) -> None: ...
 
     def batch_done(self, cached: bool) -> None: ...
 
-    def says(self, line: str) -> None: ...
+    def log(self, line: str) -> None: ...
 
-    def burns(self, spent: str) -> None: ...
+    def spent_so_far(self, spent: str) -> None: ...
 
-    def ends(self, failed: bool) -> None: ...
+    def stage_ended(self, failed: bool) -> None: ...
 
 
 class LogReporter:
@@ -52,11 +52,11 @@ class LogReporter:
     def __init__(self) -> None:
         self._stage, self._batches, self._done, self._cached, self._spent = "stage", 0, 0, 0, ""
 
-    def begins(self, stage: str, round: int, batches: int) -> None:
+    def stage_started(self, stage: str, round: int, batches: int) -> None:
         self._stage, self._batches, self._done, self._cached, self._spent = stage, batches, 0, 0, ""
         self._say(f"{stage}: {batches} batches")
 
-    def within(self, done: int, total: int) -> None:
+    def progressed(self, done: int, total: int) -> None:
         """A log line for each episode would drown the others."""
 
     def batch_done(self, cached: bool) -> None:
@@ -65,13 +65,13 @@ class LogReporter:
         spent = f", {self._spent}" if self._spent else ""
         self._say(f"{self._stage}: batch {self._done}/{self._batches}{' (cached)' if cached else ''}{spent}")
 
-    def says(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self._say(f"{self._stage}: {line}")
 
-    def burns(self, spent: str) -> None:
+    def spent_so_far(self, spent: str) -> None:
         self._spent = spent
 
-    def ends(self, failed: bool) -> None:
+    def stage_ended(self, failed: bool) -> None:
         self._say(f"{self._stage}: {'failed' if failed else f'done, {self._cached} batches from the cache'}")
 
     def _say(self, line: str) -> None:

@@ -24,13 +24,13 @@ _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=fro
 
 
 @contextmanager
-def lock_run(folder: RunFolder, says: Callable[[str], None] = lambda line: None) -> Iterator[None]:
+def lock_run(folder: RunFolder, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the lock of a run. Where another process holds it, report that once and wait."""
     path = _path(folder)
     if path in _MINE.get():
         yield
         return
-    lock = _acquired(path, folder.run_id, says)
+    lock = _acquired(path, folder.run_id, log)
     token = _MINE.set(_MINE.get() | {path})
     try:
         yield
@@ -52,13 +52,13 @@ def is_locked(folder: RunFolder) -> bool:
         return True
 
 
-def _acquired(path: Path, run: str, says: Callable[[str], None]) -> FileLock:
+def _acquired(path: Path, run: str, log: Callable[[str], None]) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=1)  # `steca status` holds it for a moment
     except Timeout:
-        says(f"run {run} is worked on by {_who(path)}: waiting until it is done")
+        log(f"run {run} is worked on by {_who(path)}: waiting until it is done")
         lock.acquire(poll_interval=POLL_SECONDS)
     _holder(path).write_text(
         f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"

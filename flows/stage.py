@@ -44,7 +44,7 @@ class StageRun:
         self.stage, self.config, self.folder = stage, config, folder
         self.round, self.force, self.reporter = round, force, reporter
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
-        self.resources = RunResources(config, reporter.within, self.tracker, reporter.says)
+        self.resources = RunResources(config, reporter.progressed, self.tracker, reporter.log)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
@@ -57,15 +57,15 @@ class StageRun:
 
     def expects(self, batches: int) -> None:
         """Report how many batches there will be."""
-        self.reporter.begins(self.stage, round_of(self.stage, self.round), batches)
+        self.reporter.stage_started(self.stage, round_of(self.stage, self.round), batches)
 
-    def says(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """Report a line about the stage."""
-        self.reporter.says(line)
+        self.reporter.log(line)
 
     def estimates(self, forecast: Callable[[], str]) -> None:
         """Report what the work will cost before it begins."""
-        self.says(forecast())
+        self.log(forecast())
 
     def upstream(
         self, stage: str, task: str, parts: Sequence[str] | None = None, round: int | None = None
@@ -116,7 +116,7 @@ class StageRun:
         file = curve_file(self.folder, self.stage, round_of(self.stage, self.round))
         if self.before != tuple(self.batches) or not file.exists():
             draw(training, file)
-            self.says(f"curves: {file}")
+            self.log(f"curves: {file}")
 
     def save(self, status: StageStatus, error: str | None = None) -> None:
         """Write the state of the stage to its file."""
@@ -153,7 +153,7 @@ class StageRun:
         own = {ref.manifest for ref in (*self.batches, *self.calls.values())}
         for left in Store(self.resources.root).ingest().set_aside:
             if left.file in own:
-                self.says(f"{left.file} was set aside and is not in the store: {left.reason}")
+                self.log(f"{left.file} was set aside and is not in the store: {left.reason}")
 
     def _holds_the_same(self) -> bool:
         if self._had == tuple(self.batches):
@@ -168,7 +168,7 @@ class StageRun:
         return task.run(request, self.resources, self.force)
 
     def _paid(self, spent: Spent) -> None:
-        self.reporter.burns(describe_spending(spent, self.config.budget))
+        self.reporter.spent_so_far(describe_spending(spent, self.config.budget))
 
 
 @contextmanager
@@ -183,7 +183,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
     check_round(config, folder.run_id, round)
     reporter = current()
     preflight(config, [name])
-    with lock_run(folder, reporter.says):
+    with lock_run(folder, reporter.log):
         open_run(folder, config)
         stage = StageRun(name, config, folder, round, force, reporter)
         stage.save("running")
@@ -191,12 +191,12 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
             with closing(stage.resources):
                 yield stage
         except BaseException as error:
-            reporter.ends(failed=True)
+            reporter.stage_ended(failed=True)
             _save_failure(stage, error)
             raise
         stage.complete()
         stage.publish()
-        reporter.ends(failed=False)
+        reporter.stage_ended(failed=False)
 
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:

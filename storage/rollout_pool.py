@@ -36,11 +36,11 @@ class RolloutPool:
         self,
         root: Path,
         scorer: str,
-        says: Callable[[str], None] = lambda line: None,
+        log: Callable[[str], None] = lambda line: None,
         fresh: bool = False,
     ) -> None:
-        """`says` reports damaged files. `fresh`: ignore stored rollouts, and replace them by those that are added."""
-        self.folder, self._says, self._fresh = root / "evidence" / scorer[:ID_LENGTH], says, fresh
+        """`log` reports damaged files. `fresh`: ignore stored rollouts, and replace them by those that are added."""
+        self.folder, self._log, self._fresh = root / "evidence" / scorer[:ID_LENGTH], log, fresh
         self._own: dict[str, Rollouts] = {}
 
     def load(self, task_id: str) -> Rollouts:
@@ -92,7 +92,7 @@ class RolloutPool:
         """None where the file is damaged; it is renamed."""
         if (rows := rollouts_in(file)) is None:
             renamed = set_aside(file)
-            self._says(
+            self._log(
                 f"rollout file {file} is damaged: renamed to {renamed.name}, its rollouts are played again"
             )
         return rows

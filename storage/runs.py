@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict
 from storage.faults import StorageFault
 from storage.files import check_name
 from storage.ids import content_id
-from storage.model_files import read_model, write_model
+from storage.json_files import read_model, write_model
 from storage.shards import BatchRef
 
 StageStatus = Literal["running", "completed", "failed", "crashed", "outdated"]

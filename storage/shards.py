@@ -19,7 +19,7 @@ from storage.content import content_of, sum_of
 from storage.faults import StorageFault
 from storage.files import check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
-from storage.model_files import read_model, to_json
+from storage.json_files import read_model, to_json
 from storage.records import Record
 
 R = TypeVar("R", bound=Record)

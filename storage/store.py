@@ -25,10 +25,10 @@ from storage.files import sweep, writing_in
 from storage.ingest.conflicts import rollout_conflicts
 from storage.ingest.ingest import bring_up_to_date, transaction
 from storage.ingest.refresh import refresh_runs, refresh_set_aside, refresh_superseded, utc
+from storage.ingest.scan import SetAside
 from storage.runs import StageState
-from storage.scan import SetAside
-from storage.schema import failed, migrations, one_line, open_database, schema_version
 from storage.shards import ShardStore
+from storage.sql.schema import failed, migrations, one_line, open_database, schema_version
 
 _COPY_PREFIX = ".publishing-"
 

@@ -34,7 +34,7 @@ def write_calls(resources: RunResources, stage_key: str, batch_id: str) -> None:
         before = resources.shards.read(known, LlmCallRecord) if known else []
     except StorageFault as fault:  # damaged calls must not cost the batch
         before = []
-        resources.says(f"earlier calls of {batch_id} are lost: {fault}")
+        resources.log(f"earlier calls of {batch_id} are lost: {fault}")
     calls = {call.call_id: call for call in (*before, *resources.call_log.rows())}
     if calls:
         resources.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))

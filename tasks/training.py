@@ -75,7 +75,7 @@ def _train(
     resources.use_threads()
     progress = (lambda done, of, _: told(done, of)) if told else None
     saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
-    with _alone(saving.folder, resources.root, resources.says):
+    with _alone(saving.folder, resources.root, resources.log):
         if how.processes == 1 and how.accelerate is None:
             result = train(base, examples, config, resources.checkpoints, seed, how.device, progress, saving)
         else:
@@ -84,7 +84,7 @@ def _train(
                 base, examples, config, resources.checkpoints, launch, saving, seed, how.device, progress
             )
     if result.unchanged:
-        resources.says(_nothing_changed(result, config, role))
+        resources.log(_nothing_changed(result, config, role))
     return _row(batch, result, role, parent)
 
 
@@ -102,7 +102,7 @@ def _nothing_changed(result: TrainResult, config: TrainingConfig, role: PolicyRo
 
 
 @contextmanager
-def _alone(folder: Path, root: Path, says: Callable[[str], None]) -> Iterator[None]:
+def _alone(folder: Path, root: Path, log: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock of a training's state folder. Another process with the same training waits. The kernel releases
     the lock when the process that holds it dies."""
     (root / "locks").mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _alone(folder: Path, root: Path, says: Callable[[str], None]) -> Iterator[No
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        says("another process runs the same training in this data folder; waiting until it ends")
+        log("another process runs the same training in this data folder; waiting until it ends")
         lock.acquire()
     try:
         yield

@@ -122,7 +122,7 @@ def test_the_method_is_pure() -> None:
         ("models", "def late():\n    from environments.base import Task", "models imports environments"),
         ("storage", "import json, models as m", "storage imports models"),
         ("rollouts", "import tasks.batch", "rollouts imports tasks"),
-        ("flows", "from cli.tables import print_rows", "flows imports cli"),
+        ("flows", "from cli.terminal.tables import print_rows", "flows imports cli"),
         ("tasks", "try:\n    from flows.work import chain\nexcept ImportError: pass", "tasks imports flows"),
         ("configs", "import environments", "configs imports environments"),
     ],

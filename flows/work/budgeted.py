@@ -32,5 +32,5 @@ def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef
             break
         todo = cut
     if stage.stopped:
-        stage.says(f"{stage.stopped}: ends with what it has; the same run resumes under a larger budget")
+        stage.log(f"{stage.stopped}: ends with what it has; the same run resumes under a larger budget")
     return [scores[index] for index in range(len(pairs))]

@@ -34,7 +34,7 @@ def demonstrate(stage: StageRun) -> None:
     size = stage.config.execution.batch_tasks
     parts = planned(stage.resources.world, stage.config)
     for remark in remarks_of(stage.resources.world):
-        stage.says(remark)
+        stage.log(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
     stage.expects(len(batches))
     for part, batch in batches:

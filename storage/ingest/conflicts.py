@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import duckdb
 
+from storage.ingest.scan import SetAside, StoredBatch
 from storage.records import Record
-from storage.scan import SetAside, StoredBatch
 from storage.sql.store_names import store_columns
 
 Holding = tuple[tuple[object, ...], str | None, int]

@@ -11,9 +11,9 @@ import duckdb
 
 from storage.ingest.conflicts import Contradiction, refresh_rollout_conflicts, refused
 from storage.ingest.loading import MACROS, Unloadable, contradictions, drop_unused_sets, forget, load
-from storage.scan import SetAside, StoredBatch, present_batches, why_unusable
-from storage.schema import one_line
+from storage.ingest.scan import SetAside, StoredBatch, present_batches, why_unusable
 from storage.shards import ShardStore
+from storage.sql.schema import one_line
 
 ROW_ERRORS = (duckdb.DataError, duckdb.IntegrityError, duckdb.ProgrammingError, duckdb.NotSupportedError)
 """DuckDB's errors that rows cause, unlike a full disk or a missing file."""

@@ -15,9 +15,9 @@ import duckdb
 from storage.columns import RECORD_OF_TABLE, sql_columns
 from storage.ingest.conflicts import Contradiction, Holding, find
 from storage.ingest.refresh import insert_rows
+from storage.ingest.scan import StoredBatch
 from storage.ingest.version_030 import RETIRED_TABLES, current_table, upgrade_rows
 from storage.records import RECORDS, Record
-from storage.scan import StoredBatch
 from storage.shards import Shard, ShardStore
 from storage.sql.store_names import store_columns
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import duckdb
 
+from storage.ingest.scan import SetAside, run_files, superseded_batches
 from storage.runs import RunInfo, StageState
-from storage.scan import SetAside, run_files, superseded_batches
 from storage.shards import ShardStore
 
 

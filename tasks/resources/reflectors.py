@@ -30,7 +30,7 @@ def llm_reflector(
     where: ReflectorEndpoint,
     world: World,
     call_log: CallLog,
-    says: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> LLMReflector:
     """A language model behind an API. The world says which names a thought may mention. Raises PolicyFault where the
     API key is missing."""
@@ -42,5 +42,5 @@ def llm_reflector(
 
     key = key_of(where, "execution.reflector")
     # a provider's model has no digest that could be verified, only a name
-    endpoint = Endpoint(where, key, "reflection", config.model, call_log, lambda _: config.model, says)
-    return LLMReflector(endpoint, config, ungrounded, where.least_usable, says)
+    endpoint = Endpoint(where, key, "reflection", config.model, call_log, lambda _: config.model, log)
+    return LLMReflector(endpoint, config, ungrounded, where.least_usable, log)

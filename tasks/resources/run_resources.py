@@ -34,15 +34,15 @@ class RunResources:
         config: FactoryConfig,
         progress: Progress | None = None,
         tracker: BudgetTracker | None = None,
-        says: Callable[[str], None] | None = None,
+        log: Callable[[str], None] | None = None,
     ) -> None:
-        """`says` is called with a line on what is worth reporting, such as the start of a server."""
+        """`log` is called with a line on what is worth reporting, such as the start of a server."""
         self._config = config
         self.tracker = tracker or BudgetTracker(config.budget)
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
         self.call_log = BatchCallLog(self.root, config.budget.prices)
-        self.progress, self.says = progress, says or (lambda line: None)
+        self.progress, self.log = progress, log or (lambda line: None)
         self._policy: Policy | None = None
         self._reflector: Reflector | None = None
         self._pools: dict[tuple[str, bool], RolloutPool] = {}
@@ -101,7 +101,7 @@ class RunResources:
             arguments = (*self._config.policy.arguments, *server.arguments)
             server = server.model_copy(update={"arguments": arguments})
             logs, keys = self.root / "logs", self.execution.key_variables
-            served = served_policy(ref, server, self.call_log, logs, self.says, keys)
+            served = served_policy(ref, server, self.call_log, logs, self.log, keys)
             self._policy_open.callback(served.close)
             return served
         from models.local.transformers_policy import TransformersPolicy
@@ -117,7 +117,7 @@ class RunResources:
             return reflecting.template_reflector(world)
         if self._reflector is None:
             call_log, where = SharedCallLog(self.call_log, self.root), self.execution.reflector
-            model = reflecting.llm_reflector(config, where, world, call_log, self.says)
+            model = reflecting.llm_reflector(config, where, world, call_log, self.log)
             self._reflector_open.callback(model.close)
             self._reflector = model
         return self._reflector
@@ -132,7 +132,7 @@ class RunResources:
         """The rollout pool of a scorer. There is one for each scorer, so that a forced stage that resumes a batch
         uses the rollouts that it has played itself."""
         if (scorer, fresh) not in self._pools:
-            self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.says, fresh)
+            self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh)
         return self._pools[scorer, fresh]
 
     def use_threads(self) -> None:

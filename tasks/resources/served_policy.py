@@ -24,27 +24,27 @@ def served_policy(
     config: ServerConfig,
     call_log: CallLog,
     logs: Path,
-    says: Callable[[str], None],
+    log: Callable[[str], None],
     secret: Collection[str] = (),
 ) -> OpenAIPolicy:
     """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it could
     not be reached. A server started here does not get the environment variables `secret`. Raises PolicyFault."""
     key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
-        return OpenAIPolicy(_endpoint(ref, config, key, call_log, says), ref.digest, turn_format=formats)
+        return OpenAIPolicy(_endpoint(ref, config, key, call_log, log), ref.digest, turn_format=formats)
     server = VllmServer(ref, config, logs, key or "", secret)
-    says(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
+    log(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     began = time.monotonic()
     server.start()
-    says(f"vLLM is ready after {time.monotonic() - began:.0f} s")
+    log(f"vLLM is ready after {time.monotonic() - began:.0f} s")
     own = config.model_copy(update={"base_urls": (server.base_url,)})
 
     def revive() -> None:
         if not server.alive():
-            says(f"the vLLM server has died and is restarted; its log: {server.log}")
+            log(f"the vLLM server has died and is restarted; its log: {server.log}")
             server.restart()
 
-    return OpenAIPolicy(_endpoint(ref, own, key, call_log, says, revive), ref.digest, server.close, formats)
+    return OpenAIPolicy(_endpoint(ref, own, key, call_log, log, revive), ref.digest, server.close, formats)
 
 
 def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
@@ -66,7 +66,7 @@ def _endpoint(
     config: ServerConfig,
     key: str | None,
     call_log: CallLog,
-    says: Callable[[str], None],
+    log: Callable[[str], None],
     revive: Callable[[], None] = lambda: None,
 ) -> Endpoint:
     def verify(base_url: str) -> str:
@@ -76,4 +76,4 @@ def _endpoint(
         except ServerUnreachable as fault:  # it may still be starting: the request is retried
             raise RequestError("connection", str(fault)) from None
 
-    return Endpoint(config, key, "policy", ref.digest, call_log, verify, says)
+    return Endpoint(config, key, "policy", ref.digest, call_log, verify, log)

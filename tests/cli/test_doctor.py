@@ -15,8 +15,8 @@ from cli.findings import Finding, examine
 from cli.main import app
 from flows.run_lock import lock_run
 from storage.runs import RunFolder
-from storage.schema import migrations
 from storage.shards import ShardStore
+from storage.sql.schema import migrations
 from storage.store import Store
 from tests.support.old_folders import POISONED_030, RUN_030
 from tests.support.store_rows import record_run, rollout, scored_turn, step, task

@@ -20,8 +20,8 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from cli.main import app
-from cli.progress_display import PlainReporter
-from cli.terminal import make_console
+from cli.terminal.console import make_console
+from cli.terminal.progress import PlainReporter
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
@@ -52,7 +52,7 @@ def assert_one_line(result: Result, code: int, *said: str) -> None:
 
 def test_help_and_sql_load_nothing_heavy() -> None:
     code = (
-        "import sys; import cli.main, storage.store, cli.tables\n"
+        "import sys; import cli.main, storage.store, cli.terminal.tables\n"
         "print(sorted({'torch', 'transformers', 'prefect', 'scipy'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -182,11 +182,11 @@ def test_a_stage_offers_only_settings_that_it_takes() -> None:
 def test_a_stage_that_fails_before_it_begins_has_no_end() -> None:
     out = io.StringIO()
     reporter = PlainReporter(make_console(out, 100))
-    reporter.ends(failed=True)
+    reporter.stage_ended(failed=True)
     assert out.getvalue() == ""
-    reporter.begins("explore", 1, 2)
-    reporter.ends(failed=False)
-    reporter.ends(failed=True)  # of the next one
+    reporter.stage_started("explore", 1, 2)
+    reporter.stage_ended(failed=False)
+    reporter.stage_ended(failed=True)  # of the next one
     assert out.getvalue().count("done after") == 1
     assert "failed" not in out.getvalue()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.fake_openai import FakeOpenAI
+from tests.support.fake_openai.server import FakeOpenAI
 from tests.support.tiny_factory import ROOT
 
 

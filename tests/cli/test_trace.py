@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from cli.terminal import make_console
+from cli.terminal.console import make_console
 from cli.trace import print_trace
 from steca.deviation import preset
 from storage.records import CheckpointRecord

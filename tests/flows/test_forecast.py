@@ -25,19 +25,19 @@ class Recorder:
         self.lines: list[str] = []
         self.spent: list[str] = []
 
-    def begins(self, stage: str, round: int, batches: int) -> None: ...
+    def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def within(self, done: int, total: int) -> None: ...
+    def progressed(self, done: int, total: int) -> None: ...
 
     def batch_done(self, cached: bool) -> None: ...
 
-    def says(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self.lines.append(line)
 
-    def burns(self, spent: str) -> None:
+    def spent_so_far(self, spent: str) -> None:
         self.spent.append(spent)
 
-    def ends(self, failed: bool) -> None: ...
+    def stage_ended(self, failed: bool) -> None: ...
 
 
 def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(

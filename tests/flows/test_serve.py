@@ -71,7 +71,7 @@ def test_every_stage_and_the_factory_are_offered_with_a_form(api: Api, served: S
     deviation = form["definitions"]["DeviationConfig"]
     assert deviation["title"] == "Deviation"
     assert set(deviation["properties"]["preset"]["enum"]) == set(PRESETS)
-    assert "first only" in deviation["properties"]["preset"]["description"]
+    assert "first deviation only" in deviation["properties"]["preset"]["description"]
     assert deviation["properties"]["delta"]["maximum"] == 1
     assert offered["factory"]["parameters"]["config"]["data_dir"] == str(served.data_dir)
     assert {"run", "round", "force"} < set(offered["rewards"]["parameter_openapi_schema"]["properties"])

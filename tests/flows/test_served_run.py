@@ -17,8 +17,8 @@ import pytest
 from configs.schema import FactoryConfig
 from models.reflectors.reflector import ReflectionFault
 from storage.store import Store
-from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_replies import Request
+from tests.support.fake_openai.replies import Request
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 from tests.support.tiny_factory import tiny
 
 pytestmark = pytest.mark.slow  # `make serving`; a minute and a half, most of it loading servers
@@ -220,7 +220,7 @@ def test_a_missing_key_stops_the_run_before_any_work(
 
 def test_the_summary_says_what_a_kept_calibration_cost(ran: Ran) -> None:
     from cli.summary import print_costs
-    from cli.terminal import make_console
+    from cli.terminal.console import make_console
 
     console = make_console(width=80, record=True)
     print_costs(console, Store(ran.config.data_dir), ran.run)

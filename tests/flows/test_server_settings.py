@@ -15,7 +15,7 @@ from flows.server import environment, settings
 from flows.server.process import answers
 from models.processes.loopback import bypass_proxy_for_loopback
 from storage.faults import StorageFault
-from tests.support.fake_openai import FakeOpenAI
+from tests.support.fake_openai.server import FakeOpenAI
 
 URL = "http://server:4200/api"
 PROFILES = (

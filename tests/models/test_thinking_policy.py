@@ -35,8 +35,8 @@ from tests.models.local.test_policy import act, by_generate, grown, starts
 from tests.rollouts.test_score import CONFIG, FRAGILE, explored
 from tests.support.chat_templates import OWN_TEMPLATES, words_for
 from tests.support.endpoints import MODEL, endpoint_of
-from tests.support.fake_openai import FakeOpenAI
-from tests.support.fake_openai_replies import json_reply
+from tests.support.fake_openai.replies import json_reply
+from tests.support.fake_openai.server import FakeOpenAI
 from tests.support.policy_toys import VOCABULARY, conversation, rewriting_model, said, turn, untrained
 from tests.support.rollouts_toys import GREEDY, Toy, config, like_expert, tasks, world
 
@@ -263,5 +263,5 @@ def test_thinking_takes_tokens_of_its_own_and_no_constraint() -> None:
         assert load_config(None, [f"policy.thinking={written}"]).policy.thinking == read_as
     with pytest.raises(ConfigFault, match=r"policy\.thinking: got 1; allowed: one of off, on"):
         load_config(None, ["policy.thinking=1"])
-    with pytest.raises(ConfigFault, match="constrain: admissible leaves no room to think"):
+    with pytest.raises(ConfigFault, match="constrain: admissible leaves no room for thinking"):
         check({"policy": {"engine": "openai", "thinking": "on", "constrain": "admissible"}}, "test")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.scan import present_batches
+from storage.ingest.scan import present_batches
 from storage.shards import ShardStore
 from storage.store import Store
 from tests.support.other_process import start, temporary_files

@@ -10,12 +10,12 @@ import duckdb
 import pytest
 from pydantic import Field
 
-from storage import schema
 from storage.columns import RECORD_OF_TABLE, column_type
 from storage.faults import StorageFault
 from storage.records import RECORDS, Record, TaskRecord, TrajectoryRecord
-from storage.schema import migrations, open_database, schema_version
 from storage.shards import ShardStore
+from storage.sql import schema
+from storage.sql.schema import migrations, open_database, schema_version
 from storage.sql.store_names import column_comment, store_columns
 from storage.store import Store
 from tests.support.store_rows import scored_turn, task

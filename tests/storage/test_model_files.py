@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage.faults import StorageFault
-from storage.model_files import read_model, to_json, write_model
+from storage.json_files import read_model, to_json, write_model
 from storage.runs import Spent
 
 

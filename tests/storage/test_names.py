@@ -10,9 +10,9 @@ import pytest
 
 from storage.columns import RECORD_OF_TABLE
 from storage.records import RECORDS
-from storage.schema import migrations, open_database
 from storage.shards import ShardStore
 from storage.sql.comments import ALIKE
+from storage.sql.schema import migrations, open_database
 from storage.sql.store_names import COLUMNS, VALUES, renamed_in
 from storage.store import Store
 from tests.support.store_rows import deviation, evaluation, one_of_each, record_run, scored_turn, task

@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 from cli.main import app
 from storage.columns import RECORD_OF_TABLE
 from storage.faults import StorageFault
+from storage.ingest.scan import present_batches
 from storage.records import CheckpointRecord
-from storage.scan import present_batches
-from storage.schema import migrations, schema_version
 from storage.shards import ShardStore
+from storage.sql.schema import migrations, schema_version
 from storage.store import Store
 from tests.support.old_folders import RUN_030
 

@@ -10,8 +10,8 @@ import pytest
 
 from storage.faults import StorageFault
 from storage.ids import content_id, digest_bytes
+from storage.ingest.scan import present_batches, superseded_batches
 from storage.records import RECORDS, StepRecord, TaskRecord
-from storage.scan import present_batches, superseded_batches
 from storage.shards import ShardStore
 from tests.support.store_rows import checkpoint, one_of_each, rollout, step, task, trajectory
 

@@ -16,8 +16,8 @@ from models.client.endpoint import Endpoint, EndpointFault, Verify
 from models.client.errors import RequestError
 from steca.vocabulary import CallPurpose
 from tests.support.call_logs import MemoryCallLog
-from tests.support.fake_openai import FakeOpenAI
-from tests.support.fake_openai_replies import default_answer
+from tests.support.fake_openai.replies import default_answer
+from tests.support.fake_openai.server import FakeOpenAI
 
 MODEL = "16254a60d917ca52"
 KEY = "sk-4f1c0ffee4f1c0ffee4f1c0ffee"

@@ -19,9 +19,9 @@ import torch
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Sampling
 from models.reference import reference
-from tests.support.fake_openai import FakeOpenAI, Record
-from tests.support.fake_openai_replies import completion, json_reply
-from tests.support.fake_openai_wire import Reply
+from tests.support.fake_openai.replies import completion, json_reply
+from tests.support.fake_openai.server import FakeOpenAI, Record
+from tests.support.fake_openai.wire import Reply
 
 
 class Serving(FakeOpenAI):

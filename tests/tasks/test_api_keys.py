@@ -18,7 +18,7 @@ from models.served.openai_policy import OpenAIPolicy
 from tasks.call_log import BatchCallLog
 from tasks.resources.api_keys import key_of
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of
-from tests.support.fake_openai import FakeOpenAI, Fault
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 
 FROM_ENV = EndpointConfig(key_env="STECA_TEST_KEY")
 

@@ -127,7 +127,7 @@ def test_a_damaged_batch_of_calls_does_not_cost_the_batch(prefect_api: str, tmp_
     (shard,) = tmp_path.glob("shards/*/llm_calls-*.parquet")
     shard.write_bytes(shard.read_bytes()[:-9])
     said: list[str] = []
-    again = RunResources(config, says=said.append)
+    again = RunResources(config, log=said.append)
     ref, _ = task.run(task.request(again, "all"), again, force=True)
     assert paid(again, ref) == ["try 2"]
     assert any("earlier calls of" in line and "are lost" in line for line in said)

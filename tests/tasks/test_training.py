@@ -32,7 +32,7 @@ BASE = CheckpointRef(Path("base"), "0" * 64)
 
 def batch_of(root: Path, inputs: dict[str, Any], said: list[str] | None = None, **config: Any) -> Batch:
     given = check({"data_dir": str(root), "execution": {"device": "cpu"}, **config}, "test")
-    return Batch(inputs, {}, RunResources(given, says=(said if said is not None else []).append), given)
+    return Batch(inputs, {}, RunResources(given, log=(said if said is not None else []).append), given)
 
 
 def folder(

@@ -13,7 +13,7 @@ from models.client.calls import Reply
 from models.client.errors import ErrorKind, RequestError
 from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, outcomes, right
-from tests.support.fake_openai import FakeOpenAI, Fault
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 
 TURN = "Thought: so.\nAction: look"
 

@@ -15,9 +15,9 @@ from models.client.endpoint import Endpoint, EndpointFault
 from steca.vocabulary import CallPurpose
 from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, texts
-from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_replies import json_reply
-from tests.support.fake_openai_wire import Reply
+from tests.support.fake_openai.replies import json_reply
+from tests.support.fake_openai.server import FakeOpenAI, Fault
+from tests.support.fake_openai.wire import Reply
 
 SCHEMA = {
     "type": "json_schema",

@@ -19,8 +19,8 @@ from models.client.endpoint import BACKOFF, Endpoint
 from models.client.errors import ErrorKind, RequestError, as_request_error
 from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, ask, endpoint_of, failed, outcomes, right, texts
-from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_replies import words
+from tests.support.fake_openai.replies import words
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from models.client.endpoint import EndpointFault
 from models.client.errors import RequestError
 from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import MODEL, Verifier, ask, asked, endpoint_of, outcomes, right, texts
-from tests.support.fake_openai import FakeOpenAI, Fault, Record
+from tests.support.fake_openai.server import FakeOpenAI, Fault, Record
 
 
 @pytest.fixture(autouse=True)

@@ -16,9 +16,9 @@ from models.client.errors import error_of_status
 from models.policy import Generation, History, PolicyFault, Sampling
 from models.served.openai_policy import MIN_REFUSED, OpenAIPolicy
 from tests.support.endpoints import MODEL, ask, endpoint_of, outcomes, right
-from tests.support.fake_openai import FakeOpenAI, Fault, Record
-from tests.support.fake_openai_replies import json_reply
-from tests.support.fake_openai_wire import Reply
+from tests.support.fake_openai.replies import json_reply
+from tests.support.fake_openai.server import FakeOpenAI, Fault, Record
+from tests.support.fake_openai.wire import Reply
 
 CONTEXT = 200
 LONG = 300

@@ -19,8 +19,8 @@ from models.reflectors.prompt import conversation
 from models.reflectors.reflector import NoReflection, Reflection, ReflectionFault, ReflectionRequest
 from steca.types import Step
 from tests.support.call_logs import MemoryCallLog
-from tests.support.fake_openai import FakeOpenAI, Fault, Record
-from tests.support.fake_openai_replies import Answer, Request, error_reply, wanted_schema
+from tests.support.fake_openai.replies import Answer, Request, error_reply, wanted_schema
+from tests.support.fake_openai.server import FakeOpenAI, Fault, Record
 
 MODEL = "reflector-1"
 

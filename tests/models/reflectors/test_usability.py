@@ -17,8 +17,8 @@ from models.reflectors.reflector import NoReflection, Reflection, ReflectionFaul
 from models.reflectors.usability import PROBE_SAMPLES, RATE_SAMPLES, UsabilityMonitor
 from tests.models.reflectors.test_llm_reflector import GOOD, MODEL, is_question, reflector, request, writes
 from tests.support.call_logs import MemoryCallLog
-from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_replies import Answer, Request
+from tests.support.fake_openai.replies import Answer, Request
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 
 
 @pytest.fixture(autouse=True)

@@ -27,8 +27,8 @@ from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, start_of
 from tasks.call_log import BatchCallLog
 from tests.support.call_logs import MemoryCallLog
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of, right
-from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_replies import Answer, Request
+from tests.support.fake_openai.replies import Answer, Request
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 from tests.support.rollouts_toys import SAMPLED, Seen, Speak, Toy, config, erring, seen, tasks, told, world
 
 EPISODE_SETTINGS = EpisodeSettings(config(environment={"step_cap": 12, "invalid_streak": 4}).environment)

@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
-from tests.support.fake_openai import FakeOpenAI
+from tests.support.fake_openai.server import FakeOpenAI
 
 KEY = "sk-secret-of-the-tests-000"
 MESSAGES = [{"role": "user", "content": "You are in a room. Your task is to find a mug."}]

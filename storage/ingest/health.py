@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
+from storage.ingest.scan import StoredBatch, present_batches
 from storage.rollout_pool import rollouts_in
-from storage.scan import StoredBatch, present_batches
 from storage.shards import BatchRef, Manifest, Shard, ShardStore
 
 

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import jsonschema
 
 from steca.vocabulary import Finish
-from tests.support.fake_openai_wire import Reply
+from tests.support.fake_openai.wire import Reply
 
 Dialect = Literal["openai", "vllm"]
 Request = dict[str, Any]

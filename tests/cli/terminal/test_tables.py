@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from cli.tables import print_table
-from cli.terminal import PIPE_WIDTH, make_console
+from cli.terminal.console import PIPE_WIDTH, make_console
+from cli.terminal.tables import print_table
 
 COLUMNS = [f"column_{n}" for n in range(12)]
 ROWS: list[list[Any]] = [[f"value-{row}-{n}-with[brackets]" for n in range(12)] for row in range(2)]

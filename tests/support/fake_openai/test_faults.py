@@ -18,8 +18,7 @@ import openai
 import pydantic
 import pytest
 
-from tests.support.fake_openai import FakeOpenAI, Fault, Record
-from tests.support.fake_openai_client import (
+from tests.support.fake_openai.client import (
     ASKED,
     KEY,
     Reflection,
@@ -29,7 +28,8 @@ from tests.support.fake_openai_client import (
     gather,
     parse,
 )
-from tests.support.fake_openai_replies import json_reply
+from tests.support.fake_openai.replies import json_reply
+from tests.support.fake_openai.server import FakeOpenAI, Fault, Record
 
 
 @pytest.fixture

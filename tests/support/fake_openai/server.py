@@ -22,8 +22,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, Self
 
-from tests.support.fake_openai_faults import Fault, Plan, Record, key_error
-from tests.support.fake_openai_replies import (
+from tests.support.fake_openai.faults import Fault, Plan, Record, key_error
+from tests.support.fake_openai.replies import (
     Answer,
     Dialect,
     Request,
@@ -37,8 +37,8 @@ from tests.support.fake_openai_replies import (
     prompt_tokens,
     unsupported_field,
 )
-from tests.support.fake_openai_rules import Refused, check
-from tests.support.fake_openai_wire import Reply, bound, send, wait
+from tests.support.fake_openai.rules import Refused, check
+from tests.support.fake_openai.wire import Reply, bound, send, wait
 
 __all__ = ["FakeOpenAI", "Fault", "Record"]
 

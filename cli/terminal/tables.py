@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
 
-from cli.terminal import PIPE_WIDTH, SafeConsole, console, say
+from cli.terminal.console import PIPE_WIDTH, SafeConsole, console, say
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], format: str) -> None:

@@ -18,12 +18,12 @@ from typer.testing import CliRunner
 
 from cli.errors import readable_errors
 from cli.main import app
-from cli.progress_display import BarReporter, PlainReporter
 from cli.sql import check_query
 from cli.status import print_run, print_runs
 from cli.summary import change_table, counts_table, print_summary, stages_table, success_table
-from cli.tables import print_rows, print_table
-from cli.terminal import PIPE_WIDTH, make_console, visible
+from cli.terminal.console import PIPE_WIDTH, make_console, visible
+from cli.terminal.progress import BarReporter, PlainReporter
+from cli.terminal.tables import print_rows, print_table
 from cli.trace import print_trace
 from cli.what_if import print_what_if
 from flows.reconsider import Question
@@ -69,19 +69,19 @@ def no_rows(out: Console, text: str) -> None:
 
 def plain_lines(out: Console, text: str) -> None:
     reporter = PlainReporter(out)
-    reporter.begins(text, 2, 3)
-    reporter.says(text)
-    reporter.burns(text)
-    reporter.ends(failed=True)
+    reporter.stage_started(text, 2, 3)
+    reporter.log(text)
+    reporter.spent_so_far(text)
+    reporter.stage_ended(failed=True)
 
 
 def a_bar(out: Console, text: str) -> None:
     with BarReporter(out) as reporter:
-        reporter.begins(text, 2, 3)
-        reporter.burns(text)
-        reporter.within(1, 2)
-        reporter.says(text)
-        reporter.ends(failed=True)
+        reporter.stage_started(text, 2, 3)
+        reporter.spent_so_far(text)
+        reporter.progressed(1, 2)
+        reporter.log(text)
+        reporter.stage_ended(failed=True)
 
 
 class Answers:
@@ -245,7 +245,7 @@ def makes_its_own(tree: ast.AST) -> list[str]:
 
 def test_only_one_place_makes_consoles_and_texts() -> None:
     found = {str(file): made for file, tree in sources() if (made := makes_its_own(tree))}
-    assert set(found) == {"cli/terminal.py"}
+    assert set(found) == {"cli/terminal/console.py"}
 
 
 @pytest.mark.parametrize(

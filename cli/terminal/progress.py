@@ -8,7 +8,7 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
-from cli.terminal import PlainColumn, SafeConsole, say
+from cli.terminal.console import PlainColumn, SafeConsole, say
 from flows.progress import Reporter
 
 PLAIN_EVERY = 20.0
@@ -45,12 +45,12 @@ class BarReporter(Reporter):
     ) -> None:
         self._progress.stop()
 
-    def begins(self, stage: str, round: int, batches: int) -> None:
+    def stage_started(self, stage: str, round: int, batches: int) -> None:
         self._done = self._cached = 0
         self._spent = ""
         self._task = self._progress.add_task(_title(stage, round), total=batches, note="")
 
-    def within(self, done: int, total: int) -> None:
+    def progressed(self, done: int, total: int) -> None:
         if self._task is not None:
             note = f"({done}/{total} in this one)" if total > 1 and done < total else ""
             note = f"{note} {self._spent}".strip()
@@ -64,13 +64,13 @@ class BarReporter(Reporter):
             note = f"{note} {self._spent}".strip()
             self._progress.update(self._task, completed=self._done, note=note)
 
-    def says(self, line: str) -> None:
+    def log(self, line: str) -> None:
         say(self._console, line)
 
-    def burns(self, spent: str) -> None:
+    def spent_so_far(self, spent: str) -> None:
         self._spent = spent
 
-    def ends(self, failed: bool) -> None:
+    def stage_ended(self, failed: bool) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
             if failed:
@@ -95,13 +95,13 @@ class PlainReporter(Reporter):
     ) -> None:
         """Nothing to restore."""
 
-    def begins(self, stage: str, round: int, batches: int) -> None:
+    def stage_started(self, stage: str, round: int, batches: int) -> None:
         self._title, self._batches, self._spent = _title(stage, round), batches, ""
         self._done = self._cached = 0
         self._began = self._said = time.monotonic()
         self._say(f"{batches} batches")
 
-    def within(self, done: int, total: int) -> None:
+    def progressed(self, done: int, total: int) -> None:
         if time.monotonic() - self._said > PLAIN_EVERY:
             spent = f"; {self._spent}" if self._spent else ""
             self._say(f"{self._done}/{self._batches} batches, {done}/{total} in the next{spent}")
@@ -112,13 +112,13 @@ class PlainReporter(Reporter):
         if time.monotonic() - self._said > PLAIN_EVERY:
             self._say(f"{self._done}/{self._batches} batches")
 
-    def says(self, line: str) -> None:
+    def log(self, line: str) -> None:
         self._say(line)
 
-    def burns(self, spent: str) -> None:
+    def spent_so_far(self, spent: str) -> None:
         self._spent = spent
 
-    def ends(self, failed: bool) -> None:
+    def stage_ended(self, failed: bool) -> None:
         if not self._title:  # it failed before it began: the error says why
             return
         seconds = time.monotonic() - self._began

@@ -9,7 +9,7 @@ from typing import Any
 
 import jsonschema
 
-from tests.support.fake_openai_replies import Dialect, Request
+from tests.support.fake_openai.replies import Dialect, Request
 
 REQUIRED = {"model", "messages"}
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 from email.utils import formatdate
 from typing import Any, Literal
 
-from tests.support.fake_openai_replies import Request, error_reply, json_reply
-from tests.support.fake_openai_wire import Reply
+from tests.support.fake_openai.replies import Request, error_reply, json_reply
+from tests.support.fake_openai.wire import Reply
 
 Edit = Callable[[dict[str, Any]], object]
 

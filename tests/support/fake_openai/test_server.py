@@ -9,8 +9,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.support.fake_openai import FakeOpenAI, Fault
-from tests.support.fake_openai_client import (
+from tests.support.fake_openai.client import (
     KEY,
     MESSAGES,
     ask,
@@ -19,6 +18,7 @@ from tests.support.fake_openai_client import (
     parse,
     text_of,
 )
+from tests.support.fake_openai.server import FakeOpenAI, Fault
 
 
 @pytest.fixture

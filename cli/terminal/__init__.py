@@ -1,0 +1,1 @@
+"""What reaches the terminal: text, tables and the progress of stages."""
