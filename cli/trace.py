@@ -153,12 +153,12 @@ def _add_verdict(root: Tree, top: Row) -> None:
     branch = root.add(_line(f"verdict {short(top['deviation_id'])}  step {top['step_index']}: {verdict}"))
     branch.add(_line(f"rule {top['preset']}, delta {top['delta']:g}, compares {top['compared']}"))
     branch.add(_line(f"expert: {top['expert_action']}"))
-    branch.add(_line(f"agent:  {top['explored_action']}"))
+    branch.add(_line(f"agent:  {top['explored_action'] or '(nothing)'}"))
     if top["gap"] is not None:
         interval = ""
         if top["gap_low"] is not None:
             ends = between(top["gap_low"], top["gap_high"])
-            interval = f", by the rollouts {ends} (error rate {top['error_rate']:g} at each end)"
+            interval = f", {ends} (error rate {top['error_rate']:g} at each end)"
         branch.add(_line(f"gap {top['gap']:+.2f}{interval}"))
     better = top.get("expert_beats_explored", top.get("expert_is_better"))  # its name up to version 0.3
     if better is not None:

@@ -75,7 +75,7 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
         say(f"The D_c examples that leave weigh {lost:.2f} of {weight:.2f}.")
     if deviations.enter:
         say(
-            f"{deviations.enter:,} deviations enter without a repair, which stage calibrate has to make. Run the"
+            f"{deviations.enter:,} deviations enter without a repair, which stage calibrate has to make. Start the"
         )
         say("run's configuration with the new rule. Everything that does not depend on it is cached:")
         say(f"  {_command(considered)}")
@@ -199,10 +199,10 @@ def _print_examples(say: Say, considered: Reconsidered, change: str, then: Rule 
         round, task, step, deviation, expert, explored, *evidence, verdict, rule, new_verdict, new_rule = row
         before, before_n, after, after_n, gap, low, high = evidence
         at = f"  round {round}" if round > 1 else ""
-        interval = "" if low is None else f", by the rollouts {between(low, high)}"
+        interval = "" if low is None else f", {between(low, high)}"
         say(f"  deviation {deviation[:10]}  task {task}  step {step}{at}")
         say(f"    expert   {expert}")
-        say(f"    agent    {explored}")
+        say(f"    agent    {explored or '(nothing)'}")
         say(f"    reward   {_reward(before, before_n)} -> {_reward(after, after_n)}")
         say("    gap      " + ("not scored" if gap is None else f"{gap:+.2f}{interval}"))
         say(f"    verdict  {_verdict(verdict, rule)} -> {_verdict(new_verdict, new_rule)}")
