@@ -82,7 +82,7 @@ class Store:
         """
         if not self.published.exists():
             raise StorageFault(
-                f"nothing is published in {self.root} yet: run a configuration with this data_dir first"
+                f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
             )
         try:
             # Without replacement scans: a misspelt table could name one of our own variables.

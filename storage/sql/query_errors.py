@@ -24,7 +24,7 @@ _UNKNOWN = (
 def query_error(error: duckdb.Error) -> str:
     """The error in one line: without signatures of functions, and with advice for an unknown name or a boolean where
     a number is wanted."""
-    said = one_line(error)
+    said = one_line(error).removeprefix("Invalid Input Error: ")  # error() in our macros
     for unknown in _UNKNOWN:
         if match := unknown.match(said):
             return _unknown_name(said, match["name"])

@@ -223,7 +223,7 @@ def test_a_proof_next_to_zero_is_seen(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.ingest()
     said = what_if(store, "--preset", "sequential", "--delta", -0.5).stdout
-    assert "between -1.000 and -0.003" in said
+    assert "(interval from the rollouts: -1.000 to -0.003)" in said
     assert "(1 rollout, " in said
 
 
@@ -251,9 +251,9 @@ def test_a_question_that_makes_no_sense_is_one_line(store: Store) -> None:
 def test_a_run_that_cannot_be_asked_is_one_line(store: Store, tmp_path: Path) -> None:
     assert "no run sequentail" in refused(store, 1, "--run", "sequentail")
     assert "there are 5, e.g. sequential" in refused(store, 1, "--run", "sequentail")
-    assert "nothing is published" in refused(Store(tmp_path), 1)
+    assert (empty := f"no runs in {tmp_path} yet: start one with") in refused(Store(tmp_path), 1)
     Store(tmp_path).ingest()
-    assert "holds no run" in refused(Store(tmp_path), 1)
+    assert empty in refused(Store(tmp_path), 1)
     RunFolder(tmp_path, "bare").create("bare", {})
     Store(tmp_path).ingest()
     assert "no run bear" in (said := refused(Store(tmp_path), 1, "--run", "bear"))
