@@ -191,9 +191,9 @@ def what_if(
     with readable_errors():
         from cli.published import published_store
         from cli.what_if import print_what_if
-        from flows.reconsider import Question
+        from flows.what_if import OtherRule
 
-        question = Question(preset, delta, error_rate, smallest_drop)
+        question = OtherRule(preset, delta, error_rate, smallest_drop)
         print_what_if(published_store(_root(data_dir)), run, question, examples, format.value)
 
 

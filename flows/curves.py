@@ -11,7 +11,7 @@ from flows.faults import StageFault
 from flows.wording import no_runs
 from storage.files import write_atomic
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, list_runs, run_called
+from storage.runs import RunFolder, any_runs, list_runs, run_called
 from storage.shards import ShardStore
 
 TRAININGS = ("warmup", "train")
@@ -25,7 +25,8 @@ def curve_file(folder: RunFolder, stage: str, round: int) -> Path:
 def draw_run(root: Path, run: str | None, out: Path | None) -> Path:
     """Draw all finished trainings of a run (None: the newest; else as `run_called` finds it) side by side. Returns the
     file. Raises StageFault if there is none, StorageFault for an unknown run."""
-    folder = RunFolder(root, run_called(root, run) if run else _newest(root))
+    folder = RunFolder(root, run_called(root, run) if run and any_runs(root) else _newest(root))
+    folder.load()
     trainings = trainings_of(folder)
     if not trainings:
         raise StageFault(f"run {folder.run_id} has no finished training yet: nothing to draw")

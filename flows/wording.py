@@ -21,7 +21,7 @@ def to_start(root: Path) -> str:
 
 def no_runs(root: Path) -> str:
     """What every command says of a data folder that is empty or not there."""
-    return f"no runs in {root} yet: start one with {to_start(root)}"
+    return f"no runs in {root} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"
 
 
 def is_default(root: Path) -> bool:
