@@ -102,11 +102,11 @@ WITH settings AS (
         a.*,
         CASE
             WHEN a.c.reference_n <= a.wanted THEN a.c.reference_reward * a.c.reference_n
-            WHEN a.c.outcome = 'progress' THEN b.progress ELSE b.success
+            WHEN a.c.compared_outcome = 'progress' THEN b.progress ELSE b.success
         END AS before,
         CASE
             WHEN a.c.explored_n <= a.wanted THEN a.c.explored_reward * a.c.explored_n
-            WHEN a.c.outcome = 'progress' THEN e.progress ELSE e.success
+            WHEN a.c.compared_outcome = 'progress' THEN e.progress ELSE e.success
         END AS after,
         a.c.step_index > l.step AS beyond
     FROM asked a

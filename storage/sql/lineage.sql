@@ -53,7 +53,7 @@ WITH found AS (
             FROM run_provenance p JOIN run_configs n ON n.run_id = p.run_id WHERE p.provenance = r.provenance
         ) AS runs,
         r.calibration_id, c.reflector, c.reflection, c.required_action, c.plan, c.kept, c.rejection, c.rejection_detail,
-        r.deviation_id, d.step_index, d.expert_action, d.explored_action, d.preset, d.delta, d.outcome AS compared,
+        r.deviation_id, d.step_index, d.expert_action, d.explored_action, d.preset, d.delta, d.compared_outcome AS compared,
         d.gap, d.gap_low, d.gap_high, d.error_rate, d.verdict, d.rule, d.expert_beats_explored, d.selected,
         d.expert_is_better,  -- old name
         d.expert_trajectory_id, x.trajectory_id AS explored_trajectory_id, x.prefix_steps, x.n_steps AS explored_steps,

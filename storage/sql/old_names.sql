@@ -10,5 +10,7 @@ COMMENT ON MACRO TABLE of_run IS 'Old name of the views run_<table>, until 0.5: 
 
 COMMENT ON COLUMN deviations.expert_is_better IS 'Old name of expert_beats_explored (unknown was undecided), until 0.5';
 COMMENT ON COLUMN step_reward_gaps.expert_is_better IS 'Old name of expert_beats_explored (unknown was undecided), until 0.5';
+COMMENT ON COLUMN deviations.outcome IS 'Old name of compared_outcome, until 0.5';
+COMMENT ON COLUMN step_reward_gaps.outcome IS 'Old name of compared_outcome, until 0.5';
 COMMENT ON COLUMN scored_turns.side IS 'Old name of trajectory_kind, until 0.5';
 COMMENT ON COLUMN step_rewards.side IS 'Old name of trajectory_kind, until 0.5; compared_turns.side is the side of a comparison';

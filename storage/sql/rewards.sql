@@ -58,14 +58,15 @@ SELECT
     explored_success, similarity, continues,
     reference_step_reward_id, reference_reward, reference_n, expert_step_reward_id, expert_reward, expert_n,
     explored_step_reward_id, explored_reward, explored_n,
-    gap, gap_low, gap_high, error_rate, delta, preset, outcome, verdict, rule, expert_beats_explored, selected,
-    expert_is_better  -- old name
+    gap, gap_low, gap_high, error_rate, delta, preset, compared_outcome, verdict, rule, expert_beats_explored,
+    selected,
+    expert_is_better, outcome  -- old names
 FROM deviations JOIN run_provenance USING (provenance);
 COMMENT ON VIEW step_reward_gaps IS
     'ALL comparisons of a run, deviated or not (count with WHERE verdict = ''deviated'', or use deviated_turns): the rewards with the rollouts behind them, the gap with its interval, the verdict';
 
 CREATE OR REPLACE VIEW deviated_turns AS
-SELECT * EXCLUDE (expert_is_better) FROM step_reward_gaps WHERE verdict = 'deviated';
+SELECT * EXCLUDE (expert_is_better, outcome) FROM step_reward_gaps WHERE verdict = 'deviated';
 COMMENT ON VIEW deviated_turns IS
     'The comparisons of a run with the verdict deviated, selected for calibration or not; step_reward_gaps has all comparisons';
 

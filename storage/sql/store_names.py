@@ -17,7 +17,7 @@ from steca.vocabulary import CalibrationRejection, End
 from storage.records import Record
 
 COLUMNS: dict[str, dict[str, str]] = {
-    "deviations": {"expert_is_better": "expert_beats_explored"},
+    "deviations": {"expert_is_better": "expert_beats_explored", "outcome": "compared_outcome"},
     "scored_turns": {"side": "trajectory_kind"},
 }
 """By table: a record's field, and the column of the store that holds it. All other columns are named as the fields."""

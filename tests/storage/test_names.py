@@ -25,6 +25,8 @@ UNDECIDED = "if(expert_beats_explored = 'unknown', 'undecided', expert_beats_exp
 NEW_OF_OLD = {
     ("deviations", "expert_is_better"): UNDECIDED,
     ("step_reward_gaps", "expert_is_better"): UNDECIDED,
+    ("deviations", "outcome"): "compared_outcome",
+    ("step_reward_gaps", "outcome"): "compared_outcome",
     ("scored_turns", "side"): "trajectory_kind",
     ("step_rewards", "side"): "trajectory_kind",
 }
