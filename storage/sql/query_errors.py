@@ -51,4 +51,4 @@ def _similar(one: str, other: str) -> bool:
 
 
 def _cast(said: str) -> str:
-    return "cast it: success::INT" if "BOOLEAN" in said else "cast the arguments, e.g. step_index::VARCHAR"
+    return "cast it: success::INT" if "BOOLEAN" in said else "cast the argument, e.g. x::DOUBLE"
