@@ -120,8 +120,8 @@ def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str
     if checkpoint:
         import torch
 
+        from models.checkpoint_ref import reference
         from models.local.transformers_policy import TransformersPolicy
-        from models.reference import reference
 
         torch.set_num_threads(1)
         policy = TransformersPolicy.from_checkpoint(reference(checkpoint), "cpu")

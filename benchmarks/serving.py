@@ -28,11 +28,11 @@ from benchmarks.measuring import machine
 from configs.load import load_config
 from configs.servers import ServerConfig
 from environments.registry import make_world
+from models.checkpoint_ref import CheckpointRef, reference
 from models.client.calls import Call, Reply
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import messages
-from models.reference import CheckpointRef, reference
 from rollouts.rows import demonstrations
 from rollouts.stages.demonstrate import demonstrate
 from tasks.resources.served_policy import served_policy

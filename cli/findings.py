@@ -11,8 +11,8 @@ from flows.curves import TRAININGS
 from flows.faults import StageFault
 from flows.run_lock import is_locked, lock_run
 from flows.wording import counted, in_folder
+from models.checkpoint_ref import CheckpointRef, verify_checkpoint
 from models.policy import PolicyFault
-from models.reference import CheckpointRef, verify_checkpoint
 from storage.faults import StorageFault, UnusableDatabase
 from storage.ingest.health import Health
 from storage.ingest.scan import SetAside, run_files

@@ -169,10 +169,10 @@ def what_if(
     """Show how another deviation rule would change a run's verdicts and training set. Needs no rollouts."""
     with readable_errors():
         from cli.what_if import print_what_if
-        from flows.reconsider import Question
+        from flows.what_if import OtherRule
         from storage.store import Store
 
-        question = Question(preset, delta, error_rate, smallest_drop)
+        question = OtherRule(preset, delta, error_rate, smallest_drop)
         print_what_if(Store(_root(data_dir)), run, question, examples, format.value)
 
 

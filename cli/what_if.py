@@ -10,7 +10,7 @@ from rich.table import Table
 
 from cli.terminal import console as terminal
 from cli.terminal.tables import print_rows
-from flows.reconsider import Change, Question, Reconsidered, find_run
+from flows.what_if import Change, OtherRule, WhatIf, find_run
 from flows.wording import between, counted, in_folder, is_default, setting
 from steca.deviation import Rule
 from steca.rewards import Tally
@@ -42,13 +42,13 @@ SELECT count(*) FROM considered c WHERE new_selected AND EXISTS (
 """
 
 
-def print_what_if(store: Store, run: str | None, question: Question, examples: int, format: str) -> None:
+def print_what_if(store: Store, run: str | None, question: OtherRule, examples: int, format: str) -> None:
     """Print stored and new verdicts, what enters and leaves the training set, and examples with their rollouts.
 
     Raises ConfigFault or StageFault where the question or the run cannot be used.
     """
     name, runs = find_run(store, run)
-    considered = Reconsidered(store, name, question)
+    considered = WhatIf(store, name, question)
     if format != "table":
         columns, rows = considered.ask("FROM considered ORDER BY round, task_id, step_index, deviation_id")
         print_rows(columns, rows, format)
@@ -83,7 +83,7 @@ def print_what_if(store: Store, run: str | None, question: Question, examples: i
         _print_examples(say, considered, change, then, examples)
 
 
-def _print_idle(say: Say, then: Rule | None, question: Question) -> None:
+def _print_idle(say: Say, then: Rule | None, question: OtherRule) -> None:
     """Name the given options that the rule does not use."""
     if then is None:
         return
@@ -97,7 +97,7 @@ def _print_idle(say: Say, then: Rule | None, question: Question) -> None:
             say(f"      --{name.replace('_', '-')} has no effect on the verdicts of the rule {then.name}")
 
 
-def _rule(rule: Rule, considered: Reconsidered, question: Question | None = None) -> str:
+def _rule(rule: Rule, considered: WhatIf, question: OtherRule | None = None) -> str:
     words = f"{rule.name}, delta {rule.delta:g}"
     if rule.test == "evidence":
         stored = considered.config().get("deviation", {})
@@ -142,7 +142,7 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
     return table
 
 
-def _print_notes(say: Say, considered: Reconsidered, then: Rule | None) -> None:
+def _print_notes(say: Say, considered: WhatIf, then: Rule | None) -> None:
     """Limits of the comparison that the tables do not show."""
     ((undecided, none, beyond, unproven),) = considered.ask(OPEN)[1]
     if beyond:
@@ -178,7 +178,7 @@ def _print_notes(say: Say, considered: Reconsidered, then: Rule | None) -> None:
             )
 
 
-def _command(considered: Reconsidered) -> str:
+def _command(considered: WhatIf) -> str:
     """The command that makes the new rule's training set. It uses the stored rollouts again."""
     asked = vars(considered.question).items()
     sets: dict[str, Any] = {f"deviation.{name}": value for name, value in asked if value is not None}
@@ -190,7 +190,7 @@ def _command(considered: Reconsidered) -> str:
     return "steca run --config CONFIG" + "".join(f" --set {setting(*each)}" for each in sets.items())
 
 
-def _print_examples(say: Say, considered: Reconsidered, change: str, then: Rule | None, limit: int) -> None:
+def _print_examples(say: Say, considered: WhatIf, change: str, then: Rule | None, limit: int) -> None:
     rows = considered.ask(EXAMPLES, change=change, limit=limit)[1] if limit else []
     if rows:
         trace = f"steca trace DEVIATION{in_folder(considered.root)}"

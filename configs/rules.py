@@ -14,7 +14,7 @@ from configs.schema import FactoryConfig
 
 
 def refuse_conflicts(config: FactoryConfig, source: str) -> None:
-    """Raise ConfigFault where settings of a new run exclude each other: one line for each broken rule, which starts
+    """Raise ConfigFault if settings of a new run exclude each other: one line for each broken rule, which starts
     with `source` and names the fields."""
     problems = [*_tasks(config), *_splits(config), *_lengths(config), *_training(config)]
     if problems:

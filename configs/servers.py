@@ -68,7 +68,7 @@ class ServerConfig(EndpointConfig):
 
 
 def allowed(arguments: tuple[str, ...]) -> tuple[str, ...]:
-    """Arguments for vLLM, unchanged. Raises ValueError where they hold an API key, or an option that is set per
+    """Arguments for vLLM, unchanged. Raises ValueError if they hold an API key, or an option that is set per
     checkpoint."""
     if "--api-key" in options(arguments):
         raise ValueError(

@@ -23,7 +23,7 @@ def curve_file(folder: RunFolder, stage: str, round: int) -> Path:
 
 
 def draw_run(root: Path, run: str | None, out: Path | None) -> Path:
-    """Draw all finished trainings of a run (None: the newest) side by side. Returns the file. Raises StageFault where
+    """Draw all finished trainings of a run (None: the newest) side by side. Returns the file. Raises StageFault if
     there is none, StorageFault for an unknown run."""
     folder = RunFolder(root, run or _newest(root))
     folder.load()

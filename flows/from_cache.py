@@ -14,7 +14,7 @@ from configs.stages import schedule
 from flows.progress import Silent
 from flows.run_lock import lock_run
 from flows.runs import folder_of, open_run
-from flows.stage import StageRun
+from flows.stage_run import StageRun
 from flows.work.chain import CHAIN
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
@@ -73,7 +73,7 @@ class _Lookup(StageRun):
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:
         self._trainings.append(training)
 
-    def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
+    def _run_or_look_up(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
         ref = task.find(request, self.resources)
         if ref is None:
             raise _Missing
@@ -86,7 +86,7 @@ def run_from_cache(
     stages: Sequence[tuple[str, int]] | None = None,
     log: Callable[[str], None] = lambda line: None,
 ) -> str | None:
-    """Record a run, or some of its stages, from the cache, and publish it. Returns its id; None where a result is
+    """Record a run, or some of its stages, from the cache, and publish it. Returns its id; None if a result is
     missing or damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage
     is missing."""
     folder = folder_of(config, run)

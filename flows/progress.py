@@ -9,7 +9,8 @@ from typing import Protocol
 
 
 class Reporter(Protocol):
-    """Called for every stage, in this order: begins, then within/batch_done for each batch, then ends."""
+    """Called for every stage, in this order: `stage_started`, then `progressed` and `batch_done` for each batch, then
+    `stage_ended`."""
 
     def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 

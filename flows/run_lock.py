@@ -58,7 +58,7 @@ def _acquired(path: Path, run: str, log: Callable[[str], None]) -> FileLock:
     try:
         lock.acquire(timeout=1)  # `steca status` holds it for a moment
     except Timeout:
-        log(f"run {run} is worked on by {_who(path)}: waiting until it is done")
+        log(f"{_who(path)} is working on run {run}: waiting for it")
         lock.acquire(poll_interval=POLL_SECONDS)
     _holder(path).write_text(
         f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -31,7 +31,7 @@ def root_of(config: FactoryConfig) -> Path:
 
 
 def check_round(config: FactoryConfig, run: str, round: int) -> None:
-    """Raises StageFault where the run has no such round."""
+    """Raises StageFault if the run has no such round."""
     if not 1 <= round <= config.rounds:
         raise StageFault(f"run {run} has {counted(config.rounds, 'round')}, so there is no round {round}")
 

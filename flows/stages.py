@@ -8,7 +8,7 @@ from prefect import Flow, flow
 
 from configs.schema import FactoryConfig
 from configs.stages import BEFORE_ROUNDS
-from flows.stage import StageRun, stage_run
+from flows.stage_run import StageRun, stage_run
 from flows.work import chain
 
 DEFAULT = FactoryConfig()

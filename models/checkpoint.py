@@ -21,8 +21,8 @@ from safetensors import safe_open
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils.logging import disable_progress_bar
 
+from models.checkpoint_ref import MANIFEST, CheckpointRef, folder_digest, reference, verify_checkpoint
 from models.policy import PolicyFault, describe_error
-from models.reference import MANIFEST, CheckpointRef, folder_digest, reference, verify_checkpoint
 
 __all__ = [
     "CheckpointRef",

@@ -53,7 +53,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename a damaged file, so that nothing reads it again. Returns the new path. Raises FileNotFoundError where
+    """Rename a damaged file, so that nothing reads it again. Returns the new path. Raises FileNotFoundError if
     another process has renamed it, StorageFault where it cannot be renamed."""
     renamed = path.with_name(path.name + DAMAGED)
     try:

@@ -19,7 +19,7 @@ def to_json(model: BaseModel) -> bytes:
 
 
 def write_model(path: Path, model: BaseModel) -> None:
-    """Write or replace a model's file. Raises StorageFault where that is not possible."""
+    """Write or replace a model's file. Raises StorageFault if that is not possible."""
     write_atomic(path, to_json(model))
 
 

@@ -18,7 +18,7 @@ from storage.records import LlmCallRecord
 
 
 class LoggedCall(BaseModel):
-    """A call and its reply. `text` is None where the request failed for good; `thinking` came before the text,
+    """A call and its reply. `text` is None if the request failed for good; `thinking` came before the text,
     `refusal` instead of it."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -52,7 +52,7 @@ class CallJournal:
         return found
 
     def add(self, logged: LoggedCall) -> None:
-        """Append a call. Raises StorageFault where it cannot be written."""
+        """Append a call. Raises StorageFault if it cannot be written."""
         with writing_in(self.path.parent):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with self.path.open("ab") as file:

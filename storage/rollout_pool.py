@@ -49,7 +49,7 @@ class RolloutPool:
 
     def add(self, task_id: str, rows: Iterable[RolloutRecord]) -> Rollouts:
         """Store rollouts. Returns what is stored under their keys: where another process was first, its rollouts.
-        Raises StorageFault where they cannot be written."""
+        Raises StorageFault if they cannot be written."""
         new = {(row.step_reward_id, row.sample_index): row for row in rows}
         with writing_in(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ class RolloutPool:
         return {(row.step_reward_id, row.sample_index): row for row in rows}, files
 
     def _rows(self, file: Path) -> list[RolloutRecord] | None:
-        """None where the file is damaged; it is renamed."""
+        """None if the file is damaged; it is renamed."""
         if (rows := rollouts_in(file)) is None:
             renamed = set_aside(file)
             self._log(
@@ -99,7 +99,7 @@ class RolloutPool:
 
 
 def rollouts_in(file: Path) -> list[RolloutRecord] | None:
-    """The rows of a file of the pool; None where it is damaged."""
+    """The rows of a file of the pool; None if it is damaged."""
     data = file.read_bytes()
     if digest_bytes(data)[:ID_LENGTH] != file.stem:
         return None

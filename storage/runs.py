@@ -102,7 +102,7 @@ class RunFolder:
     def create(self, name: str, config: dict[str, Any]) -> RunInfo:
         """Write run.json, or return the existing one with the same configuration.
 
-        `config` is the whole configuration as JSON values. Raises StorageFault where the run exists with another one.
+        `config` is the whole configuration as JSON values. Raises StorageFault if the run exists with another one.
         """
         digest = content_id(config)
         if (self.folder / "run.json").exists():
@@ -124,7 +124,7 @@ class RunFolder:
         return info
 
     def load(self) -> RunInfo:
-        """Raises StorageFault where the run does not exist or its file is damaged."""
+        """Raises StorageFault if the run does not exist or its file is damaged."""
         path = self.folder / "run.json"
         if not path.exists():
             known = sorted(file.parent.name for file in (self.root / "runs").glob("*/run.json"))
@@ -149,7 +149,7 @@ class RunFolder:
         write_model(self._stage_path(state.round, state.stage), state)
 
     def stage(self, round: int, stage: str) -> StageState | None:
-        """The state of a stage; None where it was never started."""
+        """The state of a stage; None if it was never started."""
         return self._read_if_there(self._stage_path(round, stage), StageState)
 
     def save_spent(self, spent: Spent) -> None:
@@ -173,7 +173,7 @@ class RunFolder:
 
 
 def list_runs(root: Path) -> list[RunInfo]:
-    """Every run of a data folder, oldest first. Raises StorageFault where a file is damaged."""
+    """Every run of a data folder, oldest first. Raises StorageFault if a file is damaged."""
     runs = [read_run_file(path, RunInfo) for path in (root / "runs").glob("*/run.json")]
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
 
@@ -195,5 +195,5 @@ def package_version() -> str:
 
 
 def read_run_file(path: Path, kind: type[M]) -> M:
-    """One of the files above. Raises StorageFault where it cannot be read or is damaged."""
+    """One of the files above. Raises StorageFault if it cannot be read or is damaged."""
     return read_model(path, kind, "run file", "delete it and run its run again")[0]

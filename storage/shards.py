@@ -15,12 +15,12 @@ from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
-from storage.content import content_of, sum_of
 from storage.faults import StorageFault
 from storage.files import check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
 from storage.json_files import read_model, to_json
 from storage.records import Record
+from storage.row_digest import digest_of_rows, sum_of
 
 R = TypeVar("R", bound=Record)
 RERUN = "the same command again: it computes the batch again (or run its stage with --force)"
@@ -36,7 +36,7 @@ class BatchRef(BaseModel):
     manifest: str  # relative to the data folder
     sha256: str  # of the manifest, which holds the shards' own digests
     rows: dict[str, int]  # by table
-    content: str = ""  # digest of the rows (storage.content); "" where version 0.3.0 wrote the batch
+    content: str = ""  # digest of the rows (storage.row_digest); "" if version 0.3.0 wrote the batch
 
 
 class Shard(BaseModel):
@@ -56,7 +56,7 @@ class Manifest(BaseModel):
     stage_key: str
     batch_id: str
     shards: tuple[Shard, ...]
-    content: str = ""  # digest of the rows (storage.content); "" where version 0.3.0 wrote the batch
+    content: str = ""  # digest of the rows (storage.row_digest); "" if version 0.3.0 wrote the batch
     units: dict[str, str] = Field(default_factory=dict)  # task id -> what decided its rows (tasks.task_rows)
     taken_from: tuple[str, ...] = ()  # ids of batches of the same stage key whose rows this batch reuses
 
@@ -81,7 +81,7 @@ class ShardStore:
 
         Writing the same records again changes nothing. Other records under the same batch id (a forced redo)
         replace the manifest; the old one is kept under superseded/, and its shards stay.
-        Raises StorageFault where the folder cannot be written, or where two records of a table share a key and differ.
+        Raises StorageFault if the folder cannot be written, or where two records of a table share a key and differ.
         """
         folder = self.folder / check_name("stage key", stage_key)
         check_name("batch id", batch_id)
@@ -91,7 +91,7 @@ class ShardStore:
             stage_key=stage_key,
             batch_id=batch_id,
             shards=shards,
-            content=content_of(row for rows in tables.values() for row in rows),
+            content=digest_of_rows(row for rows in tables.values() for row in rows),
             units=dict(units or {}),
             taken_from=tuple(taken_from),
         )
@@ -105,7 +105,7 @@ class ShardStore:
         return self.reference(path, manifest, data)
 
     def read_batch(self, ref: BatchRef) -> list[Record]:
-        """All records of a batch, verified. Raises StorageFault where a file is missing or damaged."""
+        """All records of a batch, verified. Raises StorageFault if a file is missing or damaged."""
         manifest = self.manifest(ref)
         return [row for shard in manifest.shards for row in self._read_shard(manifest, shard)]
 
@@ -118,7 +118,7 @@ class ShardStore:
         ]
 
     def find(self, stage_key: str, batch_id: str) -> BatchRef | None:
-        """The reference to a batch; None where it was never written, or its manifest is damaged."""
+        """The reference to a batch; None if it was never written, or its manifest is damaged."""
         path = self.folder / check_name("stage key", stage_key) / f"{check_name('batch id', batch_id)}.json"
         if not path.exists():
             return None
@@ -127,10 +127,10 @@ class ShardStore:
         except StorageFault:
             return None
 
-    def content(self, refs: Iterable[BatchRef]) -> str:
+    def rows_digest(self, refs: Iterable[BatchRef]) -> str:
         """The digest of all rows of some batches together. Batches of version 0.3.0 have to be read for it: then it
         raises StorageFault as `read_batch` does."""
-        return sum_of(ref.content or content_of(self.read_batch(ref)) for ref in refs)
+        return sum_of(ref.content or digest_of_rows(self.read_batch(ref)) for ref in refs)
 
     def newest_first(self, stage_key: str) -> Iterator[tuple[BatchRef, Manifest]]:
         """Every current batch of a stage key whose manifest can be read, newest first."""
@@ -143,7 +143,7 @@ class ShardStore:
             yield self.reference(path, manifest, data), manifest
 
     def manifest(self, ref: BatchRef) -> Manifest:
-        """The manifest with the digest in `ref`, also where another has superseded it since. Raises StorageFault where
+        """The manifest with the digest in `ref`, also where another has superseded it since. Raises StorageFault if
         it is missing or damaged."""
         path = self.root / ref.manifest
         for candidate in (path, _superseded_path(path, ref.sha256)):
@@ -163,7 +163,7 @@ class ShardStore:
         return self.folder / manifest.stage_key / shard.file
 
     def verified_bytes(self, manifest: Manifest, shard: Shard) -> bytes:
-        """The bytes of a shard. Raises StorageFault where they cannot be read or do not match the digest."""
+        """The bytes of a shard. Raises StorageFault if they cannot be read or do not match the digest."""
         path = self.shard_path(manifest, shard)
         try:
             data = path.read_bytes()
@@ -198,7 +198,7 @@ class ShardStore:
 
 
 def read_manifest(path: Path) -> tuple[Manifest, bytes]:
-    """A manifest and its bytes. Raises StorageFault where it cannot be read or is damaged."""
+    """A manifest and its bytes. Raises StorageFault if it cannot be read or is damaged."""
     return read_model(path, Manifest, "manifest", REDO)
 
 

@@ -59,7 +59,7 @@ class Store:
 
         Safe to call at any time, from any process. A batch whose manifest was deleted is removed from the store. What
         cannot be ingested is set aside with the reason, does not block the rest, and is tried again by every ingest.
-        Raises StorageFault where the store cannot be opened or written; the published file is then unchanged.
+        Raises StorageFault if the store cannot be opened or written; the published file is then unchanged.
         """
         with self._locked():
             return self._ingest_into(self.working)
@@ -76,7 +76,7 @@ class Store:
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
         """(column names, rows) of a query on the published file, which is opened read-only.
 
-        Raises StorageFault where nothing is published yet, or with DuckDB's message where the SQL is wrong. The message
+        Raises StorageFault if nothing is published yet, or with DuckDB's message where the SQL is wrong. The message
         says so where an earlier version published the file, whose views and columns differ.
         """
         if not self.published.exists():

@@ -16,7 +16,7 @@ CALLS = "calls-"
 
 
 def calls_of(shards: ShardStore, batch: BatchRef) -> list[BatchRef]:
-    """The companion batches of a batch and of the batches whose rows it reused; [] where no model was called."""
+    """The companion batches of a batch and of the batches whose rows it reused; [] if no model was called."""
     ids, seen = [batch.batch_id], dict[str, BatchRef | None]()
     while ids:
         batch_id = ids.pop()

@@ -18,7 +18,7 @@ from storage.records import Record, TaskRecord
 from storage.shards import BatchRef
 from tasks.batch import Batch, BatchContext, Refs, Request
 from tasks.batch_calls import CALLS, write_calls
-from tasks.caching import Inputs, Result, cache_key, cached, placed, stored_result
+from tasks.caching import Inputs, Result, cache_key, make_prefect_task, stored_result, with_storage
 from tasks.resources.run_resources import RunResources
 from tasks.task_rows import ReusedRows, reuse_rows, task_keys
 from tasks.version_030 import batch_from_030
@@ -44,7 +44,7 @@ class BatchTask:
     def task(self) -> PrefectTask[..., Result]:
         """Prefect's task, made when a batch is run for the first time."""
         if "task" not in self._made:
-            self._made["task"] = cached(self.name, self.version, self._write)
+            self._made["task"] = make_prefect_task(self.name, self.version, self._write)
         made: PrefectTask[..., Result] = self._made["task"]
         return made
 
@@ -64,12 +64,12 @@ class BatchTask:
         """A request with everything that decides the batch's rows. Its `inputs` are what the cache key holds: the
         settings that the stage reads, the part of the run's tasks, the content of the upstream rows, the digest of the
         checkpoint, the tasks, the world's version, the texts of prompts, and `more`. The stage's name and version join
-        them in `cache_key`. Raises StorageFault where upstream rows of 0.3.0 cannot be read."""
+        them in `cache_key`. Raises StorageFault if upstream rows of 0.3.0 cannot be read."""
         refs = dict(upstream or {})
         inputs: Inputs = {
             "settings": resources.settings(self.reads),
             "part": part,
-            "upstream": {group: resources.shards.content(these) for group, these in refs.items()},
+            "upstream": {group: resources.shards.rows_digest(these) for group, these in refs.items()},
             "checkpoint": checkpoint,
             "tasks": [asdict(task) for task in tasks],
             **({"world": resources.world.version} if self._uses_world else {}),
@@ -79,7 +79,7 @@ class BatchTask:
         return Request(inputs | ({"briefings": content_id(texts)} if texts else {}), refs)
 
     def find(self, request: Request, resources: RunResources) -> BatchRef | None:
-        """The batch from the cache, verified; None where no complete one is there. Needs no Prefect. Raises
+        """The batch from the cache, verified; None if no complete one is there. Needs no Prefect. Raises
         StorageFault where the batch is missing or damaged."""
         result = stored_result(resources.root, cache_key(self.name, self.version, request.inputs))
         if result is None:
@@ -110,10 +110,12 @@ class BatchTask:
         self, request: Request, resources: RunResources, force: bool
     ) -> tuple[Result, bool]:
         context = BatchContext(request.refs, resources, force)
-        state: Any = placed(self.task, resources.root, force)(request.inputs, context, return_state=True)
+        state: Any = with_storage(self.task, resources.root, force)(
+            request.inputs, context, return_state=True
+        )
         result: Result = state.result()
         if state.name == "Cached" and result["cut"]:  # the budget of another run ended it, not ours
-            state = placed(self.task, resources.root, True)(request.inputs, context, return_state=True)
+            state = with_storage(self.task, resources.root, True)(request.inputs, context, return_state=True)
             result = state.result()
         return result, state.name == "Cached"
 
@@ -125,7 +127,7 @@ class BatchTask:
         )
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
         resources.call_log.begin(batch_id)
-        batch = Batch(inputs, context.refs, resources, resources.part(self.reads), context.force)
+        batch = Batch(inputs, context.refs, resources, resources.restricted_config(self.reads), context.force)
         keys = self._task_keys(batch) if self.each_task else {}
         reused = ReusedRows()
         if not context.force:

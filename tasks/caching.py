@@ -22,7 +22,7 @@ if TYPE_CHECKING:  # a run that finds everything in the cache never loads Prefec
 
 Inputs = dict[str, Any]
 Result = dict[str, Any]
-"""`ref`: the batch's reference as JSON; `cut`: which limit ended it early, None where it is whole."""
+"""`ref`: the batch's reference as JSON; `cut`: which limit ended it early, None if it is whole."""
 TRANSIENT = (ConnectionError, TimeoutError)
 
 
@@ -31,7 +31,7 @@ def cache_key(stage: str, version: str, inputs: Inputs) -> str:
     return check_name("cache key", f"{stage}-{version}-{content_id(stage, version, inputs)}")
 
 
-def cached(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> Task[..., Result]:
+def make_prefect_task(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> Task[..., Result]:
     """A function (inputs, context) -> result as a cached task. Raise `version` whenever the stage would give another
     result for the same inputs: the source code of helpers is not part of the key."""
     from prefect import task
@@ -56,7 +56,7 @@ def cached(stage: str, version: str, body: Callable[[Inputs, Any], Result]) -> T
     return batch
 
 
-def placed(batch: Task[..., Result], data_dir: Path, refresh: bool) -> Task[..., Result]:
+def with_storage(batch: Task[..., Result], data_dir: Path, refresh: bool) -> Task[..., Result]:
     """The task with its results and locks under a data folder. `refresh` runs it although a result is there."""
     from tasks.prefect_locks import ProcessLocks
 
@@ -74,7 +74,7 @@ def results_of(data_dir: Path) -> Path:
 
 
 def stored_result(data_dir: Path, key: str) -> Result | None:
-    """The whole result that Prefect has stored under a key, read without loading Prefect. None where there is none, it
+    """The whole result that Prefect has stored under a key, read without loading Prefect. None if there is none, it
     cannot be read, or a budget cut it."""
     try:
         result: Result = result_in((results_of(data_dir) / key).read_bytes())

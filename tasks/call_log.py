@@ -108,7 +108,7 @@ def _reply(logged: LoggedCall) -> Reply | None:
 
 
 def price(call: Call, prices: PriceConfig | None) -> float | None:
-    """The price of a call in dollars; None where its model has none. The tokens of failed attempts are unknown."""
+    """The price of a call in dollars; None if its model has none. The tokens of failed attempts are unknown."""
     if prices is None:
         return None
     cached = prices.input if prices.cached_input is None else prices.cached_input

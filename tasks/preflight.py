@@ -55,7 +55,7 @@ def _check_key(endpoint: EndpointConfig, what: str, ask_prefect: bool) -> None:
 
 
 def _check_base_model(config: FactoryConfig) -> None:
-    """One line, in seconds, without the weights."""
+    """Check the base model in seconds, without loading its weights."""
     from models.base.model import check_base
 
     policy, thinks = config.policy, config.policy.thinking == "on"
@@ -72,7 +72,7 @@ def _check_base_model(config: FactoryConfig) -> None:
 
 
 def accelerate_file(execution: ExecutionConfig) -> Path | None:
-    """The configured file for `accelerate launch`. Raises PolicyFault where it is not there."""
+    """The configured file for `accelerate launch`. Raises PolicyFault if it is not there."""
     file = execution.accelerate
     if file and not file.is_file():
         raise PolicyFault(

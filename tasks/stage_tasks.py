@@ -1,4 +1,4 @@
-"""Every cached task of the stages, on one page: what it reads (its part of the cache key), its version, its body.
+"""Every cached task of the stages, in one file: what it reads (its part of the cache key), its version, its body.
 
 Raise a version whenever the body would give other rows for the same inputs. `each_task` marks tasks whose rows for one
 game do not depend on the other games of the batch. Bodies that need torch import it only when they really run.
@@ -34,7 +34,7 @@ def demonstrate_batch(batch: Batch) -> list[Record]:
 def warmup_batch(batch: Batch) -> list[Record]:
     """Train the base policy. `inputs["base"]` is the digest of the model folder to start from, "" for a new small
     model."""
-    from tasks.training import warm_up
+    from tasks.train_bodies import warm_up
 
     return [warm_up(batch)]
 
@@ -59,7 +59,7 @@ def score_batch(batch: Batch) -> list[Record]:
         batch.records(),
         batch.config,
         batch.progress,
-        batch.resources.evidence(batch.policy.digest, batch.force),
+        batch.resources.rollout_pool(batch.policy.digest, batch.force),
         batch.resources.tracker,
     )
 
@@ -88,13 +88,13 @@ def assemble_batch(batch: Batch) -> list[Record]:
 @batch_task("train", version="2", reads=("seed", *TRAINED, "training"))
 def train_batch(batch: Batch) -> list[Record]:
     """Stage train, second half: the policy trained on the weighted sets."""
-    from tasks.training import reinforce
+    from tasks.train_bodies import reinforce
 
     return [reinforce(batch)]
 
 
 @batch_task("force", version="1", reads=("seed", "environment", *GENERATION_SETTINGS), each_task=True)
-def force_batch(batch: Batch) -> list[Record]:
+def forced_deviations_batch(batch: Batch) -> list[Record]:
     """Stage evaluate: forced deviations that some test episodes start from."""
     return force_deviations(batch.world, batch.policy, batch.records(), batch.config)
 

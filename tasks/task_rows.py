@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rollouts.rows import by_task
-from storage.content import content_of
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import Record
+from storage.row_digest import digest_of_rows
 from storage.shards import BatchRef, ShardStore
 from tasks.caching import Inputs
 
@@ -49,7 +49,7 @@ def task_keys(
             shared,
             task,
             given.get(task),
-            content_of(upstream.get(task, ())),
+            digest_of_rows(upstream.get(task, ())),
             briefings.get(task),
         )
         for task in tasks

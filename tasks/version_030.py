@@ -30,7 +30,7 @@ VERSIONS = {
     "force": "1",
     "evaluate": "1",
 }
-"""The stage versions in 0.3.0. A stage that has changed since has a higher one."""
+"""The versions of the cached tasks in 0.3.0. A task that has changed since has a higher one."""
 SINCE = ("world", "replies", "data")
 """Inputs that 0.3.0 did not have."""
 
@@ -39,7 +39,7 @@ def batch_from_030(
     stage: str, version: str, request: Request, resources: RunResources, made: BatchRef | None = None
 ) -> BatchRef | None:
     """The verified batch of 0.3.0 for a request, where it is known to hold the same rows, or, given the batch `made`
-    now, where its rows are equal to those. None where there is none."""
+    now, where its rows are equal to those. None if there is none."""
     if not resources.batches_of_030:
         return None
     ref = resources.batches_of_030.get(id_in_030(stage, request.inputs, request.refs))
@@ -49,7 +49,7 @@ def batch_from_030(
     shards.verify(ref)
     if made is None:
         return None if never_learned(shards.read(ref, CheckpointRecord)) else ref
-    if shards.content([ref]) == shards.content([made]):
+    if shards.rows_digest([ref]) == shards.rows_digest([made]):
         return ref
     rows = (shards.read_batch(each) for each in (ref, made))
     return ref if request.inputs["tasks"] and are_alike(*rows) else None

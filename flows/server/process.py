@@ -33,7 +33,7 @@ APP = Path(__file__).with_name("app.py")
 
 @contextmanager
 def prefect_server(data_dir: Path) -> Iterator[str]:
-    """The API address to use, ready, with Prefect set up for it. Raises StageFault where no server answers at the
+    """The API address to use, ready, with Prefect set up for it. Raises StageFault if no server answers at the
     configured address, or none can be started."""
     environment.prepare(data_dir)
     configured = settings.api_url()
@@ -48,7 +48,7 @@ def prefect_server(data_dir: Path) -> Iterator[str]:
 @contextmanager
 def temporary_server(data_dir: Path) -> Iterator[str]:
     """A server on a free port, used by this process and its children. Several may run in one data folder at once.
-    Raises StageFault where it does not start."""
+    Raises StageFault if it does not start."""
     log = environment.prefect_home(data_dir) / "temporary-server.log"
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
@@ -66,7 +66,7 @@ def guarded_server(
     listener: socket.socket | None = None,
 ) -> Iterator[None]:
     """A running Prefect server. It ends, with every process that it started, when the context or this process does. It
-    inherits `listener`. Raises StageFault where it does not start."""
+    inherits `listener`. Raises StageFault if it does not start."""
     process: subprocess.Popen[bytes] | None = None
     try:
         with _turn_to_start(log.parent):
@@ -97,7 +97,7 @@ def used_here(url: str) -> Iterator[None]:
 
 
 def check_answers(configured: settings.Setting) -> None:
-    """Raise StageFault where no Prefect server answers at the configured address. The request is Prefect's own, with
+    """Raise StageFault if no Prefect server answers at the configured address. The request is Prefect's own, with
     its keys and certificates, but without retries."""
     reread_settings()
     from prefect.client.orchestration import get_client

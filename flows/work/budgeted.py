@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.stage import StageRun
+from flows.stage_run import StageRun
 from storage.shards import BatchRef
 from tasks.stage_tasks import score_batch
 

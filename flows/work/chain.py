@@ -9,11 +9,11 @@ from collections.abc import Callable
 from functools import partial
 
 from environments.base import data_digest_of, remarks_of
-from flows.stage import StageRun
+from flows.stage_run import StageRun
 from flows.work.budgeted import score_all
 from flows.work.forecast import forecast
-from flows.work.planning import EXPLORED, WARMED_UP, cut, planned
-from models.reference import reference
+from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS, in_batches, planned
+from models.checkpoint_ref import reference
 from storage.shards import BatchRef
 from tasks.stage_tasks import (
     REPLIES,
@@ -23,7 +23,7 @@ from tasks.stage_tasks import (
     demonstrate_batch,
     evaluate_batch,
     explore_batch,
-    force_batch,
+    forced_deviations_batch,
     train_batch,
     warmup_batch,
 )
@@ -35,18 +35,18 @@ def demonstrate(stage: StageRun) -> None:
     parts = planned(stage.resources.world, stage.config)
     for remark in remarks_of(stage.resources.world):
         stage.log(remark)
-    batches = [(part, batch) for part, tasks in parts.items() for batch in cut(tasks, size)]
-    stage.expects(len(batches))
+    batches = [(part, batch) for part, tasks in parts.items() for batch in in_batches(tasks, size)]
+    stage.announce_batches(len(batches))
     for part, batch in batches:
         stage.run(demonstrate_batch, part, tasks=batch)
 
 
 def warmup(stage: StageRun) -> None:
     """The base policy, trained on the expert runs."""
-    stage.expects(1)
+    stage.announce_batches(1)
     folder = stage.config.policy.base
     base = reference(folder).digest if folder else ""  # the content, not the place
-    refs = {"records": stage.upstream("demonstrate", "demonstrate", WARMED_UP)}
+    refs = {"records": stage.upstream("demonstrate", "demonstrate", WARMUP_PARTS)}
     data = (
         "" if folder else data_digest_of(stage.resources.world)
     )  # the tokenizer of a new model is trained on it
@@ -57,8 +57,8 @@ def warmup(stage: StageRun) -> None:
 def explore(stage: StageRun) -> None:
     """The policy's own turns after every expert prefix, played to the end."""
     stage.checkpoint = explorer(stage)
-    demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED)
-    stage.expects(len(demonstrations))
+    demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
+    stage.announce_batches(len(demonstrations))
     for ref in demonstrations:
         stage.run(explore_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint)
 
@@ -67,7 +67,7 @@ def rewards(stage: StageRun) -> None:
     """Monte-Carlo step rewards by the warm-up policy, and the verdicts over them."""
     stage.checkpoint = stage.checkpoint_of("warmup", 0)
     pairs = explored(stage)
-    stage.expects(2 * len(pairs))
+    stage.announce_batches(2 * len(pairs))
     stage.estimates(partial(forecast, stage, [explorations for _, explorations in pairs]))
     for pair, scores in zip(pairs, score_all(stage, pairs), strict=True):
         stage.run(decide_batch, upstream={"records": [*pair, scores]})
@@ -76,7 +76,7 @@ def rewards(stage: StageRun) -> None:
 def calibrate(stage: StageRun) -> None:
     """Reflections on the deviations, and repairs that were executed to success."""
     verdicts = stage.upstream("rewards", "decide")
-    stage.expects(len(verdicts))
+    stage.announce_batches(len(verdicts))
     more = {"replies": REPLIES} if stage.config.calibration.reflector == "llm" else {}
     for pair, verdict in zip(explored(stage), verdicts, strict=True):
         stage.run(calibrate_batch, upstream={"records": [*pair, verdict]}, more=more)
@@ -84,8 +84,8 @@ def calibrate(stage: StageRun) -> None:
 
 def train(stage: StageRun) -> None:
     """The weighted training sets, and the policy trained on them, starting from the round's explorer."""
-    stage.expects(2)
-    demonstrated = stage.upstream("demonstrate", "demonstrate", WARMED_UP)
+    stage.announce_batches(2)
+    demonstrated = stage.upstream("demonstrate", "demonstrate", WARMUP_PARTS)
     runs = [ref for pair in explored(stage) for ref in pair]
     repairs = stage.upstream("calibrate", "calibrate")
     verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
@@ -104,8 +104,8 @@ def evaluate(stage: StageRun) -> None:
     policies = {"warmup": stage.checkpoint_of("warmup", 0), "trained": stage.checkpoint}
     tasks = stage.upstream("demonstrate", "demonstrate", stage.config.evaluation.splits)
     forced = stage.config.evaluation.forced_deviations
-    stage.expects(len(tasks) * (len(policies) + forced))
-    starts = [[ref, *(force_starts(stage, ref, policies["warmup"]) if forced else ())] for ref in tasks]
+    stage.announce_batches(len(tasks) * (len(policies) + forced))
+    starts = [[ref, *(forced_starts(stage, ref, policies["warmup"]) if forced else ())] for ref in tasks]
     for role, digest in policies.items():
         for refs in starts:
             stage.run(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more={"role": role})
@@ -125,11 +125,11 @@ def explorer(stage: StageRun) -> str:
 
 def explored(stage: StageRun) -> list[list[BatchRef]]:
     """For each batch of explored tasks: its demonstrations and its explorations."""
-    demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED)
+    demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
     runs = stage.upstream("explore", "explore")
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
 
 
-def force_starts(stage: StageRun, ref: BatchRef, scorer: str) -> list[BatchRef]:
+def forced_starts(stage: StageRun, ref: BatchRef, scorer: str) -> list[BatchRef]:
     """The forced deviations of one batch of test tasks."""
-    return [stage.run(force_batch, upstream={"records": [ref]}, checkpoint=scorer)]
+    return [stage.run(forced_deviations_batch, upstream={"records": [ref]}, checkpoint=scorer)]

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from configs.schema import BudgetConfig, FactoryConfig
-from flows.stage import StageRun
+from flows.stage_run import StageRun
 from rollouts.budget import cost, describe_spending
 from rollouts.stages.decide import rule_of
 from steca.allocation import plan
@@ -63,7 +63,7 @@ def _cost(stage: StageRun, rollouts: int, runs: Sequence[TrajectoryRecord], samp
 
 
 def _seconds_each(stage: StageRun, explored: int) -> float:
-    """Measured on the run's own rollouts, else on its explorations; 0 where both came from the cache."""
+    """Measured on the run's own rollouts, else on its explorations; 0 if both came from the cache."""
     if stage.tracker.spent.rollouts:
         return stage.tracker.spent.seconds / stage.tracker.spent.rollouts
     state = stage.folder.stage(stage.round, "explore")

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Sequence
 from configs.schema import FactoryConfig
 from environments.base import Task, World
 
-WARMED_UP = ("demonstrations", "shared")
-EXPLORED = ("exploration", "shared")
+WARMUP_PARTS = ("demonstrations", "shared")
+EXPLORED_PARTS = ("exploration", "shared")
 
 
 def planned(world: World, config: FactoryConfig) -> dict[str, list[Task]]:
     """Tasks by part: demonstrations (for the warm-up only), exploration, shared (both), and the evaluated splits.
-    Raises EnvironmentFault where the world has too few."""
+    Raises EnvironmentFault if the world has too few."""
     counts = config.tasks
     if counts.explore_demonstrated:
         train = world.tasks("train", counts.demonstrations, config.seed)
@@ -31,7 +31,7 @@ def planned(world: World, config: FactoryConfig) -> dict[str, list[Task]]:
     return parts
 
 
-def cut(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
+def in_batches(tasks: Sequence[Task], size: int) -> Iterator[Sequence[Task]]:
     """Batches of at most `size` tasks."""
     for start in range(0, len(tasks), size):
         yield tasks[start : start + size]

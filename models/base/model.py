@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from models.base.weight_files import broken_weights
+from models.checkpoint_ref import no_safetensors
 from models.context_length import context_length
 from models.policy import PolicyFault, describe_error
-from models.reference import no_safetensors
 
 CONFIG = "config.json"
 _QUANTISED = ("quantization_config", "compression_config")

@@ -19,7 +19,7 @@ _CUT_OFF = frozenset(("length", "max_tokens", "model_length"))
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A reply and the server's metadata; token counts are 0 where the server does not report them."""
+    """A reply and the server's metadata; token counts are 0 if the server does not report them."""
 
     reply: Reply
     model: str
@@ -113,6 +113,6 @@ def _refusal(refusal: Any, finish: Any, turn: ParsedTurn) -> str:
 
 
 def _count(usage: object, name: str) -> int:
-    """A token count; 0 where it is missing or not a number."""
+    """A token count; 0 if it is missing or not a number."""
     value = usage.get(name) if isinstance(usage, Mapping) else None
     return value if isinstance(value, int) else 0

@@ -7,7 +7,7 @@ import math
 import re
 import time
 
-from models.client.chat_request import SIBLING, ChatRequest, features
+from models.client.chat_request import LIMIT_NAMES, ChatRequest, features
 from models.client.errors import RequestError
 from steca.vocabulary import CallPurpose
 
@@ -34,7 +34,7 @@ class Capabilities:
     def missing(self, request: ChatRequest, purpose: CallPurpose) -> frozenset[str]:
         """Unsupported features that the purpose cannot do without. A policy needs all but the name of its token limit:
         every other feature decides which turns it samples."""
-        wanted = features(request.fields()) - set(SIBLING)
+        wanted = features(request.fields()) - set(LIMIT_NAMES)
         return wanted & self.unsupported if purpose == "policy" else frozenset()
 
     def record_answer(self, features: frozenset[str], characters: int, tokens: int) -> None:

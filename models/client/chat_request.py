@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from models.policy import Message
 
-SIBLING = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+LIMIT_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
 """The two names of one limit."""
 _REQUIRED = frozenset(("messages", "model"))
 
@@ -47,7 +47,7 @@ class ChatRequest:
         falls back to any JSON and then to text, everything else is left out."""
         body = self.fields()
         if self.limit in unsupported:
-            body = {SIBLING.get(name, name) if name == self.limit else name: body[name] for name in body}
+            body = {LIMIT_NAMES.get(name, name) if name == self.limit else name: body[name] for name in body}
         if "json_schema" in unsupported and feature("response_format", body) == "json_schema":
             body["response_format"] = {"type": "json_object"}
         if feature("response_format", body) in unsupported:

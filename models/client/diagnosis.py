@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from models.client.capabilities import Capabilities
-from models.client.chat_request import SIBLING, ChatRequest, features
+from models.client.chat_request import LIMIT_NAMES, ChatRequest, features
 from models.policy import Message
 
 QUESTION: list[Message] = [{"role": "user", "content": "Answer with an empty JSON object: {}"}]
@@ -50,7 +50,7 @@ async def _one_by_one(
 ) -> set[str]:
     """The unsupported features: first a probe without any optional ones, under either name of the limit, then one probe
     for each feature."""
-    optional = features(wanted) - set(SIBLING)
+    optional = features(wanted) - set(LIMIT_NAMES)
     bare = unsupported | optional | set(_FORMATS)
     found: set[str] = set()
     for limit in (set[str](), {probe.limit} & set(unproven)):

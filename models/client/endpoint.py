@@ -29,7 +29,7 @@ from models.client.answers import Answer, read_answer
 from models.client.attempts import Attempts, requested_pause
 from models.client.calls import Call, CallLog, Reply
 from models.client.capabilities import characters_of
-from models.client.chat_request import SIBLING, ChatRequest, features
+from models.client.chat_request import LIMIT_NAMES, ChatRequest, features
 from models.client.errors import OVERLOAD, RequestError, as_request_error
 from models.client.load_balancing import Backend, choose_backend
 from models.client.refusals import Refusal, explain_refusal, fallback_for
@@ -255,7 +255,7 @@ class Endpoint:
 
     def _log_unsupported(self, backend: Backend, feature: str) -> None:
         if (
-            self._purpose == "reflection" or feature in SIBLING
+            self._purpose == "reflection" or feature in LIMIT_NAMES
         ):  # otherwise the request fails, with this in its error
             self._log(f"{backend.base_url} does not support {feature}: {fallback_for(feature)} from now on")
 
@@ -313,7 +313,7 @@ class Endpoint:
 
 
 def _transport(base_url: str) -> Any:
-    """The HTTP client. Raises RequestError where the environment names a proxy that cannot be used."""
+    """The HTTP client. Raises RequestError if the environment names a proxy that cannot be used."""
     try:  # requests to this machine bypass any configured proxy
         return openai.DefaultAsyncHttpxClient(trust_env=not on_this_machine(base_url))
     except (ImportError, ValueError) as error:

@@ -22,7 +22,7 @@ _STATUS_OF = (
 
 
 def error_in(answer: Any) -> Any | None:
-    """The error in the JSON of an answer with status 200; None where there is none."""
+    """The error in the JSON of an answer with status 200; None if there is none."""
     answer = answer[0] if isinstance(answer, list) and answer else answer
     if not isinstance(answer, dict):
         return None

@@ -123,7 +123,7 @@ def _cause(error: Exception, secret: str | None) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds from the header Retry-After (or retry-after-ms); None where it is missing or unreadable."""
+    """Seconds from the header Retry-After (or retry-after-ms); None if it is missing or unreadable."""
     try:
         seconds = _seconds(headers.get("retry-after-ms", ""), headers.get("retry-after", ""))
     except (ValueError, TypeError, OverflowError):

@@ -49,7 +49,7 @@ class Backend:
 
     @asynccontextmanager
     async def slot(self) -> AsyncIterator[bool]:
-        """Wait for one of the slots for requests in flight. Yields False where the server got worse meanwhile: another
+        """Wait for one of the slots for requests in flight. Yields False if the server got worse meanwhile: another
         one may be better."""
         slot: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._queue.append(slot)

@@ -14,7 +14,7 @@ from models.client.errors import RequestError
 from models.client.load_balancing import Backend
 
 Probe = Callable[[Backend, dict[str, Any]], Awaitable[RequestError | None]]
-"""Sends a body once; returns its error, None where it was answered."""
+"""Sends a body once; returns its error, None if it was answered."""
 RefusalCause = Literal["feature", "sample", "all"]
 _FALLBACKS = {
     "max_tokens": "max_completion_tokens is sent instead",
@@ -52,7 +52,7 @@ class Refusal:
 async def explain_refusal(
     refusal: Refusal, probe: Probe, log_unsupported: Callable[[Backend, str], None]
 ) -> RequestError | None:
-    """The error that a refusal turns out to be; None where it was about a feature that is not sent any more: then the
+    """The error that a refusal turns out to be; None if it was about a feature that is not sent any more: then the
     request can be sent again at once."""
     error, known = refusal.error, refusal.backend.capabilities
     if refusal.is_transient and refusal.has_proven_features:

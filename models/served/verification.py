@@ -12,8 +12,8 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from models.checkpoint_ref import CheckpointRef, folder_digest
 from models.policy import PolicyFault
-from models.reference import CheckpointRef, folder_digest
 
 # No list of models is longer than this.
 _MAX_BYTES = 4 * 2**20

@@ -18,10 +18,10 @@ from threading import Lock
 from typing import Self
 
 from configs.servers import ServerConfig
+from models.checkpoint_ref import CheckpointRef, verify_checkpoint
 from models.policy import PolicyFault
 from models.processes import guard
 from models.processes.loopback import bypass_proxy_for_loopback
-from models.reference import CheckpointRef, verify_checkpoint
 from models.served.verification import is_healthy, served_models, served_name
 from models.served.vllm_command import vllm_command, vllm_environment
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import IO, Any
 
 from configs.training import TrainingConfig
+from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
 from models.processes.child_environment import environment_without_secrets
 from models.processes.guard import GRACE_SECONDS
-from models.reference import CheckpointRef
+from models.training.train import CurvePoint, Example, Saving, TrainingProgress, TrainResult
 from models.training.train_job import PROGRESS_PREFIX, RESULT_FILE
-from models.training.training import CurvePoint, Example, Saving, TrainingProgress, TrainResult
 from steca.vocabulary import Device
 
 LOG = "training.log"
@@ -55,7 +55,7 @@ def train_in_processes(
     device: Device = "auto",
     progress: TrainingProgress | None = None,
 ) -> TrainResult:
-    """`models.training.training.train` in `launch.processes` processes. Raises PolicyFault as `train` does, and if a
+    """`models.training.train.train` in `launch.processes` processes. Raises PolicyFault as `train` does, and if a
     process fails, with the end of its log, which stays in `saving.folder`."""
     folder = saving.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from configs.training import TrainingConfig
+from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
-from models.reference import CheckpointRef
 from models.training.encoding import Example
 
 PROGRESS_PREFIX = "@progress "
@@ -35,7 +35,7 @@ def main(job: Path) -> int:
 
 
 def _outcome(job: dict[str, Any]) -> tuple[dict[str, Any], int]:
-    from models.training.training import Saving, train
+    from models.training.train import Saving, train
 
     if job["threads"]:
         import torch

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from configs.schema import DatasetConfig
 from environments.base import World
 from models.prompts import messages
-from models.training.training import Example
+from models.training.train import Example
 from rollouts.prompting import briefing_of
 from rollouts.rows import (
     StoredTrajectory,

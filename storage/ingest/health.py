@@ -27,7 +27,7 @@ class DamagedShard:
 
 @dataclass(frozen=True)
 class DamagedResult:
-    """A file in results/ that cannot be used. `manifest`: digest of the manifest that it refers to, "" where the file
+    """A file in results/ that cannot be used. `manifest`: digest of the manifest that it refers to, "" if the file
     itself is damaged."""
 
     path: Path

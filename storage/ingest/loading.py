@@ -37,7 +37,7 @@ def load(
 ) -> dict[str, int]:
     """Load new batches with verified shards. Returns the numbers of new rows by table.
 
-    Raises Contradiction where batches hold different rows under one key, and Unloadable or DuckDB's error where a batch
+    Raises Contradiction if batches hold different rows under one key, and Unloadable or DuckDB's error where a batch
     cannot be loaded.
     """
     loaded: dict[str, int] = {}

@@ -81,7 +81,7 @@ def superseded_batches(shards: ShardStore) -> tuple[list[BatchRef], list[SetAsid
 
 
 def why_unusable(shards: ShardStore, batch: StoredBatch) -> str | None:
-    """Why the shards of a batch cannot be loaded; None where they can."""
+    """Why the shards of a batch cannot be loaded; None if they can."""
     for shard in batch.manifest.shards:
         if shard.table not in RECORD_OF_TABLE and shard.table not in RETIRED_TABLES:
             return f"batch {batch.label} holds the table {shard.table}, which a newer version wrote; update the project"

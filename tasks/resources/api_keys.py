@@ -10,8 +10,8 @@ from models.policy import PolicyFault
 
 
 def key_of(endpoint: EndpointConfig, what: str) -> str | None:
-    """The key of an endpoint; None where it is configured without one. `what` names the endpoint in messages.
-    Raises PolicyFault where the named key is missing."""
+    """The key of an endpoint; None if it is configured without one. `what` names the endpoint in messages.
+    Raises PolicyFault if the named key is missing."""
     if endpoint.key_env and (key := os.environ.get(endpoint.key_env, "").strip()):
         return _checked(key, f"the environment variable {endpoint.key_env}")
     if endpoint.key_secret:

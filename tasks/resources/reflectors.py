@@ -32,7 +32,7 @@ def llm_reflector(
     call_log: CallLog,
     log: Callable[[str], None],
 ) -> LLMReflector:
-    """A language model behind an API. The world says which names a thought may mention. Raises PolicyFault where the
+    """A language model behind an API. The world says which names a thought may mention. Raises PolicyFault if the
     API key is missing."""
 
     def ungrounded(request: ReflectionRequest, thought: str) -> list[str]:

@@ -13,8 +13,8 @@ from configs.cache_inputs import cache_key_settings, restricted_config
 from configs.schema import CalibrationConfig, ExecutionConfig, FactoryConfig
 from environments.base import World
 from environments.registry import make_world
+from models.checkpoint_ref import CheckpointRef
 from models.policy import Generation, History, Policy, Sampling
-from models.reference import CheckpointRef
 from models.reflectors.reflector import Reflector
 from models.turn_queue import TurnQueue, turn_queue_of
 from rollouts.budget import BudgetTracker
@@ -70,7 +70,7 @@ class RunResources:
     def checkpoints(self) -> Path:
         return self.root / "checkpoints"
 
-    def part(self, reads: Sequence[str]) -> FactoryConfig:
+    def restricted_config(self, reads: Sequence[str]) -> FactoryConfig:
         """A configuration with only the settings that a stage declared."""
         return restricted_config(self._config, reads)
 
@@ -128,7 +128,7 @@ class RunResources:
         self._policy_open.close()
         self._reflector_open.close()
 
-    def evidence(self, scorer: str, fresh: bool) -> RolloutPool:
+    def rollout_pool(self, scorer: str, fresh: bool) -> RolloutPool:
         """The rollout pool of a scorer. There is one for each scorer, so that a forced stage that resumes a batch
         uses the rollouts that it has played itself."""
         if (scorer, fresh) not in self._pools:

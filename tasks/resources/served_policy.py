@@ -8,10 +8,10 @@ from functools import cache
 from pathlib import Path
 
 from configs.servers import ServerConfig
+from models.checkpoint_ref import CheckpointRef
 from models.client.calls import CallLog
 from models.client.endpoint import Endpoint
 from models.client.errors import RequestError
-from models.reference import CheckpointRef
 from models.served.openai_policy import OpenAIPolicy
 from models.served.verification import ServerUnreachable, verify_served
 from models.served.vllm_server import VllmServer

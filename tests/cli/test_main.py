@@ -335,4 +335,4 @@ def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig
     result = steca("stage", "explore", "--run", run, "--data-dir", copied.data_dir)
     assert not other.is_alive()
     assert result.exit_code == 0, result.output
-    assert f"run {run} is worked on by process" in result.output
+    assert f"is working on run {run}: waiting for it" in result.output

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from cli.main import app
 from configs.faults import ConfigFault
 from configs.load import load_config
-from flows.reconsider import Question, Reconsidered
+from flows.what_if import OtherRule, WhatIf
 from steca.deviation import preset
 from storage.ids import content_id
 from storage.records import RolloutRecord
@@ -143,7 +143,7 @@ def test_the_summary_counts_what_the_macro_says(store: Store) -> None:
 
 
 def test_the_examples_that_leave_are_those_of_deviations_that_leave(store: Store) -> None:
-    found = Reconsidered(store, "sequential", Question("release", 0.1))
+    found = WhatIf(store, "sequential", OtherRule("release", 0.1))
     calibrated, weight, lost = found.calibrated()
     sql = """SELECT count(*), sum(weight) FROM of_run('training_examples', 'sequential') WHERE deviation_id {} (
              SELECT deviation_id FROM what_if('sequential', preset := 'release', delta := 0.1) WHERE new_selected)
@@ -160,7 +160,7 @@ def test_the_examples_that_leave_are_those_of_deviations_that_leave(store: Store
 def test_the_expert_suffixes_are_foretold(store: Store, run: str, name: str, delta: float) -> None:
     """D_s asks for proof where the rule does, and for a larger mean where that is what the rule compares."""
     count = "SELECT count(*) FROM of_run('training_examples', ?) WHERE dataset = 'expert_suffix'"
-    change = Reconsidered(store, "sequential", Question(name, delta)).suffixes()
+    change = WhatIf(store, "sequential", OtherRule(name, delta)).suffixes()
     assert store.query(count, ["sequential"])[1] == [(change.now,)]
     assert store.query(count, [run])[1] == [(change.then,)]
     assert (change.enter > 0) == (run != "lower")
@@ -170,17 +170,17 @@ def test_a_run_that_wants_no_expert_suffixes_gets_none(tmp_path: Path) -> None:
     store = judged_run(
         tmp_path, "none", preset("sequential"), "sequential", datasets={"expert_suffixes": False}
     )
-    assert Reconsidered(store, "none", Question("paper")).suffixes().enter == 0
+    assert WhatIf(store, "none", OtherRule("paper")).suffixes().enter == 0
 
 
 def test_another_error_rate_makes_the_intervals_anew(store: Store) -> None:
-    strict = Reconsidered(store, "sequential", Question(error_rate=0.001)).matrix()
-    lax = Reconsidered(store, "sequential", Question(error_rate=0.3)).matrix()
+    strict = WhatIf(store, "sequential", OtherRule(error_rate=0.001)).matrix()
+    lax = WhatIf(store, "sequential", OtherRule(error_rate=0.3)).matrix()
     assert strict["deviated", "undecided"] > 0
     assert lax["undecided", "deviated"] > 0
     assert (
-        Reconsidered(store, "sequential", Question(error_rate=0.05)).matrix()
-        == Reconsidered(store, "sequential", Question()).matrix()
+        WhatIf(store, "sequential", OtherRule(error_rate=0.05)).matrix()
+        == WhatIf(store, "sequential", OtherRule()).matrix()
     )
 
 

@@ -13,7 +13,7 @@ from flows.faults import StageFault
 from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
 from flows.work.planning import planned
-from models.reference import PolicyFault
+from models.checkpoint_ref import PolicyFault
 from storage.faults import StorageFault
 from storage.records import RECORDS
 from storage.runs import RunFolder, Spent, StageState

@@ -39,8 +39,8 @@ def test_a_newcomer_says_what_it_waits_for_and_goes_on_when_the_first_is_done(tm
     thread.join()
     assert order == ["first", "second"]
     assert len(said) == 1
-    assert said[0].startswith("run run-1 is worked on by process ")
-    assert said[0].endswith(": waiting until it is done")
+    assert said[0].startswith("process ")
+    assert said[0].endswith(" is working on run run-1: waiting for it")
 
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ from flows.faults import StageFault
 from flows.from_cache import run_from_cache
 from flows.runs import config_of_run, folder_of, open_run, outdate, run_id
 from flows.stages import STAGE_FLOWS
-from flows.work.planning import WARMED_UP, planned
+from flows.work.planning import WARMUP_PARTS, planned
 from rollouts.comparisons import _basis
-from storage.content import content_of
 from storage.ids import content_id
 from storage.records import RECORDS
+from storage.row_digest import digest_of_rows
 from storage.runs import RunFolder, StageState
 from storage.store import Store
 from tasks.caching import results_of, stored_result
@@ -251,8 +251,8 @@ def test_the_digest_of_rows_does_not_depend_on_how_they_are_cut(finished: Factor
     shards = ShardStore(finished.data_dir)
     refs = states(finished)["explore"].batches
     every = [row for ref in refs for row in shards.read_batch(ref)]
-    assert shards.content(refs) == shards.content(refs[::-1]) == content_of(reversed(every))
-    assert content_of(every[:-1]) != content_of(every) != content_of([*every, every[0]])
+    assert shards.rows_digest(refs) == shards.rows_digest(refs[::-1]) == digest_of_rows(reversed(every))
+    assert digest_of_rows(every[:-1]) != digest_of_rows(every) != digest_of_rows([*every, every[0]])
 
 
 def test_run_id_settings_leave_out_how_the_work_is_done() -> None:
@@ -291,8 +291,8 @@ def test_shared_demonstrations_come_in_the_order_of_the_tasks() -> None:
     world = make_world("alfworld-generated", {"receptacles": 6, "objects": 4})
     apart = planned(world, tiny(Path("data"), "tasks.exploration=3"))
     shared = planned(world, tiny(Path("data"), "tasks.exploration=3", "tasks.explore_demonstrated=true"))
-    both = [task for part in shared if part in WARMED_UP for task in shared[part]]
-    assert both == [task for part in apart if part in WARMED_UP for task in apart[part]]
+    both = [task for part in shared if part in WARMUP_PARTS for task in shared[part]]
+    assert both == [task for part in apart if part in WARMUP_PARTS for task in apart[part]]
 
 
 def test_nothing_is_made_from_evaluations(tmp_path: Path) -> None:

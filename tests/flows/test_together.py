@@ -73,7 +73,7 @@ def test_three_times_the_same_is_done_once(prefect_api: str, tmp_path: Path) -> 
     said = ended([start(tmp_path / "together") for _ in range(3)])
     config = tiny(tmp_path / "together")
     assert completed(config)
-    assert sum("is worked on by process" in each for each in said) == 2
+    assert sum(" is working on run " in each for each in said) == 2
     assert RunFolder(config.data_dir, run_id(config)).spent().rollouts == 68
     assert rows(config) == alone(tmp_path / "apart")
     assert healthy(tmp_path / "together")

@@ -23,7 +23,7 @@ from models.policy import Generation, History, Sampling
 from models.served.openai_policy import OpenAIPolicy, turn_regex
 from models.thinking import TurnFormat
 from models.training.encoding import Example
-from models.training.training import train
+from models.training.train import train
 from rollouts.comparisons import _basis
 from rollouts.play import EpisodeSettings, play, sampling_of, start_of
 from rollouts.rows import of_type, stored_trajectories, trajectory_records

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from flows.reconsider import Question, Reconsidered
+from flows.what_if import OtherRule, WhatIf
 from steca.deviation import PRESETS, Candidate, Rule, Verdict, judge, prefilter, preset, select, worth_scoring
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
@@ -250,7 +250,7 @@ def test_a_looser_error_rate_keeps_what_is_proven_and_decides_no_more(store: Sto
 @pytest.mark.parametrize("error_rate", [0.01, 0.05, 0.2])
 def test_the_command_decides_at_any_error_rate_as_the_method_does(store: Store, error_rate: float) -> None:
     rule = replace(preset("sequential", 0.1), error_rate=error_rate)
-    found = Reconsidered(store, "few", Question("sequential", 0.1, error_rate))
+    found = WhatIf(store, "few", OtherRule("sequential", 0.1, error_rate))
     assert set(found.ask(f"SELECT {NEW} FROM considered")[1]) == expected(ROWS, rule, SETTINGS["few"])
 
 

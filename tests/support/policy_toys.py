@@ -17,7 +17,7 @@ from models.local.small import build_small_model
 from models.local.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from models.policy import Message
 from models.training.encoding import Encoded, Encoder, Example
-from models.training.training import TrainResult, train
+from models.training.train import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")
 VOCABULARY = [f"{place} {number}" for place in PLACES for number in range(1, 5)]

@@ -30,7 +30,6 @@ from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
-from storage.content import content_of
 from storage.ids import content_id
 from storage.records import (
     RECORDS,
@@ -41,6 +40,7 @@ from storage.records import (
     Record,
     TrainingExampleRecord,
 )
+from storage.row_digest import digest_of_rows
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef, ShardStore
 from tasks.batch_task import BatchTask
@@ -53,7 +53,7 @@ from tasks.stage_tasks import (
     demonstrate_batch,
     evaluate_batch,
     explore_batch,
-    force_batch,
+    forced_deviations_batch,
     score_batch,
     train_batch,
     warmup_batch,
@@ -63,7 +63,7 @@ from tests.support.rollouts_toys import Toy, config, demonstrated, fragile, worl
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "tiny-run.json"
 BATCH_TASKS = (
     demonstrate_batch, warmup_batch, explore_batch, score_batch, decide_batch, calibrate_batch, assemble_batch,
-    train_batch, force_batch, evaluate_batch,
+    train_batch, forced_deviations_batch, evaluate_batch,
 )  # fmt: skip
 OF_FLOATS = {"deviation_id", "calibration_id", "example_id"}
 """Ids that are hashes of computed numbers, including their last digits."""
@@ -170,7 +170,7 @@ def tables(rows: Sequence[Record]) -> dict[str, dict[str, Any]]:
     for record in RECORDS:
         own = [row for row in rows if isinstance(row, record)]
         order = [[getattr(row, name) for name in record.key] for row in own]
-        found[record.table] = {"rows": len(own), "content": content_of(own), "order": content_id(order)}
+        found[record.table] = {"rows": len(own), "content": digest_of_rows(own), "order": content_id(order)}
     return found
 
 

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
+from models.checkpoint_ref import reference
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Sampling
-from models.reference import reference
 from tests.support.fake_openai.replies import completion, json_reply
 from tests.support.fake_openai.server import FakeOpenAI, Record
 from tests.support.fake_openai.wire import Reply

@@ -22,14 +22,14 @@ from tasks.stage_tasks import (
     demonstrate_batch,
     evaluate_batch,
     explore_batch,
-    force_batch,
+    forced_deviations_batch,
     score_batch,
     train_batch,
     warmup_batch,
 )
 from tests.support.rollouts_toys import OPTIONS, Wordy, demonstrated
 
-PROMPTED = [explore_batch, score_batch, force_batch, evaluate_batch, warmup_batch, train_batch]
+PROMPTED = [explore_batch, score_batch, forced_deviations_batch, evaluate_batch, warmup_batch, train_batch]
 OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
 
 
@@ -98,7 +98,7 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
     ]
     first = [run(*prompt) for prompt in prompts]
     again = [run(*prompt) for prompt in prompts]
-    assert [cached for _, cached in first] == [False] * 4
+    assert [make_prefect_task for _, make_prefect_task in first] == [False] * 4
     assert again == [(ref, True) for ref, _ in first]
     assert run("plain", "never heard") == again[3]
     assert len(set(told)) == len(told) == 4

@@ -17,13 +17,13 @@ import torch
 
 from configs.load import check
 from configs.stages import STAGES
+from models.checkpoint_ref import CheckpointRef, reference
 from models.policy import PolicyFault
-from models.reference import CheckpointRef, reference
 from steca.vocabulary import PolicyRole
 from tasks.batch import Batch
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
-from tasks.training import _alone, _base, _state_folder, _train
+from tasks.train_bodies import _alone, _base, _state_folder, _train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
 
@@ -64,7 +64,7 @@ def test_equal_trainings_share_their_states_and_no_others_do(tmp_path: Path) -> 
 HOLDER = """
 import sys
 from pathlib import Path
-from tasks.training import _alone
+from tasks.train_bodies import _alone
 with _alone(Path(sys.argv[1]), Path(sys.argv[2]), print):
     print("held", flush=True)
     sys.stdin.read()

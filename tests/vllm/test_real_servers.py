@@ -24,8 +24,8 @@ from configs.schema import FactoryConfig
 from configs.servers import ServerConfig
 from environments.base import World
 from environments.registry import make_world
+from models.checkpoint_ref import CheckpointRef, reference
 from models.local.transformers_policy import TransformersPolicy
-from models.reference import CheckpointRef, reference
 from models.served.openai_policy import OpenAIPolicy
 from models.served.vllm_server import VllmServer
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, sampling_of, start_of

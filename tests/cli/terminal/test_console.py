@@ -26,7 +26,7 @@ from cli.terminal.progress import BarReporter, PlainReporter
 from cli.terminal.tables import print_rows, print_table
 from cli.trace import print_trace
 from cli.what_if import print_what_if
-from flows.reconsider import Question
+from flows.what_if import OtherRule
 from flows.wording import setting, to_start
 from steca.deviation import preset
 from storage.faults import StorageFault
@@ -333,7 +333,7 @@ def test_what_if_and_trace_show_a_text_as_it_is(
     text: str, judged: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = HostileStore(judged, text)
-    print_what_if(store, None, Question(preset="paper", delta=1.0), 2, "table")
+    print_what_if(store, None, OtherRule(preset="paper", delta=1.0), 2, "table")
     said = capsys.readouterr().out
     deviation = store.query("SELECT deviation_id FROM deviations ORDER BY 1 LIMIT 1")[1][0][0]
     print_trace(store, deviation, everything=True)

@@ -29,8 +29,8 @@ from configs.load import check
 from flows.factory import factory
 from models.base.model import check_base
 from models.checkpoint import load
+from models.checkpoint_ref import reference
 from models.policy import PolicyFault
-from models.reference import reference
 from tasks.preflight import preflight
 from tests.support.policy_toys import SIZES, tokenizer, untrained
 from tests.support.tiny_factory import ROOT

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from models.checkpoint_ref import CheckpointRef, reference
 from models.policy import PolicyFault
-from models.reference import CheckpointRef, reference
 from models.served.verification import on_this_machine, verify_served
 
 KEY = "sk-a-very-secret-key"

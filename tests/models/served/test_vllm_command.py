@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.servers import ServerConfig
-from models.reference import CheckpointRef, reference
+from models.checkpoint_ref import CheckpointRef, reference
 from models.served.vllm_command import vllm_command
 
 

@@ -18,9 +18,9 @@ from typing import Any
 import pytest
 
 from configs.servers import ServerConfig
+from models.checkpoint_ref import CheckpointRef, reference
 from models.policy import PolicyFault
 from models.processes import guard
-from models.reference import CheckpointRef, reference
 from models.served import vllm_server
 from models.served.verification import served_models
 from models.served.vllm_server import VllmServer
@@ -102,7 +102,7 @@ def test_a_group_that_ignores_termination_is_killed(ref, tmp_path, monkeypatch) 
 PARENT = """
 import os, sys, time
 from pathlib import Path
-from models.reference import reference
+from models.checkpoint_ref import reference
 from models.served.vllm_server import VllmServer
 from configs.servers import ServerConfig
 server = VllmServer(reference(Path(sys.argv[1])), ServerConfig.model_validate_json(sys.argv[2]), Path(sys.argv[3]))

@@ -14,11 +14,11 @@ from transformers.models.llama.modeling_llama import LlamaMLP
 
 from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load, reference, save_checkpoint
+from models.checkpoint_ref import folder_digest
 from models.policy import PolicyFault
-from models.reference import folder_digest
-from models.training import training
+from models.training import train as training
 from models.training.adapters import add_adapters, merge_adapters
-from models.training.training import TrainResult, train
+from models.training.train import TrainResult, train
 from tests.support.policy_toys import examples, untrained
 
 LORA = {"steps": 6, "batch_size": 4, "learning_rate": 1e-2, "lora": {"rank": 4, "alpha": 8}}

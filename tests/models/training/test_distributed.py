@@ -19,7 +19,7 @@ from models.training import launching
 from models.training.encoding import Example
 from models.training.launching import LaunchConfig, train_in_processes
 from models.training.ordering import FILLER, TrainingOrder
-from models.training.training import Saving, TrainResult, load_gathered_weights, train
+from models.training.train import Saving, TrainResult, load_gathered_weights, train
 from tests.support.policy_toys import (
     conversation,
     encode,
@@ -244,7 +244,7 @@ from pathlib import Path
 from tests.support.policy_toys import examples, untrained
 from configs.training import TrainingConfig
 from models.training.launching import LaunchConfig, train_in_processes
-from models.training.training import Saving
+from models.training.train import Saving
 root = Path(sys.argv[1])
 tell = lambda done, of, loss: (root / "step").write_text(str(done))
 train_in_processes(untrained(), examples(8), TrainingConfig(steps=100000, batch_size=4), root,

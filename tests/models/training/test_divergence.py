@@ -11,13 +11,13 @@ from transformers import AutoModelForCausalLM, get_scheduler
 
 from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load, verify_checkpoint
+from models.checkpoint_ref import reference
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
-from models.reference import reference
 from models.training.divergence import first_nonfinite_weight, shortened
 from models.training.encoding import Example
 from models.training.states import newest_intact
-from models.training.training import Saving, TrainResult, train, warmup_steps
+from models.training.train import Saving, TrainResult, train, warmup_steps
 from tests.support.policy_toys import conversation, examples, overflowing_model, said, turn, untrained
 
 FLAT = {"schedule": "constant_with_warmup", "warmup_ratio": 0.0}

@@ -15,8 +15,8 @@ from transformers import Trainer, TrainingArguments
 
 from configs.training import TrainingConfig
 from models.training.hf_trainer import use_one_device
+from models.training.train import Saving, train
 from models.training.trainer import WeightedTrainer
-from models.training.training import Saving, train
 from tests.support.policy_toys import examples, untrained
 
 HERE = f"transformers {transformers.__version__}, accelerate {accelerate.__version__}"

@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 from configs.training import TrainingConfig
 from models.training import losses
 from models.training.losses import TokenLosses
-from models.training.training import train
+from models.training.train import train
 from tests.support.policy_toys import examples, tokenizer, untrained
 
 Losses = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

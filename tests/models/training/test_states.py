@@ -13,7 +13,7 @@ import pytest
 
 from configs.training import LoraConfig, TrainingConfig
 from models.training.states import SEAL, newest_intact, seal_and_prune
-from models.training.training import Saving, TrainResult, train
+from models.training.train import Saving, TrainResult, train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
 
@@ -25,7 +25,7 @@ import os, signal, sys
 from pathlib import Path
 from tests.support.policy_toys import examples
 from models.checkpoint import reference
-from models.training.training import Saving, train
+from models.training.train import Saving, train
 from tests.models.training.test_states import CONFIG
 root = Path(sys.argv[1])
 die = lambda done, of, loss: os.kill(os.getpid(), signal.SIGKILL) if done == 8 else None

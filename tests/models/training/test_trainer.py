@@ -16,7 +16,7 @@ from models.policy import PolicyFault, Sampling
 from models.training.encoding import IGNORED, Collator, Example
 from models.training.losses import trajectory_losses
 from models.training.ordering import FILLER, TrainingOrder
-from models.training.training import TrainResult, train
+from models.training.train import TrainResult, train
 from tests.support.policy_toys import (
     SIZES,
     conversation,

@@ -1,4 +1,4 @@
-"""The frame around a stage: it finds the run, counts batches, records the result and publishes it."""
+"""What every stage shares: finding the run, counting batches, recording the result and publishing it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from environments.base import Task
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
-from models.reference import verify_checkpoint
+from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
 from storage.ids import content_id
@@ -34,14 +34,14 @@ class StageRun:
 
     def __init__(
         self,
-        stage: str,
+        name: str,
         config: FactoryConfig,
         folder: RunFolder,
         round: int,
         force: bool,
         reporter: Reporter,
     ) -> None:
-        self.stage, self.config, self.folder = stage, config, folder
+        self.name, self.config, self.folder = name, config, folder
         self.round, self.force, self.reporter = round, force, reporter
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
         self.resources = RunResources(config, reporter.progressed, self.tracker, reporter.log)
@@ -51,13 +51,13 @@ class StageRun:
         self.calls: dict[str, BatchRef] = {}
         self.cached = 0
         self.started = datetime.now(UTC)
-        known = folder.stage(round_of(stage, round), stage)
+        known = folder.stage(round_of(name, round), name)
         self.before = last_complete_batches(known)
-        self._had = known.batches if known and known.status in ("completed", "outdated") else self.before
+        self._previous = known.batches if known and known.status in ("completed", "outdated") else self.before
 
-    def expects(self, batches: int) -> None:
+    def announce_batches(self, batches: int) -> None:
         """Report how many batches there will be."""
-        self.reporter.stage_started(self.stage, round_of(self.stage, self.round), batches)
+        self.reporter.stage_started(self.name, round_of(self.name, self.round), batches)
 
     def log(self, line: str) -> None:
         """Report a line about the stage."""
@@ -70,11 +70,11 @@ class StageRun:
     def upstream(
         self, stage: str, task: str, parts: Sequence[str] | None = None, round: int | None = None
     ) -> list[BatchRef]:
-        """The batches of an earlier stage. Raises StageFault where it is not complete."""
+        """The batches of an earlier stage. Raises StageFault if it is not complete."""
         return batches_of(completed(self.folder, stage, round or self.round), task, parts)
 
     def checkpoint_of(self, stage: str, round: int) -> str:
-        """The digest of the policy that a training stage made. Raises StageFault where it is not complete."""
+        """The digest of the policy that a training stage made. Raises StageFault if it is not complete."""
         digest = completed(self.folder, stage, round).checkpoint
         assert digest is not None, f"{stage} records its checkpoint"
         return digest
@@ -91,7 +91,7 @@ class StageRun:
     ) -> BatchRef:
         """Run one batch, or take it from the cache. `instead_of` is the batch that it continues, which a budget cut
         short. `more` holds further inputs of the cache key."""
-        ref, cached = self._done(
+        ref, cached = self._run_or_look_up(
             task, task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
         )
         if instead_of is None:
@@ -113,7 +113,7 @@ class StageRun:
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:
         from flows.curves import curve_file, draw
 
-        file = curve_file(self.folder, self.stage, round_of(self.stage, self.round))
+        file = curve_file(self.folder, self.name, round_of(self.name, self.round))
         if self.before != tuple(self.batches) or not file.exists():
             draw(training, file)
             self.log(f"curves: {file}")
@@ -122,9 +122,9 @@ class StageRun:
         """Write the state of the stage to its file."""
         ended = None if status == "running" else datetime.now(UTC)
         state = StageState(
-            stage=self.stage,
-            round=round_of(self.stage, self.round),
-            stage_key=content_id(self.stage, sorted({ref.stage_key for ref in self.batches})),
+            stage=self.name,
+            round=round_of(self.name, self.round),
+            stage_key=content_id(self.name, sorted({ref.stage_key for ref in self.batches})),
             status=status,
             started_at=self.started,
             ended_at=ended,
@@ -137,7 +137,7 @@ class StageRun:
             error=error,
             flow_run_id=_flow_run(),
             stopped=self.stopped,
-            spent=self.tracker.spent if self.stage == "rewards" else None,
+            spent=self.tracker.spent if self.name == "rewards" else None,
         )
         self.folder.save_stage(state)
 
@@ -145,7 +145,7 @@ class StageRun:
         """Record the stage as completed. Where its rows differ from those that it had before, later stages are
         outdated. How rows are cut into batches does not matter."""
         if not self._holds_the_same():
-            outdate(self.folder, self.stage, self.round)
+            outdate(self.folder, self.name, self.round)
         self.save("completed")
 
     def publish(self) -> None:
@@ -156,15 +156,15 @@ class StageRun:
                 self.log(f"{left.file} was set aside and is not in the store: {left.reason}")
 
     def _holds_the_same(self) -> bool:
-        if self._had == tuple(self.batches):
+        if self._previous == tuple(self.batches):
             return True
-        content = self.resources.shards.content
+        digest = self.resources.shards.rows_digest
         try:
-            return content(self._had) == content(self.batches)
+            return digest(self._previous) == digest(self.batches)
         except StorageFault:  # the earlier batches cannot be read any more
             return False
 
-    def _done(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
+    def _run_or_look_up(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
         return task.run(request, self.resources, self.force)
 
     def _paid(self, spent: Spent) -> None:
@@ -173,8 +173,8 @@ class StageRun:
 
 @contextmanager
 def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
-    """The frame of a stage: its state goes from running to completed, failed or crashed; then everything finished is
-    published. Whatever can be refused is refused before anything is written."""
+    """Run a stage: its state goes from running to completed, failed or crashed; then everything finished is published.
+    Whatever can be refused is refused before anything is written."""
     if run:
         config = config_of_run(config.data_dir, run, given=config)
     else:

@@ -15,7 +15,7 @@ _MODULUS = 1 << 256
 _DIGITS = 64
 
 
-def content_of(rows: Iterable[Record]) -> str:
+def digest_of_rows(rows: Iterable[Record]) -> str:
     """The digest of rows, 64 hex digits."""
     return _hex(sum(_number(row) for row in rows))
 

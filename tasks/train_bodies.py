@@ -15,7 +15,7 @@ from models.local.tokenizer import train_tokenizer
 from models.policy import PolicyFault
 from models.training.encoding import Example
 from models.training.launching import LaunchConfig, train_in_processes
-from models.training.training import Saving, TrainResult, train
+from models.training.train import Saving, TrainResult, train
 from rollouts.rows import of_type
 from rollouts.stages.assemble import training_inputs, warmup_examples
 from steca.vocabulary import PolicyRole

@@ -74,8 +74,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Question:
-    """The other rule. A field that is None keeps the run's value. Raises ConfigFault where the rule is invalid."""
+class OtherRule:
+    """The other rule. A field that is None keeps the run's value. Raises ConfigFault if the rule is invalid."""
 
     preset: str | None = None
     delta: float | None = None
@@ -98,7 +98,7 @@ class Question:
 
 
 def find_run(store: Store, run: str | None) -> tuple[str, int]:
-    """(the id of the given run, or of the newest; how many runs there are). Raises StageFault where there is none."""
+    """(the id of the given run, or of the newest; how many runs there are). Raises StageFault if there is none."""
     known = [row[0] for row in store.query("SELECT run_id FROM runs ORDER BY created_at DESC, run_id")[1]]
     if not known:
         raise StageFault(f"the store {store.published} holds no run: start one with {to_start(store.root)}")
@@ -109,11 +109,11 @@ def find_run(store: Store, run: str | None) -> tuple[str, int]:
     return run, len(known)
 
 
-class Reconsidered:
+class WhatIf:
     """One run of the store under another rule."""
 
-    def __init__(self, store: Store, run: str, question: Question) -> None:
-        """Raises StageFault where the run has no comparisons, or those of a version that stored too little."""
+    def __init__(self, store: Store, run: str, question: OtherRule) -> None:
+        """Raises StageFault if the run has no comparisons, or those of a version that stored too little."""
         self.run, self.question, self.root, self._store = run, question, store.root, store
         self._params: dict[str, object] = {
             "run": run,
@@ -220,7 +220,7 @@ class Reconsidered:
         return int(self.config().get("rewards", {}).get("rollouts", 5))
 
     def _suffix_rule(self) -> Rule | None:
-        """The rule for D_s; None where the other rule is not a single one."""
+        """The rule for D_s; None if the other rule is not a single one."""
         _, then = self.rules()
         if then is None:
             return None
