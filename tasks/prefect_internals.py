@@ -2,7 +2,8 @@
 
 Tested with Prefect 3.8.8 and 3.9.1. Three files lean on Prefect in other ways: `flows/server/app.py` runs apart from
 this project's code and uses `prefect.server.api.server.create_app`, `tasks/prefect_locks.py` implements its
-`LockManager`, and `flows/server/settings.py` repeats its order of settings. tests/tasks/test_prefect_internals.py fails where one of these is gone.
+`LockManager`, and `flows/server/settings.py` repeats its order of settings. tests/tasks/test_prefect_internals.py
+fails where one of these is gone.
 """
 
 from __future__ import annotations
