@@ -8,7 +8,8 @@ from rich.table import Table
 
 from cli.findings import examine
 from cli.terminal.console import console, say, text
-from flows.wording import counted
+from flows.wording import counted, no_runs
+from storage.runs import any_runs
 
 
 def print_findings(root: Path, rebuild: bool) -> bool:
@@ -22,6 +23,8 @@ def print_findings(root: Path, rebuild: bool) -> bool:
         table.add_row(finding.state, *cells)
     if table.row_count:
         out.print(table)
-    verdict = f"{counted(todo, 'thing')} left to do" if todo else "healthy"
-    say(out, f"{root}: {verdict}")
+    if todo:
+        say(out, f"{root}: {counted(todo, 'thing')} left to do")
+    else:
+        say(out, f"{root}: healthy" if any_runs(root) else no_runs(root))
     return not todo

@@ -10,7 +10,7 @@ from typing import Literal
 from flows.curves import TRAININGS
 from flows.faults import StageFault
 from flows.run_lock import is_locked, lock_run
-from flows.wording import counted, in_folder
+from flows.wording import counted, in_folder, no_runs
 from models.checkpoint_ref import CheckpointRef, verify_checkpoint
 from models.policy import PolicyFault
 from storage.faults import StorageFault, UnusableDatabase
@@ -38,7 +38,7 @@ class Finding:
 def examine(root: Path, rebuild: bool = False) -> Iterator[Finding]:
     """All findings about a data folder. Raises StageFault where there is none."""
     if not root.is_dir():
-        raise StageFault(f"there is no data folder {root}: give the folder of your runs with --data-dir")
+        raise StageFault(no_runs(root))
     return Examination(root).findings(rebuild)
 
 

@@ -16,7 +16,6 @@ from configs.stages import STAGES
 RUNS, RESULTS, MAINTENANCE = "Runs", "Results", "Data folder"
 
 app = typer.Typer(
-    help="A data factory for language-model agents: step-level trajectory calibration.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -43,8 +42,29 @@ ExecutionOption = Annotated[
 DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and tracebacks of errors.")]
 RunOption = Annotated[
-    str | None, typer.Option("--run", metavar="RUN", help="Id of a run. Default: the newest.")
+    str | None,
+    typer.Option(
+        "--run", metavar="RUN", help="Id of a run, its start, or the run's name. Default: the newest."
+    ),
 ]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from storage.runs import package_version
+
+        typer.echo(f"steca {package_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """A data factory for language-model agents: step-level trajectory calibration."""
 
 
 class Format(StrEnum):
@@ -115,7 +135,8 @@ def serve(
 @app.command(rich_help_panel=RUNS)
 def status(
     run: Annotated[
-        str | None, typer.Option("--run", metavar="RUN", help="Id of a run: show its stages.")
+        str | None,
+        typer.Option("--run", metavar="RUN", help="Show the stages of a run: its id or name."),
     ] = None,
     data_dir: DataOption = Path("data"),
 ) -> None:
@@ -168,12 +189,12 @@ def what_if(
 ) -> None:
     """Show how another deviation rule would change a run's verdicts and training set. Needs no rollouts."""
     with readable_errors():
+        from cli.published import published_store
         from cli.what_if import print_what_if
         from flows.what_if import OtherRule
-        from storage.store import Store
 
         question = OtherRule(preset, delta, error_rate, smallest_drop)
-        print_what_if(Store(_root(data_dir)), run, question, examples, format.value)
+        print_what_if(published_store(_root(data_dir)), run, question, examples, format.value)
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -191,10 +212,10 @@ def trace(
 ) -> None:
     """Show what a training example comes from: repair, verdict, step rewards, rollouts and policies."""
     with readable_errors():
+        from cli.published import published_store
         from cli.trace import print_trace
-        from storage.store import Store
 
-        print_trace(Store(_root(data_dir)), id, all)
+        print_trace(published_store(_root(data_dir)), id, all)
 
 
 @app.command(rich_help_panel=RESULTS)

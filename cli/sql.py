@@ -7,18 +7,19 @@ from pathlib import Path
 import duckdb
 import typer
 
+from cli.published import published_store
 from cli.terminal.tables import print_rows
 from configs.faults import ConfigFault
 from storage.sql.store_names import renamed_in
-from storage.store import Store
 
 
 def print_answer(root: Path, query: str, format: str) -> None:
-    """Print the rows of a query. Raises ConfigFault where it is empty or gives several answers, and StorageFault."""
+    """Print the rows of a query. Raises ConfigFault where it is empty or gives several answers, StageFault where
+    there are no runs, and StorageFault."""
     check_query(query)
     if note := renamed_in(query):
         typer.echo(f"note: {note}", err=True)
-    columns, rows = Store(root).query(query)
+    columns, rows = published_store(root).query(query)
     print_rows(columns, rows, format)
 
 

@@ -9,17 +9,18 @@ from rich.table import Column, Table
 
 from cli.terminal.console import console, say
 from configs.stages import BEFORE_ROUNDS, STAGES
+from flows.faults import StageFault
 from flows.run_lock import is_locked
-from flows.wording import counted, in_folder, to_start
+from flows.wording import counted, in_folder, no_runs
 from storage.ingest.scan import run_files
-from storage.runs import RunFolder, RunInfo, StageState
+from storage.runs import RunFolder, RunInfo, StageState, any_runs, run_called
 
 
 def print_runs(root: Path) -> None:
     """One row per run: when it was started, how far it is, and whether something is outdated."""
     runs, states, unusable = run_files(root)
     if not runs and not unusable:
-        say(console(), f"no runs in {root} yet: start one with {to_start(root)}")
+        say(console(), no_runs(root))
         return
     table = Table(Column("run", no_wrap=True), "started (UTC)", "stages done", "last stage", "status")
     for info in runs:
@@ -54,14 +55,17 @@ def _status_of_run(root: Path, run: str, stages: Sequence[StageState], complete:
 
 
 def print_run(root: Path, run: str) -> None:
-    """One row per stage, in the order of the stages. Raises StorageFault for an unknown run."""
-    folder = RunFolder(root, run)
+    """One row per stage, in the order of the stages, of the run that `run_called` finds. Raises StageFault where there
+    are no runs, StorageFault where none or several match."""
+    if not any_runs(root):
+        raise StageFault(no_runs(root))
+    folder = RunFolder(root, run_called(root, run))
     info = folder.load()
     table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
     for state in sorted(folder.stages(), key=_place):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
         batches, cached = str(len(state.batches)), str(state.cached_batches)
-        status = status_of(root, run, state)
+        status = status_of(root, info.run_id, state)
         table.add_row(
             state.stage,
             str(state.round or ""),

@@ -87,7 +87,7 @@ def success_table(store: Store, run: str) -> Table:
 
 
 def change_table(store: Store, run: str) -> Table:
-    """The trained policies beside the warm-up policy on the same tasks, with the 95 % interval for paired shares."""
+    """The trained policies compared with the warm-up policy on the same tasks. 95 % intervals for paired shares."""
     title = "Trained against warm-up policy on the same tasks (95 % interval)"
     table = Table("split", "start", title=title, title_justify="left")
     for heading in ("lost", "gained", "change", "interval"):

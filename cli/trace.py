@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from cli.terminal.console import SafeConsole, Text, console, text
 from flows.faults import StageFault
-from flows.wording import between, in_folder
+from flows.wording import action_in_words, gap_in_words, in_folder
 from steca.rewards import Tally
 from storage.store import Store
 
@@ -103,10 +103,9 @@ def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
         root.add(_line(f"run {run['run_id']}  round {run['round']}, {config}"))
     if not top["runs"]:
         root.add(_line("of no run any more: its stage was redone with another result, or its run is deleted"))
-    played = _policy(top["trajectory_checkpoint"], None, None)
-    root.add(
-        _line(f"trajectory {short(top['trajectory_id'])}  {top['trajectory_kind']}, checkpoint {played}")
-    )
+    player = top["trajectory_checkpoint"]
+    played = "" if player is None else f", checkpoint {short(player)}"
+    root.add(_line(f"trajectory {short(top['trajectory_id'])}  {top['trajectory_kind']}{played}"))
     if top["calibration_id"]:
         _add_calibration(root, top)
     if top["deviation_id"]:
@@ -144,7 +143,7 @@ def _add_calibration(root: Tree, top: Row) -> None:
         fate += f" ({detail})"
     branch = root.add(_line(f"calibration {short(top['calibration_id'])}  {fate}, plan {top['plan']}"))
     branch.add(text(f"reflection by {top['reflector']}: {top['reflection']}"))
-    branch.add(_line(f"then: {top['required_action']}"))
+    branch.add(_line(f"then: {action_in_words(top['required_action'])}"))
 
 
 def _add_verdict(root: Tree, top: Row) -> None:
@@ -152,14 +151,11 @@ def _add_verdict(root: Tree, top: Row) -> None:
     verdict = f"{(top['verdict'] or '').replace('_', ' ')} ({top['rule']}), {chosen}"
     branch = root.add(_line(f"verdict {short(top['deviation_id'])}  step {top['step_index']}: {verdict}"))
     branch.add(_line(f"rule {top['preset']}, delta {top['delta']:g}, compares {top['compared']}"))
-    branch.add(_line(f"expert: {top['expert_action']}"))
-    branch.add(_line(f"agent:  {top['explored_action'] or '(nothing)'}"))
+    branch.add(_line(f"expert: {action_in_words(top['expert_action'])}"))
+    branch.add(_line(f"agent:  {action_in_words(top['explored_action'])}"))
     if top["gap"] is not None:
-        interval = ""
-        if top["gap_low"] is not None:
-            ends = between(top["gap_low"], top["gap_high"])
-            interval = f", {ends} (error rate {top['error_rate']:g} at each end)"
-        branch.add(_line(f"gap {top['gap']:+.2f}{interval}"))
+        gap = gap_in_words(top["gap"], top["gap_low"], top["gap_high"], top["error_rate"])
+        branch.add(_line(f"gap {gap}"))
     better = top.get("expert_beats_explored", top.get("expert_is_better"))  # its name up to version 0.3
     if better is not None:
         branch.add(_line(f"the expert's turn is better than the agent's: {better}"))
@@ -176,7 +172,7 @@ def _add_exploration(root: Tree, top: Row) -> None:
 def _add_turn(root: Tree, rows: Sequence[Row], everything: bool) -> None:
     first = rows[0]
     rollouts = [row for row in rows if row["rollout_id"]]
-    action = f": {first['turn_action']}" if first["turn_action"] is not None else ""
+    action = "" if first["turn_action"] is None else f": {action_in_words(first['turn_action'])}"
     branch = root.add(_line(f"{SIDES[first['side']]}, step {first['turn_index']}{action}"))
     scorer = _policy(first["scorer"], first["scorer_role"], first["scorer_round"])
     branch.add(
@@ -220,7 +216,7 @@ def _outcome(row: Row) -> float:
 
 
 def _rollout(row: Row) -> str:
-    actions = "; ".join(action or "(nothing)" for action in row["actions"]) or "no action"
+    actions = "; ".join(map(action_in_words, row["actions"])) or "no steps"
     result = "won   " if row["rollout_outcome"] >= 1 else "failed"
     if row["compared"] == "progress":
         result += f" {_outcome(row):.2f}"

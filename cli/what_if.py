@@ -11,7 +11,7 @@ from rich.table import Table
 from cli.terminal import console as terminal
 from cli.terminal.tables import print_rows
 from flows.what_if import Change, OtherRule, WhatIf, find_run
-from flows.wording import between, counted, in_folder, is_default, setting
+from flows.wording import action_in_words, counted, gap_in_words, in_folder, is_default, setting
 from steca.deviation import Rule
 from steca.rewards import Tally
 from storage.store import Store
@@ -63,6 +63,10 @@ def print_what_if(store: Store, run: str | None, question: OtherRule, examples: 
     now, then = considered.rules()
     say(f"rule  {'; '.join(_rule(rule, considered) for rule in now)}")
     say(f"new   {_rule(then, considered, question) if then else 'each comparison with its own preset'}")
+    if question == OtherRule():
+        say(
+            "      the same rule: give --preset, --delta, --error-rate or --smallest-drop to compare another rule"
+        )
     _print_idle(say, then, question)
     say("")
     out.print(_matrix(matrix))
@@ -131,7 +135,7 @@ def _changes(deviations: Change, calibrated: Change, suffixes: Change) -> Table:
     whats = {
         "deviations to repair": deviations,
         "D_c examples": calibrated,
-        "D_s examples (compared ones)": suffixes,
+        "D_s examples (from these comparisons)": suffixes,
     }
     for what, change in whats.items():
         figures = (change.now, change.stay, change.leave, change.enter, change.then)
@@ -194,17 +198,16 @@ def _print_examples(say: Say, considered: WhatIf, change: str, then: Rule | None
     rows = considered.ask(EXAMPLES, change=change, limit=limit)[1] if limit else []
     if rows:
         trace = f"steca trace DEVIATION{in_folder(considered.root)}"
-        say(f"\n{change.capitalize()}, largest drops first (`{trace}` shows the rollouts):")
+        say(f"\n{change.capitalize()}, lowest gap first (`{trace}` shows the rollouts):")
     for row in rows:
         round, task, step, deviation, expert, explored, *evidence, verdict, rule, new_verdict, new_rule = row
         before, before_n, after, after_n, gap, low, high = evidence
         at = f"  round {round}" if round > 1 else ""
-        interval = "" if low is None else f", {between(low, high)}"
         say(f"  deviation {deviation[:10]}  task {task}  step {step}{at}")
-        say(f"    expert   {expert}")
-        say(f"    agent    {explored or '(nothing)'}")
+        say(f"    expert   {action_in_words(expert)}")
+        say(f"    agent    {action_in_words(explored)}")
         say(f"    reward   {_reward(before, before_n)} -> {_reward(after, after_n)}")
-        say("    gap      " + ("not scored" if gap is None else f"{gap:+.2f}{interval}"))
+        say("    gap      " + ("not scored" if gap is None else gap_in_words(gap, low, high)))
         say(f"    verdict  {_verdict(verdict, rule)} -> {_verdict(new_verdict, new_rule)}")
         if verdict == new_verdict:
             say(f"    why      {_why(change, then)}")

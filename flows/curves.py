@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from flows.faults import StageFault
-from flows.wording import to_start
+from flows.wording import no_runs
 from storage.files import write_atomic
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, list_runs
+from storage.runs import RunFolder, any_runs, list_runs, run_called
 from storage.shards import ShardStore
 
 TRAININGS = ("warmup", "train")
@@ -23,9 +23,9 @@ def curve_file(folder: RunFolder, stage: str, round: int) -> Path:
 
 
 def draw_run(root: Path, run: str | None, out: Path | None) -> Path:
-    """Draw all finished trainings of a run (None: the newest) side by side. Returns the file. Raises StageFault if
-    there is none, StorageFault for an unknown run."""
-    folder = RunFolder(root, run or _newest(root))
+    """Draw all finished trainings of a run (None: the newest; else as `run_called` finds it) side by side. Returns the
+    file. Raises StageFault if there is none, StorageFault for an unknown run."""
+    folder = RunFolder(root, run_called(root, run) if run and any_runs(root) else _newest(root))
     folder.load()
     trainings = trainings_of(folder)
     if not trainings:
@@ -113,5 +113,5 @@ def _title(training: CheckpointRecord) -> str:
 def _newest(root: Path) -> str:
     runs = list_runs(root)
     if not runs:
-        raise StageFault(f"no runs in {root} yet: start one with {to_start(root)}")
+        raise StageFault(no_runs(root))
     return runs[-1].run_id

@@ -11,13 +11,13 @@ from typing import Any
 
 from configs.faults import ConfigFault
 from flows.faults import StageFault
-from flows.wording import in_folder, to_start
+from flows.wording import in_folder, no_runs
 from steca.datasets import suffix_rule
 from steca.deviation import PRESETS, Rule, preset
 from steca.evidence import gap_interval
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
-from storage.runs import known_runs
+from storage.runs import choose_run
 from storage.store import Store
 
 CHANGE = """CASE WHEN new_selected AND NOT selected THEN 'enters' WHEN selected AND NOT new_selected THEN 'leaves'
@@ -98,15 +98,12 @@ class OtherRule:
 
 
 def find_run(store: Store, run: str | None) -> tuple[str, int]:
-    """(the id of the given run, or of the newest; how many runs there are). Raises StageFault if there is none."""
-    known = [row[0] for row in store.query("SELECT run_id FROM runs ORDER BY created_at DESC, run_id")[1]]
-    if not known:
-        raise StageFault(f"the store {store.published} holds no run: start one with {to_start(store.root)}")
-    if run is None:
-        return known[0], len(known)
-    if run not in known:
-        raise StageFault(f"no run {run} in {store.published}; {known_runs(run, known)}")
-    return run, len(known)
+    """(the id of the given run, or of the newest; how many runs there are). A run is given by its id, its name or the
+    first letters of its id. Raises StageFault if there is no run, StorageFault if none or several match."""
+    names = dict(store.query("SELECT run_id, name FROM runs ORDER BY created_at DESC, run_id")[1])
+    if not names:
+        raise StageFault(no_runs(store.root))
+    return next(iter(names)) if run is None else choose_run(run, names, store.published), len(names)
 
 
 class WhatIf:

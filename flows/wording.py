@@ -19,6 +19,11 @@ def to_start(root: Path) -> str:
     return f"`steca run{folder}`"
 
 
+def no_runs(root: Path) -> str:
+    """What every command says of a data folder that is empty or not there."""
+    return f"no runs in {root} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"
+
+
 def is_default(root: Path) -> bool:
     """Whether it is the data folder of commands without an option."""
     return root.expanduser().resolve() == Path("data").resolve()
@@ -42,7 +47,15 @@ def counted(n: int, what: str) -> str:
     return f"{n:,} {what}" + ("" if n == 1 else "s")
 
 
-def between(low: float, high: float) -> str:
-    """An interval of a gap, with three decimals: its ends lie on a grid of .0025, and one below 0 must not read
-    -0.00."""
-    return f"between {low:+.3f} and {high:+.3f}"
+def gap_in_words(gap: float, low: float | None, high: float | None, error_rate: float | None = None) -> str:
+    """A gap and its interval. The interval has three decimals: its ends lie on a grid of .0025, and one below 0 must
+    not read -0.00."""
+    if low is None or high is None:
+        return f"{gap:+.2f}"
+    rate = "" if error_rate is None else f", error rate {error_rate:g} at each end"
+    return f"{gap:+.2f} (interval from the rollouts: {low:+.3f} to {high:+.3f}{rate})"
+
+
+def action_in_words(action: str) -> str:
+    """An action of a turn as it is printed; a turn may have none."""
+    return action or "(no action)"

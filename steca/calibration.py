@@ -13,20 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from steca.exploration import Exploration
 from steca.types import Step, Trajectory, Turn
-
-RejectionReason = Literal[
-    "no_plan",  # the expert has no plan from the deviated state (nothing was executed)
-    "replay_diverged",  # replaying the prefix or the deviated turn gave another result than recorded
-    "nothing_repaired",  # the episode ended at the deviated turn
-    "invalid_repair",  # it succeeded, but an action of the repair had no effect: not a turn to teach
-    "repair_failed",  # the repair's turns ran out before the goal, or too many in a row were invalid
-    "step_cap",  # the episode reached its step cap first
-    "not_a_success",  # the world ended the episode before the goal
-]
+from steca.vocabulary import RejectionReason
 
 
 @dataclass(frozen=True, slots=True)

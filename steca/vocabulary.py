@@ -28,6 +28,18 @@ GapConclusion = Literal["yes", "no", "undecided"]
 """Whether the anytime-valid test has shown the expert's turn to be better."""
 RepairPlan = Literal["expert_suffix", "expert_continuation", "planner"]
 """Where the turns of a repair come from."""
+RejectionReason = Literal[
+    "no_plan",  # the expert has no plan from the deviated state (nothing was executed)
+    "replay_diverged",  # replaying the prefix or the deviated turn gave another result than recorded
+    "nothing_repaired",  # the episode ended at the deviated turn
+    "invalid_repair",  # it succeeded, but an action of the repair had no effect: not a turn to teach
+    "repair_failed",  # the repair's turns ran out before the goal, or too many in a row were invalid
+    "step_cap",  # the episode reached its step cap first
+    "not_a_success",  # the world ended the episode before the goal
+]
+"""Why an executed repair is rejected."""
+CalibrationRejection = Literal[RejectionReason, "no_reflection"]
+"""Why a calibration is rejected; no_reflection: the repair succeeded, but no valid reflection was written."""
 
 DatasetName = Literal["calibrated", "explored_success", "expert_suffix", "expert"]
 PolicyRole = Literal["warmup", "trained"]

@@ -50,7 +50,7 @@ class TaskRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("task_id",)
     task_id: str
     world: str = Field(description="Registered world that can rebuild the task")
-    split: Split
+    split: Split = Field(description="Split of the world's tasks")
     task_type: str
     instruction: str
     payload: str = Field(description="What the world needs to rebuild the task")
@@ -63,7 +63,7 @@ class TrajectoryRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("trajectory_id",)
     trajectory_id: str
     task_id: str
-    kind: TrajectoryKind
+    kind: TrajectoryKind = Field(description="How the trajectory came about")
     checkpoint: str | None = Field(
         None, description="Digest of the policy that played it; NULL for the expert"
     )
@@ -74,9 +74,7 @@ class TrajectoryRecord(Record):
     n_steps: int
     outcome: float = Field(description="Environment reward at the end, in [0, 1]")
     success: bool
-    end_reason: str = Field(
-        description="done, step_cap, invalid_streak, or running where it was not played to an end"
-    )
+    end_reason: str = Field(description="Why it stopped; running where it was not played to an end")
     invalid_actions: int = Field(description="Steps whose action the environment refused")
     progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
     constrained: bool | None = Field(None, description=CONSTRAINED)
@@ -122,7 +120,7 @@ class RolloutRecord(Record):
     n_steps: int = Field(description="Steps played after the scored turn")
     tokens: int = Field(description="Tokens generated, thinking included")
     thinking_tokens: int | None = Field(None, description=THINKING_TOKENS)
-    end_reason: str
+    end_reason: str = Field(description="Why it stopped")
     actions: list[str] = Field(description="The actions played after the scored turn")
     constrained: bool | None = Field(None, description=CONSTRAINED)
 
@@ -184,7 +182,7 @@ class DeviationRecord(Record):
     delta: float
     preset: str
     outcome: RewardOutcome = Field(description="Which mean of the rollouts was compared")
-    verdict: Decision
+    verdict: Decision = Field(description="What was decided: only deviated ones count as deviations")
     rule: str = Field(description="Why: the filter or the comparison that decided, in words")
     expert_is_better: GapConclusion | None = Field(
         None,
@@ -194,7 +192,7 @@ class DeviationRecord(Record):
 
 
 class CalibrationRecord(Record):
-    """One attempt to repair a deviation, kept or rejected."""
+    """The repair of a deviation, kept or rejected: one row for each selected deviation."""
 
     table: ClassVar[str] = "calibrations"
     key: ClassVar[tuple[str, ...]] = ("calibration_id",)
@@ -205,11 +203,11 @@ class CalibrationRecord(Record):
     reflector: str = Field(description="Who wrote the reflection, e.g. template")
     reflection: str
     required_action: str = Field(description="The expert action that the reflection leads to")
-    plan: RepairPlan = Field(description="Where the repair's turns came from")
-    kept: bool
-    rejection: str | None = Field(
-        None, description="Why it was not kept, as one word, e.g. no_plan; NULL where it was"
+    plan: RepairPlan = Field(
+        description="The plan that succeeded or was tried last: where the repair's turns came from"
     )
+    kept: bool
+    rejection: str | None = Field(None, description="Why it was not kept; NULL where it was")
     rejection_detail: str | None = Field(None, description="The same in words; NULL where it was kept")
     attempts: int | None = Field(
         None, description="Replies that a language model was asked for; NULL where none was"
@@ -231,7 +229,9 @@ class TrainingExampleRecord(Record):
     table: ClassVar[str] = "training_examples"
     key: ClassVar[tuple[str, ...]] = ("example_id",)
     example_id: str
-    dataset: DatasetName
+    dataset: DatasetName = Field(
+        description="Part of the training set: calibrated is D_c, explored_success D_e, expert_suffix D_s"
+    )
     task_id: str
     trajectory_id: str = Field(description="Trajectory that is trained on")
     target_from: int = Field(description="First step whose tokens are targets; earlier ones are context")
@@ -251,10 +251,10 @@ class CheckpointRecord(Record):
     digest: str = Field(description="Content id of the weights; trainings that gave the same ones share it")
     path: str
     parent: str | None = Field(None, description="Digest it was trained from; NULL where from scratch")
-    role: PolicyRole
+    role: PolicyRole = Field(description="Which training of the run gave it")
     round: int
     examples: int
-    steps: int
+    steps: int = Field(description="Steps of the optimizer")
     target_tokens: int
     final_loss: float
     losses: list[float] = Field(description="Training loss at each logged step")
@@ -283,8 +283,8 @@ class EvaluationRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("evaluation_id",)
     evaluation_id: str
     checkpoint: str
-    role: PolicyRole
-    split: TestSplit
+    role: PolicyRole = Field(description="Which training gave the policy")
+    split: TestSplit = Field(description="Split that the task belongs to")
     start: EpisodeStart = Field(
         description="From the task, after a forced deviated turn, or the same point without the deviation"
     )

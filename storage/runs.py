@@ -11,7 +11,7 @@ They are small and replaced atomically.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,6 +27,10 @@ from storage.shards import BatchRef
 
 StageStatus = Literal["running", "completed", "failed", "crashed", "outdated"]
 """outdated: it was completed, and its inputs have changed since."""
+
+
+LISTED = 8
+"""Runs that are listed where several match."""
 
 
 class RunInfo(BaseModel):
@@ -172,10 +176,48 @@ class RunFolder:
         return self.folder / "stages" / f"{check_name('stage', f'{round}-{stage}')}.json"
 
 
+def any_runs(root: Path) -> bool:
+    """Whether a data folder is there and has a run."""
+    return any((root / "runs").glob("*/run.json"))
+
+
 def list_runs(root: Path) -> list[RunInfo]:
     """Every run of a data folder, oldest first. Raises StorageFault if a file is damaged."""
     runs = [read_run_file(path, RunInfo) for path in (root / "runs").glob("*/run.json")]
     return sorted(runs, key=lambda run: (run.created_at, run.run_id))
+
+
+def run_called(root: Path, wanted: str) -> str:
+    """The id of the one run of a data folder that `wanted` means: its id, its name, or the first letters of its id.
+    Raises StorageFault where there is none or several match."""
+    return choose_run(wanted, _names(root), root)
+
+
+def choose_run(wanted: str, names: Mapping[str, str], where: Path) -> str:
+    """The same among runs whose names are given by their ids."""
+    if wanted in names:
+        return wanted
+    found = [run for run, name in names.items() if name == wanted]
+    found = found or [run for run in names if wanted and run.startswith(wanted)]
+    if not found:
+        raise StorageFault(f"no run {wanted} in {where}; {known_runs(wanted, list(names))}")
+    if len(found) > 1:
+        listed = ", ".join(found[:LISTED]) + (
+            f" and {len(found) - LISTED} more" if len(found) > LISTED else ""
+        )
+        raise StorageFault(f"{len(found)} runs in {where} match {wanted!r}: {listed}; give more of the id")
+    return found[0]
+
+
+def _names(root: Path) -> dict[str, str]:
+    """The name of each run by its id. A run whose file is damaged goes by its id."""
+    names = {}
+    for path in sorted((root / "runs").glob("*/run.json")):
+        try:
+            names[path.parent.name] = read_run_file(path, RunInfo).name
+        except StorageFault:
+            names[path.parent.name] = path.parent.name
+    return names
 
 
 def known_runs(wrong: str, known: Sequence[str]) -> str:

@@ -28,7 +28,8 @@ from storage.ingest.refresh import refresh_runs, refresh_set_aside, refresh_supe
 from storage.ingest.scan import SetAside
 from storage.runs import StageState
 from storage.shards import ShardStore
-from storage.sql.schema import failed, migrations, one_line, open_database, schema_version
+from storage.sql.query_errors import query_error
+from storage.sql.schema import failed, migrations, open_database, schema_version
 
 _COPY_PREFIX = ".publishing-"
 
@@ -81,7 +82,7 @@ class Store:
         """
         if not self.published.exists():
             raise StorageFault(
-                f"nothing is published in {self.root} yet: run a configuration with this data_dir first"
+                f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
             )
         try:
             # Without replacement scans: a misspelt table could name one of our own variables.
@@ -90,7 +91,7 @@ class Store:
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
             advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
-            raise StorageFault(one_line(error) + (advice if self.outdated() else "")) from error
+            raise StorageFault(query_error(error) + (advice if self.outdated() else "")) from error
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
         """Whether the published file has these states of a run's stages, and all their batches."""

@@ -1,7 +1,8 @@
 """Stage calibrate: execute a repair of every selected deviation, and reflect on it (method section 2.5).
 
 Plans are tried in order until one succeeds: the expert's own remaining turns, the exploring expert from the deviated
-history, the planner. What was executed is stored, either kept or rejected with the reason.
+history, the planner. One row is stored for each deviation: the plan that succeeded, else the one tried last, kept or
+rejected with the reason.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from storage.records import RECORDS
 from storage.sql.store_names import column_comment, store_columns
 
 SHARED = {
-    "run_id": "The run",
+    "run_id": "Id of the run: its name and a digest of its settings",
     "round": "Round of the run; 0 for the stages before the rounds",
     "provenance": "Which batches produced the row: run_provenance leads to its runs",
 }
@@ -26,6 +26,7 @@ ALIKE: dict[str, tuple[str, ...]] = {
     "run_step_rewards": ("step_rewards",),
     "step_values": ("step_rewards",),
     "step_reward_gaps": ("deviations",),
+    "deviated_turns": ("step_reward_gaps",),
     "compared_turns": ("deviations",),
     "success": ("evaluations",),
     "success_by_task_type": ("evaluations", "success"),

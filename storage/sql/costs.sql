@@ -45,7 +45,7 @@ COMMENT ON COLUMN stage_costs.episodes IS 'Episodes in the stage''s rows: trajec
 COMMENT ON COLUMN stage_costs.turns IS 'Turns that a policy wrote in these episodes; the expert''s and replayed ones cost nothing';
 COMMENT ON COLUMN stage_costs.tokens IS 'Tokens that the policy generated in these turns, thinking included';
 COMMENT ON COLUMN stage_costs.trained_tokens IS 'Tokens trained on; NULL where the stage trains nothing';
-COMMENT ON COLUMN stage_costs.rollouts_paid IS 'Rollouts that this run played itself in this round; NULL where the stage plays none';
+COMMENT ON COLUMN stage_costs.rollouts_paid IS 'Rollouts that this run played itself in this round (run_stages.rollouts_paid: from the start of the run); NULL where the stage plays none';
 COMMENT ON COLUMN stage_costs.llm_calls IS 'Requests to language models behind an API, as policy or reflector';
 COMMENT ON COLUMN stage_costs.llm_prompt_tokens IS 'Input tokens of these requests';
 COMMENT ON COLUMN stage_costs.llm_completion_tokens IS 'Tokens that these requests generated; those of a policy are in tokens too';
@@ -74,8 +74,8 @@ SELECT
     avg((NOT kept)::INTEGER) AS rejection_rate, histogram(rejection) FILTER (NOT kept) AS rejections
 FROM run_calibrations GROUP BY ALL;
 COMMENT ON VIEW calibration_outcomes IS
-    'Repairs kept and rejected, by where their turns came from; `rejections` counts each reason (calibrations has the detail)';
-COMMENT ON COLUMN calibration_outcomes.attempts IS 'Repairs that were tried';
+    'Deviations to repair, kept and rejected, by the plan that succeeded or was tried last; `rejections` counts each reason (calibrations has the detail)';
+COMMENT ON COLUMN calibration_outcomes.attempts IS 'Deviations to repair, by the plan that succeeded or was tried last: one row of calibrations each (calibrations.attempts counts replies of a language model)';
 COMMENT ON COLUMN calibration_outcomes.kept IS 'Repairs that were executed to success';
 COMMENT ON COLUMN calibration_outcomes.rejected IS 'Repairs that were not kept';
 COMMENT ON COLUMN calibration_outcomes.rejection_rate IS 'rejected / attempts';

@@ -66,6 +66,11 @@ WITH settings AS (
         json_extract_string(n.config, '$.rewards.candidates')::BIGINT AS candidates,
         json_extract_string(n.config, '$.rewards.mode') <> 'fixed' AS in_order
     FROM run_configs n WHERE n.run_id = run
+    UNION ALL
+    SELECT NULL, NULL, NULL, NULL FROM (SELECT count(*) AS n FROM run_configs k WHERE k.run_id = run) known
+    WHERE CASE WHEN known.n = 0 THEN error(
+        'no run has the id ' || run || ': `SELECT run_id FROM runs` lists them; `steca what-if --run` takes a name or the first letters'
+    )::BOOLEAN ELSE false END
 ), asked AS (
     SELECT
         c, r, s, coalesce(preset, c.preset) AS new_preset, coalesce(delta, c.delta)::DOUBLE AS new_delta,

@@ -2,9 +2,9 @@
 -- deviation's. From left to right: example -> task, trajectory and runs -> calibration -> verdict -> exploration and
 -- its checkpoint -> the three scored turns (`side`: reference, expert, explored) and their scorer -> the rollouts that
 -- the verdict used. An example without a deviation (an expert run, a success of its own) has one row, NULL from the
--- verdict on.
+-- verdict on. An unknown id is an error.
 CREATE OR REPLACE MACRO lineage(id) AS TABLE
-WITH roots AS (
+WITH found AS (
     SELECT
         e.example_id, e.dataset, e.weight, e.target_from, e.distance, e.contrast_trajectory_id,
         e.trajectory_id, e.task_id, e.calibration_id, coalesce(e.deviation_id, c.deviation_id) AS deviation_id, e.provenance
@@ -16,6 +16,14 @@ WITH roots AS (
     UNION ALL BY NAME
     SELECT d.explored_trajectory_id AS trajectory_id, d.task_id, d.deviation_id, d.provenance
     FROM deviations d WHERE d.deviation_id = id
+), roots AS (
+    FROM found
+    UNION ALL BY NAME
+    SELECT NULL::VARCHAR AS trajectory_id FROM (SELECT count(*) AS n FROM found) c
+    WHERE CASE WHEN c.n = 0 THEN error(
+        'no training example, calibration or deviation has the id ' || id
+        || ': give a whole id, or use `steca trace`, which takes its first letters'
+    )::BOOLEAN ELSE false END
 ), scored AS (
     SELECT deviation_id, 'reference' AS side, expert_trajectory_id AS trajectory_id, step_index - 1 AS step_index,
         reference_step_reward_id AS step_reward_id, reference_reward AS reward, reference_n AS n

@@ -62,7 +62,12 @@ SELECT
     expert_is_better  -- old name
 FROM deviations JOIN run_provenance USING (provenance);
 COMMENT ON VIEW step_reward_gaps IS
-    'Every comparison of a run: the rewards with the rollouts behind them, the gap with its interval, the verdict';
+    'ALL comparisons of a run, deviated or not (count with WHERE verdict = ''deviated'', or use deviated_turns): the rewards with the rollouts behind them, the gap with its interval, the verdict';
+
+CREATE OR REPLACE VIEW deviated_turns AS
+SELECT * EXCLUDE (expert_is_better) FROM step_reward_gaps WHERE verdict = 'deviated';
+COMMENT ON VIEW deviated_turns IS
+    'The comparisons of a run with the verdict deviated, selected for calibration or not; step_reward_gaps has all comparisons';
 
 CREATE OR REPLACE VIEW compared_turns AS
 WITH turns AS (

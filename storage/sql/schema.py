@@ -19,7 +19,7 @@ STORAGE_VERSION = (
     "v1.2.0"  # DuckDB 2 would write files that no 1.x tool can open; every 1.x since 1.2 opens these
 )
 SQL = files("storage").joinpath("sql")
-GROUND = ("intervals.sql", "provenance.sql")  # what the views run_<table> and all others are made from
+GROUND = ("tables.sql", "intervals.sql", "provenance.sql")  # needed by the views run_<table> and all others
 VIEWS = (  # in the order in which they need each other
     "runs.sql",
     "rewards.sql",

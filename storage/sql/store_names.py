@@ -8,9 +8,12 @@ rows that are in the store already. The records in `storage.records` keep the wo
 from __future__ import annotations
 
 import re
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import duckdb
 
+from steca.vocabulary import CalibrationRejection, End
 from storage.records import Record
 
 COLUMNS: dict[str, dict[str, str]] = {
@@ -43,6 +46,14 @@ DESCRIPTIONS: dict[str, dict[str, str]] = {
 """Comments of such columns where the field's description speaks of the shards' words."""
 
 
+LISTED: dict[str, dict[str, Any]] = {
+    "trajectories": {"end_reason": End},
+    "rollouts": {"end_reason": End},
+    "calibrations": {"rejection": CalibrationRejection},
+}
+"""Fields that are plain texts, as old shards may hold others, and the values that today's code writes."""
+
+
 def store_columns(record: type[Record]) -> dict[str, str]:
     """The column of the store for each field of a record, in the order of the fields."""
     renamed = COLUMNS.get(record.table, {})
@@ -50,8 +61,20 @@ def store_columns(record: type[Record]) -> dict[str, str]:
 
 
 def column_comment(record: type[Record], field: str) -> str | None:
-    """What the store says of a field's column; None where the record says nothing."""
-    return DESCRIPTIONS.get(record.table, {}).get(field) or record.model_fields[field].description
+    """What the store says of a field's column, with the values of a Literal; None where the record says nothing."""
+    text = DESCRIPTIONS.get(record.table, {}).get(field) or record.model_fields[field].description
+    words = LISTED.get(record.table, {}).get(field, record.model_fields[field].annotation)
+    replaced = VALUES.get(record.table, {}).get(field, {})
+    if not (values := [replaced.get(value, value) for value in _literals(words)]):
+        return text
+    return f"{text + '; ' if text else ''}one of: {', '.join(values)}"
+
+
+def _literals(annotation: Any) -> list[str]:
+    """The values of a Literal, or of one that may be None; none for any other type."""
+    if get_origin(annotation) in (Union, UnionType):
+        return [value for part in get_args(annotation) for value in _literals(part)]
+    return [str(value) for value in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def replace_values(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:

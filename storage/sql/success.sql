@@ -50,7 +50,7 @@ SELECT
 FROM counts
 ORDER BY run_id, round, split, start_place(start);
 COMMENT ON VIEW success_change IS
-    'What training changed: the trained policy of each round beside the warm-up policy on the same tasks, with the 95 % interval of the difference for paired shares (Newcombe 1998, method 10)';
+    'What training changed: the trained policy of each round compared with the warm-up policy on the same tasks, with the 95 % interval of the difference for paired shares (Newcombe 1998, method 10)';
 COMMENT ON COLUMN success_change.n IS 'Tasks that both policies played';
 COMMENT ON COLUMN success_change.both_won IS 'Tasks that both policies won';
 COMMENT ON COLUMN success_change.only_warmup_won IS 'Tasks that only the warm-up policy won';

@@ -34,7 +34,7 @@ FROM run_configs LEFT JOIN sums USING (run_id);
 COMMENT ON VIEW run_summary IS
     'One row a run: how many trajectories, rollouts, verdicts, calibrations and training examples it holds';
 COMMENT ON COLUMN run_summary.trajectories IS 'Trajectories of any kind';
-COMMENT ON COLUMN run_summary.steps IS 'Turns of these trajectories';
+COMMENT ON COLUMN run_summary.steps IS 'Turns of these trajectories (checkpoints.steps: steps of the optimizer)';
 COMMENT ON COLUMN run_summary.rollouts IS 'Monte-Carlo rollouts';
 COMMENT ON COLUMN run_summary.step_rewards IS 'Scored turns';
 COMMENT ON COLUMN run_summary.deviated IS 'Comparisons with the verdict deviated';

@@ -52,7 +52,7 @@ def test_what_is_no_folder_is_one_line_and_none_is_made(tmp_path: Path) -> None:
     said = steca("doctor", "--data-dir", tmp_path / "dtaa", code=1)
     assert (
         said
-        == f"error: there is no data folder {tmp_path / 'dtaa'}: give the folder of your runs with --data-dir\n"
+        == f"error: no runs in {tmp_path / 'dtaa'} yet: start one with `steca run --set data_dir={tmp_path / 'dtaa'}`, or give the folder of your runs with --data-dir\n"
     )
     assert not (tmp_path / "dtaa").exists()
 

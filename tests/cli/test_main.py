@@ -26,7 +26,7 @@ from configs.load import load_config
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.runs import run_id
-from storage.runs import RunFolder
+from storage.runs import RunFolder, package_version
 from storage.store import Store
 from tests.support.tiny_factory import ROOT, STECA, TINY
 
@@ -131,7 +131,7 @@ def test_sql_cannot_change_the_store_and_says_what_is_wrong(finished: FactoryCon
     data = ("--data-dir", finished.data_dir)
     assert_one_line(steca("sql", "DROP TABLE tasks", *data), 1, "read-only")
     assert_one_line(steca("sql", "FROM taks", *data), 1, "taks")
-    assert_one_line(steca("sql", "FROM tasks", "--data-dir", tmp_path), 1, "nothing is published")
+    assert_one_line(steca("sql", "FROM tasks", "--data-dir", tmp_path), 1, f"no runs in {tmp_path} yet")
 
 
 def test_status_lists_runs_and_stages(finished: FactoryConfig, tmp_path: Path) -> None:
@@ -143,7 +143,18 @@ def test_status_lists_runs_and_stages(finished: FactoryConfig, tmp_path: Path) -
     said = "no run nope", f"the only one is {run_id(finished)}"
     assert_one_line(steca("status", "--run", "nope", *data), 1, *said)
     assert_one_line(steca("stage", "rewards", "--run", "nope", *data), 1, *said)
-    assert_one_line(steca("status", "--run", "nope", "--data-dir", tmp_path), 1, "there are no runs yet")
+    assert_one_line(steca("status", "--run", "nope", "--data-dir", tmp_path), 1, f"no runs in {tmp_path} yet")
+
+
+def test_version_is_printed() -> None:
+    assert steca("--version").stdout == f"steca {package_version()}\n"
+
+
+def test_a_run_can_be_given_by_its_name_or_the_start_of_its_id(finished: FactoryConfig) -> None:
+    whole = run_id(finished)
+    for short in (finished.name, whole[:-2]):
+        said = steca("status", "--run", short, "--data-dir", finished.data_dir).stdout
+        assert said == steca("status", "--run", whole, "--data-dir", finished.data_dir).stdout
 
 
 def test_a_run_whose_last_stage_never_ran_is_not_completed(copied: FactoryConfig) -> None:

@@ -12,6 +12,7 @@ from cli.main import app
 from cli.terminal.console import make_console
 from cli.trace import print_trace
 from steca.deviation import preset
+from storage.faults import StorageFault
 from storage.records import CheckpointRecord
 from storage.shards import ShardStore
 from storage.store import Store
@@ -118,7 +119,12 @@ def test_an_example_without_a_deviation_is_one_row(store: Store) -> None:
     assert (expert["trajectory_id"], expert["side"], expert["explorer"]) == ("e", None, None)
     (success,) = lineage(store, "success")
     assert (success["trajectory_id"], success["deviation_id"], success["explorer"]) == ("x", None, "c0")
-    assert lineage(store, "nothing") == []
+
+
+def test_an_unknown_id_is_an_error_in_sql_too(store: Store) -> None:
+    for query in ("FROM lineage('repair')", "SELECT count(*) FROM lineage('repair')"):
+        with pytest.raises(StorageFault, match="has the id repair: give a whole id, or use `steca trace`"):
+            store.query(query)
 
 
 def test_the_stored_rewards_follow_from_the_rollouts(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from configs.faults import ConfigFault
 from configs.load import load_config
 from flows.what_if import OtherRule, WhatIf
 from steca.deviation import preset
+from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import RolloutRecord
 from storage.runs import RunFolder
@@ -223,7 +224,7 @@ def test_a_proof_next_to_zero_is_seen(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.ingest()
     said = what_if(store, "--preset", "sequential", "--delta", -0.5).stdout
-    assert "between -1.000 and -0.003" in said
+    assert "(interval from the rollouts: -1.000 to -0.003)" in said
     assert "(1 rollout, " in said
 
 
@@ -251,9 +252,9 @@ def test_a_question_that_makes_no_sense_is_one_line(store: Store) -> None:
 def test_a_run_that_cannot_be_asked_is_one_line(store: Store, tmp_path: Path) -> None:
     assert "no run sequentail" in refused(store, 1, "--run", "sequentail")
     assert "there are 5, e.g. sequential" in refused(store, 1, "--run", "sequentail")
-    assert "nothing is published" in refused(Store(tmp_path), 1)
+    assert (empty := f"no runs in {tmp_path} yet: start one with") in refused(Store(tmp_path), 1)
     Store(tmp_path).ingest()
-    assert "holds no run" in refused(Store(tmp_path), 1)
+    assert empty in refused(Store(tmp_path), 1)
     RunFolder(tmp_path, "bare").create("bare", {})
     Store(tmp_path).ingest()
     assert "no run bear" in (said := refused(Store(tmp_path), 1, "--run", "bear"))
@@ -263,6 +264,18 @@ def test_a_run_that_cannot_be_asked_is_one_line(store: Store, tmp_path: Path) ->
         f"run bare holds no comparisons yet; first run: `steca stage rewards --run bare --data-dir {tmp_path}`"
         in said
     )
+
+
+def test_a_run_is_found_by_the_start_of_its_id(store: Store) -> None:
+    assert what_if(store, "--run", "pap").stdout == what_if(store, "--run", "paper").stdout
+    with pytest.raises(StorageFault, match="no run has the id pap: `SELECT run_id FROM runs` lists them"):
+        store.query("SELECT count(*) FROM what_if('pap')")
+
+
+def test_without_another_rule_it_says_how_to_give_one(store: Store) -> None:
+    hint = "give --preset, --delta, --error-rate or --smallest-drop"
+    assert hint in what_if(store).stdout
+    assert hint not in what_if(store, "--delta", 0.1).stdout
 
 
 def test_a_run_of_an_older_version_says_what_to_run(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import get_args
 
 import duckdb
 import pytest
 
+from steca.vocabulary import CalibrationRejection, CallPurpose, Origin, RepairPlan, TrajectoryKind
 from storage.columns import RECORD_OF_TABLE
 from storage.records import RECORDS
 from storage.shards import ShardStore
@@ -175,3 +177,29 @@ def test_help_says_what_a_view_is(store: Store) -> None:
     assert [row[2] for row in rows] == [None, *store.query("FROM success LIMIT 0")[0]]
     names = {name for (name,) in store.query("SELECT name FROM help")[1]}
     assert {f"run_{record.table}" for record in RECORDS} <= names
+
+
+@pytest.mark.parametrize(
+    ("column", "values"),
+    [
+        ("steps.origin", get_args(Origin)),
+        ("run_steps.origin", get_args(Origin)),
+        ("calibrations.plan", get_args(RepairPlan)),
+        ("calibrations.rejection", get_args(CalibrationRejection)),
+        ("llm_calls.purpose", get_args(CallPurpose)),
+        ("trajectories.kind", get_args(TrajectoryKind)),
+        ("evaluations.start", VALUES["evaluations"]["start"].values()),
+        ("deviations.expert_beats_explored", ("yes", "no", "unknown")),
+    ],
+)
+def test_a_column_with_few_values_lists_them(store: Store, column: str, values: Iterable[str]) -> None:
+    ((about,),) = store.query("SELECT about FROM help WHERE name = ? AND column_name = ?", column.split("."))[
+        1
+    ]
+    assert about.endswith(f"; one of: {', '.join(values)}")
+
+
+def test_deviated_turns_are_the_comparisons_that_deviated(store: Store) -> None:
+    deviated = "FROM step_reward_gaps SELECT deviation_id WHERE verdict = 'deviated' ORDER BY ALL"
+    assert store.query("FROM deviated_turns SELECT deviation_id ORDER BY ALL")[1] == store.query(deviated)[1]
+    assert store.query(deviated)[1] != store.query("FROM deviations SELECT deviation_id ORDER BY ALL")[1]

@@ -13,7 +13,7 @@ import pytest
 from storage.columns import RECORD_OF_TABLE
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
-from storage.runs import RunFolder, list_runs
+from storage.runs import RunFolder, list_runs, run_called
 from storage.shards import ShardStore
 from storage.store import Store
 from tests.support.store_rows import BEGUN, checkpoint, in_the_store, one_of_each, record_run, step, task
@@ -250,6 +250,24 @@ def test_a_run_is_its_configuration(tmp_path: Path) -> None:
     assert run.stage(1, "explore") is None
     with pytest.raises(StorageFault, match=r"no run toy-2 .* the only one is toy-1"):
         RunFolder(tmp_path, "toy-2").load()
+
+
+def test_a_run_is_found_by_its_name_or_the_start_of_its_id(tmp_path: Path) -> None:
+    for run, name in (("toy-1a", "toy"), ("toy-1b", "toy"), ("other-2", "other"), ("toy", "last")):
+        RunFolder(tmp_path, run).create(name, {"of": run})
+    for wanted, run in (
+        ("toy-1a", "toy-1a"),
+        ("toy", "toy"),
+        ("last", "toy"),
+        ("o", "other-2"),
+        ("other", "other-2"),
+    ):
+        assert run_called(tmp_path, wanted) == run
+    with pytest.raises(StorageFault, match=r"2 runs in .* match 'toy-': toy-1a, toy-1b; give more of the id"):
+        run_called(tmp_path, "toy-")
+    for unknown in ("toys", "../toy", ""):
+        with pytest.raises(StorageFault, match=r"no run .* there are 4, e.g. "):
+            run_called(tmp_path, unknown)
 
 
 def test_rows_lead_to_the_runs_that_share_them(shards: ShardStore, store: Store) -> None:

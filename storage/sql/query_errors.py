@@ -1,0 +1,54 @@
+"""DuckDB's errors of a user's query, as one line that says what to do."""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+import duckdb
+
+from storage.sql.schema import one_line
+
+LISTED = "`FROM help` lists tables, views and columns"
+CLOSE = 0.6
+"""How similar (difflib) a name that DuckDB suggests must be to the unknown one."""
+_SUGGESTED = re.compile(r"(?: Did you mean | Candidate bindings:[: ]*)(?P<names>.*)$")
+_SIGNATURES = re.compile(r"(?: You might need to add explicit type casts\.)? Candidate functions: .*$")
+_UNKNOWN = (
+    re.compile(r"^Catalog Error: (?:Table|View) with name (?P<name>\S+) does not exist!"),
+    re.compile(r'^Binder Error: Referenced (?:column|table) "(?P<name>[^"]*)" not found'),
+    re.compile(r'^Binder Error: Table "[^"]*" does not have a column named "(?P<name>[^"]*)"'),
+)
+
+
+def query_error(error: duckdb.Error) -> str:
+    """The error in one line: without signatures of functions, and with advice for an unknown name or a boolean where
+    a number is wanted."""
+    said = one_line(error).removeprefix("Invalid Input Error: ")  # error() in our macros
+    for unknown in _UNKNOWN:
+        if match := unknown.match(said):
+            return _unknown_name(said, match["name"])
+    if not _SIGNATURES.search(said):
+        return said
+    short = _SIGNATURES.sub("", said).rstrip(".")
+    return f"{short}; {_cast(short)}"
+
+
+def _unknown_name(said: str, name: str) -> str:
+    """Without what DuckDB suggests where that has little to do with the name."""
+    suggested = _SUGGESTED.search(said)
+    words = _SUGGESTED.sub("", said).rstrip("!. ")
+    near: list[str] = []
+    if suggested:
+        names = re.findall(r'"([^"]+)"', suggested["names"])
+        near = [found for found in names if _similar(name, found.rsplit(".", 1)[-1])]
+    advice = f"; did you mean {' or '.join(near)}?" if near else "."
+    return f"{words}{advice} {LISTED}"
+
+
+def _similar(one: str, other: str) -> bool:
+    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio() >= CLOSE
+
+
+def _cast(said: str) -> str:
+    return "cast it: success::INT" if "BOOLEAN" in said else "cast the arguments, e.g. step_index::VARCHAR"
