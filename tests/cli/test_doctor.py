@@ -50,9 +50,10 @@ def test_a_healthy_folder_is_said_to_be(folder: Path) -> None:
 
 def test_what_is_no_folder_is_one_line_and_none_is_made(tmp_path: Path) -> None:
     said = steca("doctor", "--data-dir", tmp_path / "dtaa", code=1)
+    folder = tmp_path / "dtaa"
+    start = f"start one with `steca run --set data_dir={folder}`"
     assert (
-        said
-        == f"error: no runs in {tmp_path / 'dtaa'} yet: start one with `steca run --set data_dir={tmp_path / 'dtaa'}`, or give the folder of your runs with --data-dir\n"
+        said == f"error: no runs in {folder} yet: {start}, or give the folder of your runs with --data-dir\n"
     )
     assert not (tmp_path / "dtaa").exists()
 
