@@ -84,7 +84,7 @@ def replace_values(connection: duckdb.DuckDBPyConnection, record: type[Record]) 
             connection.execute(f"UPDATE incoming SET {field} = ? WHERE {field} = ?", [new, old])
 
 
-_OLD_START = re.compile(r"'(task|forced_[\w%]*)'", re.IGNORECASE)
+_OLD_START = re.compile(r"'(task|forced[\w%]*)'", re.IGNORECASE)
 _START = re.compile(r"\bstart\b", re.IGNORECASE)
 
 
