@@ -70,7 +70,7 @@ processes: $(STAMP)  ## Test: whole commands that are started at the same moment
 training: $(STAMP)  ## Test: training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/models/training/test_distributed.py
 
-learning: $(STAMP)  ## Benchmark: STeCa beside its controls, several seeds (about an hour)
+learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning
 
 benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts and store

@@ -29,7 +29,7 @@ from storage.ingest.scan import SetAside
 from storage.runs import StageState
 from storage.shards import ShardStore
 from storage.sql.query_errors import query_error
-from storage.sql.schema import failed, migrations, open_database, schema_version
+from storage.sql.schema import failed, has_current_views, migrations, open_database, schema_version
 
 _COPY_PREFIX = ".publishing-"
 
@@ -119,10 +119,11 @@ class Store:
         return duckdb.connect(self.published, read_only=True, config=config)
 
     def outdated(self) -> bool:
-        """Whether the published file has an older schema than this code."""
+        """Whether the published file has an older schema, or other views, than this code."""
         try:
             with self._reading() as connection:
-                return schema_version(connection) < migrations()[-1][0]
+                present, newest = schema_version(connection), migrations()[-1][0]
+                return present < newest or (present == newest and not has_current_views(connection))
         except duckdb.Error:
             return False
 

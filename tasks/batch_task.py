@@ -63,8 +63,8 @@ class BatchTask:
     ) -> Request:
         """A request with everything that decides the batch's rows. Its `inputs` are what the cache key holds: the
         settings that the stage reads, the part of the run's tasks, the content of the upstream rows, the digest of the
-        checkpoint, the tasks, the world's version, the texts of prompts, and `more`. The stage's name and version join
-        them in `cache_key`. Raises StorageFault if upstream rows of 0.3.0 cannot be read."""
+        checkpoint, the tasks, the world's version, the texts of prompts, and `more`. The name and version of this
+        cached task join them in `cache_key`. Raises StorageFault if upstream rows of 0.3.0 cannot be read."""
         refs = dict(upstream or {})
         inputs: Inputs = {
             "settings": resources.settings(self.reads),

@@ -1,7 +1,9 @@
-"""What this project uses of Prefect beyond its documented interface, all in one place.
+"""What this project uses of Prefect beyond its documented interface.
 
-Tested with Prefect 3.8.8 and 3.9.1. `flows/server/app.py`, which runs apart from this project's code, also uses
-`prefect.server.api.server.create_app`. tests/tasks/test_prefect_internals.py fails where one of these is gone.
+Tested with Prefect 3.8.8 and 3.9.1. Three files lean on Prefect in other ways: `flows/server/app.py` runs apart from
+this project's code and uses `prefect.server.api.server.create_app`, `tasks/prefect_locks.py` implements its
+`LockManager`, and `flows/server/settings.py` repeats its order of settings. tests/tasks/test_prefect_internals.py
+fails where one of these is gone.
 """
 
 from __future__ import annotations

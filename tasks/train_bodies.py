@@ -71,17 +71,29 @@ def _train(
     parent: str | None,
 ) -> CheckpointRecord:
     resources, seed = batch.resources, batch.config.seed
-    how, told = resources.execution, resources.progress
+    execution, report = resources.execution, resources.progress
     resources.use_threads()
-    progress = (lambda done, of, _: told(done, of)) if told else None
-    saving = Saving(_state_folder(batch, base, examples, config), how.save_steps)
+    progress = (lambda done, of, _: report(done, of)) if report else None
+    saving = Saving(_state_folder(batch, base, examples, config), execution.save_steps)
     with _alone(saving.folder, resources.root, resources.log):
-        if how.processes == 1 and how.accelerate is None:
-            result = train(base, examples, config, resources.checkpoints, seed, how.device, progress, saving)
+        if execution.processes == 1 and execution.accelerate is None:
+            result = train(
+                base, examples, config, resources.checkpoints, seed, execution.device, progress, saving
+            )
         else:
-            launch = LaunchConfig(how.processes, how.accelerate, how.threads, how.key_variables)
+            launch = LaunchConfig(
+                execution.processes, execution.accelerate, execution.threads, execution.key_variables
+            )
             result = train_in_processes(
-                base, examples, config, resources.checkpoints, launch, saving, seed, how.device, progress
+                base,
+                examples,
+                config,
+                resources.checkpoints,
+                launch,
+                saving,
+                seed,
+                execution.device,
+                progress,
             )
     if result.unchanged:
         resources.log(_nothing_changed(result, config, role))
@@ -123,10 +135,10 @@ def _state_folder(
 ) -> Path:
     """Named by everything that decides the training bit by bit, the number of processes included, and by nothing else:
     whatever asks for the same training resumes from its state. Raises PolicyFault."""
-    how = batch.resources.execution
-    file = accelerate_file(how)
+    execution = batch.resources.execution
+    file = accelerate_file(execution)
     given = [[list(e.messages), list(e.targets), e.weight] for e in examples]
-    shared = [how.processes, file.read_text() if file else None, how.device]
+    shared = [execution.processes, file.read_text() if file else None, execution.device]
     settings = config.model_dump(mode="json")
     decides = content_id(base.digest, given, settings, batch.config.seed, shared)
     return batch.resources.root / "training" / decides

@@ -19,7 +19,7 @@ import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
 from tests.support.old_folders import unpack
-from tests.support.shared import SharedFolder, listing
+from tests.support.shared import SharedFolder, is_worker, listing, stop_process
 from tests.support.tiny_factory import ROOT, STECA, Served, tiny
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
@@ -74,13 +74,22 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SharedFolder]:
-    """The folder that all workers share. Removes this worker's PREFECT_HOME at the end."""
-    folder = SharedFolder(tmp_path_factory)
-    with folder.at_work():
-        yield folder
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """The controller, or the only process, stops the server after all workers are done, whatever became of them. Every
+    process removes its PREFECT_HOME."""
     shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+    if is_worker():
+        return
+    folder = SharedFolder(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+    if made := folder.made("served"):
+        stop_process(json.loads(made)[2])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared(tmp_path_factory: pytest.TempPathFactory) -> SharedFolder:
+    """The folder that all workers share."""
+    return SharedFolder(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,10 +101,9 @@ def _settled_objects() -> None:
 
 
 @pytest.fixture(scope="session")
-def served(shared: SharedFolder) -> Iterator[Served]:
+def served(shared: SharedFolder) -> Served:
     """`steca serve` with its own server on a free port, ready when all deployments are offered. One server for all
-    workers: the worker that started it stops it when the others are done."""
-    started: list[subprocess.Popen[bytes]] = []
+    workers; `pytest_sessionfinish` stops it."""
 
     def serve(data_dir: Path) -> str:
         with socket.socket() as probe:
@@ -107,22 +115,16 @@ def served(shared: SharedFolder) -> Iterator[Served]:
                 [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
                 cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
-        started.append(process)
         api = f"http://127.0.0.1:{port}/api"
-        _wait_until_offered(process, api, log)
-        return json.dumps([api, str(data_dir)])
+        try:
+            _wait_until_offered(process, api, log)
+        except BaseException:
+            stop_process(process.pid)
+            raise
+        return json.dumps([api, str(data_dir), process.pid])
 
-    try:
-        made, _ = shared.once("served", serve)
-        api, data_dir = json.loads(made)
-        yield Served(api, Path(data_dir))
-    finally:
-        if started:
-            shared.wait_for_others()
-            shared.forget("served")
-        for process in started:
-            process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
-            process.wait(timeout=60)
+    api, data_dir, _ = json.loads(shared.once("served", serve)[0])
+    return Served(api, Path(data_dir))
 
 
 def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -> None:

@@ -182,7 +182,7 @@ def test_long_functions_are_measured() -> None:
     assert list(function_lengths(nested)) == [("f", 61)]
 
 
-def test_every_room_says_what_is_in_it() -> None:
+def test_every_package_says_what_is_in_it() -> None:
     silent = [path for _, path in sources() if ast.get_docstring(ast.parse(path.read_text())) is None]
     assert not [str(path.relative_to(ROOT)) for path in silent if path.name != "__main__.py"]
 
@@ -196,4 +196,17 @@ def test_only_the_command_line_prints() -> None:
         if package != "cli"
         for name in sorted(imported(ast.parse(path.read_text()), package) & printing)
     ]
+    assert not faults
+
+
+def test_tests_import_their_helpers_by_whole_names() -> None:
+    """A sibling's bare name is found only by accident: no test folder is on the path."""
+    helpers = {path.stem for path in (ROOT / "tests").rglob("*.py")} - {"conftest", "__init__"}
+    faults = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in sorted(imported(ast.parse(path.read_text()), "tests") & helpers)
+        if not (ROOT / name).is_dir()
+    ]
+    assert "lockstep" in helpers
     assert not faults

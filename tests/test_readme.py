@@ -26,6 +26,7 @@ from tests.support.pages import (
     blocks,
     broken_links,
     commands,
+    identifiers,
     missing_paths,
     missing_symbols,
     modules,
@@ -36,6 +37,7 @@ from tests.support.pages import (
     settings,
     shown_answers,
     targets,
+    unknown_identifiers,
 )
 
 README = (ROOT / "README.md").read_text()
@@ -180,6 +182,7 @@ def test_every_piece_of_configuration_that_is_shown_is_accepted(block: str) -> N
 def test_every_file_and_name_in_it_exists(page: Path) -> None:
     assert missing_paths(page.read_text()) == []
     assert missing_symbols(page.read_text()) == []
+    assert unknown_identifiers(page.read_text()) == []
 
 
 @each_page
@@ -192,6 +195,10 @@ def test_a_file_a_name_or_a_link_that_is_not_there_would_be_noticed() -> None:
     assert missing_paths("`steca/rewards.py` and `steca/reward.py`") == ["steca/reward.py"]
     text = "`decide` and `decode` in `steca/deviation.py`, `Nothing` in `steca/nowhere.py`"
     assert missing_symbols(text) == ["decode in steca/deviation.py", "Nothing in steca/nowhere.py"]
+    assert missing_symbols("`decode` (`steca/deviation.py`)") == ["decode in steca/deviation.py"]
+    text = "`_load_builtin` there, `make_world`, `BUILT_OUT`, `make_worlds(name)`, `YourWorld`, `word`"
+    assert unknown_identifiers(text) == ["BUILT_OUT", "_load_builtin", "make_worlds"]
+    assert len(identifiers(ALL)) >= 60
     link = (
         "[a](docs/store.md#queries) [b](docs/store.md#nowhere) [c](docs/nowhere.md) [d](https://example.org)"
     )

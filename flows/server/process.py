@@ -28,6 +28,8 @@ from storage.files import writing_in
 from tasks.prefect_internals import TEMPORARY_SERVER, drain_queues, reread_settings
 
 START_SECONDS = 300.0
+GRACE_SECONDS = 5.0
+"""Time for a server to end by itself: less than a command that is interrupted gives its children (cli/signals.py)."""
 APP = Path(__file__).with_name("app.py")
 
 
@@ -142,7 +144,7 @@ def _launch(
 ) -> subprocess.Popen[bytes]:
     with log.open("ab") as output:
         process = subprocess.Popen(
-            guard.guarded(command),
+            guard.guarded(command, GRACE_SECONDS),
             stdin=subprocess.PIPE,
             stdout=output,
             stderr=output,

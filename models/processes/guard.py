@@ -26,9 +26,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 _TICK = 0.1
 
 
-def guarded(command: Sequence[str]) -> list[str]:
-    """The command line that runs `command` under a guard that ends it when this process ends."""
-    return [sys.executable, "-I", __file__, str(os.getpid()), str(GRACE_SECONDS), *command]
+def guarded(command: Sequence[str], grace: float = GRACE_SECONDS) -> list[str]:
+    """The command line that runs `command` under a guard that ends it when this process ends. `grace`: seconds that it
+    gets to end by itself."""
+    return [sys.executable, "-I", __file__, str(os.getpid()), str(grace), *command]
 
 
 def run(parent: int, grace: float, command: Sequence[str]) -> int:

@@ -19,12 +19,12 @@ WITH parts AS (  -- what one set of batches holds
 ), held AS (
     SELECT run_id, round, stage, sum(COLUMNS(* EXCLUDE (run_id, round, stage, provenance)))
     FROM stage_provenance JOIN parts USING (provenance) GROUP BY run_id, round, stage
-), paid AS (  -- run_stages counts what a run has paid so far: a round's own is what it adds
+), paid AS (  -- run_stages counts what a run had paid by then: a stage's own is what it added, in the order of time
     SELECT
-        run_id, round, stage, rollouts_paid - coalesce(lag(rollouts_paid) OVER rounds, 0) AS rollouts_paid,
-        nullif(rollout_usd - coalesce(lag(rollout_usd) OVER rounds, 0), 0) AS rollout_usd
+        run_id, round, stage, rollouts_paid - coalesce(lag(rollouts_paid) OVER earlier, 0) AS rollouts_paid,
+        nullif(rollout_usd - coalesce(lag(rollout_usd) OVER earlier, 0), 0) AS rollout_usd
     FROM run_stages WHERE rollouts_paid IS NOT NULL
-    WINDOW rounds AS (PARTITION BY run_id, stage ORDER BY round)
+    WINDOW earlier AS (PARTITION BY run_id, stage ORDER BY started_at, round)
 )
 SELECT
     run_id, round, stage, s.status, s.stopped, s.seconds, s.batches, s.cached_batches,

@@ -22,9 +22,9 @@ COMMENT ON MACRO wilson_high IS 'Upper end of the 95 % Wilson score interval of 
 -- continuity correction where it is positive.
 CREATE OR REPLACE MACRO paired_correlation(n, first, second, shared) AS
     CASE
-        WHEN first * second * (n - first) * (n - second) = 0 THEN 0.0
-        WHEN n * shared > first * second THEN greatest(n * shared - first * second - n / 2, 0)
-        ELSE n * shared - first * second
+        WHEN first::DOUBLE * second * (n - first) * (n - second) = 0 THEN 0.0
+        WHEN n::DOUBLE * shared > first::DOUBLE * second THEN greatest(n::DOUBLE * shared - first::DOUBLE * second - n / 2, 0)
+        ELSE n::DOUBLE * shared - first::DOUBLE * second
     END / greatest(sqrt(first::DOUBLE * second * (n - first) * (n - second)), 1);
 CREATE OR REPLACE MACRO paired_distance(a, b, correlation) AS sqrt(greatest(a * a - 2 * correlation * a * b + b * b, 0));
 CREATE OR REPLACE MACRO paired_low(n, first, second, shared) AS

@@ -9,6 +9,8 @@ import duckdb
 
 from storage.sql.schema import one_line
 
+MOVED = {"config": "configurations are in run_configs, and each setting in run_settings"}
+"""Columns of version 0.3 that no longer answer: where to find what they held."""
 LISTED = "`FROM help` lists tables, views and columns"
 CLOSE = 0.6
 """How similar (difflib) a name that DuckDB suggests must be to the unknown one."""
@@ -42,6 +44,8 @@ def _unknown_name(said: str, name: str) -> str:
     if suggested:
         names = re.findall(r'"([^"]+)"', suggested["names"])
         near = [found for found in names if _similar(name, found.rsplit(".", 1)[-1])]
+    if name in MOVED:
+        return f"{words}: {MOVED[name]}"
     advice = f"; did you mean {' or '.join(near)}?" if near else "."
     return f"{words}{advice} {LISTED}"
 

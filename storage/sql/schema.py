@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -66,17 +67,8 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
 
 
 def make_views(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make every view and macro as this code has them, with their comments; at once where they are there already."""
-    parts = [
-        record_comments_sql(),
-        presets_sql(),
-        stages_sql(),
-        *map(_text, GROUND),
-        *map(run_view_sql, RECORDS),
-        *map(_text, VIEWS),
-    ]
-    sql = "\n".join(parts)
-    digest = content_id(sql, ALIKE, SHARED, migrations()[-1][0])
+    """Make every view and macro as this code has them, with their comments, unless they are there already."""
+    sql, digest = _views_sql()
     if _views_digest(connection) == digest:
         return
     connection.execute("BEGIN")  # one write to disk, not one for each of 500 statements
@@ -87,6 +79,26 @@ def make_views(connection: duckdb.DuckDBPyConnection) -> None:
         COMMENT ON MACRO views_digest IS 'Digest of the SQL that made the views and macros of this store';
     """)
     connection.execute("COMMIT")
+
+
+def has_current_views(connection: duckdb.DuckDBPyConnection) -> bool:
+    """Whether the views and macros of a store are those of this code."""
+    return _views_digest(connection) == _views_sql()[1]
+
+
+@cache
+def _views_sql() -> tuple[str, str]:
+    """The SQL of all views and macros, and the digest of everything that decides them."""
+    parts = [
+        record_comments_sql(),
+        presets_sql(),
+        stages_sql(),
+        *map(_text, GROUND),
+        *map(run_view_sql, RECORDS),
+        *map(_text, VIEWS),
+    ]
+    sql = "\n".join(parts)
+    return sql, content_id(sql, ALIKE, SHARED, migrations()[-1][0])
 
 
 def _text(file: str) -> str:

@@ -84,19 +84,15 @@ def replace_values(connection: duckdb.DuckDBPyConnection, record: type[Record]) 
             connection.execute(f"UPDATE incoming SET {field} = ? WHERE {field} = ?", [new, old])
 
 
-_OLD_START = re.compile(
-    r"\bstart\b\s*(=|<>|!=|in\s*\()\s*'(task|forced_deviation|forced_control)'", re.IGNORECASE
-)
-_OLD_CONFIG = re.compile(r"\bconfig\b.*\bfrom\s+runs\b", re.IGNORECASE | re.DOTALL)
+_OLD_START = re.compile(r"'(task|forced[\w%]*)'", re.IGNORECASE)
+_START = re.compile(r"\bstart\b", re.IGNORECASE)
 
 
 def renamed_in(query: str) -> str | None:
     """What a query asks for by a name of version 0.3 that no longer answers, and its name now; None where it does not.
     All other old names answer until 0.5 (old_names.sql)."""
-    if _OLD_START.search(query):
+    if _START.search(query) and _OLD_START.search(query):
         return "since version 0.4 `start` is " + ", ".join(
             f"{new} (was {old})" for old, new in VALUES["evaluations"]["start"].items()
         )
-    if _OLD_CONFIG.search(query):
-        return "since version 0.4 the configurations are in run_configs, and each setting in run_settings"
     return None

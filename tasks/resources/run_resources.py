@@ -111,13 +111,13 @@ class RunResources:
 
     def reflector(self, config: CalibrationConfig, world: World) -> Reflector:
         """The configured reflector, which writes the reflections."""
-        from tasks.resources import reflectors as reflecting
+        from tasks.resources import reflectors
 
         if config.reflector == "template":
-            return reflecting.template_reflector(world)
+            return reflectors.template_reflector(world)
         if self._reflector is None:
             call_log, where = SharedCallLog(self.call_log, self.root), self.execution.reflector
-            model = reflecting.llm_reflector(config, where, world, call_log, self.log)
+            model = reflectors.llm_reflector(config, where, world, call_log, self.log)
             self._reflector_open.callback(model.close)
             self._reflector = model
         return self._reflector

@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from cli.findings import Finding, examine
 from cli.main import app
 from flows.run_lock import lock_run
-from flows.wording import no_runs
 from storage.runs import RunFolder
 from storage.shards import ShardStore
 from storage.sql.schema import migrations
@@ -51,7 +50,11 @@ def test_a_healthy_folder_is_said_to_be(folder: Path) -> None:
 
 def test_what_is_no_folder_is_one_line_and_none_is_made(tmp_path: Path) -> None:
     said = steca("doctor", "--data-dir", tmp_path / "dtaa", code=1)
-    assert said == f"error: {no_runs(tmp_path / 'dtaa')}\n"
+    folder = tmp_path / "dtaa"
+    start = f"start one with `steca run --set data_dir={folder}`"
+    assert (
+        said == f"error: no runs in {folder} yet: {start}, or give the folder of your runs with --data-dir\n"
+    )
     assert not (tmp_path / "dtaa").exists()
 
 

@@ -27,7 +27,7 @@ STEPS = int(os.environ.get("PARITY_STEPS", "25"))
 
 
 def compare(files: list[Path]) -> None:
-    from lockstep import Comparison, walk
+    from tests.parity.lockstep import Comparison, walk
 
     comparison = Comparison()
     for seed, file in enumerate(files):
@@ -70,7 +70,7 @@ def test_the_new_dialect_plays_as_in_the_official_engine(tmp_path):
 
 
 def test_a_difference_is_noticed(tmp_path):
-    from lockstep import Comparison, walk
+    from tests.parity.lockstep import Comparison, walk
 
     (task,) = make_world("alfworld-generated", {}).tasks("train", 1, seed=3)
     file = export_game(task, tmp_path)

@@ -101,9 +101,16 @@ def test_old_columns_of_macros_answer(store: Store) -> None:
 
 
 def test_what_no_longer_answers_is_said() -> None:
-    for query in ("FROM evaluations WHERE start = 'task'", "FROM success WHERE start IN ('forced_control')"):
+    for query in (
+        "FROM evaluations WHERE start = 'task'",
+        "FROM success WHERE start IN ('forced_control')",
+        "FROM success WHERE start IN ('beginning', 'task')",
+        "FROM success WHERE start NOT IN ('task')",
+        "FROM success WHERE 'task' = start",
+        "FROM success WHERE start == 'task'",
+        "FROM success WHERE start LIKE 'forced%'",
+    ):
         assert "beginning (was task)" in str(renamed_in(query))
-    assert "run_configs" in str(renamed_in("SELECT config->>'seed' FROM runs"))
     for query in (
         "FROM trajectories WHERE kind = 'forced_deviation'",
         "FROM success WHERE start = 'beginning'",

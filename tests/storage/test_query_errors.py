@@ -24,6 +24,13 @@ def test_a_boolean_where_a_number_is_wanted_is_to_be_cast() -> None:
 
 
 @pytest.mark.parametrize(
+    "query", ["SELECT config FROM deviations", "FROM deviations d WHERE d.config IS NULL"]
+)
+def test_a_column_that_moved_leads_to_its_new_place(query: str) -> None:
+    assert said(query).endswith("configurations are in run_configs, and each setting in run_settings")
+
+
+@pytest.mark.parametrize(
     ("query", "near"),
     [
         ("FROM deviatons", "did you mean deviations?"),

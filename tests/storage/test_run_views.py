@@ -144,6 +144,21 @@ def test_every_stage_has_its_costs(costly: Store) -> None:
     assert costly.query("SELECT stage, tokens FROM stage_costs WHERE run_id = 'two'")[1] == [("explore", 14)]
 
 
+def test_a_round_that_is_redone_later_pays_what_it_adds(tmp_path: Path) -> None:
+    """A run's spending counts on in time: round 1, redone after round 2, has paid only what came on top."""
+    played = ShardStore(tmp_path).write_batch("score", "b0", [rollout("r", 0, ["go"], "t")])
+    redone = stage("rewards", 1, "completed", played, spent=Spent(rollouts=12, usd=1.0))
+    later = redone.started_at + timedelta(hours=1)
+    record(
+        tmp_path, "run", stage("rewards", 2, "completed", played, spent=Spent(rollouts=7, usd=0.75)),
+        redone.model_copy(update={"started_at": later}),
+    )  # fmt: skip
+    store = Store(tmp_path)
+    store.ingest()
+    rows = store.query("SELECT round, rollouts_paid, usd FROM stage_costs ORDER BY round")[1]
+    assert rows == [(1, 5, 0.25), (2, 7, 0.75)]
+
+
 def test_compared_turns_are_the_sides_of_a_comparison(tmp_path: Path) -> None:
     sides = {"expert_step_reward_id": "e", "expert_reward": 0.75, "expert_n": 4}
     rows = [

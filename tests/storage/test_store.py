@@ -328,3 +328,17 @@ def test_the_data_folder_may_have_any_name(
     ShardStore(Path(folder)).write_batch("explore-1", "b0", [task("a")])
     assert store.ingest().rows == {"tasks": 1}
     assert store.query("SELECT task_id FROM tasks")[1] == [("a",)]
+
+
+def test_a_file_published_with_other_views_is_outdated(tmp_path: Path) -> None:
+    """A later version may change a view without a migration: its code must not trust the views that are there."""
+    store = Store(tmp_path)
+    store.ingest()
+    assert not store.outdated()
+    with duckdb.connect(store.published) as connection:
+        connection.execute("CREATE OR REPLACE MACRO views_digest() AS 'of another version'")
+    assert store.outdated()
+    with pytest.raises(StorageFault, match="`steca doctor` brings it up to date"):
+        store.query("FROM no_such_view")
+    store.ingest()
+    assert not store.outdated()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -16,7 +17,12 @@ FOLDERS = (
     *("benchmarks", "tests", "docs", "requirements", r"\.ci"),
 )
 _PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]*)`")
-_SYMBOLS = re.compile(r"((?:`\w+`(?:,? and |, )?)+) (?:in|of) `([\w/]+\.py)`")
+_SYMBOLS = re.compile(r"((?:`\w+`(?:,?\s+and\s+|,\s+)?)+)\s+(?:(?:in|of|from) |\()`([\w/]+\.py)`")
+_IDENTIFIER = re.compile(r"`(\w+)(\([^`]*\))?`")
+FOREIGN = {"repetition_penalty"}
+"""Names in the prose that belong to other programs, and do not occur in the code."""
+_CODE = ("*.py", "*.sql", "*.yaml", "*.yml", "*.toml", "Makefile", ".env.example")
+"""Where identifiers may occur, in the root and in the folders of the code."""
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 
 
@@ -90,6 +96,27 @@ def missing_symbols(text: str) -> list[str]:
             if not re.search(rf"^ *(?:def|class) {name}\b|^{name}\b(?:: .+)? =", source, re.M):
                 missing.append(f"{name} in {path}")
     return missing
+
+
+def identifiers(text: str) -> set[str]:
+    """Names in the prose that only code can have: with an underscore, with capitals inside, or with parentheses.
+    Your... stands for one that the reader makes."""
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.S | re.M)
+    named = {name for name, call in _IDENTIFIER.findall(prose) if call or re.search(r"_|[a-z][A-Z]", name)}
+    return {name for name in named - FOREIGN if not name.startswith("Your")}
+
+
+def unknown_identifiers(text: str) -> list[str]:
+    """Those that no file of the code has."""
+    return sorted(identifiers(text) - _words_of_the_code())
+
+
+@cache
+def _words_of_the_code() -> frozenset[str]:
+    folders = [ROOT / name for name in FOLDERS if name not in ("docs", "tests", r"\.ci")]
+    files = [file for name in _CODE for file in ROOT.glob(name)]
+    files += [file for folder in folders for name in _CODE for file in folder.rglob(name)]
+    return frozenset(word for file in files for word in re.findall(r"\w+", file.read_text()))
 
 
 def broken_links(page: Path, text: str) -> list[str]:

@@ -3,40 +3,26 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
 import psutil
-import pytest
 from filelock import FileLock
 
 
 class SharedFolder:
-    """The session's temporary folder, which every worker knows."""
+    """The temporary folder of a test session, which all of its processes know: workers and their controller."""
 
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
-        base = factory.getbasetemp()
-        self.folder = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-        self._workers = self.folder / "workers"
-        self._workers.mkdir(exist_ok=True)
-
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Marks this worker as running."""
-        mine = self._workers / str(os.getpid())
-        mine.touch()
-        try:
-            yield
-        finally:
-            mine.unlink()
+    def __init__(self, base: Path) -> None:
+        """`base`: this process's own temporary folder; that of a worker lies in its controller's."""
+        self.folder = base.parent if is_worker() else base
 
     def once(self, name: str, make: Callable[[Path], str]) -> tuple[str, bool]:
         """(what `make` returned, whether this call made it). `make` is given an empty folder. Other workers wait
         meanwhile. If `make` raises, the next caller tries again in another folder."""
-        known = self.folder / f"{name}.made"
+        known = self._file(name)
         with FileLock(self.folder / f"{name}.lock"):
             if known.exists():
                 return known.read_text(), False
@@ -44,19 +30,25 @@ class SharedFolder:
             known.write_text(made)
             return made, True
 
-    def forget(self, name: str) -> None:
-        """The next caller makes it again."""
-        with FileLock(self.folder / f"{name}.lock"):
-            (self.folder / f"{name}.made").unlink(missing_ok=True)
+    def made(self, name: str) -> str | None:
+        """What was made; None if nothing was."""
+        return self._file(name).read_text() if self._file(name).exists() else None
 
-    def wait_for_others(self) -> None:
-        """Wait until no other worker is running. Dead processes do not count."""
-        while self._others():
-            time.sleep(0.2)
+    def _file(self, name: str) -> Path:
+        return self.folder / f"{name}.made"
 
-    def _others(self) -> list[int]:
-        pids = [int(path.name) for path in self._workers.iterdir()]
-        return [pid for pid in pids if pid != os.getpid() and psutil.pid_exists(pid)]
+
+def is_worker() -> bool:
+    """Whether this process is one of several workers, which a controller starts and outlives."""
+    return "PYTEST_XDIST_WORKER" in os.environ
+
+
+def stop_process(pid: int) -> None:
+    """Terminate a process, and wait until it is gone."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
+        process.wait(timeout=60)
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

@@ -1,38 +1,58 @@
-"""What workers share is made once, and again only where it could not be made or was given up."""
+"""What workers share is made once, found by their controller, and made again only if it could not be made."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support.shared import SharedFolder, listing
+from tests.support.shared import SharedFolder, listing, stop_process
 
 
-def test_what_is_shared_is_made_by_the_first_only(tmp_path_factory: pytest.TempPathFactory) -> None:
+@pytest.fixture
+def as_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw0")
+
+
+def test_what_is_shared_is_made_by_the_first_only(tmp_path: Path, as_worker: None) -> None:
     made: list[Path] = []
 
     def make(folder: Path) -> str:
         made.append(folder)
         return f"made {len(made)}"
 
-    first, second = SharedFolder(tmp_path_factory), SharedFolder(tmp_path_factory)
+    first, second = SharedFolder(tmp_path / "gw0"), SharedFolder(tmp_path / "gw1")
     assert [worker.once("thing", make) for worker in (first, second)] == [("made 1", True), ("made 1", False)]
     assert made[0].is_dir()
-    first.forget("thing")
-    assert second.once("thing", make) == ("made 2", True)
-    second.forget("thing")
 
 
-def test_what_could_not_be_made_is_tried_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_a_controller_finds_what_its_workers_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as worker:
+        worker.setenv("PYTEST_XDIST_WORKER", "gw0")
+        SharedFolder(tmp_path / "gw0").once("thing", lambda folder: "made")
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    assert SharedFolder(tmp_path).made("thing") == "made"
+    assert SharedFolder(tmp_path).made("another") is None
+
+
+def test_what_could_not_be_made_is_tried_again(tmp_path: Path, as_worker: None) -> None:
     def fails(folder: Path) -> str:
         raise OSError("no room")
 
-    shared = SharedFolder(tmp_path_factory)
+    shared = SharedFolder(tmp_path / "gw0")
     with pytest.raises(OSError, match="no room"):
         shared.once("broken", fails)
     assert shared.once("broken", str)[1]
-    shared.forget("broken")
+
+
+def test_a_process_is_stopped_and_one_that_is_gone_is_no_error() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    stop_process(process.pid)
+    assert not psutil.pid_exists(process.pid) or process.poll() is not None
+    stop_process(process.pid)
 
 
 def test_a_changed_file_is_noticed_and_a_lock_is_not(tmp_path: Path) -> None:

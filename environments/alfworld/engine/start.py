@@ -39,7 +39,10 @@ def entities_by_type(domain: Domain, task: Problem) -> Entities:
 
 def types_of(task: Problem, predicate: str) -> dict[str, str]:
     """First argument -> second, as the problem spells it: {"shelf_bar_...": "ShelfType"}."""
-    return {atom.args[0]: task.spelling[atom.args[1]] for atom in task.init if atom.predicate == predicate}
+    pairs = sorted(
+        atom.args for atom in task.init if atom.predicate == predicate
+    )  # the set has no order of its own
+    return {entity: task.spelling[kind] for entity, kind in pairs}
 
 
 def name_entities(task: Problem) -> dict[str, str]:
