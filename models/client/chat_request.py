@@ -9,7 +9,7 @@ from typing import Any, Literal
 from models.policy import Message
 
 LIMIT_NAMES = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-"""The two names of one limit."""
+"""The two names of the token limit: a server may know only one of them. Other fields have one name."""
 _REQUIRED = frozenset(("messages", "model"))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -44,11 +45,16 @@ def is_worker() -> bool:
 
 
 def stop_process(pid: int) -> None:
-    """Terminate a process, and wait until it is gone."""
+    """Terminate a process, and wait until it has ended; after a minute it is killed. Its parent, which may be another
+    worker, need not have collected it yet."""
     with suppress(psutil.NoSuchProcess):
         process = psutil.Process(pid)
         process.terminate()  # not SIGINT: where the tests run in the background of a shell, it is ignored
-        process.wait(timeout=60)
+        deadline = time.monotonic() + 60
+        while process.status() != psutil.STATUS_ZOMBIE:
+            if time.monotonic() > deadline:
+                process.kill()
+            time.sleep(0.1)
 
 
 def listing(folder: Path) -> dict[str, tuple[int, int]]:

@@ -51,8 +51,24 @@ def test_what_could_not_be_made_is_tried_again(tmp_path: Path, as_worker: None) 
 def test_a_process_is_stopped_and_one_that_is_gone_is_no_error() -> None:
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     stop_process(process.pid)
-    assert not psutil.pid_exists(process.pid) or process.poll() is not None
+    assert process.poll() is not None
     stop_process(process.pid)
+
+
+IDLE_PARENT = """
+import subprocess, sys, time
+print(subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]).pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_process_whose_parent_does_not_collect_it_counts_as_ended() -> None:
+    with subprocess.Popen([sys.executable, "-c", IDLE_PARENT], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        stop_process(pid)
+        assert psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+        parent.kill()
 
 
 def test_a_changed_file_is_noticed_and_a_lock_is_not(tmp_path: Path) -> None:
