@@ -76,14 +76,16 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """The controller, or the only process, stops the server after all workers are done, whatever became of them. Every
-    process removes its PREFECT_HOME."""
-    shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
-    if is_worker():
-        return
+    """Every process removes its PREFECT_HOME, but not that of the shared server: the controller, or the only process,
+    stops the server after all workers are done, whatever became of them, and removes its folder."""
     folder = SharedFolder(session.config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
-    if made := folder.made("served"):
-        stop_process(json.loads(made)[2])
+    made = folder.made("served")
+    _, _, pid, home = json.loads(made) if made else ("", "", 0, "")
+    if os.environ["PREFECT_HOME"] != home:
+        shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+    if pid and not is_worker():
+        stop_process(pid)
+        shutil.rmtree(home, ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -121,9 +123,9 @@ def served(shared: SharedFolder) -> Served:
         except BaseException:
             stop_process(process.pid)
             raise
-        return json.dumps([api, str(data_dir), process.pid])
+        return json.dumps([api, str(data_dir), process.pid, os.environ["PREFECT_HOME"]])
 
-    api, data_dir, _ = json.loads(shared.once("served", serve)[0])
+    api, data_dir, *_ = json.loads(shared.once("served", serve)[0])
     return Served(api, Path(data_dir))
 
 

@@ -27,7 +27,12 @@ class Api:
         self._url = url
 
     def post(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
+        """Tries again while the server answers 503, as Prefect's client does: its database is busy."""
+        for _ in range(40):
+            answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
         assert answer.is_success, answer.text
         return answer.json()
 
