@@ -25,7 +25,7 @@ from configs.load import load_config
 from configs.schema import FactoryConfig
 from environments.base import Task
 from environments.registry import make_world
-from flows.work.planning import cut
+from flows.work.planning import in_batches
 from models.policy import Generation, History, Policy, Sampling
 from rollouts.rows import demonstrations
 from rollouts.stages.decide import decide
@@ -130,7 +130,7 @@ def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str
         first = config.tasks.demonstrations
         tasks = batches.world.tasks("train", first + count, config.seed)[first:]
         before, began = peak_megabytes(), time.perf_counter()
-        for number, part in enumerate(cut(tasks, config.execution.batch_tasks)):
+        for number, part in enumerate(in_batches(tasks, config.execution.batch_tasks)):
             batches.run(part, number)
         return {
             "tasks": count,
