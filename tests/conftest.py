@@ -18,6 +18,7 @@ import httpx
 import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
+from tasks.prefect_internals import drain_queues
 from tests.support.old_folders import unpack
 from tests.support.shared import SharedFolder, is_worker, listing, stop_process
 from tests.support.tiny_factory import ROOT, STECA, Served, tiny
@@ -83,6 +84,8 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     _, _, pid, home = json.loads(made) if made else ("", "", 0, "")
     if os.environ["PREFECT_HOME"] != home:
         shutil.rmtree(os.environ["PREFECT_HOME"], ignore_errors=True)
+    if pid:
+        drain_queues()  # or Prefect would try for a minute to reach the stopped server
     if pid and not is_worker():
         stop_process(pid)
         shutil.rmtree(home, ignore_errors=True)
