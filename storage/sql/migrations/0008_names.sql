@@ -9,6 +9,7 @@ UPDATE evaluations SET start = CASE start
     ELSE start END;
 COMMENT ON COLUMN evaluations.start IS 'Where the episode starts: at the beginning of the task, after_deviation (a forced deviated turn), or before_deviation (the same point without the deviated turn: the control)';
 
+-- deviations.outcome is a word, success or progress, while `outcome` is a number everywhere else: compared_outcome.
 CREATE TABLE deviations_anew (
     deviation_id VARCHAR NOT NULL,
     task_id VARCHAR NOT NULL,
@@ -35,7 +36,7 @@ CREATE TABLE deviations_anew (
     error_rate DOUBLE,
     delta DOUBLE NOT NULL,
     preset VARCHAR NOT NULL,
-    outcome VARCHAR NOT NULL,
+    compared_outcome VARCHAR NOT NULL,
     verdict VARCHAR NOT NULL,
     rule VARCHAR NOT NULL,
     expert_beats_explored VARCHAR,
@@ -44,11 +45,12 @@ CREATE TABLE deviations_anew (
     expert_is_better VARCHAR GENERATED ALWAYS AS (
         CASE expert_beats_explored WHEN 'unknown' THEN 'undecided' ELSE expert_beats_explored END
     ) VIRTUAL,
+    outcome VARCHAR GENERATED ALWAYS AS (compared_outcome) VIRTUAL,
     PRIMARY KEY (deviation_id)
 );
 INSERT INTO deviations_anew BY NAME
 SELECT
-    * EXCLUDE (expert_is_better),
+    * EXCLUDE (expert_is_better, outcome), outcome AS compared_outcome,
     CASE expert_is_better WHEN 'undecided' THEN 'unknown' ELSE expert_is_better END AS expert_beats_explored
 FROM deviations;
 DROP TABLE deviations;
@@ -79,7 +81,7 @@ COMMENT ON COLUMN deviations.gap_high IS 'The true gap is below this, but for er
 COMMENT ON COLUMN deviations.error_rate IS 'Error rate of each end of the gap''s interval';
 COMMENT ON COLUMN deviations.delta IS 'Threshold of eq. 5';
 COMMENT ON COLUMN deviations.preset IS 'Rule set that gave the verdict';
-COMMENT ON COLUMN deviations.outcome IS 'Which mean of the rollouts was compared';
+COMMENT ON COLUMN deviations.compared_outcome IS 'Which mean of the rollouts was compared';
 COMMENT ON COLUMN deviations.verdict IS 'deviated, not_deviated, undecided or filtered';
 COMMENT ON COLUMN deviations.rule IS 'Why: the filter or the comparison that decided, in words';
 COMMENT ON COLUMN deviations.expert_beats_explored IS 'Whether the expert''s turn at the same step is better than the explored one, for D_s: yes, no, or unknown where the rollouts tell neither; NULL where nothing was compared';
