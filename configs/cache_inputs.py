@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from configs.schema import CalibrationConfig, FactoryConfig, RewardsConfig
+from configs.calibration import CalibrationConfig, JudgeConfig
+from configs.schema import FactoryConfig, RewardsConfig
 
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
@@ -33,6 +34,8 @@ CALIBRATION_SETTINGS = tuple(
     f"calibration.{name}" for name in CalibrationConfig.model_fields if name not in ("choose", "repairs")
 )
 """The settings that decide a repair. The others decide which turns are repaired."""
+JUDGE_SETTINGS = tuple(f"judge.{name}" for name in JudgeConfig.model_fields if name != "ask")
+"""The settings that decide what a judge says of a turn."""
 REWARD_SETTINGS = tuple(f"rewards.{name}" for name in RewardsConfig.model_fields if name != "scorer")
 """The settings of step rewards. In place of the scorer's folder its digest is in keys, as the checkpoint that plays."""
 ADDED_SINCE_030: dict[str, Any] = {
@@ -43,6 +46,7 @@ ADDED_SINCE_030: dict[str, Any] = {
     "rewards.scorer": None,
     "calibration.choose": "verdict",
     "calibration.repairs": None,
+    **{f"judge.{name}": field.default for name, field in JudgeConfig.model_fields.items()},
 }
 """Settings added after version 0.3.0, each with the value that means what 0.3.0 did. With this value a setting is left
 out of cache keys and ids, so that older runs and rollouts keep theirs."""
@@ -75,15 +79,20 @@ def run_id_settings(config: FactoryConfig) -> dict[str, Any]:
 
 
 def _without_030_values(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings without those that have their value in ADDED_SINCE_030."""
+    """Settings without those that have their value in ADDED_SINCE_030, nor sections that have nothing else."""
     for name, value_of_030 in ADDED_SINCE_030.items():
-        *path, last = name.split(".")
-        here = values
-        for part in path:
-            here = here.get(part, {})
-        if last in here and here[last] == value_of_030:
-            del here[last]
+        _drop(values, name.split("."), value_of_030)
     return values
+
+
+def _drop(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    first, *rest = path
+    if first not in values:
+        return
+    if rest:
+        _drop(values[first], rest, value)
+    if values[first] == ({} if rest else value):
+        del values[first]
 
 
 def _tree(fields: Sequence[str]) -> Tree:
@@ -106,8 +115,13 @@ def _pruned(model: M, tree: Tree) -> M:
 
 
 def _picked(values: dict[str, Any], tree: Tree) -> dict[str, Any]:
-    return {
-        name: _picked(values[name], below) if below else values[name]
-        for name, below in tree.items()
-        if name in values  # a setting with its value of 0.3.0 was left out
-    }
+    """The values of the tree. Those that were left out, as they have their values of 0.3.0, are missing here too, and
+    so are sections that have no other."""
+    picked: dict[str, Any] = {}
+    for name, below in tree.items():
+        if name not in values:
+            continue
+        found = _picked(values[name], below) if below else values[name]
+        if found or not below:
+            picked[name] = found
+    return picked

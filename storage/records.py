@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from steca.vocabulary import (
     CallPurpose,
@@ -28,20 +28,14 @@ from steca.vocabulary import (
     TrajectoryKind,
 )
 from storage.ids import content_id
+from storage.judgement import JudgementRecord
+from storage.record import Record
 
 CONSTRAINED = "TRUE where the policy could write admissible actions only; NULL where it wrote freely"
 
 THINKING_TOKENS = (
     "Of tokens, those of thinking (counted anew where a server wrote it); NULL where there was none"
 )
-
-
-class Record(BaseModel):
-    """A row. `table` is its table, `key` its primary key; field descriptions become column comments."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    table: ClassVar[str]
-    key: ClassVar[tuple[str, ...]]
 
 
 class TaskRecord(Record):
@@ -231,7 +225,9 @@ class CalibrationRecord(Record):
     deviation_id: str
     task_id: str
     trajectory_id: str = Field(description="The executed calibrated (or rejected) trajectory")
-    reflector: str = Field(description="Who wrote the reflection, e.g. template")
+    reflector: str = Field(
+        description="Who wrote the reflection: template, policy (the one that explored) or a model's name"
+    )
     reflection: str
     required_action: str = Field(description="The expert action that the reflection leads to")
     plan: RepairPlan = Field(
@@ -368,6 +364,7 @@ RECORDS: tuple[type[Record], ...] = (
     RolloutRecord,
     ScoredTurnRecord,
     DeviationRecord,
+    JudgementRecord,
     RepairChoiceRecord,
     CalibrationRecord,
     TrainingExampleRecord,

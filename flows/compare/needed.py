@@ -17,7 +17,8 @@ def needed_stages(config: FactoryConfig) -> frozenset[str]:
     stages = {"train"}
     if parts.explored_successes or parts.calibrated or parts.expert_suffixes or config.rounds > 1:
         stages.add("explore")
-    if (parts.calibrated and rule_of(config.deviation).needs_rewards) or parts.expert_suffixes:
+    rule = rule_of(config.deviation)
+    if (parts.calibrated and (rule.needs_rewards or rule.test == "judge")) or parts.expert_suffixes:
         stages.add("rewards")
     if parts.calibrated:
         stages.add("calibrate")

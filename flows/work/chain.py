@@ -18,15 +18,18 @@ from rollouts.stages.choose import chooses
 from storage.records import RepairChoiceRecord
 from storage.shards import BatchRef
 from tasks.stage_tasks import (
+    JUDGEMENTS,
     REPLIES,
     assemble_batch,
     calibrate_batch,
+    calibrate_self_batch,
     choose_batch,
     decide_batch,
     demonstrate_batch,
     evaluate_batch,
     explore_batch,
     forced_deviations_batch,
+    judge_batch,
     train_batch,
     warmup_batch,
 )
@@ -70,10 +73,14 @@ def rewards(stage: StageRun) -> None:
     """Monte-Carlo step rewards by the scorer (usually the warm-up policy), and the verdicts over them."""
     stage.checkpoint = stage.resources.scorer() or stage.checkpoint_of("warmup", 0)
     pairs = explored(stage)
-    stage.announce_batches(2 * len(pairs))
+    judges = stage.config.judges
+    stage.announce_batches((2 + judges) * len(pairs))
     stage.estimates(partial(forecast, stage, [explorations for _, explorations in pairs]))
-    for pair, scores in zip(pairs, score_all(stage, pairs), strict=True):
-        stage.run(decide_batch, upstream={"records": [*pair, scores]})
+    scored = score_all(stage, pairs)
+    labels = [labels_of(stage, pair) if judges else [] for pair in pairs]
+    decides = stage.config.deviation.preset == "judge"  # else verdicts do not depend on them
+    for pair, scores, judgements in zip(pairs, scored, labels, strict=True):
+        stage.run(decide_batch, upstream={"records": [*pair, scores, *(judgements if decides else ())]})
 
 
 def calibrate(stage: StageRun) -> None:
@@ -82,9 +89,12 @@ def calibrate(stage: StageRun) -> None:
     choosing = chooses(stage.config.calibration)
     stage.announce_batches(len(verdicts) + choosing)
     choices = {"choices": [chosen_repairs(stage, verdicts)]} if choosing else {}
-    more = {"replies": REPLIES} if stage.config.calibration.reflector == "llm" else {}
+    more = {"replies": REPLIES} if stage.config.calibration.reflector != "template" else {}
+    by_policy = stage.config.calibration.reflector == "policy"
+    task, checkpoint = (calibrate_self_batch, explorer(stage)) if by_policy else (calibrate_batch, None)
     for pair, verdict in zip(explored(stage), verdicts, strict=True):
-        stage.run(calibrate_batch, upstream={"records": [*pair, verdict], **choices}, more=more)
+        upstream = {"records": [*pair, verdict], **choices}
+        stage.run(task, upstream=upstream, checkpoint=checkpoint, more=more)
 
 
 def train(stage: StageRun) -> None:
@@ -92,7 +102,7 @@ def train(stage: StageRun) -> None:
     stage.announce_batches(2)
     demonstrated = stage.upstream("demonstrate", "demonstrate", WARMUP_PARTS)
     runs = [ref for pair in explored(stage) for ref in pair]
-    repairs = stage.upstream("calibrate", "calibrate")
+    repairs = repairs_of(stage)
     verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
     sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
     examples = stage.run(assemble_batch, upstream=sources)
@@ -131,6 +141,16 @@ def chosen_repairs(stage: StageRun, verdicts: list[BatchRef]) -> BatchRef:
     )
     stage.log(f"repairs: {taken:,}{wanted}, chosen by {calibration.choose} from {len(rows):,} turns")
     return ref
+
+
+def labels_of(stage: StageRun, pair: list[BatchRef]) -> list[BatchRef]:
+    """What a language model says of the explored turns of one batch."""
+    return [stage.run(judge_batch, upstream={"records": pair}, more={"replies": JUDGEMENTS})]
+
+
+def repairs_of(stage: StageRun) -> list[BatchRef]:
+    """The calibrations of the round, whoever reflected."""
+    return [ref for task in ("calibrate", "calibrate_self") for ref in stage.upstream("calibrate", task)]
 
 
 def explorer(stage: StageRun) -> str:

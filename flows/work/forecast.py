@@ -25,6 +25,8 @@ def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
     likely, most = (round(each * candidates) for each in per_candidate(stage.config))
     price = describe_spending(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
+    if stage.config.judges:
+        about += f" and {candidates:,} judgements"
     return f"{about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
 
 

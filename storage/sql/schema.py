@@ -29,6 +29,7 @@ VIEWS = (  # in the order in which they need each other
     "comparisons.sql",
     "summary.sql",
     "decide.sql",
+    "judgements.sql",
     "lineage.sql",
     "help.sql",
     "old_names.sql",

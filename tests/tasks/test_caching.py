@@ -41,6 +41,11 @@ CHANGED = {
     "rewards.scorer": "/models/scorer",
     "calibration.choose": "gap",
     "calibration.repairs": 9,
+    "judge.ask": "always",
+    "judge.model": "gpt-4o",
+    "judge.temperature": 0.5,
+    "judge.max_tokens": 99,
+    "judge.attempts": 1,
 }
 """For every setting added since 0.3.0 a value that enters keys."""
 STAGE_TASKS = [each for each in vars(stage_tasks).values() if isinstance(each, BatchTask)]

@@ -134,13 +134,15 @@ PARTS = ("calibrated", "explored_successes", "expert_suffixes")
         ("calibrated", "paper", "explore rewards calibrate"),
         ("calibrated", "every_failure", "explore calibrate"),
         ("expert_suffixes", "every_failure", "explore rewards"),
+        ("calibrated", "judge", "explore rewards calibrate"),
+        ("explored_successes", "judge", "explore"),
     ],
 )
 def test_an_arm_needs_the_stages_that_its_training_set_is_made_with(
     parts: str, rule: str, stages: str, tmp_path: Path
 ) -> None:
     sets = [f"datasets.{part}={'true' if part in parts.split() else 'false'}" for part in PARTS]
-    config: FactoryConfig = tiny(tmp_path, f"deviation.preset={rule}", *sets)
+    config: FactoryConfig = tiny(tmp_path, f"deviation.preset={rule}", "judge.model=m", *sets)
     assert needed_stages(config) == {*stages.split(), "train"}
 
 
