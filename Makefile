@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training benchmarks learning clean help
+.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training baselines benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -19,8 +19,8 @@ $(STAMP): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
 
-run: $(STAMP)  ## Quick start: the whole factory on generated games, under 10 minutes on 2 cores
-	$(BIN)/steca run --config configs/quickstart.yaml
+run: $(STAMP)  ## Quick start: the whole factory on generated games, STeCa beside SFT, under 10 minutes on 2 cores
+	$(BIN)/steca compare configs/compare/quickstart.yaml
 
 test: $(STAMP) lint  ## Lint, type checks and tests, in two worker processes (WORKERS=0: one test after the other)
 	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile
@@ -69,6 +69,9 @@ processes: $(STAMP)  ## Test: whole commands that are started at the same moment
 
 training: $(STAMP)  ## Test: training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/models/training
+
+baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration, with what they share (a few minutes)
+	$(BIN)/pytest -m slow tests/flows/test_baselines.py
 
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

@@ -1,10 +1,9 @@
 """Whether calibration helps: STeCa against its controls, at equal training steps, over several seeds.
 
-    python -m benchmarks.learning               run configs/compare/quickstart.yaml, and keep the results
+    python -m benchmarks.learning               run configs/compare/learning.yaml, and keep the results
     python -m benchmarks.learning --report      print the tables of the kept results
 
-A thin use of `steca compare`. The files in benchmarks/results/learning hold every test episode. In a file of version
-0.2.0, `invalid_actions` is 1 wherever there was any, and what was not kept then is missing.
+A thin use of `steca compare`. The files in benchmarks/results/learning hold every test episode.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ import typer
 from cli.compare.command import Asked, compare
 from cli.errors import readable_errors
 
-ARMS = Path(__file__).parents[1] / "configs" / "compare" / "quickstart.yaml"
+ARMS = Path(__file__).parents[1] / "configs" / "compare" / "learning.yaml"
 RESULTS = Path(__file__).parent / "results" / "learning"
 
 
@@ -32,12 +31,12 @@ def main(
 ) -> None:
     with readable_errors():
         if only_report:
-            well = compare(Asked(None, seeds=seeds, kept=sorted(RESULTS.glob("*.parquet"))))
-        else:
-            folder = [f"data_dir={data}"]
-            well = compare(Asked(file, seeds=seeds, overrides=folder, jobs=jobs, save=RESULTS))
-    if not well:
-        raise SystemExit(1)
+            for kept in sorted(RESULTS.glob("*.parquet")):
+                compare(Asked(None, seeds=seeds, kept=[kept]))
+            return
+        folder = [f"data_dir={data}"]
+        if not compare(Asked(file, seeds=seeds, overrides=folder, jobs=jobs, save=RESULTS)):
+            raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -253,7 +253,8 @@ def trace(
     id: Annotated[
         str,
         typer.Argument(
-            metavar="ID", help="Id of a training example, calibration or deviation, or its start."
+            metavar="ID",
+            help="Id of a training example, preference pair, calibration or deviation, or its start.",
         ),
     ],
     all: Annotated[

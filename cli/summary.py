@@ -46,8 +46,10 @@ COUNTS = (
     "calibrations_rejected",
     "examples_calibrated",
     "examples_explored_success",
+    "examples_sampled_success",
     "examples_expert_suffix",
     "examples_expert",
+    "preference_pairs",
 )
 NEXT = (
     "FROM success_by_task_type WHERE split = 'unseen'",

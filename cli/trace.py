@@ -1,4 +1,4 @@
-"""`steca trace`: a training example with its repair, verdict, and the rollouts behind the verdict."""
+"""`steca trace`: a training example or preference pair, with its repair, verdict, and the rollouts of the verdict."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ UNION ALL SELECT 'calibration', calibration_id, plan FROM calibrations WHERE sta
 UNION ALL SELECT 'deviation', deviation_id, verdict FROM deviations WHERE starts_with(deviation_id, $id)
 ORDER BY id
 """
+FIND_PAIR = """
+SELECT 'pair', pair_id, method || ' ' || kind FROM preference_pairs WHERE starts_with(pair_id, $id) ORDER BY pair_id
+"""
 BEHIND = """
 WITH things AS (
     SELECT 'a step reward' AS kind, step_reward_id AS id FROM scored_turns
@@ -37,7 +40,13 @@ WITH things AS (
 SELECT t.kind, t.id, first(u.above ORDER BY u.rank, u.above) FROM things t LEFT JOIN uses u USING (id)
 WHERE starts_with(t.id, $id) GROUP BY ALL ORDER BY t.id LIMIT 2
 """
-SETS = {"calibrated": "D_c", "explored_success": "D_e", "expert_suffix": "D_s", "expert": "expert run"}
+SETS = {
+    "calibrated": "D_c",
+    "explored_success": "D_e",
+    "sampled_success": "sampled success",
+    "expert_suffix": "D_s",
+    "expert": "expert run",
+}
 SIDES = {
     "reference": "the expert's turn before",
     "expert": "the expert's turn at this step (for D_s)",
@@ -50,7 +59,7 @@ NAMED = 8
 
 
 def print_trace(store: Store, prefix: str, everything: bool, out: SafeConsole | None = None) -> None:
-    """Print everything behind a training example, calibration or deviation as a tree.
+    """Print everything behind a training example, preference pair, calibration or deviation as a tree.
 
     Raises StageFault where not exactly one id starts with `prefix`.
     """
@@ -67,19 +76,34 @@ def find(store: Store, prefix: str) -> tuple[str, str]:
     listing = f'list some with `steca sql "SELECT example_id FROM training_examples LIMIT 5"{in_folder(store.root)}`'
     if not prefix:
         raise StageFault(f"the id is empty: give one, or its first letters; {listing}")
-    found = store.query(FIND, {"id": prefix})[1]
+    found = [*store.query(FIND, {"id": prefix})[1], *_pairs(store, prefix)]
     exact = [row for row in found if row[1] == prefix]
     if len(exact or found) == 1:
         kind, identity, _ = (exact or found)[0]
         return str(kind), str(identity)
     if not found:
         raise StageFault(
-            f"no training example, calibration or deviation has an id that begins with {prefix!r} in "
-            f"{store.published}; {_what_it_is(store, prefix) or listing}"
+            f"no training example, preference pair, calibration or deviation has an id that begins with {prefix!r} "
+            f"in {store.published}; {_what_it_is(store, prefix) or listing}"
         )
     named = ", ".join(f"{identity} ({kind}, {what})" for kind, identity, what in found[:NAMED])
     more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
     raise StageFault(f"{len(found)} ids begin with {prefix!r}: {named}{more}; give more letters")
+
+
+def _pairs(store: Store, prefix: str) -> list[tuple[str, str, str]]:
+    """The preference pairs that FIND would find; none in a file that a version before 0.4 published."""
+    return store.query(FIND_PAIR, {"id": prefix})[1] if _has_pairs(store) else []
+
+
+def _pairs_of(store: Store, trajectory: str) -> list[str]:
+    """The ids of the preference pairs that a trajectory is a side of."""
+    sql = "SELECT pair_id FROM preference_pairs WHERE $id IN (chosen_trajectory_id, rejected_trajectory_id) ORDER BY 1"
+    return [pair for (pair,) in store.query(sql, {"id": trajectory})[1]] if _has_pairs(store) else []
+
+
+def _has_pairs(store: Store) -> bool:
+    return ("preference_pairs",) in store.query("SELECT table_name FROM duckdb_tables()")[1]
 
 
 def _what_it_is(store: Store, prefix: str) -> str | None:
@@ -88,6 +112,7 @@ def _what_it_is(store: Store, prefix: str) -> str | None:
     if len(found) != 1:
         return None
     ((kind, identity, above),) = found
+    above = above or next(iter(_pairs_of(store, identity)), None)
     instead = f"show what uses it: `steca trace {above}{in_folder(store.root)}`"
     return f"{identity} is {kind}; {instead if above else 'nothing uses it'}"
 
@@ -106,6 +131,8 @@ def tree(kind: str, rows: Sequence[Row], everything: bool) -> Tree:
     player = top["trajectory_checkpoint"]
     played = "" if player is None else f", checkpoint {short(player)}"
     root.add(_line(f"trajectory {short(top['trajectory_id'])}  {top['trajectory_kind']}{played}"))
+    if kind == "pair":
+        _add_rejected(root, top)
     if top["calibration_id"]:
         _add_calibration(root, top)
     if top["deviation_id"]:
@@ -127,6 +154,10 @@ def short(identity: str) -> str:
 
 
 def _heading(kind: str, top: Row) -> str:
+    if kind == "pair":
+        chosen = _turns("chosen", top)
+        margin = "" if top["margin"] is None else f", margin {top['margin']:.3f}"
+        return f"pair {top['pair_id']}  {top['method']}, by {top['pair_kind']}{margin}, chosen: {chosen}"
     if kind != "example":
         return f"{kind} {top[f'{kind}_id']}"
     name = SETS[top["dataset"]]
@@ -135,6 +166,19 @@ def _heading(kind: str, top: Row) -> str:
         f"example {top['example_id']}  {name}, weight {top['weight']:.3f}{distance}, "
         f"targets from step {top['target_from']}"
     )
+
+
+def _turns(side: str, top: Row) -> str:
+    """The turns of one side of a pair, and what they were compared by."""
+    first, last, reward = top[f"{side}_from"], top[f"{side}_to"] - 1, top[f"{side}_reward"]
+    turns = f"step {first}" if first == last else f"steps {first} to {last}"
+    if side == "chosen" and top["chosen_rollout_id"]:
+        turns = f"the first turn of rollout {short(top['chosen_rollout_id'])} as step {first}"
+    return turns + ("" if reward is None else f" (reward {reward:.2f})")
+
+
+def _add_rejected(root: Tree, top: Row) -> None:
+    root.add(_line(f"rejected {short(top['rejected_trajectory_id'])}  {_turns('rejected', top)}"))
 
 
 def _add_calibration(root: Tree, top: Row) -> None:

@@ -16,6 +16,7 @@ from pydantic import BaseModel
 
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.schema import FactoryConfig, RewardsConfig
+from configs.training import PreferenceMethodConfig
 
 M = TypeVar("M", bound=BaseModel)
 Tree = dict[str, Any]
@@ -47,6 +48,12 @@ ADDED_SINCE_030: dict[str, Any] = {
     "calibration.choose": "verdict",
     "calibration.repairs": None,
     **{f"judge.{name}": field.default for name, field in JudgeConfig.model_fields.items()},
+    "exploration.samples": 0,
+    "exploration.temperature": 1.0,
+    "datasets.sampled_successes": False,
+    "training.method": "likelihood",
+    "training.start": "explorer",
+    **{f"training.preferences.{name}": None for name in PreferenceMethodConfig.model_fields},
 }
 """Settings added after version 0.3.0, each with the value that means what 0.3.0 did. With this value a setting is left
 out of cache keys and ids, so that older runs and rollouts keep theirs."""

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
+from steca.deviation import PRESETS
 
 
 def refuse_conflicts(config: FactoryConfig, source: str) -> None:
@@ -21,6 +22,8 @@ def refuse_conflicts(config: FactoryConfig, source: str) -> None:
         *_splits(config),
         *_lengths(config),
         *_training(config),
+        *_datasets(config),
+        *_preferences(config),
         *_evidence(config),
         *_judge(config),
     ]
@@ -58,24 +61,67 @@ def _lengths(config: FactoryConfig) -> Iterator[str]:
 
 
 def _training(config: FactoryConfig) -> Iterator[str]:
-    parts = config.datasets
-    sets = ("calibrated", "explored_successes", "expert_suffixes", "expert_runs", "explored_expert_runs")
-    if not any(getattr(parts, name) for name in sets):
-        yield f"datasets leaves nothing to train on: set one of {', '.join(sets)}"
     for name, training in (("warmup", config.warmup), ("training", config.training)):
         if training.lora and not training.lora.targets:
             yield f"{name}.lora.targets is empty, so no weight would be trained: list modules, or set all-linear"
 
 
-def _evidence(config: FactoryConfig) -> Iterator[str]:
-    """What needs step rewards, under presets for which none are computed."""
-    preset, rewards = config.deviation.preset, config.rewards
-    if (
-        preset not in ("judge", "first_failure", "every_failure")
-        or rewards.mode == "fixed"
-        or rewards.evidence == "always"
-    ):
+def _datasets(config: FactoryConfig) -> Iterator[str]:
+    parts, method = config.datasets, config.training.method
+    if parts.sampled_successes and not config.exploration.samples:
+        yield "datasets.sampled_successes is set, but exploration.samples is 0: set how many runs to sample"
+    if method == "dpo" and not (parts.calibrated or parts.expert_suffixes):
+        yield "training.method dpo has no pairs: set datasets.calibrated or datasets.expert_suffixes"
+    sets = (
+        *("calibrated", "explored_successes", "sampled_successes"),
+        *("expert_suffixes", "expert_runs", "explored_expert_runs"),
+    )
+    if method == "likelihood" and not any(getattr(parts, name) for name in sets):
+        yield f"datasets leaves nothing to train on: set one of {', '.join(sets)}"
+
+
+USED_BY = {
+    **dict.fromkeys(("beta", "sft_weight", "reference"), ("dpo", "eto", "ipr", "step_dpo")),
+    **dict.fromkeys(("margin", "preset"), ("ipr",)),
+    "chosen": ("step_dpo",),
+}
+"""By setting of training.preferences, the methods that use it."""
+
+
+def _preferences(config: FactoryConfig) -> Iterator[str]:
+    training = config.training
+    for name, methods in USED_BY.items():
+        if getattr(training.preferences, name) is not None and training.method not in methods:
+            yield (
+                f"training.preferences.{name} is set, but training.method is {training.method}: leave it empty, or "
+                f"set the method to {' or '.join(methods)}"
+            )
+    if training.method == "likelihood":
         return
+    if training.start == "base":
+        yield (
+            f"training.method is {training.method}, but training.start is base: preferences are trained from the "
+            "explorer, set training.start=explorer"
+        )
+    if training.loss != "sum":
+        yield f"training.method is {training.method}, which compares sums over tokens: set training.loss=sum"
+
+
+def _evidence(config: FactoryConfig) -> Iterator[str]:
+    """What needs step rewards, under modes and presets that do not compute them."""
+    preset, rewards, training = config.deviation.preset, config.rewards, config.training
+    if training.method == "ipr" and rewards.mode != "fixed":
+        yield (
+            f"training.method is ipr, which compares means of N rollouts, but rewards.mode is {rewards.mode}: set "
+            "rewards.mode=fixed"
+        )
+    if PRESETS[preset].needs_rewards or rewards.mode == "fixed" or rewards.evidence == "always":
+        return
+    if training.method == "step_dpo" and training.preferences.chosen != "expert":
+        yield (
+            f"training.method step_dpo prefers turns of rollouts, but deviation.preset is {preset}, which plays none: "
+            "set rewards.evidence=always, or training.preferences.chosen=expert"
+        )
     for name, value, asked in (
         ("calibration.choose", config.calibration.choose, "gap"),
         ("datasets.weighting", config.datasets.weighting, "probability"),

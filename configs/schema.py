@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.section import Count, HomePath, Positive, Section
 from configs.servers import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
-from configs.training import TrainingConfig
+from configs.training import ReinforcedTrainingConfig, TrainingConfig
 from steca.vocabulary import Device, PromptStyle, RewardOutcome, TestSplit
 
 
@@ -132,6 +132,14 @@ class PolicyConfig(Section):
         return allowed(arguments)
 
 
+class ExplorationConfig(Section):
+    """Sampled runs, in addition to the greedy ones after every expert prefix."""
+
+    model_config = ConfigDict(title="Exploration")
+    samples: Count = Field(0, description="Whole runs of each explored task that are sampled from its start.")
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="Temperature of sampled runs.")
+
+
 class RewardsConfig(Section):
     """Monte-Carlo step rewards, and how many rollouts a comparison of two turns gets."""
 
@@ -211,6 +219,11 @@ class DatasetConfig(Section):
     expert_runs: bool = Field(True, description="Also train on the expert runs of the warm-up.")
     explored_expert_runs: bool = Field(
         False, description="Also train on the expert runs of the explored tasks."
+    )
+    sampled_successes: bool = Field(
+        False,
+        description="Also train on the successful sampled runs (exploration.samples), each sequence of actions once "
+        "per task.",
     )
     weighting: Literal["distance", "probability", "none", "release-alfworld", "release-virtualhome"] = Field(
         "distance",
@@ -310,12 +323,13 @@ class FactoryConfig(Section):
     tasks: TasksConfig = Field(default_factory=TasksConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)
     warmup: TrainingConfig = Field(default_factory=TrainingConfig)
+    exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
     rewards: RewardsConfig = Field(default_factory=RewardsConfig)
     deviation: DeviationConfig = Field(default_factory=DeviationConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     datasets: DatasetConfig = Field(default_factory=DatasetConfig)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    training: ReinforcedTrainingConfig = Field(default_factory=ReinforcedTrainingConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)

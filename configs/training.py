@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
 from configs.section import Positive, Rate, Section
+from steca.preferences import PreferenceLoss, published_loss
+from steca.vocabulary import ChosenTurn, IprPreset, ReferenceModel, TrainingMethod
 
 
 class LoraConfig(Section):
@@ -52,8 +55,66 @@ class TrainingConfig(Section):
         return self
 
 
+class PreferenceMethodConfig(Section):
+    """Training on preference pairs. Empty: the published value of the method (`PUBLISHED`, steca/preferences.py)."""
+
+    model_config = ConfigDict(title="Preferences")
+    beta: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Strength of the penalty for leaving the reference model."
+    )
+    sft_weight: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="Weight of the chosen side's negative log-likelihood in the loss."
+    )
+    reference: ReferenceModel | None = Field(
+        None,
+        description="The reference model. current: the model that the training starts from, another one in each round. "
+        "warmup: the warm-up model.",
+    )
+    margin: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="method ipr: by how much one step reward must exceed the other."
+    )
+    preset: IprPreset | None = Field(
+        None,
+        description="method ipr: paper, or release: as the authors' code, where a shorter suffix of the agent can win.",
+    )
+    chosen: ChosenTurn | None = Field(
+        None,
+        description="method step_dpo: prefer the first turn of a successful rollout, or the expert's turn.",
+    )
+
+
+class ReinforcedTrainingConfig(TrainingConfig):
+    """The training of a round: how it learns, and what it starts from."""
+
+    model_config = ConfigDict(title="Reinforced training")
+    method: TrainingMethod = Field(
+        "likelihood",
+        description="likelihood: weighted likelihood of the training sets. The others learn from preference pairs. "
+        "dpo: the targets and contrasts of D_c and D_s. eto, ipr, step_dpo: as published.",
+    )
+    start: Literal["explorer", "base"] = Field(
+        "explorer",
+        description="explorer: the policy that explored. base: the model that the warm-up started from.",
+    )
+    preferences: PreferenceMethodConfig = Field(default_factory=PreferenceMethodConfig)
+
+    @property
+    def optimization(self) -> TrainingConfig:
+        """The settings that every training has."""
+        return TrainingConfig.model_validate(self.model_dump(include=set(TrainingConfig.model_fields)))
+
+    def preference_loss(self, round: int) -> PreferenceLoss:
+        """The loss of a method that learns from preferences: the settings, else the published values."""
+        assert self.method != "likelihood", "has no preference loss"
+        given = {name: getattr(self.preferences, name) for name in ("beta", "sft_weight", "reference")}
+        return replace(
+            published_loss(self.method, round),
+            **{name: value for name, value in given.items() if value is not None},
+        )
+
+
 class PreferenceConfig(Section):
-    """Preference training (DPO)."""
+    """The loss of preference training (DPO), with its values."""
 
     model_config = ConfigDict(title="Preferences")
     beta: Annotated[float, Field(gt=0)] = Field(

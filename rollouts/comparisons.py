@@ -22,6 +22,7 @@ from rollouts.stages.decide import sampling_rule_of, suffix_sampling_rule_of
 from rollouts.stages.explore import prefix_starts
 from steca.deviation import Candidate, Rule, candidate_of, prefilter, worth_scoring
 from steca.exploration import Exploration
+from steca.preferences import ipr_possible_winners, ipr_rule
 from steca.vocabulary import Side
 from storage.ids import content_id
 from storage.records import Record
@@ -85,30 +86,55 @@ def candidates(
     return found if limit is None else found[:limit]
 
 
+class PointBuilder:
+    """Builds rollout points for one configuration and one scorer (its digest)."""
+
+    def __init__(self, world: World, config: FactoryConfig, scorer: str) -> None:
+        self._world, self._environment = world, world.environment()
+        self._settings = EpisodeSettings.of(config)
+        self._basis = _basis(config, scorer, world)
+
+    def starts(self, demo: Demonstration) -> list[Start]:
+        """The starts after 0..T-1 turns of the expert."""
+        return prefix_starts(self._environment, demo, self._settings)
+
+    def point(self, side: Side, source: StoredTrajectory, index: int, start: Start) -> RolloutPoint:
+        """The point after the turn with this index of a trajectory. `start` is the start before it."""
+        text = source.trajectory.steps[index].text
+        after = execute(self._environment, start, [text], "policy", self._settings)[0]
+        history = [[step.text, step.observation] for step in after.trajectory.steps]
+        basis = self._basis | self._briefing_digest(start)
+        identity = content_id("point", basis, start.task.task_id, start.first_observation, history)
+        return RolloutPoint(identity, side, source, index, after, start)
+
+    def _briefing_digest(self, start: Start) -> dict[str, str]:
+        """The digest of the briefing, if there is one: another text, other rollouts."""
+        briefing = briefing_of(self._world, start.task, self._settings.style)
+        return {"briefing": content_id(briefing)} if briefing else {}
+
+
 class ComparisonBuilder:
     """Builds the comparisons of tasks for one configuration and one scorer (its digest)."""
 
     def __init__(self, world: World, config: FactoryConfig, scorer: str) -> None:
-        self.world, self.environment, self.config = world, world.environment(), config
+        self.config, self.points = config, PointBuilder(world, config, scorer)
         self.rule = sampling_rule_of(config.deviation, config.rewards)
         self.suffix_rule = suffix_sampling_rule_of(config.deviation, config.rewards)
-        self.settings = EpisodeSettings.of(config)
-        self._basis = _basis(config, scorer, world)
 
     def of_task(self, demo: Demonstration, runs: dict[int, StoredTrajectory]) -> TaskComparisons:
         """For each candidate at step j: the explored turn against the expert's turn j - 1 (eq. 5) and, for D_s, against
         the expert's turn j. Mode fixed builds both for every candidate; the other modes leave out what the rule or the
         training set can never use."""
         found = candidates(demo, runs, self.config.rewards.candidates)
-        starts = prefix_starts(self.environment, demo, self.settings) if found else []
+        starts = self.points.starts(demo) if found else []
         expert = {
-            index: self._point("expert", demo.expert, index, starts[index])
+            index: self.points.point("expert", demo.expert, index, starts[index])
             for index in sorted({candidate.step - back for _, candidate in found for back in (0, 1)})
         }
         deviations, suffixes = [], []
         for rank, (run, candidate) in enumerate(found):
             step = candidate.step
-            explored = self._point("explored", run, step, starts[step])
+            explored = self.points.point("explored", run, step, starts[step])
             if self._fixed or (self._compares_eq5 and prefilter(candidate, self.rule) is None):
                 deviations.append(Comparison(expert[step - 1], explored, self.rule, rank))
             if self._fixed or self._compares_suffixes:
@@ -130,19 +156,6 @@ class ComparisonBuilder:
     def _fixed(self) -> bool:
         return self.config.rewards.mode == "fixed"
 
-    def _point(self, side: Side, source: StoredTrajectory, index: int, start: Start) -> RolloutPoint:
-        text = source.trajectory.steps[index].text
-        after = execute(self.environment, start, [text], "policy", self.settings)[0]
-        history = [[step.text, step.observation] for step in after.trajectory.steps]
-        basis = self._basis | self._briefing_digest(start)
-        identity = content_id("point", basis, start.task.task_id, start.first_observation, history)
-        return RolloutPoint(identity, side, source, index, after, start)
-
-    def _briefing_digest(self, start: Start) -> dict[str, str]:
-        """The digest of the briefing, if there is one: another text, other rollouts."""
-        briefing = briefing_of(self.world, start.task, self.settings.style)
-        return {"briefing": content_id(briefing)} if briefing else {}
-
 
 def _basis(config: FactoryConfig, scorer: str, world: World) -> dict[str, Any]:
     """What decides a rollout besides the history that it continues."""
@@ -163,3 +176,39 @@ def comparisons_of(
     """The comparisons of every demonstrated task among the records."""
     builder, runs = ComparisonBuilder(world, config, scorer), explorations(records)
     return [builder.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]
+
+
+def ipr_comparisons(
+    world: World, records: Sequence[Record], config: FactoryConfig, scorer: str
+) -> list[TaskComparisons]:
+    """What method ipr compares: of every run explored from step j >= 1 that could make a pair by its outcome, the
+    explored turn with the expert's turn j. At most `rewards.candidates` for each task, the earliest."""
+    points, runs = PointBuilder(world, config, scorer), explorations(records)
+    return [
+        _ipr_of_task(points, demo, runs.get(demo.task.task_id, {}), config)
+        for demo in demonstrations(records)
+    ]
+
+
+def _ipr_of_task(
+    points: PointBuilder, demo: Demonstration, runs: dict[int, StoredTrajectory], config: FactoryConfig
+) -> TaskComparisons:
+    preferences = config.training.preferences
+    ipr = ipr_rule(preferences.preset, preferences.margin)
+    rule = suffix_sampling_rule_of(config.deviation, config.rewards)
+    found = [
+        (step, run)
+        for step, run in sorted(runs.items())
+        if step and ipr_possible_winners(Exploration(demo.expert.trajectory, run.trajectory, step), ipr)
+    ][: config.rewards.candidates]
+    starts = points.starts(demo) if found else []
+    pairs = [
+        Comparison(
+            points.point("expert", demo.expert, step, starts[step]),
+            points.point("explored", run, step, starts[step]),
+            rule,
+            rank,
+        )
+        for rank, (step, run) in enumerate(found)
+    ]
+    return TaskComparisons(demo.task.task_id, (), tuple(pairs))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from environments.base import Task
 from rollouts.play import PlayedEpisode
@@ -45,9 +45,23 @@ class Demonstration:
     expert: StoredTrajectory
 
 
-def trajectory_id(played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str | None) -> str:
-    """Digest of every field of the trajectory's rows: the same trajectory by the same policy has the same id."""
-    how = ["constrained"] if played.constrained else []
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Which of a task's sampled runs a trajectory is, and how it was sampled."""
+
+    index: int
+    temperature: float
+    seed: int
+
+
+def trajectory_id(
+    played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str | None, sample: Sample | None = None
+) -> str:
+    """Digest of every field of the trajectory's rows: the same trajectory by the same policy has the same id. Equal
+    runs of one policy that were sampled apart have different ids."""
+    how: list[Any] = ["constrained"] if played.constrained else []
+    if sample:
+        how.append(asdict(sample))
     fields = asdict(played.trajectory)
     for step in fields["steps"]:
         for later in (
@@ -60,11 +74,11 @@ def trajectory_id(played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str |
 
 
 def trajectory_records(
-    played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str | None
+    played: PlayedEpisode, kind: TrajectoryKind, checkpoint: str | None, sample: Sample | None = None
 ) -> tuple[str, list[Record]]:
     """The rows of one trajectory, and its id."""
     trajectory = played.trajectory
-    identity = trajectory_id(played, kind, checkpoint)
+    identity = trajectory_id(played, kind, checkpoint, sample)
     head = TrajectoryRecord(
         trajectory_id=identity,
         task_id=trajectory.task_id,
@@ -79,6 +93,9 @@ def trajectory_records(
         invalid_actions=sum(not step.valid for step in trajectory.steps),
         progress=played.progress,
         constrained=played.constrained or None,
+        sample_index=sample.index if sample else None,
+        temperature=sample.temperature if sample else None,
+        seed=sample.seed if sample else None,
     )
     return identity, [head, *(_step_record(identity, i, s) for i, s in enumerate(trajectory.steps))]
 
@@ -193,6 +210,15 @@ def explorations(records: Sequence[Record]) -> dict[str, dict[int, StoredTraject
         if run.record.kind == "explored":
             runs.setdefault(run.record.task_id, {})[run.record.prefix_steps] = run
     return runs
+
+
+def sampled_runs(records: Sequence[Record]) -> dict[str, list[StoredTrajectory]]:
+    """task id -> its sampled runs, in the order of their sample indices."""
+    runs: dict[str, list[StoredTrajectory]] = {}
+    for run in stored_trajectories(records):
+        if run.record.kind == "sampled":
+            runs.setdefault(run.record.task_id, []).append(run)
+    return {task: sorted(own, key=lambda run: run.record.sample_index or 0) for task, own in runs.items()}
 
 
 def compared_value(outcome: float, progress: float | None, measure: RewardOutcome) -> float:

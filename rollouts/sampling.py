@@ -185,6 +185,7 @@ def _rollout(
         "actions": [step.action for step in own],
         **({"constrained": True} if run.constrained else {}),
         **({"thinking_tokens": thought} if thought else {}),
+        **({"first_turn": own[0].text} if own else {}),
     }
     return RolloutRecord(
         rollout_id=content_id("rollout", point.id, sample, fields),

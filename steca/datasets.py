@@ -3,14 +3,16 @@
     set                context             target                          contrast
     calibrated (D_c)   prefix + deviation  reflection and repair           the agent's continuation
     explored_success   the task            a from-scratch explored success the expert's run
+    sampled_success    the task            a sampled success               none: weight 1
     expert_suffix      expert prefix       the expert's suffix             the agent's suffix
     expert             the task            a whole expert run              none: weight 1
 
-explored_success is D_e, expert_suffix is D_s; `expert` adds plain demonstrations.
+explored_success is D_e, expert_suffix is D_s; `expert` adds plain demonstrations, sampled_success the data of RFT.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from steca.calibration import CalibratedTrajectory
@@ -132,3 +134,18 @@ def expert_sample(run: Trajectory, sources: Sources) -> TrainingSample:
     if not run.success:
         raise ValueError(f"expert run {sources.trajectory_id} has outcome {run.outcome}; leave it out")
     return TrainingSample("expert", run, 0, (), 1.0, None, sources)
+
+
+def distinct_successes(runs: Iterable[Trajectory]) -> list[Trajectory]:
+    """The successful runs of one task, each sequence of actions once: the first of equal ones (RFT, Yuan et al.
+    2023)."""
+    first: dict[tuple[str, ...], Trajectory] = {}
+    for run in runs:
+        if run.success:
+            first.setdefault(run.actions, run)
+    return list(first.values())
+
+
+def sampled_sample(run: Trajectory, sources: Sources) -> TrainingSample:
+    """A whole successful sampled run with weight 1."""
+    return TrainingSample("sampled_success", run, 0, (), 1.0, None, sources)

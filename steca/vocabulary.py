@@ -9,7 +9,7 @@ Split = Literal["train", "validation", "seen", "unseen"]
 TestSplit = Literal["validation", "seen", "unseen"]
 
 TrajectoryKind = Literal[
-    "expert", "explored", "calibrated", "rejected_repair", "evaluation", "forced_deviation"
+    "expert", "explored", "sampled", "calibrated", "rejected_repair", "evaluation", "forced_deviation"
 ]
 Origin = Literal["expert", "policy", "deviation", "repair"]
 """Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated
@@ -45,7 +45,18 @@ RejectionReason = Literal[
 CalibrationRejection = Literal[RejectionReason, "no_reflection"]
 """Why a calibration is rejected; no_reflection: the repair succeeded, but no valid reflection was written."""
 
-DatasetName = Literal["calibrated", "explored_success", "expert_suffix", "expert"]
+DatasetName = Literal["calibrated", "explored_success", "sampled_success", "expert_suffix", "expert"]
+PreferenceMethod = Literal["dpo", "eto", "ipr", "step_dpo"]
+"""The methods that train on preference pairs."""
+TrainingMethod = Literal["likelihood", PreferenceMethod]
+PairKind = Literal["outcome", "step"]
+"""What a preference pair was chosen by: outcome, whole runs from the start of the task; step, turns or suffixes after a
+shared history."""
+ReferenceModel = Literal["current", "warmup"]
+"""The reference model of a preference loss: the model that the training starts from, or the warm-up model."""
+IprPreset = Literal["paper", "release"]
+ChosenTurn = Literal["rollout", "expert"]
+"""Whose turn Step-DPO prefers to a deviated turn: that of a successful rollout, or the expert's."""
 PolicyRole = Literal["warmup", "trained"]
 EpisodeStart = Literal["task", "forced_deviation", "forced_control"]
 """What a test episode starts from."""

@@ -29,6 +29,7 @@ from steca.vocabulary import (
 )
 from storage.ids import content_id
 from storage.judgement import JudgementRecord
+from storage.preference_pair import PreferencePairRecord
 from storage.record import Record
 
 CONSTRAINED = "TRUE where the policy could write admissible actions only; NULL where it wrote freely"
@@ -52,7 +53,7 @@ class TaskRecord(Record):
 
 
 class TrajectoryRecord(Record):
-    """One executed run of a task: expert, explored, calibrated or evaluated."""
+    """One executed run of a task: expert, explored, sampled, calibrated or evaluated."""
 
     table: ClassVar[str] = "trajectories"
     key: ClassVar[tuple[str, ...]] = ("trajectory_id",)
@@ -73,6 +74,13 @@ class TrajectoryRecord(Record):
     invalid_actions: int = Field(description="Steps whose action the environment refused")
     progress: float | None = Field(None, description="Share of the goal's conditions reached at the end")
     constrained: bool | None = Field(None, description=CONSTRAINED)
+    sample_index: int | None = Field(
+        None, description="kind sampled: which of the task's sampled runs, from 0; NULL for other kinds"
+    )
+    temperature: float | None = Field(
+        None, description="kind sampled: the temperature of sampling; NULL for other kinds"
+    )
+    seed: int | None = Field(None, description="kind sampled: seed of the run; NULL for other kinds")
 
 
 class StepRecord(Record):
@@ -118,6 +126,9 @@ class RolloutRecord(Record):
     end_reason: str = Field(description="Why it stopped")
     actions: list[str] = Field(description="The actions played after the scored turn")
     constrained: bool | None = Field(None, description=CONSTRAINED)
+    first_turn: str | None = Field(
+        None, description="The whole text of the first turn; NULL where a version before 0.4 played it"
+    )
 
 
 class ScoredTurnRecord(Record):
@@ -257,7 +268,8 @@ class TrainingExampleRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("example_id",)
     example_id: str
     dataset: DatasetName = Field(
-        description="Part of the training set: calibrated is D_c, explored_success D_e, expert_suffix D_s"
+        description="Part of the training set: calibrated is D_c, explored_success D_e, sampled_success the "
+        "successful sampled runs, expert_suffix D_s"
     )
     task_id: str
     trajectory_id: str = Field(description="Trajectory that is trained on")
@@ -368,6 +380,7 @@ RECORDS: tuple[type[Record], ...] = (
     RepairChoiceRecord,
     CalibrationRecord,
     TrainingExampleRecord,
+    PreferencePairRecord,
     CheckpointRecord,
     EvaluationRecord,
     LlmCallRecord,

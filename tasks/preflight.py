@@ -7,7 +7,7 @@ from pathlib import Path
 
 from configs.schema import ExecutionConfig, FactoryConfig
 from configs.servers import EndpointConfig
-from configs.stages import STAGES
+from configs.stages import NEEDED, STAGES
 from environments.registry import make_world
 from models.policy import PolicyFault
 from tasks.resources.api_keys import key_of
@@ -47,8 +47,9 @@ def _check_device(config: FactoryConfig, wanted: frozenset[str]) -> None:
 
 
 def _check_endpoints(config: FactoryConfig, wanted: frozenset[str], ask_prefect: bool) -> None:
-    reflects = "calibrate" in wanted and config.calibration.reflector == "llm"
-    if reflects or ("rewards" in wanted and config.judges):
+    needed = wanted & NEEDED[config.training.method]
+    reflects = "calibrate" in needed and config.calibration.reflector == "llm"
+    if reflects or ("rewards" in needed and config.judges):
         _check_key(config.execution.reflector, "execution.reflector", ask_prefect)
     if wanted & _playing(config) and config.policy.engine == "openai":
         from models.served.vllm_command import program_of

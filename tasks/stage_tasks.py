@@ -19,9 +19,9 @@ from rollouts.stages.choose import choose_repairs
 from rollouts.stages.decide import decide
 from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.evaluate import evaluate, force_deviations
-from rollouts.stages.explore import explore
+from rollouts.stages.explore import explore, sample_runs
 from rollouts.stages.judge import judge_turns
-from rollouts.stages.score import score
+from rollouts.stages.score import score, score_for_ipr
 from storage.records import Record, RepairChoiceRecord
 from tasks.batch import Batch
 from tasks.batch_task import batch_task
@@ -59,6 +59,19 @@ def explore_batch(batch: Batch) -> list[Record]:
 
 
 @batch_task(
+    "sample",
+    version="1",
+    reads=("seed", "environment", "exploration.temperature", *GENERATION_SETTINGS),
+    each_task=True,
+)
+def sample_batch(batch: Batch) -> list[Record]:
+    """Stage explore: one sampled run of each task. `inputs["sample"]` is its place among the samples, so that more
+    samples play the new ones only."""
+    index = int(batch.inputs["sample"])
+    return sample_runs(batch.world, batch.policy, batch.records(), batch.config, index, batch.progress)
+
+
+@batch_task(
     "score",
     version="2",
     reads=(
@@ -68,7 +81,8 @@ def explore_batch(batch: Batch) -> list[Record]:
     each_task=True,
 )
 def score_batch(batch: Batch) -> list[Record]:
-    """Stage rewards, first half: Monte-Carlo rollouts."""
+    """Stage rewards, first half: Monte-Carlo rollouts. Since 0.4 their rows have `first_turn`. This is no new version:
+    rows without it serve all methods but one variant of step_dpo, which leaves them out."""
     return score(
         batch.world,
         batch.policy,
@@ -87,6 +101,28 @@ def judge_batch(batch: Batch) -> list[Record]:
     """Stage rewards: what a language model says of the explored turns."""
     judge = batch.resources.judge(batch.config.judge)
     return [*judge_turns(judge, batch.records(), batch.config.rewards.candidates, batch.progress)]
+
+
+@batch_task(
+    "score_ipr",
+    version="1",
+    reads=(
+        *("seed", "environment", "deviation", "training.preferences.preset", "training.preferences.margin"),
+        *(*REWARD_SETTINGS, *GENERATION_SETTINGS),
+    ),
+    each_task=True,
+)
+def score_ipr_batch(batch: Batch) -> list[Record]:
+    """In place of `score` for method ipr: the rollouts of its comparisons, shared with those of `score`."""
+    return score_for_ipr(
+        batch.world,
+        batch.policy,
+        batch.records(),
+        batch.config,
+        batch.progress,
+        batch.resources.rollout_pool(batch.policy.digest, batch.force),
+        batch.resources.tracker,
+    )
 
 
 @batch_task("decide", version="2", reads=("deviation", *REWARD_SETTINGS), each_task=True)
@@ -133,9 +169,33 @@ def _calibrated(batch: Batch, reflector: Reflector) -> list[Record]:
 @batch_task("assemble", version="2", reads=("datasets",))
 def assemble_batch(batch: Batch) -> list[Record]:
     """Stage train, first half: the weighted training sets."""
-    from rollouts.stages.assemble import assemble
+    from rollouts.stages.assemble import assemble, describe_sampled
 
+    if batch.config.datasets.sampled_successes:
+        batch.resources.log(describe_sampled(batch.records()))
     return [*assemble(batch.records(), batch.records("demonstrated"), batch.config.datasets)]
+
+
+@batch_task(
+    "pair",
+    version="1",
+    reads=(
+        *("training.method", "training.preferences.preset", "training.preferences.margin"),
+        *(
+            "training.preferences.chosen",
+            "rewards.rollouts",
+            "datasets.calibrated",
+            "datasets.expert_suffixes",
+        ),
+    ),
+)
+def pair_batch(batch: Batch) -> list[Record]:
+    """Stage train, first half, for methods that learn from preferences: their pairs."""
+    from rollouts.stages.pairs import assemble_pairs
+
+    found = assemble_pairs(batch.records(), batch.config)
+    batch.resources.log(str(found))
+    return [*found.rows]
 
 
 @batch_task("train", version="2", reads=("seed", *TRAINED, "training"))
@@ -144,6 +204,24 @@ def train_batch(batch: Batch) -> list[Record]:
     from tasks.train_bodies import reinforce
 
     return [reinforce(batch)]
+
+
+@batch_task("train_base", version="1", reads=("seed", "policy.small", *TRAINED, "training"))
+def train_base_batch(batch: Batch) -> list[Record]:
+    """The same, starting from the base model. `inputs["base"]` is the digest of its folder, "" for a new small model,
+    which has the tokenizer of the checkpoint."""
+    from tasks.train_bodies import train_base
+
+    return [train_base(batch)]
+
+
+@batch_task("prefer", version="1", reads=("seed", *TRAINED, "training"))
+def prefer_batch(batch: Batch) -> list[Record]:
+    """Stage train, second half: the policy trained on preference pairs. `inputs["reference"]` is the digest of the
+    reference model."""
+    from tasks.train_bodies import prefer
+
+    return [prefer(batch)]
 
 
 @batch_task("force", version="1", reads=("seed", "environment", *GENERATION_SETTINGS), each_task=True)

@@ -7,21 +7,24 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from transformers import PreTrainedTokenizerBase
 
-from configs.training import TrainingConfig
-from models.checkpoint import CheckpointRef, parameters_of, reference, save_checkpoint
+from configs.training import PreferenceConfig, TrainingConfig
+from models.checkpoint import CheckpointRef, load, parameters_of, reference, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
 from models.policy import PolicyFault
 from models.training.encoding import Example
 from models.training.launching import LaunchConfig, train_in_processes
+from models.training.preferences import Preferences
 from models.training.train import CurvePoint, Saving, TrainResult, train
 from models.training.training_data import TrainingData, content
 from rollouts.rows import of_type
 from rollouts.stages.assemble import training_inputs, warmup_examples
+from rollouts.stages.pairs import pair_inputs
 from steca.vocabulary import PolicyRole
 from storage.ids import content_id
-from storage.records import CheckpointRecord, TrainingExampleRecord
+from storage.records import CheckpointRecord, PreferencePairRecord, TrainingExampleRecord
 from tasks.batch import Batch
 from tasks.preflight import accelerate_file
 
@@ -30,23 +33,55 @@ def warm_up(batch: Batch) -> CheckpointRecord:
     """Train the base model on the batch's expert runs."""
     policy = batch.config.policy
     examples = warmup_examples(batch.world, batch.records(), policy.prompt, policy.thinking == "on")
-    base = _base(batch, examples)
+    texts = [message["content"] for example in examples for message in example.messages]
+    base = _base(batch, lambda: train_tokenizer(texts, batch.world.vocabulary(), policy.small.vocabulary))
     parent = base.digest if batch.inputs["base"] else None
     return _train(batch, base, examples, batch.config.warmup, "warmup", parent)
 
 
 def reinforce(batch: Batch) -> CheckpointRecord:
     """Train the explorer on the batch's weighted examples."""
+    base = batch.resources.checkpoint(batch.inputs["checkpoint"])
+    return _train(batch, base, _weighted(batch), batch.config.training.optimization, "trained", base.digest)
+
+
+def train_base(batch: Batch) -> CheckpointRecord:
+    """Train the base model on the batch's weighted examples. A new small model has the tokenizer of the warm-up."""
+    base = _base(batch, lambda: load(batch.resources.checkpoint(batch.inputs["checkpoint"]))[1])
+    parent = base.digest if batch.inputs["base"] else None
+    return _train(batch, base, _weighted(batch), batch.config.training.optimization, "trained", parent)
+
+
+def prefer(batch: Batch) -> CheckpointRecord:
+    """Train the explorer on the batch's preference pairs. Raises PolicyFault if there is none."""
+    rows = of_type(batch.records("pairs"), PreferencePairRecord)
+    policy, training, resources = batch.config.policy, batch.config.training, batch.resources
+    if not rows:
+        raise PolicyFault(
+            f"training.method {training.method} found no preference pair (the line of stage train before this says why "
+            "not): explore more tasks (tasks.exploration), or choose another method"
+        )
+    pairs = pair_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
+    base = resources.checkpoint(batch.inputs["checkpoint"])
+    loss = training.preference_loss(int(batch.inputs["round"]))
+    data = Preferences(
+        pairs,
+        resources.checkpoint(batch.inputs["reference"]),
+        PreferenceConfig(beta=loss.beta, sft_weight=loss.sft_weight),
+        resources.root / "training" / "references",
+    )
+    return _train(batch, base, data, training.optimization, "trained", base.digest)
+
+
+def _weighted(batch: Batch) -> list[Example]:
     rows = of_type(batch.records("examples"), TrainingExampleRecord)
     policy = batch.config.policy
-    examples = training_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
-    base = batch.resources.checkpoint(batch.inputs["checkpoint"])
-    return _train(batch, base, examples, batch.config.training, "trained", base.digest)
+    return training_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
 
 
-def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
-    """The configured model folder, else a new small model whose tokenizer knows the world's words. Raises PolicyFault
-    where the folder has changed since the stage began, because the result is stored under the digest of that time."""
+def _base(batch: Batch, tokenizer: Callable[[], PreTrainedTokenizerBase]) -> CheckpointRef:
+    """The configured model folder, else a new small model for a tokenizer. Raises PolicyFault where the folder has
+    changed since the stage began, because the result is stored under the digest of that time."""
     folder, digest = batch.resources.base, batch.inputs["base"]
     if folder:
         found = reference(folder)
@@ -56,11 +91,9 @@ def _base(batch: Batch, examples: Sequence[Example]) -> CheckpointRef:
                 f"{found.digest[:16]}): make sure that nothing writes to it, and run again"
             )
         return found
-    texts = [message["content"] for example in examples for message in example.messages]
-    small, seed = batch.config.policy.small, batch.config.seed
-    tokenizer = train_tokenizer(texts, batch.world.vocabulary(), small.vocabulary)
-    model = build_small_model(tokenizer, small, seed)
-    return save_checkpoint(model, tokenizer, batch.resources.checkpoints, {"base": None, "seed": seed})
+    small, seed, words = batch.config.policy.small, batch.config.seed, tokenizer()
+    model = build_small_model(words, small, seed)
+    return save_checkpoint(model, words, batch.resources.checkpoints, {"base": None, "seed": seed})
 
 
 def _train(

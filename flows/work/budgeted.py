@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from flows.stage_run import StageRun
 from storage.shards import BatchRef
-from tasks.stage_tasks import score_batch
+from tasks.batch_task import BatchTask
 
 
-def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]:
-    """The scores of every batch of (demonstrations, explorations). Each batch may spend its share of what is left.
-    One that was cut short continues with what the others left over. `stage.stopped` says what ended the stage
-    early."""
+def score_all(stage: StageRun, task: BatchTask, pairs: Sequence[list[BatchRef]]) -> list[BatchRef]:
+    """The scores of every batch of (demonstrations, explorations) by a cached task. Each batch may spend its share of
+    what is left. One that was cut short continues with what the others left over. `stage.stopped` says what ended the
+    stage early."""
     scores: dict[int, BatchRef] = {}
     todo = list(range(len(pairs)))
     while todo:
@@ -21,7 +21,7 @@ def score_all(stage: StageRun, pairs: Sequence[list[BatchRef]]) -> list[BatchRef
             stage.tracker.share(1 / (len(todo) - number))
             upstream = {"records": pairs[index]}
             scores[index] = stage.run(
-                score_batch, upstream=upstream, checkpoint=stage.checkpoint, instead_of=scores.get(index)
+                task, upstream=upstream, checkpoint=stage.checkpoint, instead_of=scores.get(index)
             )
             if stage.tracker.limit_reached:
                 cut.append(index)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
+from configs.stages import NEEDED
 from environments.base import data_digest_of, remarks_of
 from flows.stage_run import StageRun
 from flows.work.budgeted import score_all
@@ -30,6 +31,12 @@ from tasks.stage_tasks import (
     explore_batch,
     forced_deviations_batch,
     judge_batch,
+    pair_batch,
+    prefer_batch,
+    sample_batch,
+    score_batch,
+    score_ipr_batch,
+    train_base_batch,
     train_batch,
     warmup_batch,
 )
@@ -50,33 +57,39 @@ def demonstrate(stage: StageRun) -> None:
 def warmup(stage: StageRun) -> None:
     """The base policy, trained on the expert runs."""
     stage.announce_batches(1)
-    folder = stage.config.policy.base
-    base = reference(folder).digest if folder else ""  # the content, not the place
+    base = base_digest(stage)
     refs = {"records": stage.upstream("demonstrate", "demonstrate", WARMUP_PARTS)}
-    data = (
-        "" if folder else data_digest_of(stage.resources.world)
-    )  # the tokenizer of a new model is trained on it
+    # the tokenizer of a new model is trained on it
+    data = "" if base else data_digest_of(stage.resources.world)
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
     stage.trained(stage.run(warmup_batch, upstream=refs, more=more))
 
 
 def explore(stage: StageRun) -> None:
-    """The policy's own turns after every expert prefix, played to the end."""
+    """The policy's own turns after every expert prefix, played to the end, and sampled runs of the tasks."""
     stage.checkpoint = explorer(stage)
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
-    stage.announce_batches(len(demonstrations))
+    samples = stage.config.exploration.samples
+    stage.announce_batches(len(demonstrations) * (1 + samples))
     for ref in demonstrations:
         stage.run(explore_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint)
+    for sample in range(samples):
+        for ref in demonstrations:
+            more = {"sample": str(sample)}
+            stage.run(sample_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint, more=more)
 
 
 def rewards(stage: StageRun) -> None:
     """Monte-Carlo step rewards by the scorer (usually the warm-up policy), and the verdicts over them."""
+    if not_needed(stage):
+        return
     stage.checkpoint = stage.resources.scorer() or stage.checkpoint_of("warmup", 0)
     pairs = explored(stage)
     judges = stage.config.judges
     stage.announce_batches((2 + judges) * len(pairs))
     stage.estimates(partial(forecast, stage, [explorations for _, explorations in pairs]))
-    scored = score_all(stage, pairs)
+    task = score_ipr_batch if stage.config.training.method == "ipr" else score_batch
+    scored = score_all(stage, task, pairs)
     labels = [labels_of(stage, pair) if judges else [] for pair in pairs]
     decides = stage.config.deviation.preset == "judge"  # else verdicts do not depend on them
     for pair, scores, judgements in zip(pairs, scored, labels, strict=True):
@@ -85,6 +98,8 @@ def rewards(stage: StageRun) -> None:
 
 def calibrate(stage: StageRun) -> None:
     """Reflections on the deviations, and repairs that were executed to success."""
+    if not_needed(stage):
+        return
     verdicts = stage.upstream("rewards", "decide")
     choosing = chooses(stage.config.calibration)
     stage.announce_batches(len(verdicts) + choosing)
@@ -98,19 +113,52 @@ def calibrate(stage: StageRun) -> None:
 
 
 def train(stage: StageRun) -> None:
-    """The weighted training sets, and the policy trained on them, starting from the round's explorer."""
+    """The policy trained on weighted training sets, or on preference pairs."""
     stage.announce_batches(2)
+    if stage.config.training.method == "likelihood":
+        stage.trained(train_on_sets(stage))
+    else:
+        stage.trained(train_on_pairs(stage))
+
+
+def train_on_sets(stage: StageRun) -> BatchRef:
+    """The weighted training sets, and the training on them, from the round's explorer or from the base model."""
     demonstrated = stage.upstream("demonstrate", "demonstrate", WARMUP_PARTS)
     runs = [ref for pair in explored(stage) for ref in pair]
+    if stage.config.datasets.sampled_successes:
+        runs += stage.upstream("explore", "sample")
     repairs = repairs_of(stage)
     verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
     sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
     examples = stage.run(assemble_batch, upstream=sources)
     played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks occur twice
     refs = {"records": list(played.values()), "examples": [examples]}
-    stage.trained(
-        stage.run(train_batch, upstream=refs, checkpoint=explorer(stage), more={"round": str(stage.round)})
-    )
+    more = {"round": str(stage.round)}
+    if stage.config.training.start == "base":
+        more["base"] = base_digest(stage)
+        return stage.run(
+            train_base_batch, upstream=refs, checkpoint=stage.checkpoint_of("warmup", 0), more=more
+        )
+    return stage.run(train_batch, upstream=refs, checkpoint=explorer(stage), more=more)
+
+
+def train_on_pairs(stage: StageRun) -> BatchRef:
+    """The preference pairs of the method, and the training on them, from the round's explorer."""
+    training = stage.config.training
+    stages = NEEDED[training.method]
+    records = [ref for pair in explored(stage) for ref in pair]
+    for name, tasks in (
+        ("rewards", ("score", "score_ipr", "decide")),
+        ("calibrate", ("calibrate", "calibrate_self")),
+    ):
+        if name in stages:
+            records += [ref for task in tasks for ref in stage.upstream(name, task)]
+    pairs = stage.run(pair_batch, upstream={"records": records})
+    from_warmup = training.preference_loss(stage.round).reference == "warmup"
+    held_to = stage.checkpoint_of("warmup", 0) if from_warmup else explorer(stage)
+    more = {"round": str(stage.round), "reference": held_to}
+    refs = {"records": records, "pairs": [pairs]}
+    return stage.run(prefer_batch, upstream=refs, checkpoint=explorer(stage), more=more)
 
 
 def evaluate(stage: StageRun) -> None:
@@ -151,6 +199,22 @@ def labels_of(stage: StageRun, pair: list[BatchRef]) -> list[BatchRef]:
 def repairs_of(stage: StageRun) -> list[BatchRef]:
     """The calibrations of the round, whoever reflected."""
     return [ref for task in ("calibrate", "calibrate_self") for ref in stage.upstream("calibrate", task)]
+
+
+def not_needed(stage: StageRun) -> bool:
+    """Whether the method of training does without this stage, which then has nothing to do."""
+    method = stage.config.training.method
+    if stage.name in NEEDED[method]:
+        return False
+    stage.announce_batches(0)
+    stage.log(f"training.method {method} does not need it: nothing to do")
+    return True
+
+
+def base_digest(stage: StageRun) -> str:
+    """The digest of the configured base model, of its content, not its place; "" for a small model."""
+    folder = stage.config.policy.base
+    return reference(folder).digest if folder else ""
 
 
 def explorer(stage: StageRun) -> str:

@@ -10,6 +10,7 @@ from flows.stage_run import StageRun
 from rollouts.budget import cost, describe_spending
 from rollouts.stages.decide import rule_of
 from steca.allocation import plan
+from steca.preferences import ipr_rule
 from storage.records import StepRecord, TrajectoryRecord
 from storage.runs import Spent
 from storage.shards import BatchRef
@@ -19,7 +20,7 @@ def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
     """One line: candidates, the expected number of rollouts and their cost, and what the run has spent before. Stored
     rollouts cost nothing and are not taken into account."""
     runs = [run for ref in explorations for run in stage.resources.shards.read(ref, TrajectoryRecord)]
-    candidates = _candidates(runs, stage.config.rewards.candidates)
+    candidates = _candidates(runs, stage.config)
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
     likely, most = (round(each * candidates) for each in per_candidate(stage.config))
@@ -35,15 +36,20 @@ def _prices(config: FactoryConfig) -> BudgetConfig:
     return config.budget.model_copy(update=dict.fromkeys(("rollouts", "tokens", "minutes", "usd")))
 
 
-def _candidates(runs: Sequence[TrajectoryRecord], limit: int | None) -> int:
-    """Failed runs from a prefix: slightly more than are scored, because some differ in their thought only."""
-    failed = Counter(run.task_id for run in runs if run.prefix_steps and not run.success)
-    return sum(n if limit is None else min(n, limit) for n in failed.values())
+def _candidates(runs: Sequence[TrajectoryRecord], config: FactoryConfig) -> int:
+    """Failed runs from a prefix: slightly more than are scored, because some differ in their thought only. For IPR as
+    released, successful ones too: it scores those that are shorter than the expert's."""
+    training, limit = config.training, config.rewards.candidates
+    every = training.method == "ipr" and ipr_rule(training.preferences.preset, None).shorter_wins
+    counts = Counter(run.task_id for run in runs if run.prefix_steps and (every or not run.success))
+    return sum(n if limit is None else min(n, limit) for n in counts.values())
 
 
 def per_candidate(config: FactoryConfig) -> tuple[float, float]:
     """(expected, most) rollouts for one candidate: its explored turn, and the expert's before and beside it."""
     rewards, rule = config.rewards, rule_of(config.deviation)
+    if config.training.method == "ipr":
+        return 2 * rewards.rollouts, 2 * rewards.rollouts
     sides = 3 if config.datasets.expert_suffixes or rewards.mode == "fixed" else 2
     if rewards.mode == "fixed":
         return sides * rewards.rollouts, sides * rewards.rollouts

@@ -15,6 +15,7 @@ from rollouts.rows import (
     demonstrations,
     explorations,
     of_type,
+    sampled_runs,
     sides_of,
     stored_trajectories,
     suffix_sides_of,
@@ -25,9 +26,11 @@ from steca.datasets import (
     Sources,
     TrainingSample,
     calibrated_sample,
+    distinct_successes,
     expert_sample,
     expert_suffix_sample,
     explored_success_sample,
+    sampled_sample,
 )
 from steca.exploration import Exploration
 from steca.posterior import drop_probability
@@ -48,6 +51,8 @@ def assemble(
         samples += _calibrated(records, rule)
     if datasets.explored_successes:
         samples += _explored_successes(records, rule)
+    if datasets.sampled_successes:
+        samples += _sampled_successes(records)
     if datasets.expert_suffixes:
         samples += _expert_suffixes(records, rule)
     if datasets.expert_runs:
@@ -90,6 +95,24 @@ def _explored_successes(records: Sequence[Record], rule: Weighting) -> Iterator[
             sample = explored_success_sample(exploration, rule, Sources(run.id, demo.expert.id))
             if sample:
                 yield sample
+
+
+def _sampled_successes(records: Sequence[Record]) -> Iterator[TrainingSample]:
+    for runs in sampled_runs(records).values():
+        ids = {id(run.trajectory): run.id for run in runs}
+        for run in distinct_successes(run.trajectory for run in runs):
+            yield sampled_sample(run, Sources(ids[id(run)]))
+
+
+def describe_sampled(records: Sequence[Record]) -> str:
+    """One line: the sampled runs, how many succeeded, and how many of these repeat another's actions."""
+    runs = [[run.trajectory for run in of_task] for of_task in sampled_runs(records).values()]
+    won = sum(run.success for of_task in runs for run in of_task)
+    distinct = sum(len(distinct_successes(of_task)) for of_task in runs)
+    return (
+        f"{sum(map(len, runs))} sampled runs: {won} succeeded, {won - distinct} of them with the actions of another "
+        f"one of the same task, so {distinct} are trained on"
+    )
 
 
 def _expert_suffixes(records: Sequence[Record], rule: Weighting) -> Iterator[TrainingSample]:

@@ -1,4 +1,5 @@
-"""Stage explore: the policy's own turn after every expert prefix, continued greedily (method section 2.2).
+"""Stage explore: the policy's own turn after every expert prefix, continued greedily (method section 2.2), and whole
+runs that are sampled.
 
 A greedy run is a function of its history. If the policy writes exactly the expert's turn after prefix j, its run from
 j equals its run from j + 1. So only the run from scratch and runs whose first turn differs are played.
@@ -11,8 +12,8 @@ from collections.abc import Sequence
 from configs.schema import FactoryConfig
 from environments.base import Environment, World
 from models.policy import Policy, Sampling
-from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, play, sampling_of, start_of
-from rollouts.rows import Demonstration, demonstrations, trajectory_records
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, play, sampling_of, seed_of, start_of
+from rollouts.rows import Demonstration, Sample, demonstrations, trajectory_records
 from steca.vocabulary import Progress
 from storage.records import Record
 
@@ -72,3 +73,31 @@ def _finish(
         run = next(rest) if probe.trajectory.end == "running" else probe
         records += trajectory_records(run.with_prefix(len(start.steps)), "explored", policy.digest)[1]
     return records
+
+
+def sample_runs(
+    world: World,
+    policy: Policy,
+    records: Sequence[Record],
+    config: FactoryConfig,
+    index: int,
+    progress: Progress | None = None,
+) -> list[Record]:
+    """Rows of one sampled run of every demonstrated task, from its start to its end. `index` is the run's place among
+    the samples of its task: runs with different indices have different random streams."""
+    environment, temperature = world.environment(), config.exploration.temperature
+    starts = [
+        start_of(
+            environment, demo.task, seed_of("sampled", config.seed, policy.digest, demo.task.task_id, index)
+        )
+        for demo in demonstrations(records)
+    ]
+    sampling = sampling_of(config, temperature)
+    played = play(world, policy, starts, sampling, EpisodeSettings.of(config), progress)
+    return [
+        row
+        for start, run in zip(starts, played, strict=True)
+        for row in trajectory_records(run, "sampled", policy.digest, Sample(index, temperature, start.seed))[
+            1
+        ]
+    ]

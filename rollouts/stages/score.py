@@ -16,7 +16,7 @@ from configs.schema import FactoryConfig
 from environments.base import World
 from models.policy import Policy
 from rollouts.budget import BudgetTracker
-from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of
+from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of, ipr_comparisons
 from rollouts.sampling import Sampler, SampleRequest
 from rollouts.stages.decide import rollouts_of
 from steca.rewards import Tally
@@ -41,6 +41,32 @@ def score(
     the limit that ended the work early, if any.
     """
     tasks = comparisons_of(world, records, config, policy.digest)
+    return _scored(tasks, world, policy, config, progress, pool, tracker)
+
+
+def score_for_ipr(
+    world: World,
+    policy: Policy,
+    records: Sequence[Record],
+    config: FactoryConfig,
+    progress: Progress | None = None,
+    pool: RolloutPool | None = None,
+    tracker: BudgetTracker | None = None,
+) -> list[Record]:
+    """The rows that method ipr needs; otherwise as `score`, in mode fixed."""
+    tasks = ipr_comparisons(world, records, config, policy.digest)
+    return _scored(tasks, world, policy, config, progress, pool, tracker)
+
+
+def _scored(
+    tasks: Sequence[TaskComparisons],
+    world: World,
+    policy: Policy,
+    config: FactoryConfig,
+    progress: Progress | None,
+    pool: RolloutPool | None,
+    tracker: BudgetTracker | None,
+) -> list[Record]:
     sampler = Sampler(world, policy, config, tasks, pool, tracker or BudgetTracker())
     try:
         if sampler.tracker.limited and not _sample(tasks, config, sampler, progress, best_first=True):

@@ -36,6 +36,7 @@ ALIKE: dict[str, tuple[str, ...]] = {
     "success_by_task_type": ("evaluations", "success"),
     "success_change": ("evaluations",),
     "recovery_after_invalid": ("evaluations", "success"),
+    "gigpo_advantages": ("trajectories", "steps"),
     "calibration_outcomes": ("calibrations",),
     "llm_costs": ("llm_calls",),
     "calibration_costs": ("calibration_outcomes", "llm_costs"),

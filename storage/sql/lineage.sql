@@ -1,5 +1,5 @@
--- FROM lineage('ID'): everything behind a training example, one row a rollout. ID may also be a calibration's or a
--- deviation's. From left to right: example -> task, trajectory and runs -> calibration -> verdict -> exploration and
+-- FROM lineage('ID'): everything behind a training example, one row a rollout. ID may also be a preference pair's (its
+-- trajectory is then the chosen side's), a calibration's or a deviation's. From left to right: example -> task, trajectory and runs -> calibration -> verdict -> exploration and
 -- its checkpoint -> the three scored turns (`side`: reference, expert, explored) and their scorer -> the rollouts that
 -- the verdict used. An example without a deviation (an expert run, a success of its own) has one row, NULL from the
 -- verdict on. An unknown id is an error.
@@ -11,6 +11,17 @@ WITH found AS (
     FROM training_examples e LEFT JOIN calibrations c ON c.calibration_id = e.calibration_id
     WHERE e.example_id = id
     UNION ALL BY NAME
+    SELECT
+        p.pair_id, p.method, p.kind AS pair_kind, p.chosen_from, p.chosen_to, p.chosen_rollout_id,
+        p.rejected_trajectory_id, p.rejected_from, p.rejected_to, p.chosen_reward, p.rejected_reward, p.margin,
+        p.chosen_trajectory_id AS trajectory_id, p.rejected_trajectory_id AS contrast_trajectory_id, p.task_id,
+        (
+            SELECT min(c.calibration_id) FROM calibrations c
+            WHERE c.trajectory_id = p.chosen_trajectory_id AND c.deviation_id = p.deviation_id
+        ) AS calibration_id,
+        p.deviation_id, p.provenance
+    FROM preference_pairs p WHERE p.pair_id = id
+    UNION ALL BY NAME
     SELECT c.trajectory_id, c.task_id, c.calibration_id, c.deviation_id, c.provenance
     FROM calibrations c WHERE c.calibration_id = id
     UNION ALL BY NAME
@@ -21,7 +32,7 @@ WITH found AS (
     UNION ALL BY NAME
     SELECT NULL::VARCHAR AS trajectory_id FROM (SELECT count(*) AS n FROM found) c
     WHERE CASE WHEN c.n = 0 THEN error(
-        'no training example, calibration or deviation has the id ' || id
+        'no training example, preference pair, calibration or deviation has the id ' || id
         || ': give a whole id, or use `steca trace`, which takes its first letters'
     )::BOOLEAN ELSE false END
 ), scored AS (
@@ -71,7 +82,9 @@ WITH found AS (
         d.expert_is_better,  -- old name
         d.expert_trajectory_id, x.trajectory_id AS explored_trajectory_id, x.prefix_steps, x.n_steps AS explored_steps,
         x.success AS explored_success, x.end_reason AS explored_end,
-        x.checkpoint AS explorer, y.role AS explorer_role, y.round AS explorer_round
+        x.checkpoint AS explorer, y.role AS explorer_role, y.round AS explorer_round,
+        r.pair_id, r.method, r.pair_kind, r.chosen_from, r.chosen_to, r.chosen_rollout_id, r.rejected_trajectory_id,
+        r.rejected_from, r.rejected_to, r.chosen_reward, r.rejected_reward, r.margin
     FROM roots r
     LEFT JOIN tasks k ON k.task_id = r.task_id
     LEFT JOIN trajectories t ON t.trajectory_id = r.trajectory_id
@@ -100,4 +113,4 @@ LEFT JOIN policies z ON z.digest = s.checkpoint
 -- Later rollouts of the same turn may be there, made for another verdict. Rows of older versions used all.
 LEFT JOIN evidence o ON o.step_reward_id = w.step_reward_id AND o.sample_index < coalesce(w.n, o.sample_index + 1)
 ORDER BY w.step_index, w.side, o.sample_index;
-COMMENT ON MACRO TABLE lineage IS 'Everything behind a training example, a calibration or a deviation, one row a rollout: task, runs, repair, verdict, exploration, the compared turns (side) and their rollouts';
+COMMENT ON MACRO TABLE lineage IS 'Everything behind a training example, a preference pair, a calibration or a deviation, one row a rollout: task, runs, repair, verdict, exploration, the compared turns (side) and their rollouts';

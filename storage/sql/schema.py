@@ -31,6 +31,7 @@ VIEWS = (  # in the order in which they need each other
     "decide.sql",
     "judgements.sql",
     "lineage.sql",
+    "advantages.sql",
     "help.sql",
     "old_names.sql",
 )

@@ -12,6 +12,7 @@ WITH members AS (
     UNION ALL SELECT 'selected', provenance, count(*) FROM deviations WHERE selected GROUP BY ALL
     UNION ALL SELECT CASE WHEN kept THEN 'kept' ELSE 'rejected' END, provenance, count(*) FROM calibrations GROUP BY ALL
     UNION ALL SELECT 'set ' || dataset, provenance, count(*) FROM training_examples GROUP BY ALL
+    UNION ALL SELECT 'pair', provenance, count(*) FROM preference_pairs GROUP BY ALL
     UNION ALL SELECT 'evaluation', provenance, count(*) FROM evaluations GROUP BY ALL
 ), sums AS (
     SELECT run_id, map_from_entries(list((kind, n))) AS n
@@ -29,7 +30,9 @@ SELECT
     coalesce(n['set explored_success'], 0) AS examples_explored_success,
     coalesce(n['set expert_suffix'], 0) AS examples_expert_suffix,
     coalesce(n['set expert'], 0) AS examples_expert,
-    coalesce(n['evaluation'], 0) AS evaluations
+    coalesce(n['evaluation'], 0) AS evaluations,
+    coalesce(n['set sampled_success'], 0) AS examples_sampled_success,
+    coalesce(n['pair'], 0) AS preference_pairs
 FROM run_configs LEFT JOIN sums USING (run_id);
 COMMENT ON VIEW run_summary IS
     'One row a run: how many trajectories, rollouts, verdicts, calibrations and training examples it holds';
@@ -49,3 +52,5 @@ COMMENT ON COLUMN run_summary.examples_explored_success IS 'Training examples of
 COMMENT ON COLUMN run_summary.examples_expert_suffix IS 'Training examples of D_s: the expert''s turns where the exploration failed';
 COMMENT ON COLUMN run_summary.examples_expert IS 'Training examples that are whole expert runs';
 COMMENT ON COLUMN run_summary.evaluations IS 'Test episodes';
+COMMENT ON COLUMN run_summary.examples_sampled_success IS 'Training examples that are successful sampled runs';
+COMMENT ON COLUMN run_summary.preference_pairs IS 'Preference pairs';

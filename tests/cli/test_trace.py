@@ -23,6 +23,7 @@ from tests.support.store_rows import (
     deviation,
     example,
     judgement,
+    pair,
     record_run,
     rollout,
     rollouts,
@@ -68,6 +69,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         example("suffix", "expert_suffix", deviation_id="dev"),
         example("expert-run", "expert").model_copy(update={"trajectory_id": "e"}),
         example("success", "explored_success"),
+        pair(
+            "better", "e", "x", method="ipr", kind="step", chosen_from=1, rejected_from=1, deviation_id="dev",
+            chosen_reward=1.0, rejected_reward=0.0, margin=1.0,
+        ),
+        pair("turn", "e", "x", method="step_dpo", chosen_to=1, rejected_to=1, chosen_rollout_id="before-0"),
+        trajectory("y"),
+        pair("whole", "e", "y", margin=0.5),
     ]  # fmt: skip
     ref = ShardStore(root).write_batch("train-1", "b0", records)
     record_run(root, "one", ref)
@@ -111,7 +119,7 @@ def test_all_between_the_example_and_its_run_is_on_every_row(store: Store) -> No
         assert [(run["run_id"], run["round"]) for run in row["runs"]] == [("one", 1), ("two", 2)]
 
 
-@pytest.mark.parametrize("identity", ["by-calibration", "suffix", "cal", "dev"])
+@pytest.mark.parametrize("identity", ["by-calibration", "suffix", "better", "cal", "dev"])
 def test_every_way_in_leads_to_the_same_rollouts(store: Store, identity: str) -> None:
     found = {row["rollout_id"] for row in lineage(store, identity)}
     assert found == {row["rollout_id"] for row in lineage(store, "repaired")}
@@ -168,6 +176,27 @@ def test_the_tree_tells_the_whole_story(store: Store) -> None:
     assert "BUT" not in said
 
 
+def test_a_pair_is_told_with_both_sides_and_its_verdict(store: Store) -> None:
+    said = trace(store, "better")
+    for part in (
+        "pair better  ipr, by step, margin 1.000, chosen: step 1 (reward 1.00)",
+        "run two  round 2",
+        "trajectory e  expert",
+        "rejected x  step 1 (reward 0.00)",
+        "verdict dev  step 1: deviated (made up), selected",
+        "0.67 = 2 of 3",
+    ):
+        assert part in said, said
+    said = trace(store, "turn")
+    assert "chosen: the first turn of rollout before-0 as step 0" in said
+    assert "verdict" not in said
+    assert "chosen: steps 0 to 1" in trace(store, "whole")
+
+
+def test_a_trajectory_that_only_a_pair_uses_leads_there(store: Store) -> None:
+    assert "show what uses it: `steca trace whole" in trace(store, "y", code=1)
+
+
 def test_all_rollouts_may_be_asked_for(store: Store) -> None:
     said = trace(store, "repaired", "--all")
     assert said.count("seed ") == 15
@@ -211,7 +240,7 @@ def test_an_id_that_is_not_one_is_one_line(store: Store) -> None:
         assert named in said
     for wrong in ("nothing", "%"):
         said = trace(store, wrong, code=1)
-        assert "no training example, calibration or deviation" in said
+        assert "no training example, preference pair, calibration or deviation" in said
         assert f'LIMIT 5" --data-dir {store.root}`' in said
         assert len(said.strip().splitlines()) == 1
     assert "the id is empty" in trace(store, "", code=1)

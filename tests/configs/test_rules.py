@@ -14,6 +14,7 @@ from configs.schema import FactoryConfig
 from flows.runs import config_of_run
 from storage.runs import RunFolder
 
+IPR = ["training.method=ipr", "rewards.mode=fixed"]
 BROKEN = [
     (
         ["tasks.explore_demonstrated=true", "tasks.exploration=30", "tasks.demonstrations=8"],
@@ -28,6 +29,27 @@ BROKEN = [
     ),
     (["warmup.lora={targets: []}"], "warmup.lora.targets is empty"),
     (["training.lora={targets: []}"], "training.lora.targets is empty"),
+    (["datasets.sampled_successes=true"], "datasets.sampled_successes is set, but exploration.samples is 0"),
+    (
+        ["training.method=dpo", "datasets.calibrated=false", "datasets.expert_suffixes=false"],
+        "training.method dpo has no pairs",
+    ),
+    (["training.preferences.beta=0.2"], "training.preferences.beta is set, but training.method is likelihood"),
+    (
+        ["training.method=eto", "training.preferences.margin=0.2"],
+        "training.preferences.margin is set, but training.method is eto: leave it empty, or set the method to ipr",
+    ),
+    (
+        [*IPR, "training.preferences.chosen=expert"],
+        "training.preferences.chosen is set, but training.method is ipr",
+    ),
+    (["training.method=eto", "training.start=base"], "training.method is eto, but training.start is base"),
+    (["training.method=eto", "training.loss=mean"], "training.method is eto, which compares sums over tokens"),
+    (["training.method=ipr"], "training.method is ipr, which compares means of N rollouts, but rewards.mode is seq"),
+    (
+        ["training.method=step_dpo", "deviation.preset=every_failure"],
+        "training.method step_dpo prefers turns of rollouts, but deviation.preset is every_failure, which plays none",
+    ),
     (
         ["deviation.preset=every_failure", "calibration.choose=gap"],
         "calibration.choose is gap, which needs step rewards",
@@ -51,6 +73,21 @@ FINE = [
     ["policy.max_turn_tokens=128", "policy.small.context=128", "policy.base=/a/model"],
     ["datasets.calibrated=false", "datasets.explored_successes=false", "datasets.expert_suffixes=false"],
     ["training.lora={targets: [q_proj]}"],
+    ["exploration.samples=4", "datasets.sampled_successes=true", "training.start=base"],
+    ["exploration.samples=8"],
+    ["training.method=eto", "training.preferences.beta=0.2", "rounds=3"],
+    [
+        "training.method=eto",
+        *(
+            f"datasets.{name}=false"
+            for name in ("calibrated", "explored_successes", "expert_suffixes", "expert_runs")
+        ),
+    ],
+    [*IPR, "training.preferences={preset: release, margin: 0.1, reference: current}"],
+    ["training.method=step_dpo"],
+    ["training.method=step_dpo", "deviation.preset=every_failure", "training.preferences.chosen=expert"],
+    ["training.method=step_dpo", "deviation.preset=every_failure", "rewards.evidence=always"],
+    ["training.method=dpo", "datasets.calibrated=false"],
     ["deviation.preset=every_failure", "calibration.choose=gap", "rewards.evidence=always"],
     ["deviation.preset=every_failure", "datasets.weighting=probability", "rewards.mode=fixed"],
     ["deviation.preset=every_failure", "calibration.choose=random"],

@@ -13,11 +13,11 @@ import pytest
 from configs.schema import DatasetConfig
 from models.reflectors.reflector import Reflection, ReflectionRequest
 from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations, of_type
-from rollouts.stages.assemble import assemble, training_inputs, warmup_examples
+from rollouts.stages.assemble import assemble, describe_sampled, training_inputs, warmup_examples
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
 from rollouts.stages.demonstrate import demonstrate
-from rollouts.stages.explore import explore
+from rollouts.stages.explore import explore, sample_runs
 from rollouts.stages.score import score
 from steca.distance import lexical_distance
 from steca.posterior import drop_probability
@@ -172,6 +172,29 @@ def test_expert_runs_are_kept_whole_and_of_the_explored_tasks_on_request() -> No
     explored = [("expert", demo.expert.id, 0) for demo in (now.clear, now.once, now.lost)]
     assert keys(only("explored_expert_runs")) == explored
     assert {(row.weight, row.distance) for row in only("explored_expert_runs")} == {(1.0, None)}
+
+
+def test_sampled_successes_are_trained_once_for_each_sequence_of_actions() -> None:
+    """The expert's way twice and a detour once, of each of three tasks; and what the log says of it."""
+    now, sampled = case(), []
+    for index, speak in enumerate((like_expert, like_expert, hesitant, hopeless)):
+        sampled += sample_runs(world(), Toy(speak), now.records, CONFIG, index)
+    datasets = DatasetConfig(
+        calibrated=False,
+        explored_successes=False,
+        expert_suffixes=False,
+        expert_runs=False,
+        sampled_successes=True,
+    )
+    rows = assemble([*now.records, *sampled], (), datasets)
+    runs = {run.id: run.record for run in runs_of(sampled, "sampled")}
+    assert [(runs[row.trajectory_id].task_id, runs[row.trajectory_id].sample_index) for row in rows] == [
+        (demo.task.task_id, index) for demo in (now.clear, now.once, now.lost) for index in (0, 2)
+    ]
+    assert {(row.dataset, row.target_from, row.weight) for row in rows} == {("sampled_success", 0, 1.0)}
+    assert describe_sampled(sampled) == (
+        "12 sampled runs: 9 succeeded, 3 of them with the actions of another one of the same task, so 6 are trained on"
+    )
 
 
 def test_one_example_for_each_trajectory_and_first_target() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rollouts.play import EpisodeSettings, play
 from rollouts.rows import Demonstration, demonstrations, explorations
-from rollouts.stages.explore import explore, prefix_starts
+from rollouts.stages.explore import explore, prefix_starts, sample_runs
 from steca.types import Trajectory
 from storage.records import Record
 from tests.support.rollouts_toys import (
@@ -135,3 +135,40 @@ def test_a_run_that_ends_in_its_first_turn_is_stored_too() -> None:
     records = explore(world(), Toy(forever(LOOK, at=last)), demonstrated(1), tight)
     run = explorations(records)[demo.task.task_id][last]
     assert (len(run.trajectory.steps), run.trajectory.end) == (last + 1, "step_cap")
+
+
+ERRING = erring(0.4)
+
+
+def sampled(index: int, speak: Speak = ERRING, **more: object) -> tuple[Toy, list[Record]]:
+    toy = Toy(speak)
+    settings = config(environment={"step_cap": 16}, exploration={"samples": 8, "temperature": 0.7}, **more)
+    return toy, sample_runs(world(), toy, demonstrated(4), settings, index)
+
+
+def test_sampled_runs_are_whole_and_know_how_they_were_sampled() -> None:
+    toy, rows = sampled(2)
+    runs = runs_of(rows, "sampled")
+    assert [run.record.task_id for run in runs] == [d.task.task_id for d in demonstrations(demonstrated(4))]
+    assert {sampling.temperature for sampling in toy.samplings} == {0.7}
+    assert {(run.record.sample_index, run.record.temperature, run.record.prefix_steps) for run in runs} == {
+        (2, 0.7, 0)
+    }
+    assert len({run.record.seed for run in runs}) == len(runs)
+    assert {step.origin for run in runs for step in run.trajectory.steps} == {"policy"}
+    assert explorations(rows) == {}  # no greedy run
+
+
+def test_samples_differ_by_their_index_and_repeat() -> None:
+    first, again, second = (sampled(index)[1] for index in (0, 0, 1))
+    assert first == again
+    texts = [[told(run.trajectory) for run in runs_of(rows, "sampled")] for rows in (first, second)]
+    assert texts[0] != texts[1]
+    assert first != sampled(0, seed=1)[1]
+
+
+def test_equal_runs_that_were_sampled_apart_are_rows_of_their_own() -> None:
+    """Or a frequent run would count once among the samples of its task."""
+    first, second = (runs_of(sampled(index, like_expert)[1], "sampled") for index in (0, 1))
+    assert [told(run.trajectory) for run in first] == [told(run.trajectory) for run in second]
+    assert {run.id for run in first}.isdisjoint(run.id for run in second)

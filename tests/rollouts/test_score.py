@@ -135,6 +135,7 @@ def test_a_rollout_happens_again_from_its_row_alone() -> None:
         start = after.resume(task, rollout.seed)
         [again] = play(world(), Toy(FRAGILE), [start], SAMPLED, settings)
         assert again.trajectory.actions[len(texts) :] == tuple(rollout.actions)
+        assert again.trajectory.steps[len(texts)].text == rollout.first_turn
         assert (again.trajectory.outcome, again.progress) == (rollout.outcome, rollout.progress)
         assert (again.trajectory.end, rollout.tokens) == (rollout.end_reason, 7 * rollout.n_steps)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import sqrt
 
 import pytest
@@ -11,9 +12,11 @@ from steca.datasets import (
     Sources,
     TrainingSample,
     calibrated_sample,
+    distinct_successes,
     expert_sample,
     expert_suffix_sample,
     explored_success_sample,
+    sampled_sample,
     suffix_rule,
 )
 from steca.deviation import decide, preset
@@ -148,3 +151,23 @@ def test_a_sample_without_a_proper_target_is_refused(target_from: int, word: str
     with pytest.raises(ValueError, match=f"calibrated sample of trajectory run-1.*{word}"):
         TrainingSample("calibrated", trajectory, target_from, (), 1.0, None, Sources("run-1"))
     assert targets(TrainingSample("calibrated", trajectory, 2, (), 1.0, None, SOURCES)) == (2, 3)
+
+
+def test_sampled_successes_are_distinct_by_their_actions() -> None:
+    """Failures are left out, and of equal actions the first run stays, whatever it thought."""
+    first, other = run([step("a"), step("b")], 1.0), run([step("a")], 1.0)
+    again = run([replace(step("a"), thought="hm", text="hm"), step("b")], 1.0)
+    failed = run([step("c")], 0.9)
+    assert distinct_successes([failed, first, other, again, first]) == [first, other]
+    assert distinct_successes([again, first]) == [again]
+    assert distinct_successes([]) == []
+
+
+def test_a_sampled_success_is_trained_whole_with_weight_1() -> None:
+    sample = sampled_sample(run([step("a"), step("b")], 1.0), SOURCES)
+    assert (sample.dataset, targets(sample), sample.weight, sample.distance) == (
+        "sampled_success",
+        (0, 2),
+        1.0,
+        None,
+    )

@@ -54,7 +54,12 @@ from tasks.stage_tasks import (
     evaluate_batch,
     explore_batch,
     forced_deviations_batch,
+    pair_batch,
+    prefer_batch,
+    sample_batch,
     score_batch,
+    score_ipr_batch,
+    train_base_batch,
     train_batch,
     warmup_batch,
 )
@@ -64,6 +69,7 @@ FIXTURE = Path(__file__).parent.parent / "fixtures" / "tiny-run.json"
 BATCH_TASKS = (
     demonstrate_batch, warmup_batch, explore_batch, score_batch, decide_batch, calibrate_batch, assemble_batch,
     train_batch, forced_deviations_batch, evaluate_batch,
+    sample_batch, score_ipr_batch, pair_batch, train_base_batch, prefer_batch,
 )  # fmt: skip
 OF_FLOATS = {"deviation_id", "calibration_id", "example_id"}
 """Ids that are hashes of computed numbers, including their last digits."""

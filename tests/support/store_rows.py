@@ -15,6 +15,7 @@ from storage.records import (
     DeviationRecord,
     EvaluationRecord,
     LlmCallRecord,
+    PreferencePairRecord,
     Record,
     RepairChoiceRecord,
     RolloutRecord,
@@ -240,6 +241,23 @@ def example(
     )
 
 
+def pair(name: str, chosen: str, rejected: str, **fields: object) -> PreferencePairRecord:
+    """A pair of whole runs; `fields` are any others of the row."""
+    row: dict[str, object] = {
+        "pair_id": name,
+        "method": "eto",
+        "kind": "outcome",
+        "task_id": "task",
+        "chosen_trajectory_id": chosen,
+        "chosen_from": 0,
+        "chosen_to": 2,
+        "rejected_trajectory_id": rejected,
+        "rejected_from": 0,
+        "rejected_to": 2,
+    }
+    return PreferencePairRecord.model_validate(row | fields)
+
+
 def checkpoint(digest: str) -> CheckpointRecord:
     return CheckpointRecord(
         digest=digest,
@@ -315,6 +333,7 @@ def one_of_each() -> list[Record]:
         repair_choice("h"),
         calibration("a", "planner", None),
         example("s", "calibrated"),
+        pair("p", "e", "x"),
         checkpoint("c0"),
         evaluation("v", "pick", True),
         llm_call("l"),

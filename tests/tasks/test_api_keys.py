@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 from tenacity import wait_random_exponential
 
+from configs.load import load_config
 from configs.servers import EndpointConfig
 from models.client import endpoint as endpoints
 from models.policy import PolicyFault, Sampling
 from models.served.openai_policy import OpenAIPolicy
 from tasks.call_log import BatchCallLog
+from tasks.preflight import preflight
 from tasks.resources.api_keys import key_of
 from tests.support.endpoints import KEY, MODEL, ask, endpoint_of
 from tests.support.fake_openai.server import FakeOpenAI, Fault
@@ -182,3 +184,16 @@ def test_a_key_comes_from_a_prefect_secret_where_the_variable_is_not_set(
         key_of(secret("steca-empty-key"), "execution.server")
     with pytest.raises(PolicyFault, match="there is no Prefect Secret block 'steca-nowhere'"):
         key_of(secret("steca-nowhere"), "execution.server")
+
+
+def test_a_key_is_asked_for_only_by_a_method_that_calls_the_reflector(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("STECA_NO_KEY_HERE", raising=False)
+    llm = [
+        *("calibration.reflector=llm", "calibration.model=m"),
+        "execution.reflector={base_urls: ['http://127.0.0.1:9'], key_env: STECA_NO_KEY_HERE}",
+    ]
+    preflight(load_config(None, [*llm, "training.method=eto"]))
+    with pytest.raises(PolicyFault, match="STECA_NO_KEY_HERE"):
+        preflight(load_config(None, llm))

@@ -33,9 +33,11 @@ def test_a_stage_sees_only_the_settings_in_its_key() -> None:
     assert cache_key_settings(config, ("seed", "policy.prompt")) == {"seed": 0, "policy": {"prompt": "plain"}}
 
 
-CHANGED = {
+CHANGED: dict[str, Any] = {
     "policy.thinking": "on",
     "policy.max_thinking_tokens": 2048,
+    "exploration.samples": 2,
+    "exploration.temperature": 0.5,
     "deviation.probability": 0.7,
     "deviation.suffixes": "means",
     "rewards.scorer": "/models/scorer",
@@ -46,8 +48,38 @@ CHANGED = {
     "judge.temperature": 0.5,
     "judge.max_tokens": 99,
     "judge.attempts": 1,
+    "datasets.sampled_successes": True,
+    "training.method": "ipr",
+    "training.start": "base",
+    "training.preferences.beta": 1.0,
+    "training.preferences.sft_weight": 1.0,
+    "training.preferences.reference": "warmup",
+    "training.preferences.margin": 0.2,
+    "training.preferences.preset": "paper",
+    "training.preferences.chosen": "expert",
 }
 """For every setting added since 0.3.0 a value that enters keys."""
+
+
+def leaves(settings: dict[str, Any], at: str = "") -> dict[str, Any]:
+    """Values by their dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= leaves(value, f"{at}{name}.") if isinstance(value, dict) else {at + name: value}
+    return found
+
+
+def test_settings_that_mean_what_0_3_0_did_are_in_no_key() -> None:
+    """Nor are sections that have no other settings."""
+    said = run_id_settings(FactoryConfig())
+    assert set(leaves(said)) & set(ADDED_SINCE_030) == set()
+    assert "exploration" not in said
+    assert said["environment"]["options"] == {}
+    assert "preferences" not in cache_key_settings(FactoryConfig(), ["training"])["training"]
+    other = run_id_settings(FactoryConfig.model_validate({"exploration": {"samples": 2}}))
+    assert other["exploration"] == {"samples": 2}
+
+
 STAGE_TASKS = [each for each in vars(stage_tasks).values() if isinstance(each, BatchTask)]
 
 

@@ -146,6 +146,27 @@ def test_an_arm_needs_the_stages_that_its_training_set_is_made_with(
     assert needed_stages(config) == {*stages.split(), "train"}
 
 
+@pytest.mark.parametrize(
+    ("changes", "stages"),
+    [
+        (["training.method=eto"], "explore"),
+        (["training.method=ipr", "rewards.mode=fixed"], "explore rewards"),
+        (["training.method=step_dpo", "training.preferences.chosen=expert"], "explore rewards"),
+        (["training.method=dpo", "deviation.preset=every_failure"], "explore rewards calibrate"),
+        (["deviation.preset=every_failure", "deviation.suffixes=every"], "explore calibrate"),
+        (
+            [
+                *(f"datasets.{part}=false" for part in PARTS),
+                *("datasets.sampled_successes=true", "exploration.samples=2"),
+            ],
+            "explore",
+        ),
+    ],
+)
+def test_an_arm_needs_the_stages_of_its_method(changes: list[str], stages: str, tmp_path: Path) -> None:
+    assert needed_stages(tiny(tmp_path, *changes)) == {*stages.split(), "train"}
+
+
 def test_a_kept_file_has_everything(tmp_path: Path) -> None:
     file = keep(results(), tmp_path / "new" / "folder")
     assert file.name == "pair.parquet"
