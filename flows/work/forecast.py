@@ -54,7 +54,8 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
     if rewards.mode == "fixed":
         return sides * rewards.rollouts, sides * rewards.rollouts
     if not rule.needs_rewards and rewards.evidence == "needed":
-        sides = 2 if config.datasets.expert_suffixes else 0
+        compares = config.datasets.expert_suffixes and config.deviation.suffixes != "every"
+        sides = 2 if compares else 0
     if rewards.mode == "curtailed":
         return 0.6 * sides * rewards.rollouts, sides * rewards.rollouts
     made = plan(rule.delta, rule.error_rate, rewards.max_rollouts, 1.0 / rewards.worth)

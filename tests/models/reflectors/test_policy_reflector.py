@@ -8,8 +8,14 @@ from models.policy import Generation, History, Sampling
 from models.reflectors.policy_reflector import PolicyReflector
 from models.reflectors.prompt import conversation
 from models.reflectors.reflector import NoReflection, Reflection
+from models.served.openai_policy import OpenAIPolicy
 from steca.vocabulary import Finish
 from tests.models.reflectors.test_llm_reflector import GOOD, request, ungrounded
+from tests.support.call_logs import MemoryCallLog
+from tests.support.endpoints import MODEL as SERVED
+from tests.support.endpoints import endpoint_of
+from tests.support.fake_openai.replies import Request
+from tests.support.fake_openai.server import FakeOpenAI
 
 PLAIN = f"Thought: {GOOD}\nAction: open box 1"
 
@@ -88,7 +94,24 @@ def test_what_does_not_fit_or_is_cut_off_says_so() -> None:
     assert out == NoReflection("it was cut off after 64 tokens", 1)
 
 
+def test_a_served_policy_is_asked_by_chat_requests() -> None:
+    def write(asked: Request, _: int) -> str:
+        return PLAIN if len(asked["messages"]) > 1 else "Action: look"
+
+    with FakeOpenAI(SERVED, dialect="vllm", answer=write) as server:
+        call_log = MemoryCallLog()
+        policy = OpenAIPolicy(endpoint_of(server, call_log=call_log), "digest")
+        try:
+            subject = PolicyReflector(policy, Sampling(max_tokens=64), 3, ungrounded)
+            assert subject.reflect([request(0), request(1)]) == [Reflection(GOOD, "policy", 2)] * 2
+        finally:
+            policy.close()
+        assert server.refusals == []
+        assert {seen.body["max_tokens"] for seen in server.requests} == {64}
+    assert [call.purpose for call in call_log.calls] == ["policy"] * 4
+
+
 def test_nothing_to_reflect_on_asks_nothing() -> None:
     policy = Writer(lambda history: PLAIN)
     assert reflector(policy).reflect([]) == []
-    assert not [call for call in policy.calls if call[0]]
+    assert policy.calls == []
