@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
-from steca.deviation import PRESETS
 
 
 def refuse_conflicts(config: FactoryConfig, source: str) -> None:
@@ -109,6 +108,8 @@ def _preferences(config: FactoryConfig) -> Iterator[str]:
 
 def _evidence(config: FactoryConfig) -> Iterator[str]:
     """What needs step rewards, under modes and presets that do not compute them."""
+    from steca.deviation import PRESETS  # scipy, which is slow to load, is for those who load a configuration
+
     preset, rewards, training = config.deviation.preset, config.rewards, config.training
     if training.method == "ipr" and rewards.mode != "fixed":
         yield (

@@ -20,7 +20,7 @@ from cli.errors import readable_errors
 from cli.main import app
 from cli.sql import check_query
 from cli.status import print_run, print_runs
-from cli.summary import change_table, counts_table, print_summary, stages_table, success_table
+from cli.summary import COUNTS, change_table, counts_table, print_summary, stages_table, success_table
 from cli.terminal.console import PIPE_WIDTH, make_console, visible
 from cli.terminal.progress import BarReporter, PlainReporter
 from cli.terminal.tables import print_rows, print_table
@@ -94,7 +94,7 @@ class Answers:
         if "stage_costs" in sql:
             return [], [(self.text, 1, self.text, self.text, 2, 2, 1.0, 3, 4, 5, 0.5)]
         if "run_summary" in sql:
-            return [], [(1,) * 13]
+            return [], [(1,) * len(COUNTS)]
         if "success_change" in sql:
             return [], [(self.text, self.text, 2, 1, 3, 0.1, -0.1, 0.3)]
         return [], [(self.text, 2, self.text, self.text, 4, 2, 0.5, 0.1, 0.9)]
