@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from configs.needed import needed_stages
 from configs.schema import ExecutionConfig, FactoryConfig
 from configs.servers import EndpointConfig
-from configs.stages import NEEDED, STAGES
+from configs.stages import STAGES
 from environments.registry import make_world
 from models.policy import PolicyFault
 from tasks.resources.api_keys import key_of
@@ -47,7 +48,7 @@ def _check_device(config: FactoryConfig, wanted: frozenset[str]) -> None:
 
 
 def _check_endpoints(config: FactoryConfig, wanted: frozenset[str], ask_prefect: bool) -> None:
-    needed = wanted & NEEDED[config.training.method]
+    needed = wanted & needed_stages(config)
     reflects = "calibrate" in needed and config.calibration.reflector == "llm"
     if reflects or ("rewards" in needed and config.judges):
         _check_key(config.execution.reflector, "execution.reflector", ask_prefect)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from configs.stages import NEEDED
+from configs.needed import needed_stages
 from environments.base import data_digest_of, remarks_of
 from flows.stage_run import StageRun
 from flows.work.budgeted import score_all
@@ -67,6 +67,8 @@ def warmup(stage: StageRun) -> None:
 
 def explore(stage: StageRun) -> None:
     """The policy's own turns after every expert prefix, played to the end, and sampled runs of the tasks."""
+    if not_needed(stage):
+        return
     stage.checkpoint = explorer(stage)
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
     samples = stage.config.exploration.samples
@@ -145,7 +147,7 @@ def train_on_sets(stage: StageRun) -> BatchRef:
 def train_on_pairs(stage: StageRun) -> BatchRef:
     """The preference pairs of the method, and the training on them, from the round's explorer."""
     training = stage.config.training
-    stages = NEEDED[training.method]
+    stages = needed_stages(stage.config)
     records = [ref for pair in explored(stage) for ref in pair]
     for name, tasks in (
         ("rewards", ("score", "score_ipr", "decide")),
@@ -202,12 +204,11 @@ def repairs_of(stage: StageRun) -> list[BatchRef]:
 
 
 def not_needed(stage: StageRun) -> bool:
-    """Whether the method of training does without this stage, which then has nothing to do."""
-    method = stage.config.training.method
-    if stage.name in NEEDED[method]:
+    """Whether nothing that the run trains on needs this stage, which then has nothing to do."""
+    if stage.name in needed_stages(stage.config):
         return False
     stage.announce_batches(0)
-    stage.log(f"training.method {method} does not need it: nothing to do")
+    stage.log("what this run trains on does not need it: nothing to do")
     return True
 
 
@@ -225,8 +226,10 @@ def explorer(stage: StageRun) -> str:
 
 
 def explored(stage: StageRun) -> list[list[BatchRef]]:
-    """For each batch of explored tasks: its demonstrations and its explorations."""
+    """For each batch of explored tasks: its demonstrations and its explorations, where the run has any."""
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
+    if "explore" not in needed_stages(stage.config):
+        return [[ref] for ref in demonstrations]
     runs = stage.upstream("explore", "explore")
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
 
