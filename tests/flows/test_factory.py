@@ -152,7 +152,7 @@ def test_a_run_that_trains_on_expert_runs_only_explores_nothing(copied: FactoryC
     config = copied.model_copy(update={"datasets": copied.datasets.model_copy(update=none)})
     factory(config)
     found = states(config)
-    assert {stage for stage, state in found.items() if not state.batches} == {
+    assert {stage for (stage, _), state in found.items() if not state.batches} == {
         "explore",
         "rewards",
         "calibrate",

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import FactoryConfig
 from flows.compare.picture import draw
 from flows.compare.results import Episode, Header, Results, SetSize, StageCost, combined, keep, kept
 from flows.compare.statistics import (
@@ -24,7 +23,6 @@ from flows.compare.statistics import (
 )
 from flows.faults import StageFault
 from steca.rewards import wilson_interval
-from tests.support.tiny_factory import tiny
 
 WON = {  # by arm and seed: which of the tasks a, b, c, d
     ("warm-up", 0): "", ("warm-up", 1): "a",
