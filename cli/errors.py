@@ -12,11 +12,12 @@ from cli.terminal.console import visible
 from configs.faults import ConfigFault
 from environments.base import EnvironmentFault
 from flows.faults import StageFault
+from models.judges.judge import JudgementFault
 from models.policy import PolicyFault
 from models.reflectors.reflector import ReflectionFault
 from storage.faults import StorageFault
 
-FAULTS = (EnvironmentFault, PolicyFault, ReflectionFault, StorageFault, StageFault)
+FAULTS = (EnvironmentFault, JudgementFault, PolicyFault, ReflectionFault, StorageFault, StageFault)
 
 
 @contextmanager

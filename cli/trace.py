@@ -200,6 +200,8 @@ def _add_verdict(root: Tree, top: Row) -> None:
     for one in top.get("choices") or ():
         gap = "" if one["expected_gap"] is None else f", expected gap {one['expected_gap']:.3f}"
         branch.add(_line(f"repaired in {one['run_id']}: chosen by {one['choose']}, rank {one['rank']}{gap}"))
+    for one in top.get("judgements") or ():
+        branch.add(_line(f"{one['model']} says {one['label'] or 'nothing usable'}: {one['reason']}"))
     if top["gap"] is not None:
         gap = gap_in_words(top["gap"], top["gap_low"], top["gap_high"], top["error_rate"])
         branch.add(_line(f"gap {gap}"))

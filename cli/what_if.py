@@ -26,7 +26,8 @@ FROM considered WHERE change = $change ORDER BY gap NULLS LAST, task_id, step_in
 MORE = "SELECT count(*) FROM considered WHERE greatest(reference_n, explored_n) > $wanted AND gap IS NOT NULL"
 OPEN = """
 SELECT count_if(new_rule IN ('no rollouts', 'too few rollouts')), count_if(new_rule = 'no rollouts'),
-    count_if(new_rule = 'beyond rewards.candidates'), count_if(new_rule = 'the rollouts prove neither')
+    count_if(new_rule = 'beyond rewards.candidates'), count_if(new_rule = 'the rollouts prove neither'),
+    count_if(new_rule = 'not judged')
 FROM considered
 """
 CONTESTED = """
@@ -154,9 +155,12 @@ def _print_notes(say: Say, considered: WhatIf, then: Rule | None) -> None:
             "The run chose what it repaired (calibration.choose, calibration.repairs; view repaired_turns). The table"
         )
         say("counts what the rules select.")
-    ((undecided, none, beyond, unproven),) = considered.ask(OPEN)[1]
+    ((undecided, none, beyond, unproven, unjudged),) = considered.ask(OPEN)[1]
     if beyond:
-        say(f"{beyond:,} comparisons are beyond the run's rewards.candidates, so they have no rollouts.")
+        say(f"{beyond:,} comparisons are beyond the run's rewards.candidates, so nothing is known of them.")
+    if unjudged:
+        say(f"{unjudged:,} comparisons were not judged by a language model: the new rule cannot decide them.")
+        say("A run with judge.ask=always and judge.model stores the judgements.")
     if undecided:
         of_them = f" ({none:,} have none)" if none else ""
         say(f"{undecided:,} comparisons have too few rollouts{of_them}: the new rule cannot decide them.")

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from configs.schema import CalibrationConfig, FactoryConfig, RewardsConfig
+from configs.calibration import CalibrationConfig, JudgeConfig
+from configs.schema import FactoryConfig, RewardsConfig
 from configs.training import PreferenceMethodConfig
 
 M = TypeVar("M", bound=BaseModel)
@@ -34,6 +35,8 @@ CALIBRATION_SETTINGS = tuple(
     f"calibration.{name}" for name in CalibrationConfig.model_fields if name not in ("choose", "repairs")
 )
 """The settings that decide a repair. The others decide which turns are repaired."""
+JUDGE_SETTINGS = tuple(f"judge.{name}" for name in JudgeConfig.model_fields if name != "ask")
+"""The settings that decide what a judge says of a turn."""
 REWARD_SETTINGS = tuple(f"rewards.{name}" for name in RewardsConfig.model_fields if name != "scorer")
 """The settings of step rewards. In place of the scorer's folder its digest is in keys, as the checkpoint that plays."""
 ADDED_SINCE_030: dict[str, Any] = {
@@ -44,6 +47,7 @@ ADDED_SINCE_030: dict[str, Any] = {
     "rewards.scorer": None,
     "calibration.choose": "verdict",
     "calibration.repairs": None,
+    **{f"judge.{name}": field.default for name, field in JudgeConfig.model_fields.items()},
     "exploration.samples": 0,
     "exploration.temperature": 1.0,
     "datasets.sampled_successes": False,

@@ -24,6 +24,7 @@ def refuse_conflicts(config: FactoryConfig, source: str) -> None:
         *_datasets(config),
         *_preferences(config),
         *_evidence(config),
+        *_judge(config),
     ]
     if problems:
         raise ConfigFault("\n".join(f"{source}: {problem}" for problem in problems))
@@ -131,3 +132,14 @@ def _evidence(config: FactoryConfig) -> Iterator[str]:
                 f"{name} is {asked}, which needs step rewards, but deviation.preset is {preset}, for which none are "
                 "computed: set rewards.evidence to always, or another preset"
             )
+
+
+def _judge(config: FactoryConfig) -> Iterator[str]:
+    if config.judge.model:
+        return
+    for name, value, asked in (
+        ("deviation.preset", config.deviation.preset, "judge"),
+        ("judge.ask", config.judge.ask, "always"),
+    ):
+        if value == asked:
+            yield f"{name} is {asked}: name the language model that judges, e.g. judge.model=gpt-4o"

@@ -12,10 +12,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.section import Count, HomePath, Positive, Section
 from configs.servers import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
 from configs.training import ReinforcedTrainingConfig, TrainingConfig
-from steca.vocabulary import Device, PromptStyle, RepairChoice, RewardOutcome, TestSplit
+from steca.vocabulary import Device, PromptStyle, RewardOutcome, TestSplit
 
 
 class EnvironmentConfig(Section):
@@ -174,11 +175,14 @@ class DeviationConfig(Section):
     """The rule that decides whether an explored turn is a deviation."""
 
     model_config = ConfigDict(title="Deviation")
-    preset: Literal["paper", "release", "sequential", "probable", "first_failure", "every_failure"] = Field(
+    preset: Literal[
+        "paper", "release", "sequential", "probable", "judge", "first_failure", "every_failure"
+    ] = Field(
         "sequential",
         description="paper: compares means with a strict <, first deviation only. release: as the authors' "
         "code. sequential: as paper, but the drop must be proven. probable: as paper, but the drop must be more "
-        "probable than deviation.probability. first_failure, every_failure: the first or all differing turns of "
+        "probable than deviation.probability. judge: as paper, but a language model says which turns are bad. "
+        "first_failure, every_failure: the first or all differing turns of "
         "failed runs, whatever their rewards.",
     )
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
@@ -203,43 +207,6 @@ class DeviationConfig(Section):
         "decided as the preset decides drops. means: by the means of the rollouts that there are. every: "
         "wherever the turns differ and the explored run failed, whatever their rewards.",
     )
-
-
-class CalibrationConfig(Section):
-    """Which deviations are repaired, the reflection, and the repair that is checked by executing it."""
-
-    model_config = ConfigDict(title="Calibration")
-    choose: RepairChoice = Field(
-        "verdict",
-        description="verdict: repair the deviations that the rule selects. gap: the turns with the largest "
-        "expected drop. random: turns drawn at random, as a control.",
-    )
-    repairs: Positive | None = Field(
-        None,
-        description="How many turns of a round to repair; of the rule's deviations, those with the largest "
-        "expected drop. Empty: as many as the rule selects.",
-    )
-    reflector: Literal["template", "llm"] = Field(
-        "template",
-        description="Who writes the reflection: the world's template, or a language model.",
-    )
-    model: str = Field(
-        "",
-        description="reflector llm: the model's name on the server in execution.reflector, e.g. gpt-4o. "
-        "Stored replies are found by this name, whatever the server.",
-    )
-    temperature: Annotated[float, Field(ge=0)] | None = Field(
-        None, description="reflector llm: empty: the server's default (some models accept no temperature)."
-    )
-    max_tokens: Positive = Field(1024, description="reflector llm: maximum length of a reply, in tokens.")
-    attempts: Positive = Field(3, description="reflector llm: maximum requests until a reply is valid.")
-    replan: bool = Field(True, description="Let the expert plan again if its recorded turns no longer apply.")
-
-    @model_validator(mode="after")
-    def _model_named(self) -> CalibrationConfig:
-        if self.reflector == "llm" and not self.model:
-            raise ValueError("reflector is llm: name its model, e.g. model: gpt-4o")
-        return self
 
 
 class DatasetConfig(Section):
@@ -298,7 +265,8 @@ class BudgetConfig(Section):
     )
     prices: dict[str, PriceConfig] = Field(
         default_factory=dict,
-        description="Prices of reflector models by name, for the costs in llm_calls. They limit nothing.",
+        description="Prices of reflectors and judges by the model's name, for the costs in llm_calls. They limit "
+        "nothing.",
     )
 
     @model_validator(mode="after")
@@ -331,7 +299,8 @@ class ExecutionConfig(Section):
     )
     server: ServerConfig = Field(default_factory=ServerConfig, description="The policy's servers.")
     reflector: ReflectorEndpoint = Field(
-        default_factory=ReflectorEndpoint, description="The reflector's server."
+        default_factory=ReflectorEndpoint,
+        description="The server of the language models that write reflections and judge turns.",
     )
 
     @property
@@ -357,12 +326,18 @@ class FactoryConfig(Section):
     exploration: ExplorationConfig = Field(default_factory=ExplorationConfig)
     rewards: RewardsConfig = Field(default_factory=RewardsConfig)
     deviation: DeviationConfig = Field(default_factory=DeviationConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
     calibration: CalibrationConfig = Field(default_factory=CalibrationConfig)
     datasets: DatasetConfig = Field(default_factory=DatasetConfig)
     training: ReinforcedTrainingConfig = Field(default_factory=ReinforcedTrainingConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     budget: BudgetConfig = Field(default_factory=BudgetConfig)
     execution: ExecutionConfig = Field(default_factory=ExecutionConfig)
+
+    @property
+    def judges(self) -> bool:
+        """Whether a language model judges the explored turns."""
+        return self.deviation.preset == "judge" or self.judge.ask == "always"
 
     @model_validator(mode="after")
     def _processes_share_batches(self) -> FactoryConfig:

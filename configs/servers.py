@@ -88,7 +88,7 @@ def options(arguments: tuple[str, ...]) -> set[str]:
 
 
 class ReflectorEndpoint(EndpointConfig):
-    """The server of the reflector's model."""
+    """The server of the language models that write reflections (calibration.model) and judge turns (judge.model)."""
 
     model_config = ConfigDict(title="Reflector's endpoint")
     base_urls: Annotated[tuple[Url, ...], Field(min_length=1)] = ("https://api.openai.com/v1",)
@@ -97,8 +97,8 @@ class ReflectorEndpoint(EndpointConfig):
     )
     least_usable: Annotated[float, Field(ge=0, le=1)] = Field(
         0.1,
-        description="The run ends if a smaller share of the reflections is usable (checked after 20; after "
-        "8 if none is). 0: never.",
+        description="The run ends if a smaller share of the reflections or judgements is usable (checked after 20; "
+        "after 8 if none is). 0: never.",
     )
 
     @model_validator(mode="after")

@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-from steca.vocabulary import TrainingMethod
-
 STAGES = ("demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate")
 BEFORE_ROUNDS = ("demonstrate", "warmup")
 """Stages that run once, before the first round."""
-
-NEEDED: dict[TrainingMethod, frozenset[str]] = {
-    "likelihood": frozenset({"rewards", "calibrate"}),
-    "dpo": frozenset({"rewards", "calibrate"}),
-    "step_dpo": frozenset({"rewards"}),
-    "ipr": frozenset({"rewards"}),
-    "eto": frozenset(),
-}
-"""By method, which of the stages rewards and calibrate it needs."""
 
 
 def round_of(stage: str, round: int) -> int:

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from steca.calibration import CalibratedTrajectory
-from steca.deviation import Rule
+from steca.deviation import Rule, by_means
 from steca.distance import ElementDistance, lexical_distance, ndtw
 from steca.exploration import Exploration
 from steca.types import Trajectory
@@ -102,10 +102,10 @@ def explored_success_sample(
 
 
 def suffix_rule(rule: Rule) -> Rule:
-    """The rule for D_s: r(s_t, a_{t+1}) > r(s_t, â_{t+1}) + 0.01 at the same step, decided as `rule` decides eq. 5.
-    Pass the expert turn's reward to `decide` as the reference; "deviated" then means that the expert turn is
-    better."""
-    return replace(rule, delta=-SUFFIX_MARGIN, strict=True)
+    """The rule for D_s: r(s_t, a_{t+1}) > r(s_t, â_{t+1}) + 0.01 at the same step, decided as `rule` decides eq. 5; by
+    means where `rule` asks a language model. Pass the expert turn's reward to `decide` as the reference; "deviated"
+    then means that the expert turn is better."""
+    return replace(by_means(rule), delta=-SUFFIX_MARGIN, strict=True)
 
 
 def expert_suffix_sample(

@@ -10,7 +10,8 @@ Indices are those of `steca.exploration`. `prefilter` rules out what needs no re
 The published rules compare the two means. The rule `sequential` asks what the rollouts prove: "deviated" if a gap of
 delta or more is rejected at the error rate, "not_deviated" if a drop of `smallest_drop` below delta is rejected, else
 "undecided" (`steca.evidence`; valid for any stopping time). The rule `probable` asks what to believe: "deviated" if the
-posterior probability of a gap below delta is larger than `probability` (`steca.posterior`).
+posterior probability of a gap below delta is larger than `probability` (`steca.posterior`). The rule `judge` compares
+nothing: a language model says GOOD or BAD of the turn (the paper's variant with GPT-4o as the step judge).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from steca.evidence import gap_interval
 from steca.exploration import Exploration
 from steca.posterior import drop_probability
 from steca.rewards import TIE, Tally
-from steca.vocabulary import Decision
+from steca.vocabulary import Decision, JudgedLabel
 
 FilterReason = Literal["run succeeded", "step too early", "equal action", "too similar", "no continuation"]
 
@@ -48,7 +49,8 @@ class Rule:
 
     `strict`: gap < delta, else gap <= delta. `first_only`: only a task's first deviation is used. `min_step`:
     the smallest t that can deviate. `max_similarity`: turns at least this similar to the expert's cannot deviate.
-    Without `needs_rewards`, every candidate that passes the filters is deviated, without rollouts.
+    Without `needs_rewards`, every candidate that passes the filters is deviated, without rollouts, unless `test` is
+    "judge": then those that a language model calls BAD.
     `test`: "means" compares the means; "evidence" asks what is proven at `error_rate`. There `smallest_drop` is how far
     below delta a gap must lie to matter. "posterior": deviated if P(drop) > `probability`. `strict` is for means only.
     Raises ValueError if rewards are needed at t = 0, which has no previous expert turn.
@@ -63,7 +65,7 @@ class Rule:
     require_continuation: bool = False
     delta: float = 0.0
     needs_rewards: bool = True
-    test: Literal["means", "evidence", "posterior"] = "means"
+    test: Literal["means", "evidence", "posterior", "judge"] = "means"
     error_rate: float = 0.05
     smallest_drop: float = 0.2
     probability: float = 0.5
@@ -88,6 +90,7 @@ PRESETS = {
         Rule("paper"),
         Rule("sequential", test="evidence"),
         Rule("probable", test="posterior"),
+        Rule("judge", needs_rewards=False, test="judge"),
         Rule(
             "release",
             strict=False,
@@ -176,6 +179,11 @@ def decide(reference: Tally, explored: Tally, rule: Rule) -> Verdict:
     return Verdict("deviated" if deviated else "not_deviated", rule.name, words, rule.delta, gap)
 
 
+def by_means(rule: Rule) -> Rule:
+    """The rule, but comparing means where a language model would decide: for what its labels do not tell."""
+    return replace(rule, test="means") if rule.test == "judge" else rule
+
+
 def worth_scoring(candidate: Candidate) -> bool:
     """Whether some rule could use the candidate's rewards: no rule's filters are weaker than the paper's."""
     return prefilter(candidate, PRESETS["paper"]) is None
@@ -196,16 +204,29 @@ def _decide_by_evidence(reference: Tally, explored: Tally, rule: Rule) -> Verdic
     return Verdict("undecided", rule.name, "the rollouts prove neither", rule.delta, gap)
 
 
+def decide_by_label(label: JudgedLabel | None, rule: Rule) -> Verdict:
+    """Decides by what a language model says of the turn; None: none of its replies was usable."""
+    if label is None:
+        return Verdict("undecided", rule.name, "no usable judgement", rule.delta)
+    return Verdict("deviated" if label == "bad" else "not_deviated", rule.name, f"judged {label}", rule.delta)
+
+
 def judge(
-    candidate: Candidate, rule: Rule, reference: Tally | None = None, explored: Tally | None = None
+    candidate: Candidate,
+    rule: Rule,
+    reference: Tally | None = None,
+    explored: Tally | None = None,
+    label: JudgedLabel | None = None,
 ) -> Verdict:
-    """The whole decision: the filters, then eq. 5 if the rule needs rewards.
+    """The whole decision: the filters, then eq. 5 if the rule needs rewards, or the `label` that a language model gave.
 
     Raises ValueError if a reward that the rule needs is missing.
     """
     reason = prefilter(candidate, rule)
     if reason is not None:
         return Verdict("filtered", rule.name, reason, rule.delta)
+    if rule.test == "judge":
+        return decide_by_label(label, rule)
     if not rule.needs_rewards:
         return Verdict("deviated", rule.name, "differs in a failed run", rule.delta)
     if reference is None or explored is None:

@@ -24,6 +24,8 @@ Side = Literal["expert", "explored"]
 RewardOutcome = Literal["success", "progress"]
 """Which value of a rollout is its outcome."""
 Decision = Literal["deviated", "not_deviated", "undecided", "filtered"]
+JudgedLabel = Literal["good", "bad"]
+"""What a language model says of a turn."""
 GapConclusion = Literal["yes", "no", "undecided"]
 """Whether the anytime-valid test has shown the expert's turn to be better."""
 RepairChoice = Literal["verdict", "random", "gap"]
@@ -58,7 +60,7 @@ ChosenTurn = Literal["rollout", "expert"]
 PolicyRole = Literal["warmup", "trained"]
 EpisodeStart = Literal["task", "forced_deviation", "forced_control"]
 """What a test episode starts from."""
-CallPurpose = Literal["policy", "reflection"]
+CallPurpose = Literal["policy", "reflection", "judgement"]
 """The purpose of a call to a language model."""
 PromptStyle = Literal["plain", "react", "one_shot"]
 """plain: no prompt before an episode; react: the world's instruction; one_shot: that and a worked example."""

@@ -28,6 +28,7 @@ from steca.vocabulary import (
     TrajectoryKind,
 )
 from storage.ids import content_id
+from storage.judgement import JudgementRecord
 from storage.preference_pair import PreferencePairRecord
 from storage.record import Record
 
@@ -235,7 +236,9 @@ class CalibrationRecord(Record):
     deviation_id: str
     task_id: str
     trajectory_id: str = Field(description="The executed calibrated (or rejected) trajectory")
-    reflector: str = Field(description="Who wrote the reflection, e.g. template")
+    reflector: str = Field(
+        description="Who wrote the reflection: template, policy (the one that explored) or a model's name"
+    )
     reflection: str
     required_action: str = Field(description="The expert action that the reflection leads to")
     plan: RepairPlan = Field(
@@ -373,6 +376,7 @@ RECORDS: tuple[type[Record], ...] = (
     RolloutRecord,
     ScoredTurnRecord,
     DeviationRecord,
+    JudgementRecord,
     RepairChoiceRecord,
     CalibrationRecord,
     TrainingExampleRecord,

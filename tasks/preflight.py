@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
+from configs.needed import needed_stages
 from configs.schema import ExecutionConfig, FactoryConfig
 from configs.servers import EndpointConfig
-from configs.stages import NEEDED, STAGES
+from configs.stages import STAGES
 from environments.registry import make_world
 from models.policy import PolicyFault
 from tasks.resources.api_keys import key_of
@@ -33,8 +34,13 @@ def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bo
         _check_scorer(config, config.rewards.scorer)
 
 
+def _playing(config: FactoryConfig) -> frozenset[str]:
+    """The stages in which the policy writes."""
+    return PLAYING | ({"calibrate"} if config.calibration.reflector == "policy" else frozenset())
+
+
 def _check_device(config: FactoryConfig, wanted: frozenset[str]) -> None:
-    played_here = PLAYING if config.policy.engine == "transformers" else frozenset[str]()
+    played_here = _playing(config) if config.policy.engine == "transformers" else frozenset[str]()
     if config.execution.device == "cuda" and wanted & (TRAINING | played_here):
         from models.local.transformers_policy import pick_device
 
@@ -42,10 +48,11 @@ def _check_device(config: FactoryConfig, wanted: frozenset[str]) -> None:
 
 
 def _check_endpoints(config: FactoryConfig, wanted: frozenset[str], ask_prefect: bool) -> None:
-    reflects = "calibrate" in wanted & NEEDED[config.training.method]
-    if reflects and config.calibration.reflector == "llm":
+    needed = wanted & needed_stages(config)
+    reflects = "calibrate" in needed and config.calibration.reflector == "llm"
+    if reflects or ("rewards" in needed and config.judges):
         _check_key(config.execution.reflector, "execution.reflector", ask_prefect)
-    if wanted & PLAYING and config.policy.engine == "openai":
+    if wanted & _playing(config) and config.policy.engine == "openai":
         from models.served.vllm_command import program_of
 
         _check_key(config.execution.server, "execution.server", ask_prefect)

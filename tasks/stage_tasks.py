@@ -8,7 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from configs.cache_inputs import CALIBRATION_SETTINGS, GENERATION_SETTINGS, REWARD_SETTINGS
+from configs.cache_inputs import (
+    CALIBRATION_SETTINGS,
+    GENERATION_SETTINGS,
+    JUDGE_SETTINGS,
+    REWARD_SETTINGS,
+)
+from models.reflectors.reflector import Reflector
 from rollouts.rows import of_type
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.choose import choose_repairs
@@ -16,6 +22,7 @@ from rollouts.stages.decide import decide
 from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.evaluate import evaluate, force_deviations
 from rollouts.stages.explore import explore, sample_runs
+from rollouts.stages.judge import judge_turns
 from rollouts.stages.score import score, score_for_ipr
 from storage.records import Record, RepairChoiceRecord
 from tasks.batch import Batch
@@ -26,6 +33,10 @@ TRAINED = ("policy.prompt", "policy.thinking")
 REPLIES = "2"
 """Version of how replies of language models are parsed. Raise it when a reply may be read differently: calibrations by
 a language model are then made again from the stored replies; those of the template reflector stay cached."""
+JUDGEMENTS = "1"
+"""The same for judgements."""
+WRITING = ("policy.engine", "policy.arguments", "policy.thinking", "policy.max_thinking_tokens")
+"""The settings that decide, with the checkpoint and the prompt, what a policy writes when it is no turn."""
 
 
 @batch_task("demonstrate", version="1", reads=("environment",), each_task=True)
@@ -78,6 +89,15 @@ def score_batch(batch: Batch) -> list[Record]:
 
 
 @batch_task(
+    "judge", version="1", reads=("rewards.candidates", *JUDGE_SETTINGS), each_task=True, replies_kept=True
+)
+def judge_batch(batch: Batch) -> list[Record]:
+    """Stage rewards: what a language model says of the explored turns."""
+    judge = batch.resources.judge(batch.config.judge)
+    return [*judge_turns(judge, batch.records(), batch.config.rewards.candidates, batch.progress)]
+
+
+@batch_task(
     "score_ipr",
     version="1",
     reads=(
@@ -120,7 +140,18 @@ def choose_batch(batch: Batch) -> list[Record]:
 )
 def calibrate_batch(batch: Batch) -> list[Record]:
     """Reflections on the deviations, and repairs proved by executing them."""
-    reflector = batch.resources.reflector(batch.config.calibration, batch.world)
+    return _calibrated(batch, batch.resources.reflector(batch.config.calibration, batch.world))
+
+
+@batch_task(
+    "calibrate_self", version="1", reads=("environment", *CALIBRATION_SETTINGS, *WRITING), each_task=True
+)
+def calibrate_self_batch(batch: Batch) -> list[Record]:
+    """The same, with reflections by the policy that explored, whose digest is the checkpoint."""
+    return _calibrated(batch, batch.resources.self_reflector(batch.config, batch.policy, batch.world))
+
+
+def _calibrated(batch: Batch, reflector: Reflector) -> list[Record]:
     chosen = None
     if "choices" in batch.refs:
         rows = of_type(batch.records("choices"), RepairChoiceRecord)

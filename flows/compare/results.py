@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from configs.comparison import WARM_UP, Comparison
-from flows.compare.needed import needed_stages
+from configs.needed import needed_stages
 from flows.faults import StageFault
 from flows.runs import run_id
 from storage.files import write_atomic
@@ -157,7 +157,7 @@ def from_store(store: Store, comparison: Comparison) -> Results:
     sets = [SetSize(**row) for row in rows("comparison_training_sets", SetSize.model_fields)]
     columns = [name for name in StageCost.model_fields if name != "needed"]
     costs = [
-        StageCost(**row, needed=row["stage"] in needed[row["arm"], row["seed"]])
+        StageCost(**row, needed=row["stage"] in {"train", *needed[row["arm"], row["seed"]]})
         for row in rows("comparison_costs", columns)
         if (row["arm"], row["seed"]) in done
     ]

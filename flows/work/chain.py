@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from configs.stages import NEEDED
+from configs.needed import needed_stages
 from environments.base import data_digest_of, remarks_of
 from flows.stage_run import StageRun
 from flows.work.budgeted import score_all
@@ -19,15 +19,18 @@ from rollouts.stages.choose import chooses
 from storage.records import RepairChoiceRecord
 from storage.shards import BatchRef
 from tasks.stage_tasks import (
+    JUDGEMENTS,
     REPLIES,
     assemble_batch,
     calibrate_batch,
+    calibrate_self_batch,
     choose_batch,
     decide_batch,
     demonstrate_batch,
     evaluate_batch,
     explore_batch,
     forced_deviations_batch,
+    judge_batch,
     pair_batch,
     prefer_batch,
     sample_batch,
@@ -64,6 +67,8 @@ def warmup(stage: StageRun) -> None:
 
 def explore(stage: StageRun) -> None:
     """The policy's own turns after every expert prefix, played to the end, and sampled runs of the tasks."""
+    if not_needed(stage):
+        return
     stage.checkpoint = explorer(stage)
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
     samples = stage.config.exploration.samples
@@ -82,11 +87,15 @@ def rewards(stage: StageRun) -> None:
         return
     stage.checkpoint = stage.resources.scorer() or stage.checkpoint_of("warmup", 0)
     pairs = explored(stage)
-    stage.announce_batches(2 * len(pairs))
+    judges = stage.config.judges
+    stage.announce_batches((2 + judges) * len(pairs))
     stage.estimates(partial(forecast, stage, [explorations for _, explorations in pairs]))
     task = score_ipr_batch if stage.config.training.method == "ipr" else score_batch
-    for pair, scores in zip(pairs, score_all(stage, task, pairs), strict=True):
-        stage.run(decide_batch, upstream={"records": [*pair, scores]})
+    scored = score_all(stage, task, pairs)
+    labels = [labels_of(stage, pair) if judges else [] for pair in pairs]
+    decides = stage.config.deviation.preset == "judge"  # else verdicts do not depend on them
+    for pair, scores, judgements in zip(pairs, scored, labels, strict=True):
+        stage.run(decide_batch, upstream={"records": [*pair, scores, *(judgements if decides else ())]})
 
 
 def calibrate(stage: StageRun) -> None:
@@ -97,9 +106,12 @@ def calibrate(stage: StageRun) -> None:
     choosing = chooses(stage.config.calibration)
     stage.announce_batches(len(verdicts) + choosing)
     choices = {"choices": [chosen_repairs(stage, verdicts)]} if choosing else {}
-    more = {"replies": REPLIES} if stage.config.calibration.reflector == "llm" else {}
+    more = {"replies": REPLIES} if stage.config.calibration.reflector != "template" else {}
+    by_policy = stage.config.calibration.reflector == "policy"
+    task, checkpoint = (calibrate_self_batch, explorer(stage)) if by_policy else (calibrate_batch, None)
     for pair, verdict in zip(explored(stage), verdicts, strict=True):
-        stage.run(calibrate_batch, upstream={"records": [*pair, verdict], **choices}, more=more)
+        upstream = {"records": [*pair, verdict], **choices}
+        stage.run(task, upstream=upstream, checkpoint=checkpoint, more=more)
 
 
 def train(stage: StageRun) -> None:
@@ -117,7 +129,7 @@ def train_on_sets(stage: StageRun) -> BatchRef:
     runs = [ref for pair in explored(stage) for ref in pair]
     if stage.config.datasets.sampled_successes:
         runs += stage.upstream("explore", "sample")
-    repairs = stage.upstream("calibrate", "calibrate")
+    repairs = repairs_of(stage)
     verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
     sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
     examples = stage.run(assemble_batch, upstream=sources)
@@ -135,9 +147,12 @@ def train_on_sets(stage: StageRun) -> BatchRef:
 def train_on_pairs(stage: StageRun) -> BatchRef:
     """The preference pairs of the method, and the training on them, from the round's explorer."""
     training = stage.config.training
-    stages = NEEDED[training.method]
+    stages = needed_stages(stage.config)
     records = [ref for pair in explored(stage) for ref in pair]
-    for name, tasks in (("rewards", ("score", "score_ipr", "decide")), ("calibrate", ("calibrate",))):
+    for name, tasks in (
+        ("rewards", ("score", "score_ipr", "decide")),
+        ("calibrate", ("calibrate", "calibrate_self")),
+    ):
         if name in stages:
             records += [ref for task in tasks for ref in stage.upstream(name, task)]
     pairs = stage.run(pair_batch, upstream={"records": records})
@@ -178,13 +193,22 @@ def chosen_repairs(stage: StageRun, verdicts: list[BatchRef]) -> BatchRef:
     return ref
 
 
+def labels_of(stage: StageRun, pair: list[BatchRef]) -> list[BatchRef]:
+    """What a language model says of the explored turns of one batch."""
+    return [stage.run(judge_batch, upstream={"records": pair}, more={"replies": JUDGEMENTS})]
+
+
+def repairs_of(stage: StageRun) -> list[BatchRef]:
+    """The calibrations of the round, whoever reflected."""
+    return [ref for task in ("calibrate", "calibrate_self") for ref in stage.upstream("calibrate", task)]
+
+
 def not_needed(stage: StageRun) -> bool:
-    """Whether the method of training does without this stage, which then has nothing to do."""
-    method = stage.config.training.method
-    if stage.name in NEEDED[method]:
+    """Whether nothing that the run trains on needs this stage, which then has nothing to do."""
+    if stage.name in needed_stages(stage.config):
         return False
     stage.announce_batches(0)
-    stage.log(f"training.method {method} does not need it: nothing to do")
+    stage.log("what this run trains on does not need it: nothing to do")
     return True
 
 
@@ -202,8 +226,10 @@ def explorer(stage: StageRun) -> str:
 
 
 def explored(stage: StageRun) -> list[list[BatchRef]]:
-    """For each batch of explored tasks: its demonstrations and its explorations."""
+    """For each batch of explored tasks: its demonstrations and its explorations, where the run has any."""
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
+    if "explore" not in needed_stages(stage.config):
+        return [[ref] for ref in demonstrations]
     runs = stage.upstream("explore", "explore")
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
 

@@ -26,6 +26,8 @@ def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
     likely, most = (round(each * candidates) for each in per_candidate(stage.config))
     price = describe_spending(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
+    if stage.config.judges:
+        about += f" and {candidates:,} judgements"
     return f"{about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
 
 
@@ -52,7 +54,8 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
     if rewards.mode == "fixed":
         return sides * rewards.rollouts, sides * rewards.rollouts
     if not rule.needs_rewards and rewards.evidence == "needed":
-        sides = 2 if config.datasets.expert_suffixes else 0
+        compares = config.datasets.expert_suffixes and config.deviation.suffixes != "every"
+        sides = 2 if compares else 0
     if rewards.mode == "curtailed":
         return 0.6 * sides * rewards.rollouts, sides * rewards.rollouts
     made = plan(rule.delta, rule.error_rate, rewards.max_rollouts, 1.0 / rewards.worth)

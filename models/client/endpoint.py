@@ -255,7 +255,7 @@ class Endpoint:
 
     def _log_unsupported(self, backend: Backend, feature: str) -> None:
         if (
-            self._purpose == "reflection" or feature in LIMIT_NAMES
+            self._purpose != "policy" or feature in LIMIT_NAMES
         ):  # otherwise the request fails, with this in its error
             self._log(f"{backend.base_url} does not support {feature}: {fallback_for(feature)} from now on")
 

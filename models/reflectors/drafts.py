@@ -6,15 +6,13 @@ code fence, with extra keys, and two labelled lines, with or without Markdown, i
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
+from models.asking.json_objects import json_objects
 from models.reflectors.checks import Draft
 from steca.turns import parse_turn
 
-_DECODER = json.JSONDecoder(strict=False)  # models put line breaks inside strings
 _LABEL = re.compile(
     r"^[ \t>#*_`-]*(?P<label>thought|action)[ \t*_`]*:[ \t*_`]*", re.IGNORECASE | re.MULTILINE
 )
@@ -23,35 +21,15 @@ _MARKS = " \t*_"
 
 def parse_draft(text: str) -> Draft | None:
     """The draft in a reply, the last one if it has several in JSON; None if it has neither form."""
-    drafts = [draft for found in _objects(text) if (draft := _draft_in(found))]
+    drafts = [draft for found in json_objects(text) if (draft := _draft_in(found))]
     if drafts:
         return drafts[-1]
     turn = parse_turn(_LABEL.sub(lambda label: f"{label['label'].capitalize()}: ", text))
     return Draft(turn[0].strip(_MARKS), turn[1].strip(_MARKS + "`\"'")) if turn else None
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Every JSON object in a text, nested ones too."""
-    place = text.find("{")
-    while place >= 0:
-        try:
-            found, end = _DECODER.raw_decode(text, place)
-            yield from _nested(found)
-        except (ValueError, RecursionError):
-            end = place + 1
-        place = text.find("{", end)
-
-
-def _nested(found: Any) -> Iterator[dict[str, Any]]:
-    if isinstance(found, dict):
-        yield found
-    for inner in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
-        yield from _nested(inner)
-
-
 def _draft_in(found: dict[str, Any]) -> Draft | None:
-    parts = {name.lower(): value for name, value in found.items()}
-    thought, action = parts.get("thought"), parts.get("action")
+    thought, action = found.get("thought"), found.get("action")
     if not (isinstance(thought, str) and isinstance(action, str)):
         return None
     return Draft(" ".join(thought.split()), action.strip())

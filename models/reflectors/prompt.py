@@ -67,11 +67,3 @@ def conversation(request: ReflectionRequest, structured: bool) -> list[Message]:
     )
     form = _JSON if structured else _PLAIN.format(action=request.required_action)
     return [{"role": "user", "content": text + form}]
-
-
-def retry_messages(reply: str, problem: str) -> list[Message]:
-    """The messages after an unusable reply."""
-    return [
-        {"role": "assistant", "content": reply or "(nothing)"},
-        {"role": "user", "content": f"This cannot be used: {problem}. Write it again, in the same form."},
-    ]

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from configs.schema import CalibrationConfig, DeviationConfig
+from configs.calibration import CalibrationConfig
+from configs.schema import DeviationConfig
 from rollouts.rows import of_type, sides_of
 from rollouts.stages.decide import BEYOND, rule_of
 from steca.choice import Repairable, chosen, in_order

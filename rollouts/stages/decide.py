@@ -1,4 +1,5 @@
-"""Stage rewards, second half: step-level reward comparison (method section 2.4, eq. 5), from stored rollouts alone.
+"""Stage rewards, second half: step-level reward comparison (method section 2.4, eq. 5), from stored rollouts alone, or
+from what a language model said of each turn.
 
 Every explored turn that differs from the expert's gives one row, deviated or not, also if a filter decided it without
 a rollout. This needs neither policy nor world, so another threshold can be applied to the same rollouts.
@@ -25,6 +26,7 @@ from steca.deviation import (
     Candidate,
     Rule,
     Verdict,
+    by_means,
     candidate_of,
     gap_of,
     judge,
@@ -38,9 +40,10 @@ from steca.exploration import Exploration
 from steca.posterior import drop_probability
 from steca.rewards import Tally
 from steca.stopping import verdict_so_far
-from steca.vocabulary import Decision, GapConclusion, RewardOutcome
+from steca.vocabulary import Decision, GapConclusion, JudgedLabel, RewardOutcome
 from storage.faults import StorageFault
 from storage.ids import content_id
+from storage.judgement import JudgementRecord
 from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
 
 BEYOND = "beyond rewards.candidates"
@@ -96,6 +99,24 @@ class StepRewards:
         return StepReward(turn.step_reward_id, Tally.of(outcomes))
 
 
+class Labels:
+    """What a language model said of the turns of a batch, by (trajectory id, step index)."""
+
+    def __init__(self, records: Sequence[Record]) -> None:
+        self._labels = {
+            (row.trajectory_id, row.step_index): row.label for row in of_type(records, JudgementRecord)
+        }
+
+    def of(self, run: StoredTrajectory, step: int) -> JudgedLabel | None:
+        """The label of a turn; None if no reply was usable. Raises StorageFault if the turn was not judged."""
+        if (run.id, step) not in self._labels:
+            raise StorageFault(
+                f"step {step} of trajectory {run.id} of task {run.record.task_id} was not judged: run the stage again "
+                "with `steca stage rewards --force`"
+            )
+        return self._labels[run.id, step]
+
+
 def scored_explorations(records: Sequence[Record], outcome: RewardOutcome) -> Iterator[ScoredExploration]:
     """Every explored turn of a batch that differs from the expert's, by task and step, with its step rewards."""
     rewards = StepRewards(records, outcome)
@@ -127,7 +148,7 @@ def rule_of(config: DeviationConfig) -> Rule:
 def sampling_rule_of(config: DeviationConfig, rewards: RewardsConfig) -> Rule:
     """The rule that decides how much to sample: in mode sequential a proof, even if the configured rule asks for
     less."""
-    rule = rule_of(config)
+    rule = by_means(rule_of(config))
     return replace(rule, test="evidence") if rewards.mode == "sequential" else rule
 
 
@@ -155,12 +176,13 @@ def decide(
 ) -> list[DeviationRecord]:
     """One row per explored turn, with its verdict, and whether it is selected for calibration."""
     rule = rule_of(config)
+    labels = Labels(records)
     judged: list[tuple[ScoredExploration, Candidate, Verdict]] = []
     ranks: Counter[str] = Counter()
     closed: set[str] = set()  # tasks whose first deviation was found
     for scored in scored_explorations(records, config.outcome):
         candidate = candidate_of(scored.exploration)
-        verdict = _judge(scored, candidate, rule, rewards, ranks, closed)
+        verdict = _judge(scored, candidate, rule, rewards, labels, ranks, closed)
         if rule.first_only and verdict.verdict == "deviated":
             closed.add(candidate.task_id)
         judged.append((scored, candidate, verdict))
@@ -176,16 +198,20 @@ def _judge(
     candidate: Candidate,
     rule: Rule,
     rewards: RewardsConfig,
+    labels: Labels,
     ranks: Counter[str],
     closed: set[str],
 ) -> Verdict:
     """The verdict on one explored turn; "filtered", with the reason, if it was left out of sampling on purpose."""
     rank = ranks[candidate.task_id]
     ranks[candidate.task_id] += worth_scoring(candidate)
-    if not rule.needs_rewards or prefilter(candidate, rule) is not None:
+    by_label = rule.test == "judge"
+    if not (rule.needs_rewards or by_label) or prefilter(candidate, rule) is not None:
         return judge(candidate, rule)
     if rewards.candidates is not None and rank >= rewards.candidates:
         return Verdict("filtered", rule.name, BEYOND, rule.delta)
+    if by_label:
+        return judge(candidate, rule, label=labels.of(scored.explored, candidate.step))
     if candidate.task_id in closed and rewards.mode != "fixed":
         return Verdict("filtered", rule.name, AFTER_FIRST, rule.delta)
     return verdict_so_far(

@@ -46,7 +46,7 @@ COMMENT ON COLUMN stage_costs.turns IS 'Turns that a policy wrote in these episo
 COMMENT ON COLUMN stage_costs.tokens IS 'Tokens that the policy generated in these turns, thinking included';
 COMMENT ON COLUMN stage_costs.trained_tokens IS 'Tokens trained on; NULL where the stage trains nothing';
 COMMENT ON COLUMN stage_costs.rollouts_paid IS 'Rollouts that this run played itself in this round (run_stages.rollouts_paid: from the start of the run); NULL where the stage plays none';
-COMMENT ON COLUMN stage_costs.llm_calls IS 'Requests to language models behind an API, as policy or reflector';
+COMMENT ON COLUMN stage_costs.llm_calls IS 'Requests to language models behind an API, as policy, reflector or judge';
 COMMENT ON COLUMN stage_costs.llm_prompt_tokens IS 'Input tokens of these requests';
 COMMENT ON COLUMN stage_costs.llm_completion_tokens IS 'Tokens that these requests generated; those of a policy are in tokens too';
 COMMENT ON COLUMN stage_costs.usd IS 'Price of the rollouts by budget.usd_per_hour and budget.usd_per_million_tokens, plus that of the calls by budget.prices; NULL where nothing has a price';

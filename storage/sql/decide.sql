@@ -67,6 +67,8 @@ CREATE OR REPLACE MACRO filter_reason(c, r) AS
 -- all others are undecided:
 --   new_rule 'P(drop) is not known'  `steca what-if` computes it: `with_drops` says that the relation's drop_probability
 --                                    is that of the new delta, and NULL where the rollouts leave the verdict open
+-- The preset judge knows what a language model said of the run's turns (table judgements); the others are undecided:
+--   new_rule 'not judged'          a run with judge.ask=always would store it
 CREATE OR REPLACE MACRO what_if(
     run, preset := NULL, delta := NULL, smallest_drop := NULL, error_rate := NULL, probability := NULL, rollouts := NULL,
     comparisons := 'step_reward_gaps', with_drops := false
@@ -96,6 +98,11 @@ WITH settings AS (
     LEFT JOIN settings s ON true
     LEFT JOIN deviation_presets r ON r.preset = coalesce(preset, c.preset)
     WHERE c.run_id = run
+), labels AS (
+    SELECT g.round, d.deviation_id, g.label
+    FROM run_judgements g
+    JOIN deviations d ON d.explored_trajectory_id = g.trajectory_id AND d.step_index = g.step_index
+    WHERE g.run_id = run
 ), early AS (  -- the first outcomes of turns that have more than the means are taken of
     SELECT o.step_reward_id, sum(o.outcome) AS success, sum(coalesce(o.progress, o.outcome)) AS progress
     FROM distinct_rollouts o
@@ -123,7 +130,7 @@ WITH settings AS (
             WHEN a.c.explored_n <= a.wanted THEN a.c.explored_reward * a.c.explored_n
             WHEN a.c.compared_outcome = 'progress' THEN e.progress ELSE e.success
         END AS after,
-        a.c.step_index > l.step AS beyond,
+        a.c.step_index > l.step AS beyond, g.label AS label, g.deviation_id IS NOT NULL AS judged,
         a.c.preset = a.new_preset AND a.c.delta = a.new_delta
             AND a.new_probability = coalesce(a.s.probability, a.r.probability)
             AND a.wanted IS NOT DISTINCT FROM a.s.own_rollouts AS own_posterior
@@ -131,6 +138,7 @@ WITH settings AS (
     LEFT JOIN early b ON b.step_reward_id = a.c.reference_step_reward_id
     LEFT JOIN early e ON e.step_reward_id = a.c.explored_step_reward_id
     LEFT JOIN limits l ON l.round = a.c.round AND l.task_id = a.c.task_id
+    LEFT JOIN labels g ON g.round = a.c.round AND g.deviation_id = a.c.deviation_id
 ), decided AS (
     SELECT
         a.*,
@@ -143,10 +151,11 @@ WITH settings AS (
                 THEN 'stored by an older version'
             ELSE coalesce(
                 filter_reason(a.c, a.r),
-                CASE WHEN a.r.needs_rewards AND a.beyond THEN 'beyond rewards.candidates' END
+                CASE WHEN (a.r.needs_rewards OR a.r.test = 'judge') AND a.beyond THEN 'beyond rewards.candidates' END
             )
         END AS reason,
         CASE
+            WHEN a.r.test = 'judge' THEN CASE a.label WHEN 'bad' THEN 'deviated' WHEN 'good' THEN 'not_deviated' ELSE 'undecided' END
             WHEN NOT a.r.needs_rewards THEN 'deviated'
             WHEN a.r.test = 'evidence' THEN CASE
                 WHEN a.stricter_rate THEN 'undecided'
@@ -194,6 +203,10 @@ WITH settings AS (
         END AS new_verdict,
         CASE
             WHEN f.filtered IS NOT NULL THEN f.filtered
+            WHEN f.r.test = 'judge' THEN CASE
+                WHEN NOT f.judged THEN 'not judged'
+                ELSE coalesce('judged ' || f.label, 'no usable judgement')
+            END
             WHEN NOT f.r.needs_rewards THEN 'differs in a failed run'
             WHEN f.outcome = 'undecided' AND f.c.reference_reward IS NULL AND f.c.explored_reward IS NULL
                 THEN 'no rollouts'

@@ -72,6 +72,11 @@ WITH found AS (
             FROM repair_choices q JOIN run_provenance p ON p.provenance = q.provenance
             WHERE q.deviation_id = r.deviation_id AND q.chosen
         ) AS choices,
+        (
+            SELECT list({'label': g.label, 'reason': g.reason, 'model': g.model} ORDER BY g.model, g.judgement_id)
+            FROM judgements g
+            WHERE g.trajectory_id = d.explored_trajectory_id AND g.step_index = d.step_index
+        ) AS judgements,
         r.deviation_id, d.step_index, d.expert_action, d.explored_action, d.preset, d.delta, d.compared_outcome AS compared,
         d.gap, d.gap_low, d.gap_high, d.error_rate, d.drop_probability, d.verdict, d.rule, d.expert_beats_explored, d.selected,
         d.expert_is_better,  -- old name

@@ -15,9 +15,10 @@ ABOUT = {
     "max_similarity": "Turns at least this similar to the expert turn cannot deviate; NULL: no such limit",
     "require_continuation": "TRUE where a comparison counts only if the agent acted again afterwards",
     "delta": "Threshold of eq. 5",
-    "needs_rewards": "FALSE where every comparison that passes the filters is deviated, without rollouts",
+    "needs_rewards": "FALSE where no rollouts are compared: every comparison that passes the filters is deviated, or "
+    "a language model decides",
     "test": "means: the means are compared; evidence: what the rollouts prove at error_rate; posterior: how probable "
-    "a drop is",
+    "a drop is; judge: what a language model says of the turn",
     "error_rate": "Error rate of each end of the interval of the gap",
     "smallest_drop": "How far below delta a gap must be to matter, where test is evidence",
     "probability": "Deviated where P(drop) is larger, where test is posterior",

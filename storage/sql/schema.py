@@ -29,6 +29,7 @@ VIEWS = (  # in the order in which they need each other
     "comparisons.sql",
     "summary.sql",
     "decide.sql",
+    "judgements.sql",
     "lineage.sql",
     "advantages.sql",
     "help.sql",

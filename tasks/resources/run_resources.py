@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from configs.cache_inputs import cache_key_settings, restricted_config
-from configs.schema import CalibrationConfig, ExecutionConfig, FactoryConfig
+from configs.calibration import CalibrationConfig, JudgeConfig
+from configs.schema import ExecutionConfig, FactoryConfig
 from environments.base import World
 from environments.registry import make_world
 from models.checkpoint_ref import CheckpointRef, reference
+from models.judges.judge import Judge
 from models.policy import Generation, History, Policy, PolicyFault, Sampling
 from models.reflectors.reflector import Reflector
 from models.turn_queue import TurnQueue, turn_queue_of
@@ -46,6 +48,7 @@ class RunResources:
         self._policy: Policy | None = None
         self._scorers: dict[str, Path] = {}
         self._reflector: Reflector | None = None
+        self._judge: Judge | None = None
         self._pools: dict[tuple[str, bool], RolloutPool] = {}
         self._policy_open, self._reflector_open = ExitStack(), ExitStack()
 
@@ -145,9 +148,26 @@ class RunResources:
             self._reflector = model
         return self._reflector
 
+    def self_reflector(self, config: FactoryConfig, policy: Policy, world: World) -> Reflector:
+        """The policy as its own reflector."""
+        from tasks.resources import reflectors
+
+        return reflectors.policy_reflector(config, policy, world, self.log)
+
+    def judge(self, config: JudgeConfig) -> Judge:
+        """The language model that says which turns are bad."""
+        from tasks.resources import reflectors
+
+        if self._judge is None:
+            call_log = SharedCallLog(self.call_log, self.root)
+            model = reflectors.llm_judge(config, self.execution.reflector, call_log, self.log)
+            self._reflector_open.callback(model.close)
+            self._judge = model
+        return self._judge
+
     def close(self) -> None:
         """Release models, connections and servers."""
-        self._policy = self._reflector = None
+        self._policy = self._reflector = self._judge = None
         self._policy_open.close()
         self._reflector_open.close()
 

@@ -25,7 +25,7 @@ def _interruptible() -> None:
 REFLECT = """
 import sys
 from pathlib import Path
-from configs.schema import CalibrationConfig
+from configs.calibration import CalibrationConfig
 from configs.servers import EndpointConfig
 from cli.signals import leave_on_interrupt
 from models.client.endpoint import Endpoint

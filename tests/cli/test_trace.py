@@ -22,6 +22,7 @@ from tests.support.store_rows import (
     checkpoint,
     deviation,
     example,
+    judgement,
     pair,
     record_run,
     rollout,
@@ -59,6 +60,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         scored_turn("unused", "explored"),
         *parts,
         deviation("skipped", "filtered"),
+        judgement("judged", "bad"),
+        judgement("unclear", None, model="other"),
+        judgement("later", "good", step_index=2),
         calibration("cal", "planner", None, deviation_id="dev"),
         example("repaired", "calibrated", "cal", "dev"),
         example("by-calibration", "calibrated", "cal"),
@@ -254,6 +258,13 @@ def test_an_id_that_is_not_one_is_one_line(store: Store) -> None:
 def test_an_id_inside_a_tree_says_what_to_ask_instead(store: Store, identity: str, what: str) -> None:
     (line,) = trace(store, identity, code=1).splitlines()
     assert f"{identity} is {what}" in line
+
+
+def test_what_a_language_model_said_of_the_turn_is_shown(store: Store) -> None:
+    said = trace(store, "dev")
+    assert "gpt-4o says bad: It looks around twice." in said
+    assert "other says nothing usable: It looks around twice." in said
+    assert "says good" not in said
 
 
 def test_a_side_that_was_never_sampled_is_named(store: Store) -> None:

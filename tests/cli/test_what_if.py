@@ -49,6 +49,14 @@ def what_if(store: Store, *arguments: object) -> Result:
     return CliRunner().invoke(app, ["what-if", *map(str, (*data, *arguments))], env={"COLUMNS": "110"})
 
 
+def test_judgements_that_are_not_stored_are_named(store: Store) -> None:
+    said = " ".join(what_if(store, "--run", "fixed", "--preset", "judge").stdout.split())
+    assert "comparisons were not judged by a language model: the new rule cannot decide them." in said
+    assert "A run with judge.ask=always and judge.model stores the judgements." in said
+    assert "have too few rollouts" not in said
+    assert "were not judged" not in what_if(store, "--run", "fixed", "--preset", "paper").stdout
+
+
 def refused(store: Store, code: int, *arguments: object) -> str:
     result = what_if(store, *arguments)
     assert result.exit_code == code, result.output

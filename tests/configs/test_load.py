@@ -50,7 +50,7 @@ def test_overrides_are_yaml_and_win_over_the_file(tmp_path: Path) -> None:
         ("rewards.top_p=2", "rewards.top_p: got 2; allowed: a number > 0 and <= 1"),
         (
             "deviation.preset=papre",
-            "deviation.preset: got 'papre'; allowed: one of paper, release, sequential, probable, "
+            "deviation.preset: got 'papre'; allowed: one of paper, release, sequential, probable, judge, "
             "first_failure, every_failure",
         ),
         ("rewards.mode=quick", "rewards.mode: got 'quick'; allowed: one of fixed, curtailed, sequential"),

@@ -58,6 +58,12 @@ BROKEN = [
         ["deviation.preset=first_failure", "datasets.weighting=probability"],
         "datasets.weighting is probability, which needs step rewards",
     ),
+    (
+        ["deviation.preset=judge", "judge.model=m", "calibration.choose=gap"],
+        "calibration.choose is gap, which needs step rewards",
+    ),
+    (["deviation.preset=judge"], "deviation.preset is judge: name the language model that judges"),
+    (["judge.ask=always"], "judge.ask is always: name the language model that judges"),
 ]  # fmt: skip
 FINE = [
     ["tasks.explore_demonstrated=true", "tasks.exploration=8", "tasks.demonstrations=8"],
@@ -86,6 +92,9 @@ FINE = [
     ["deviation.preset=every_failure", "datasets.weighting=probability", "rewards.mode=fixed"],
     ["deviation.preset=every_failure", "calibration.choose=random"],
     ["calibration.choose=gap", "datasets.weighting=probability"],
+    ["deviation.preset=judge", "judge.model=m", "rewards.mode=curtailed"],
+    ["judge.ask=always", "judge.model=m"],
+    ["calibration.reflector=policy"],
 ]
 
 

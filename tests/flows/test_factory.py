@@ -147,6 +147,26 @@ def test_the_second_round_explores_with_the_trained_policy(copied: FactoryConfig
     assert rows == [(done["train", 1].checkpoint,)]
 
 
+def test_a_run_that_trains_on_expert_runs_only_explores_nothing(copied: FactoryConfig) -> None:
+    none = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
+    config = copied.model_copy(update={"datasets": copied.datasets.model_copy(update=none)})
+    factory(config)
+    found = states(config)
+    assert {stage for (stage, _), state in found.items() if not state.batches} == {
+        "explore",
+        "rewards",
+        "calibrate",
+    }
+    assert all(state.status == "completed" for state in found.values())
+    store = Store(config.data_dir)
+    sets = store.query(
+        "SELECT DISTINCT dataset FROM run_training_examples WHERE run_id = $run", {"run": run_id(config)}
+    )
+    assert sets[1] == [("expert",)]
+    whole = store.query("SELECT count(*) FROM run_rollouts WHERE run_id = $run", {"run": run_id(copied)})
+    assert whole[1] != [(0,)], "control: the whole run has rollouts"
+
+
 def test_a_forced_stage_runs_again_and_leaves_no_duplicate(copied: FactoryConfig) -> None:
     before = row_counts(copied)
     STAGE_FLOWS["explore"](copied, force=True)

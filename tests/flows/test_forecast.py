@@ -15,6 +15,7 @@ from flows.stages import STAGE_FLOWS
 from flows.work.forecast import per_candidate
 from steca.allocation import PRIOR, plan
 from steca.rewards import Tally
+from tests.support.fake_openai.server import FakeOpenAI
 from tests.support.tiny_factory import tiny
 
 
@@ -90,3 +91,23 @@ def test_the_expected_rollouts_are_those_of_playing_the_plan_against_its_prior()
     assert np.mean(taken) == pytest.approx(
         made.expected_rollouts, abs=4 * np.std(taken) / np.sqrt(len(taken))
     )
+
+
+def test_a_judged_run_says_how_many_judgements_it_may_ask_for(prefect_api: str, tmp_path: Path) -> None:
+    heard = Recorder()
+    judged = ("deviation.preset=judge", "judge.model=m", "rewards.mode=curtailed")
+    assert per_candidate(tiny(tmp_path, *judged, "deviation.suffixes=every")) == (0, 0)
+    assert per_candidate(tiny(tmp_path, *judged)) == (0.6 * 2 * 2, 2 * 2)
+    config = tiny(tmp_path, "judge.ask=always", "judge.model=m", "execution.reflector.key_env=''")
+    config = config.model_copy(update={"budget": BudgetConfig(rollouts=1)})
+    with FakeOpenAI("m", answer=lambda asked, number: '{"reason": "so", "label": "BAD"}') as server:
+        where = config.execution.reflector.model_copy(update={"base_urls": (server.url,)})
+        execution = config.execution.model_copy(update={"reflector": where})
+        with reporting(heard):
+            for stage in ("demonstrate", "warmup", "explore", "rewards"):
+                STAGE_FLOWS[stage](config.model_copy(update={"execution": execution}))
+        asked = len(server.requests)
+    forecast = next(line for line in heard.lines if line.startswith("forecast"))
+    found = re.search(r"at most (\d+) candidates.* rollouts and (\d+) judgements", forecast)
+    assert found, forecast
+    assert 0 < asked <= int(found[1]) == int(found[2])

@@ -52,7 +52,8 @@ def test_the_fixture_covers_every_table() -> None:
     """Or an empty table would be compared with an empty one."""
     learned, portable = known()["learned"], known()["portable"]
     empty = {table for table, of in learned["rows"].items() if not of["rows"]}
-    assert empty == {"preference_pairs", "repair_choices", "llm_calls"}  # test_baselines.py has the first
+    # test_baselines.py has the first, test_judged_run.py the second
+    assert empty == {"preference_pairs", "judgements", "repair_choices", "llm_calls"}
     assert all(learned["losses"].values())
     assert all(learned[name] for name in ("success", "verdicts", "calibrations", "examples"))
     assert [*portable["keys"]] == [task.name for task in BATCH_TASKS]

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from configs.schema import CalibrationConfig, DeviationConfig
+from configs.calibration import CalibrationConfig
+from configs.schema import DeviationConfig
 from rollouts.rows import of_type
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.choose import choose_repairs, chooses

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from steca.deviation import Candidate, Rule, Verdict, candidate_of, decide, judge, prefilter, preset, select
+from steca.deviation import (
+    Candidate,
+    Rule,
+    Verdict,
+    by_means,
+    candidate_of,
+    decide,
+    judge,
+    prefilter,
+    preset,
+    select,
+)
 from steca.exploration import Exploration
 from steca.rewards import Tally
 from tests.support.steca_runs import REPEATABLE, exploration
@@ -178,6 +189,29 @@ def test_first_failure_spends_no_rollouts() -> None:
     assert judge(GOOD, FIRST) == Verdict("deviated", "first_failure", "differs in a failed run", 0.0, None)
 
 
+def test_the_judge_decides_by_labels_whatever_the_rewards_and_the_paper_s_filters_come_first() -> None:
+    rule = preset("judge", 0.3)
+    for label, verdict, words in (
+        ("bad", "deviated", "judged bad"),
+        ("good", "not_deviated", "judged good"),
+        (None, "undecided", "no usable judgement"),
+    ):
+        found = judge(GOOD, rule, of(0), of(5), label)  # type: ignore[arg-type]
+        assert found == Verdict(verdict, "judge", words, 0.3)  # type: ignore[arg-type]
+    won = replace(GOOD, explored_success=True)
+    assert judge(won, rule, label="bad").verdict == "filtered"
+    for candidate in (GOOD, won, replace(GOOD, step=0), replace(GOOD, explored_action="open  fridge 1")):
+        assert prefilter(candidate, rule) == prefilter(candidate, PAPER)
+    assert rule.first_only
+    assert not rule.needs_rewards
+
+
+def test_where_labels_do_not_tell_a_judged_run_compares_means() -> None:
+    rule = by_means(preset("judge"))
+    assert decide(of(3), of(2), rule).verdict == decide(of(3), of(2), PAPER).verdict == "deviated"
+    assert by_means(SEQUENTIAL) == SEQUENTIAL
+
+
 def test_select_uses_the_first_deviation_of_each_task_or_all() -> None:
     def deviated(task: str, step: int) -> tuple[Candidate, Verdict]:
         return replace(GOOD, task_id=task, step=step), Verdict("deviated", "x", "y", 0.0)
@@ -206,7 +240,7 @@ def test_presets_are_known_by_name() -> None:
     assert preset("release", 0.05).delta == 0.05
     with pytest.raises(
         ValueError,
-        match="'strict'; known: paper, sequential, probable, release, first_failure, every_failure",
+        match="'strict'; known: paper, sequential, probable, judge, release, first_failure, every_failure",
     ):
         preset("strict")
 

@@ -25,8 +25,8 @@ DELTAS = (-0.25, -0.01, 0.0, 0.05, 0.1, 0.2, 0.6)
 ACTIONS = ("look", " look\t", "go to  shelf 1", "go\u00a0to shelf\n1", "go to shelf 10", "", " \u2003")
 ROUNDS = 2
 NEW = "deviation_id, new_verdict, new_rule, new_selected"
-IN_SQL = [name for name, rule in PRESETS.items() if rule.test != "posterior"]
-"""The presets that SQL decides by itself."""
+IN_SQL = [name for name, rule in PRESETS.items() if rule.test not in ("posterior", "judge")]
+"""The presets that SQL decides by itself, from rollouts."""
 
 
 OUTCOMES: dict[str, list[float]] = {}

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from steca.evidence import gap_interval
 from steca.rewards import Tally
+from storage.judgement import JudgementRecord
 from storage.records import (
     CalibrationRecord,
     CheckpointRecord,
@@ -168,6 +169,28 @@ def tally(side: Side | None) -> Tally:
     return Tally(n, reward * n) if n else Tally(known=reward)
 
 
+def judgement(
+    name: str,
+    label: str | None,
+    trajectory_id: str = "x",
+    step_index: int = 1,
+    model: str = "gpt-4o",
+    task_id: str = "task",
+) -> JudgementRecord:
+    return JudgementRecord.model_validate(
+        {
+            "judgement_id": name,
+            "task_id": task_id,
+            "trajectory_id": trajectory_id,
+            "step_index": step_index,
+            "label": label,
+            "reason": "It looks around twice.",
+            "model": model,
+            "attempts": 1,
+        }
+    )
+
+
 def repair_choice(name: str, deviation_id: str = "d", chosen: bool = True) -> RepairChoiceRecord:
     return RepairChoiceRecord(
         choice_id=name,
@@ -306,6 +329,7 @@ def one_of_each() -> list[Record]:
         rollout("o", 0, ["look", ""]),
         scored_turn("r", "expert"),
         deviation("d", "filtered"),
+        judgement("j", "bad"),
         repair_choice("h"),
         calibration("a", "planner", None),
         example("s", "calibrated"),

@@ -181,6 +181,17 @@ def test_a_missing_file_for_accelerate_is_told_before_any_work_and_before_a_trai
     preflight(check({}, "test"))
 
 
+def test_a_missing_key_of_a_judge_is_told_before_any_work_that_needs_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    for judged in ({"deviation": {"preset": "judge"}}, {"judge": {"ask": "always"}}):
+        with pytest.raises(PolicyFault, match=r"execution\.reflector.*OPENAI_API_KEY"):
+            preflight(check(judged, "test"), ["rewards"], quick=True)
+        preflight(check(judged, "test"), ["explore", "calibrate"], quick=True)
+    preflight(check({"judge": {"model": "m"}}, "test"), ["rewards"], quick=True)
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_a_missing_device_is_told_before_any_work_that_needs_it() -> None:
     config = check({"execution": {"device": "cuda"}}, "test")
@@ -190,6 +201,10 @@ def test_a_missing_device_is_told_before_any_work_that_needs_it() -> None:
         ):
             preflight(config, stages)
     preflight(config, ["demonstrate"])
+    preflight(config, ["calibrate"])
+    itself = check({"execution": {"device": "cuda"}, "calibration": {"reflector": "policy"}}, "test")
+    with pytest.raises(PolicyFault, match=r"execution\.device is cuda"):
+        preflight(itself, ["calibrate"])  # the policy reflects
     served = check(
         {
             "execution": {"device": "cuda", "server": {"base_urls": ["http://127.0.0.1:1/v1"]}},

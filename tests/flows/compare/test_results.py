@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from configs.schema import FactoryConfig
-from flows.compare.needed import needed_stages
 from flows.compare.picture import draw
 from flows.compare.results import Episode, Header, Results, SetSize, StageCost, combined, keep, kept
 from flows.compare.statistics import (
@@ -25,7 +23,6 @@ from flows.compare.statistics import (
 )
 from flows.faults import StageFault
 from steca.rewards import wilson_interval
-from tests.support.tiny_factory import tiny
 
 WON = {  # by arm and seed: which of the tasks a, b, c, d
     ("warm-up", 0): "", ("warm-up", 1): "a",
@@ -121,48 +118,6 @@ def test_sets_and_costs_are_means_over_seeds_of_what_an_arm_needs() -> None:
     alone = costs(results(), "SFT")
     assert alone["rollouts"] == 0
     assert "minutes" not in alone, "a stage whose time is unknown"
-
-
-PARTS = ("calibrated", "explored_successes", "expert_suffixes")
-
-
-@pytest.mark.parametrize(
-    ("parts", "rule", "stages"),
-    [
-        ("", "paper", ""),
-        ("explored_successes", "paper", "explore"),
-        ("calibrated", "paper", "explore rewards calibrate"),
-        ("calibrated", "every_failure", "explore calibrate"),
-        ("expert_suffixes", "every_failure", "explore rewards"),
-    ],
-)
-def test_an_arm_needs_the_stages_that_its_training_set_is_made_with(
-    parts: str, rule: str, stages: str, tmp_path: Path
-) -> None:
-    sets = [f"datasets.{part}={'true' if part in parts.split() else 'false'}" for part in PARTS]
-    config: FactoryConfig = tiny(tmp_path, f"deviation.preset={rule}", *sets)
-    assert needed_stages(config) == {*stages.split(), "train"}
-
-
-@pytest.mark.parametrize(
-    ("changes", "stages"),
-    [
-        (["training.method=eto"], "explore"),
-        (["training.method=ipr", "rewards.mode=fixed"], "explore rewards"),
-        (["training.method=step_dpo", "training.preferences.chosen=expert"], "explore rewards"),
-        (["training.method=dpo", "deviation.preset=every_failure"], "explore rewards calibrate"),
-        (["deviation.preset=every_failure", "deviation.suffixes=every"], "explore calibrate"),
-        (
-            [
-                *(f"datasets.{part}=false" for part in PARTS),
-                *("datasets.sampled_successes=true", "exploration.samples=2"),
-            ],
-            "explore",
-        ),
-    ],
-)
-def test_an_arm_needs_the_stages_of_its_method(changes: list[str], stages: str, tmp_path: Path) -> None:
-    assert needed_stages(tiny(tmp_path, *changes)) == {*stages.split(), "train"}
 
 
 def test_a_kept_file_has_everything(tmp_path: Path) -> None:

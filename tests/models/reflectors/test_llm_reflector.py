@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from configs.schema import CalibrationConfig
+from configs.calibration import CalibrationConfig
 from configs.servers import EndpointConfig
 from models.client.diagnosis import QUESTION
 from models.client.endpoint import Endpoint

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 import pytest
 from tenacity import wait_random_exponential
 
+from models.asking.usability import PROBE_SAMPLES, RATE_SAMPLES, UsabilityMonitor
 from models.client import endpoint as endpoints
 from models.client.calls import Reply
 from models.reflectors.llm_reflector import LLMReflector
 from models.reflectors.reflector import NoReflection, Reflection, ReflectionFault
-from models.reflectors.usability import PROBE_SAMPLES, RATE_SAMPLES, UsabilityMonitor
 from tests.models.reflectors.test_llm_reflector import GOOD, MODEL, is_question, reflector, request, writes
 from tests.support.call_logs import MemoryCallLog
 from tests.support.fake_openai.replies import Answer, Request
@@ -234,8 +234,8 @@ def test_thinking_is_not_sent_back_with_the_reason() -> None:
 def test_a_plain_reply_that_an_earlier_version_filed_is_found() -> None:
     call_log = MemoryCallLog()
     with FakeOpenAI(MODEL, answer=writes(GOOD)) as server, reflector(server, call_log) as subject:
-        wanted = subject._request(request(), [])
-        endpoint = subject._endpoint
+        wanted = subject._asker._request(subject._question(request()), [])
+        endpoint = subject._asker._endpoint
         old = endpoint._key_of(
             {"messages": list(wanted.plain or ()), "max_completion_tokens": wanted.max_tokens}
         )

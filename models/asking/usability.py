@@ -1,9 +1,10 @@
-"""Counts usable reflections: a run whose replies are nearly all unusable stops early, with the reason."""
+"""Counts usable replies: a run whose replies are nearly all unusable stops early, with the reason."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Literal
 
 PROBE_SAMPLES = 8
 """Of this many samples at least one must be usable; no more are in flight before that."""
@@ -14,12 +15,19 @@ _PARTICULARS = re.compile(r"'[^']*'|\"[^\"]*\"|\([^)]*\)|\d+")
 
 
 class UsabilityMonitor:
-    """Counts the outcomes of one reflector. Outcomes from stored replies do not count against it: they are paid for,
+    """Counts the outcomes of one model. Outcomes from stored replies do not count against it: they are paid for,
     and the user has decided to continue."""
 
-    def __init__(self, model: str, least_usable: float) -> None:
-        """`least_usable`: the required share of usable reflections; 0 disables the check."""
-        self._model, self._least_usable = model, least_usable
+    def __init__(
+        self,
+        model: str,
+        least_usable: float,
+        what: Literal["reflections", "judgements"] = "reflections",
+        section: Literal["calibration", "judge"] = "calibration",
+    ) -> None:
+        """`least_usable`: the required share of usable samples; 0 disables the check. `what` the model writes, and the
+        `section` with its settings."""
+        self._model, self._least_usable, self._what, self._section = model, least_usable, what, section
         self.usable = self.unusable = 0
         self._new_usable = self._new_unusable = 0
         self._kinds: Counter[str] = Counter()
@@ -56,7 +64,7 @@ class UsabilityMonitor:
         [(kind, times)] = self._kinds.most_common(1)
         done = self.usable + self.unusable
         return (
-            f"{self.usable} of {done} reflections by {self._model} were usable; top problem ({times} times): "
+            f"{self.usable} of {done} {self._what} by {self._model} were usable; top problem ({times} times): "
             f"{_short(self._reasons[kind])}"
         )
 
@@ -65,8 +73,9 @@ class UsabilityMonitor:
         [(kind, _)] = self._kinds.most_common(1)
         return (
             f"{self.summary()}; an example: {_short(self._examples[kind]) or '(nothing)'!r}. Choose another "
-            "calibration.model, or raise calibration.max_tokens if replies are cut off; finished replies are kept. The "
-            f"same command requests the next {PROBE_SAMPLES}; with execution.reflector.least_usable=0 it requests all"
+            f"{self._section}.model, or raise {self._section}.max_tokens if replies are cut off; finished replies are "
+            f"kept. The same command requests the next {PROBE_SAMPLES}; with execution.reflector.least_usable=0 it "
+            "requests all"
         )
 
 

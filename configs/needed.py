@@ -1,0 +1,33 @@
+"""Which stages a run needs for what it trains on. The others have nothing to do: no episode, rollout or reflection."""
+
+from __future__ import annotations
+
+from configs.schema import FactoryConfig
+from steca.vocabulary import TrainingMethod
+
+OF_METHOD: dict[TrainingMethod, frozenset[str]] = {
+    "eto": frozenset({"explore"}),
+    "ipr": frozenset({"explore", "rewards"}),
+    "step_dpo": frozenset({"explore", "rewards"}),
+}
+"""What the methods need that do not train on D_c, D_e or D_s."""
+
+
+def needed_stages(config: FactoryConfig) -> frozenset[str]:
+    """Of explore, rewards and calibrate, those without which the training set of each round could not be made, or that
+    the run is asked for besides (`exploration.samples`, `rewards.evidence`, `judge.ask`)."""
+    stages = OF_METHOD.get(config.training.method) or _of_sets(config)
+    if config.exploration.samples:
+        stages |= {"explore"}
+    if config.rewards.evidence == "always" or config.judge.ask == "always":
+        stages |= {"explore", "rewards"}
+    return stages
+
+
+def _of_sets(config: FactoryConfig) -> frozenset[str]:
+    parts = config.datasets
+    if parts.calibrated:
+        return frozenset({"explore", "rewards", "calibrate"})
+    if parts.expert_suffixes:
+        return frozenset({"explore", "rewards"})
+    return frozenset({"explore"} if parts.explored_successes or parts.sampled_successes else ())

@@ -1,0 +1,1 @@
+"""A language model as step judge: it says GOOD or BAD of a turn."""
