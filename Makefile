@@ -76,10 +76,11 @@ baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration,
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning
 
-benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts and store
+benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts, training and store
 	$(BIN)/python -m benchmarks.environment
 	$(BIN)/python -m benchmarks.generation
 	$(BIN)/python -m benchmarks.rollouts
+	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays

@@ -1,4 +1,4 @@
-"""Shared by the rollout benchmarks: a policy to measure with, clocks in the world and the model, the machine."""
+"""Shared by the benchmarks: a policy to measure with, clocks in the world and the model, the machine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from environments.base import Environment, World
 from models.checkpoint import CheckpointRef, reference, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
+from models.training.encoding import Example
 from models.training.train import train
 from rollouts.stages.assemble import warmup_examples
 from rollouts.stages.demonstrate import demonstrate
@@ -80,15 +81,21 @@ def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
     kept = data / f"warm-up-{config.tasks.demonstrations}-{config.warmup.steps}.txt"
     if kept.is_file():
         return reference(data / "checkpoints" / kept.read_text())
+    base, examples = warm_up_inputs(world, config, data)
+    trained = train(base, examples, config.warmup, data / "checkpoints", seed=config.seed, device="cpu")
+    kept.write_text(trained.ref.path.name)
+    return trained.ref
+
+
+def warm_up_inputs(world: World, config: FactoryConfig, data: Path) -> tuple[CheckpointRef, list[Example]]:
+    """What a configuration's warm-up starts from: a new small model, saved in `data`, and the examples."""
     records = demonstrate(world, world.tasks("train", config.tasks.demonstrations, config.seed), config)
     examples = warmup_examples(world, records, config.policy.prompt)
     texts = [message["content"] for example in examples for message in example.messages]
     tokenizer = train_tokenizer(texts, world.vocabulary(), config.policy.small.vocabulary)
     model = build_small_model(tokenizer, config.policy.small, config.seed)
     base = save_checkpoint(model, tokenizer, data / "checkpoints", {"base": None, "seed": config.seed})
-    trained = train(base, examples, config.warmup, data / "checkpoints", seed=config.seed, device="cpu")
-    kept.write_text(trained.ref.path.name)
-    return trained.ref
+    return base, examples
 
 
 def machine() -> str:
