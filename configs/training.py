@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from configs.section import Positive, Rate, Section
-from steca.preferences import PreferenceLoss, published_loss
+from steca.preferences import PUBLISHED, PreferenceLoss, published_loss
 from steca.vocabulary import ChosenTurn, IprPreset, ReferenceModel, TrainingMethod
 
 
@@ -106,20 +106,14 @@ class ReinforcedTrainingConfig(TrainingConfig):
     def preference_loss(self, round: int) -> PreferenceLoss:
         """The loss of a method that learns from preferences: the settings, else the published values."""
         assert self.method != "likelihood", "has no preference loss"
-        given = {name: getattr(self.preferences, name) for name in ("beta", "sft_weight", "reference")}
+        given = {name: getattr(self.preferences, name) for name in ("beta", "sft_weight")}
         return replace(
             published_loss(self.method, round),
             **{name: value for name, value in given.items() if value is not None},
         )
 
-
-class PreferenceConfig(Section):
-    """The loss of preference training (DPO), with its values."""
-
-    model_config = ConfigDict(title="Preferences")
-    beta: Annotated[float, Field(gt=0)] = Field(
-        0.1, description="How strongly the policy is held to the reference: high is strong."
-    )
-    sft_weight: Annotated[float, Field(ge=0)] = Field(
-        0.0, description="Weight of the likelihood of the chosen side, a sum over its tokens. IPR uses 1."
-    )
+    @property
+    def reference_model(self) -> ReferenceModel:
+        """The reference model of a method that learns from preferences: the setting, else the published one."""
+        assert self.method != "likelihood", "has no reference model"
+        return self.preferences.reference or PUBLISHED[self.method].reference

@@ -29,31 +29,39 @@ Winner = Literal["expert", "explored"]
 
 @dataclass(frozen=True, slots=True)
 class PreferenceLoss:
-    """The settings of the loss. `reference`: the model p_ref."""
+    """The numbers of the loss. `beta`: how strongly the policy is held to the reference model; `sft_weight`: weight of
+    -log p(chosen)."""
 
     beta: float
-    sft_weight: float
+    sft_weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSettings:
+    """What a method trains with. `reference`: the model p_ref."""
+
+    loss: PreferenceLoss
     reference: ReferenceModel
 
 
-PUBLISHED: dict[PreferenceMethod, PreferenceLoss] = {
+PUBLISHED: dict[PreferenceMethod, PublishedSettings] = {
     # STeCa's paper gives no values for its variant with DPO: those of ETO's first iteration.
-    "dpo": PreferenceLoss(0.1, 0.0, "current"),
+    "dpo": PublishedSettings(PreferenceLoss(0.1), "current"),
     # Song et al. 2024 and their code: the reference model is renewed in every iteration.
-    "eto": PreferenceLoss(0.1, 0.0, "current"),
+    "eto": PublishedSettings(PreferenceLoss(0.1), "current"),
     # Xiong et al. 2024 and their code: every iteration has the SFT model as its reference.
-    "ipr": PreferenceLoss(0.1, 1.0, "warmup"),
+    "ipr": PublishedSettings(PreferenceLoss(0.1, 1.0), "warmup"),
     # The configuration file of Lai et al.'s code. Their scripts set beta to 0.5 (7B) and 0.4 (72B).
-    "step_dpo": PreferenceLoss(0.05, 0.0, "current"),
+    "step_dpo": PublishedSettings(PreferenceLoss(0.05), "current"),
 }
-"""By method, the published settings of the loss."""
+"""By method, the published settings."""
 ETO_LATER_BETA = 0.5
 """ETO from its second iteration on."""
 
 
 def published_loss(method: PreferenceMethod, round: int) -> PreferenceLoss:
     """The published loss of a method in a round (an iteration of ETO and IPR)."""
-    loss = PUBLISHED[method]
+    loss = PUBLISHED[method].loss
     return replace(loss, beta=ETO_LATER_BETA) if method == "eto" and round > 1 else loss
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from transformers import PreTrainedTokenizerBase
 
-from configs.training import PreferenceConfig, TrainingConfig
+from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load, parameters_of, reference, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
@@ -63,11 +63,10 @@ def prefer(batch: Batch) -> CheckpointRecord:
         )
     pairs = pair_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
     base = resources.checkpoint(batch.inputs["checkpoint"])
-    loss = training.preference_loss(int(batch.inputs["round"]))
     data = Preferences(
         pairs,
         resources.checkpoint(batch.inputs["reference"]),
-        PreferenceConfig(beta=loss.beta, sft_weight=loss.sft_weight),
+        training.preference_loss(int(batch.inputs["round"])),
         resources.root / "training" / "references",
     )
     return _train(batch, base, data, training.optimization, "trained", base.digest)

@@ -156,9 +156,9 @@ def train_on_pairs(stage: StageRun) -> BatchRef:
         if name in stages:
             records += [ref for task in tasks for ref in stage.upstream(name, task)]
     pairs = stage.run(pair_batch, upstream={"records": records})
-    from_warmup = training.preference_loss(stage.round).reference == "warmup"
-    held_to = stage.checkpoint_of("warmup", 0) if from_warmup else explorer(stage)
-    more = {"round": str(stage.round), "reference": held_to}
+    from_warmup = training.reference_model == "warmup"
+    reference_model = stage.checkpoint_of("warmup", 0) if from_warmup else explorer(stage)
+    more = {"round": str(stage.round), "reference": reference_model}
     refs = {"records": records, "pairs": [pairs]}
     return stage.run(prefer_batch, upstream=refs, checkpoint=explorer(stage), more=more)
 

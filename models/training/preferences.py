@@ -17,11 +17,11 @@ from pathlib import Path
 import torch
 from torch.nn.functional import logsigmoid
 
-from configs.training import PreferenceConfig
 from models.checkpoint_ref import CheckpointRef
 from models.training.encoding import Collator, Encoded, Example
 from models.training.hf_trainer import MicroBatch
 from models.training.objectives import MicroBatchLoss, Objective
+from steca.preferences import PreferenceLoss
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class Preferences:
 
     pairs: Sequence[PreferencePair]
     reference: CheckpointRef
-    config: PreferenceConfig
+    loss: PreferenceLoss
     cache: Path
 
     def __len__(self) -> int:
@@ -64,13 +64,13 @@ class PreferenceObjective(Objective):
         names: Sequence[str],
         sides: Sequence[Encoded],
         references: torch.Tensor,
-        config: PreferenceConfig,
+        loss: PreferenceLoss,
         pad: int,
     ) -> None:
         pairs = [sides[i : i + 2] for i in range(0, len(sides), 2)]
         super().__init__(names, pairs, Collator(pad, "sum"))
         self._references = references.view(-1, 2)
-        self._config = config
+        self._loss = loss
 
     def item_tensors(self, indices: Sequence[int]) -> MicroBatch:
         """`sides` [sequences]: each sequence's side in the micro-batch; `references` [pairs, 2]."""
@@ -82,8 +82,8 @@ class PreferenceObjective(Objective):
         references = batch["references"]
         log_p = losses.new_zeros(references.numel()).index_add(0, batch["sides"], -losses).view(-1, 2)
         ratios = log_p - references
-        margins = self._config.beta * (ratios[:, 0] - ratios[:, 1])
-        each = -logsigmoid(margins) - self._config.sft_weight * log_p[:, 0]
+        margins = self._loss.beta * (ratios[:, 0] - ratios[:, 1])
+        each = -logsigmoid(margins) - self._loss.sft_weight * log_p[:, 0]
         weight = batch["weights"][0]  # 1, or 0 in a micro-batch of fillers alone
         metrics = {
             "preference_accuracy": weight * (margins > 0).sum(),

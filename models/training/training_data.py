@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from configs.training import PreferenceConfig, TrainingConfig
+from configs.training import TrainingConfig
 from models.checkpoint import load
 from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
@@ -19,6 +19,7 @@ from models.training.encoding import Collator, Encoder, Example
 from models.training.objectives import Likelihood, Objective
 from models.training.preferences import PreferenceObjective, PreferencePair, Preferences
 from models.training.references import reference_log_probabilities
+from steca.preferences import PreferenceLoss
 
 TrainingData = Sequence[Example] | Preferences
 
@@ -50,7 +51,7 @@ def make_objective(
         sides, data.reference.digest, reference, config, pad, device, data.cache
     )
     _check_finite(data, given)
-    return PreferenceObjective([pair.name for pair in data.pairs], sides, given, data.config, pad)
+    return PreferenceObjective([pair.name for pair in data.pairs], sides, given, data.loss, pad)
 
 
 def _load_reference(reference: CheckpointRef, tokenizer: PreTrainedTokenizerBase) -> Any:
@@ -76,7 +77,7 @@ def content(data: TrainingData) -> list[Any]:
     """All of the data that decides a training, as JSON values."""
     if isinstance(data, Preferences):
         sides = [[list(e.messages), list(e.targets), e.thinking] for e in data.sides()]
-        return [data.reference.digest, data.config.model_dump(mode="json"), sides]
+        return [data.reference.digest, asdict(data.loss), sides]
     return [[list(e.messages), list(e.targets), e.weight] for e in data]
 
 
@@ -88,7 +89,7 @@ def to_job(data: TrainingData) -> dict[str, Any]:
         "pairs": [asdict(pair) for pair in data.pairs],
         "reference": str(data.reference.path.resolve()),
         "reference_digest": data.reference.digest,
-        "preferences": data.config.model_dump(mode="json"),
+        "preferences": asdict(data.loss),
         "cache": str(data.cache.resolve()),
     }
 
@@ -100,7 +101,7 @@ def from_job(job: dict[str, Any]) -> TrainingData:
     return Preferences(
         [PreferencePair(p["name"], Example(**p["chosen"]), Example(**p["rejected"])) for p in job["pairs"]],
         CheckpointRef(Path(job["reference"]), job["reference_digest"]),
-        PreferenceConfig.model_validate(job["preferences"]),
+        PreferenceLoss(**job["preferences"]),
         Path(job["cache"]),
     )
 
@@ -109,5 +110,4 @@ def to_manifest(data: TrainingData) -> dict[str, Any]:
     """What a checkpoint's manifest says of the data: how many examples or pairs, and the settings of preferences."""
     if not isinstance(data, Preferences):
         return {"examples": len(data)}
-    settings = data.config.model_dump(mode="json")
-    return {"pairs": len(data), "reference": data.reference.digest, "preferences": settings}
+    return {"pairs": len(data), "reference": data.reference.digest, "preferences": asdict(data.loss)}

@@ -6,6 +6,7 @@ import pytest
 
 from steca.preferences import (
     IPR_RULES,
+    PUBLISHED,
     IprRule,
     Preference,
     SampledTurn,
@@ -196,7 +197,7 @@ def test_step_dpo_uses_the_first_wrong_step_of_each_task() -> None:
 
 def test_published_losses() -> None:
     told = [
-        (method, round, loss.beta, loss.sft_weight, loss.reference)
+        (method, round, loss.beta, loss.sft_weight, PUBLISHED[method].reference)  # type: ignore[index]
         for method in ("dpo", "eto", "ipr", "step_dpo")
         for round in (1, 2)
         for loss in [published_loss(method, round)]  # type: ignore[arg-type]

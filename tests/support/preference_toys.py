@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from configs.training import PreferenceConfig
 from models.checkpoint import CheckpointRef
 from models.training.encoding import Example
 from models.training.preferences import PreferencePair, Preferences
+from steca.preferences import PreferenceLoss
 from tests.support.policy_toys import VOCABULARY, conversation, said, turn, untrained
 
-WANTED = PreferenceConfig(beta=0.1)
+WANTED = PreferenceLoss(beta=0.1)
 
 
 def pair(seed: int, turns: int = 2) -> PreferencePair:
@@ -45,6 +45,6 @@ def preferences(
     given: list[PreferencePair],
     cache: Path,
     reference: CheckpointRef | None = None,
-    config: PreferenceConfig = WANTED,
+    loss: PreferenceLoss = WANTED,
 ) -> Preferences:
-    return Preferences(given, reference or untrained(), config, cache)
+    return Preferences(given, reference or untrained(), loss, cache)

@@ -17,10 +17,10 @@ import torch
 
 from configs.load import check
 from configs.stages import STAGES
-from configs.training import PreferenceConfig
 from models.checkpoint_ref import CheckpointRef, reference
 from models.policy import PolicyFault
 from models.training.preferences import PreferencePair
+from steca.preferences import PreferenceLoss
 from steca.vocabulary import PolicyRole
 from tasks.batch import Batch
 from tasks.preflight import preflight
@@ -128,8 +128,8 @@ def test_a_training_from_preferences_has_a_state_folder_and_figures_of_its_own(t
     others = [
         preferences(swapped, cache),
         preferences(pairs(4), cache, CheckpointRef(Path("base"), "1" * 64)),
-        preferences(pairs(4), cache, config=PreferenceConfig(beta=0.2)),
-        preferences(pairs(4), cache, config=PreferenceConfig(sft_weight=1.0)),
+        preferences(pairs(4), cache, loss=PreferenceLoss(beta=0.2)),
+        preferences(pairs(4), cache, loss=PreferenceLoss(0.1, 1.0)),
         [example for pair in pairs(4) for example in (pair.chosen, pair.rejected)],
     ]
     folders = {_state_folder(batch, BASE, given, config) for given in [data, *others]}

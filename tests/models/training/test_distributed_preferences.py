@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from configs.training import LoraConfig, PreferenceConfig, TrainingConfig
+from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
 from models.training.launching import LaunchConfig, train_in_processes
 from models.training.preferences import Preferences
 from models.training.train import Saving, TrainResult, train
+from steca.preferences import PreferenceLoss
 from tests.support.fsdp_on_cpu import shard_on_cpu
 from tests.support.policy_toys import checkpoint, overflowing_model, rewriting_model, untrained
 from tests.support.preference_toys import pairs, preferences, wrong_places
@@ -20,7 +21,7 @@ from tests.support.tiny_factory import ROOT
 
 CONFIG = TrainingConfig(epochs=2, batch_size=4, learning_rate=1e-3)  # one pair in the last batch of an epoch
 FSDP = ROOT / "configs" / "accelerate" / "fsdp.yaml"
-LOSS = PreferenceConfig(beta=0.3, sft_weight=0.1)
+LOSS = PreferenceLoss(beta=0.3, sft_weight=0.1)
 
 pytestmark = pytest.mark.slow
 
@@ -74,13 +75,13 @@ def test_a_sharded_model_gives_what_one_process_gives(
 ) -> None:
     shard_on_cpu(monkeypatch)
     config = CONFIG.model_copy(update=changes)
-    data = preferences(pairs(9), tmp_path / "cache", config=LOSS)
+    data = preferences(pairs(9), tmp_path / "cache", loss=LOSS)
     one = in_one(tmp_path, data, config, untrained())
     check_equal(one, in_two(tmp_path, data, config, untrained(), FSDP), 1e-4)
 
 
 def test_a_launched_training_resumes_with_the_same_reference(tmp_path: Path) -> None:
-    data = preferences(pairs(9), tmp_path / "cache", config=LOSS)
+    data = preferences(pairs(9), tmp_path / "cache", loss=LOSS)
     launch, saving = LaunchConfig(2, threads=1), Saving(tmp_path / "state", 3)
 
     def stop(step: int, of: int, loss: float) -> None:

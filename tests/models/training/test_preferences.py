@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import get_scheduler
 
-from configs.training import LoraConfig, PreferenceConfig, TrainingConfig
+from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
 from models.training.encoding import IGNORED, Example
@@ -22,6 +22,7 @@ from models.training.ordering import FILLER, TrainingOrder
 from models.training.preferences import PreferencePair, Preferences
 from models.training.train import Saving, TrainResult, train
 from models.training.training_data import content, from_job, to_job
+from steca.preferences import PreferenceLoss
 from tests.support.policy_toys import (
     checkpoint,
     conversation,
@@ -67,7 +68,7 @@ def log_p(model: torch.nn.Module, words: object, example: Example) -> torch.Tens
 
 
 def by_hand(
-    base: CheckpointRef, given: list[PreferencePair], config: TrainingConfig, loss: PreferenceConfig
+    base: CheckpointRef, given: list[PreferencePair], config: TrainingConfig, loss: PreferenceLoss
 ) -> tuple[list[float], list[float], torch.Tensor]:
     """A loop of its own over the same batches: losses, margins, and the final weights."""
     model, words = load(base)
@@ -104,7 +105,7 @@ def test_every_step_is_that_of_a_loop_written_from_the_formula(
     tmp_path: Path, sft_weight: float, rewriting: bool
 ) -> None:
     base = rewriting_model() if rewriting else untrained()
-    loss = PreferenceConfig(beta=0.3, sft_weight=sft_weight)
+    loss = PreferenceLoss(beta=0.3, sft_weight=sft_weight)
     result = run(tmp_path, preferences(GIVEN, tmp_path / "cache", base, loss), base=base)
     losses, margins, weights = by_hand(base, GIVEN, CONFIG, loss)
     assert [point.loss for point in result.curve] == pytest.approx(losses, rel=1e-4)
@@ -139,7 +140,7 @@ def test_it_learns_to_prefer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("parts", [2, 4])
 def test_micro_batches_give_the_same_steps(tmp_path: Path, parts: int, base: object) -> None:
     ref = base()
-    data = preferences(GIVEN, tmp_path / "cache", ref, PreferenceConfig(beta=0.3, sft_weight=0.1))
+    data = preferences(GIVEN, tmp_path / "cache", ref, PreferenceLoss(beta=0.3, sft_weight=0.1))
     whole = run(tmp_path, data, base=ref)
     pieces = run(tmp_path, data, CONFIG.model_copy(update={"gradient_accumulation": parts}), ref)
     assert [p.loss for p in pieces.curve] == pytest.approx([p.loss for p in whole.curve], rel=1e-4)
@@ -166,15 +167,13 @@ def test_swapped_sides_are_another_training(tmp_path: Path) -> None:
 
 def test_without_beta_it_is_the_likelihood_of_the_chosen_sides(tmp_path: Path) -> None:
     config = CONFIG.model_copy(update={"batch_size": 7})
-    only = PreferenceConfig(beta=1e-12, sft_weight=1.0)
-    learned = run(tmp_path, preferences(GIVEN, tmp_path / "cache", config=only), config)
+    only = PreferenceLoss(beta=1e-12, sft_weight=1.0)
+    learned = run(tmp_path, preferences(GIVEN, tmp_path / "cache", loss=only), config)
     likely = run(tmp_path, [replace(p.chosen, weight=1.0) for p in GIVEN], config)
     losses = [point.loss - math.log(2) for point in learned.curve]
     assert losses == pytest.approx([point.loss for point in likely.curve], rel=1e-4)
     assert torch.allclose(weights_of(learned.ref), weights_of(likely.ref), atol=1e-4)
-    both = run(
-        tmp_path, preferences(GIVEN, tmp_path / "cache", config=PreferenceConfig(sft_weight=1.0)), config
-    )
+    both = run(tmp_path, preferences(GIVEN, tmp_path / "cache", loss=PreferenceLoss(0.1, 1.0)), config)
     assert not torch.allclose(weights_of(both.ref), weights_of(likely.ref), atol=1e-3)
 
 
@@ -279,7 +278,7 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_job_file_carries_preferences() -> None:
-    given = preferences(GIVEN, Path("/cache").resolve(), config=PreferenceConfig(beta=0.5, sft_weight=1.0))
+    given = preferences(GIVEN, Path("/cache").resolve(), loss=PreferenceLoss(beta=0.5, sft_weight=1.0))
     back = from_job(to_job(given))
     assert isinstance(back, Preferences)
     assert content(back) == content(given)

@@ -10,12 +10,13 @@ import pytest
 import torch
 from trl import DPOConfig, DPOTrainer
 
-from configs.training import PreferenceConfig, TrainingConfig
+from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.training.encoding import Example
 from models.training.ordering import TrainingOrder
 from models.training.preferences import PreferencePair
 from models.training.train import train
+from steca.preferences import PreferenceLoss
 from tests.support.policy_toys import conversation, encode, said, turn, untrained
 from tests.support.preference_toys import preferences
 
@@ -98,8 +99,8 @@ def test_it_is_what_trl_trains(tmp_path: Path, beta: float, per_token: float, pa
     (tokens,) = {sum(label >= 0 for label in encode(words, p.chosen, 1000)["labels"]) for p in given}
     trl = by_trl(tmp_path / "trl", given, beta, per_token, parts)
     config = TrainingConfig(steps=STEPS, batch_size=BATCH, learning_rate=RATE, gradient_accumulation=parts)
-    loss = PreferenceConfig(beta=beta, sft_weight=per_token / tokens)
-    data = preferences(given, tmp_path / "cache", config=loss)
+    loss = PreferenceLoss(beta=beta, sft_weight=per_token / tokens)
+    data = preferences(given, tmp_path / "cache", loss=loss)
     ours = train(untrained(), data, config, tmp_path, SEED, "cpu")
     logs = [log for log in trl.state.log_history if "loss" in log]
     for name, of in [
