@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from environments.base import Task
+from environments.base import Task, World
 from rollouts.play import PlayedEpisode
+from rollouts.prompting import briefing_of
 from steca.rewards import Tally
 from steca.types import Step, Trajectory
-from steca.vocabulary import RewardOutcome, TrajectoryKind
+from steca.vocabulary import PromptStyle, RewardOutcome, TrajectoryKind
 from storage.ids import content_id
 from storage.records import (
     DeviationRecord,
@@ -190,6 +191,11 @@ def task_of(record: TaskRecord) -> Task:
     return Task(
         record.task_id, record.world, record.split, record.task_type, record.instruction, record.payload
     )
+
+
+def briefings_of(world: World, records: Iterable[Record], prompt: PromptStyle) -> dict[str, str]:
+    """task id -> the text before its first observation, for every task among the records."""
+    return {row.task_id: briefing_of(world, task_of(row), prompt) for row in of_type(records, TaskRecord)}
 
 
 def demonstrations(records: Sequence[Record]) -> list[Demonstration]:

@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from environments.base import Task
-from rollouts.prompting import briefing_of
-from rollouts.rows import by_task, task_of
+from rollouts.rows import briefings_of, by_task
 from storage.ids import content_id
 from storage.records import Record, TaskRecord
 from storage.shards import BatchRef
@@ -174,7 +173,7 @@ class BatchTask:
             return {}
         read = resources.shards.read
         rows = [row for these in refs.values() for ref in these for row in read(ref, TaskRecord)]
-        return {row.task_id: briefing_of(resources.world, task_of(row), prompt) for row in rows}
+        return briefings_of(resources.world, rows, prompt)
 
 
 def batch_task(

@@ -12,6 +12,7 @@ from models.training.train import Example
 from rollouts.prompting import briefing_of
 from rollouts.rows import (
     StoredTrajectory,
+    briefings_of,
     demonstrations,
     explorations,
     of_type,
@@ -19,7 +20,6 @@ from rollouts.rows import (
     sides_of,
     stored_trajectories,
     suffix_sides_of,
-    task_of,
 )
 from steca.calibration import CalibratedTrajectory
 from steca.datasets import (
@@ -37,7 +37,7 @@ from steca.posterior import drop_probability
 from steca.vocabulary import PromptStyle
 from steca.weights import Weighting, weighting
 from storage.ids import content_id
-from storage.records import CalibrationRecord, DeviationRecord, Record, TaskRecord, TrainingExampleRecord
+from storage.records import CalibrationRecord, DeviationRecord, Record, TrainingExampleRecord
 
 
 def assemble(
@@ -178,7 +178,7 @@ def training_inputs(
 ) -> list[Example]:
     """The trainer's examples for rows of `training_examples`; `records` holds their trajectories and tasks."""
     runs = {run.id: run for run in stored_trajectories(records)}
-    briefings = {row.task_id: briefing_of(world, task_of(row), style) for row in of_type(records, TaskRecord)}
+    briefings = briefings_of(world, records, style)
     return [
         _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id], thinking)
         for row in rows

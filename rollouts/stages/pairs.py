@@ -12,15 +12,14 @@ from environments.base import World
 from models.prompts import messages
 from models.training.encoding import Example
 from models.training.preferences import PreferencePair
-from rollouts.prompting import briefing_of
 from rollouts.rows import (
     Demonstration,
     StoredTrajectory,
+    briefings_of,
     demonstrations,
     explorations,
     of_type,
     stored_trajectories,
-    task_of,
 )
 from rollouts.stages.assemble import assemble
 from rollouts.stages.decide import StepReward, StepRewards
@@ -43,7 +42,6 @@ from storage.records import (
     PreferencePairRecord,
     Record,
     RolloutRecord,
-    TaskRecord,
 )
 
 TIE = "ties"
@@ -245,7 +243,7 @@ def pair_inputs(
 ) -> list[PreferencePair]:
     """The trainer's pairs for rows of `preference_pairs`; `records` holds their trajectories, tasks and rollouts."""
     runs = {run.id: run for run in stored_trajectories(records)}
-    briefings = {row.task_id: briefing_of(world, task_of(row), style) for row in of_type(records, TaskRecord)}
+    briefings = briefings_of(world, records, style)
     first_turns = {row.rollout_id: row.first_turn for row in of_type(records, RolloutRecord)}
 
     def side(run: StoredTrajectory, start: int, end: int, turn: str | None = None) -> Example:

@@ -11,18 +11,13 @@ from typing import Any
 import pytest
 
 from configs.schema import DatasetConfig
-from models.reflectors.reflector import Reflection, ReflectionRequest
 from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations, of_type
 from rollouts.stages.assemble import assemble, describe_sampled, training_inputs, warmup_examples
-from rollouts.stages.calibrate import calibrate
-from rollouts.stages.decide import decide
 from rollouts.stages.demonstrate import demonstrate
-from rollouts.stages.explore import explore, sample_runs
-from rollouts.stages.score import score
+from rollouts.stages.explore import sample_runs
 from steca.distance import lexical_distance
 from steca.posterior import drop_probability
 from steca.rewards import Tally
-from steca.vocabulary import Progress
 from storage.records import CalibrationRecord, DeviationRecord, Record, TrainingExampleRecord
 from tests.support.rollouts_toys import (
     GARBAGE,
@@ -38,6 +33,7 @@ from tests.support.rollouts_toys import (
     tasks,
     world,
 )
+from tests.support.staged_rows import StagedRows, staged_rows
 
 LAM = 0.5
 CONFIG = config(
@@ -46,15 +42,6 @@ CONFIG = config(
     deviation={"preset": "paper", "delta": 0.5},
     datasets={"lam": LAM},
 )
-
-
-class Thinker:
-    label = "by-hand"
-
-    def reflect(
-        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
-    ) -> list[Reflection]:
-        return [Reflection("That did not help.", self.label) for _ in requests]
 
 
 def hesitant(now: Seen) -> str:
@@ -72,15 +59,12 @@ class Case:
     """Three explored tasks: `clear` is won with a detour; `once` is lost by its third turn and only by that;
     `lost` is lost whatever the expert did before. `other` was demonstrated and not explored."""
 
-    records: tuple[Record, ...]
+    made: StagedRows
     demonstrated: tuple[Record, ...]
     clear: Demonstration
     once: Demonstration
     lost: Demonstration
     other: Demonstration
-
-    def run(self, demo: Demonstration, j: int) -> StoredTrajectory:
-        return explorations(self.records)[demo.task.task_id][j]
 
 
 @cache
@@ -94,18 +78,14 @@ def case() -> Case:
         once.expert.trajectory.first_observation: forever(LOOK, at=2, then=GARBAGE),
         lost.expert.trajectory.first_observation: hopeless,
     }
-    policy = Toy(by_task(speakers))
-    records = [*rows, *explore(world(), policy, rows, CONFIG)]
-    records += score(world(), policy, records, CONFIG)
-    records += decide(records, CONFIG.deviation, CONFIG.rewards)
-    records += calibrate(world(), Thinker(), records, CONFIG)
-    return Case(tuple(records), tuple(other), clear, once, lost, demonstrations(other)[0])
+    made = staged_rows(rows, Toy(by_task(speakers)), CONFIG)
+    return Case(made, tuple(other), clear, once, lost, demonstrations(other)[0])
 
 
 def assembled(**switches: Any) -> list[TrainingExampleRecord]:
     now = case()
     datasets = DatasetConfig(lam=LAM, **switches)
-    return assemble(now.records, now.demonstrated, datasets)
+    return assemble(now.made.records, now.demonstrated, datasets)
 
 
 def only(name: str, **more: Any) -> list[TrainingExampleRecord]:
@@ -122,15 +102,15 @@ def length(demo: Demonstration) -> int:
 
 
 def kept(demo: Demonstration) -> list[CalibrationRecord]:
-    rows = of_type(case().records, CalibrationRecord)
+    rows = of_type(case().made.records, CalibrationRecord)
     return [row for row in rows if row.kept and row.task_id == demo.task.task_id]
 
 
 def test_the_case_is_what_it_says() -> None:
     now = case()
-    found = explorations(now.records)
+    found = explorations(now.made.records)
     assert list(found[now.clear.task.task_id]) == [0]
-    assert now.run(now.clear, 0).record.success
+    assert now.made.run(now.clear, 0).record.success
     assert sorted(found[now.once.task.task_id]) == [0, 2]
     assert sorted(found[now.lost.task.task_id]) == [0, *range(2, length(now.lost))]
     assert not any(r.record.success for d in (now.once, now.lost) for r in found[d.task.task_id].values())
@@ -149,7 +129,7 @@ def test_calibrated_targets_start_after_the_deviated_turn() -> None:
 
 def test_explored_successes_are_from_scratch() -> None:
     now = case()
-    assert keys(only("explored_successes")) == [("explored_success", now.run(now.clear, 0).id, 0)]
+    assert keys(only("explored_successes")) == [("explored_success", now.made.run(now.clear, 0).id, 0)]
 
 
 def test_expert_suffixes_are_where_the_experts_turn_is_worth_more() -> None:
@@ -178,7 +158,7 @@ def test_sampled_successes_are_trained_once_for_each_sequence_of_actions() -> No
     """The expert's way twice and a detour once, of each of three tasks; and what the log says of it."""
     now, sampled = case(), []
     for index, speak in enumerate((like_expert, like_expert, hesitant, hopeless)):
-        sampled += sample_runs(world(), Toy(speak), now.records, CONFIG, index)
+        sampled += sample_runs(world(), Toy(speak), now.made.records, CONFIG, index)
     datasets = DatasetConfig(
         calibrated=False,
         explored_successes=False,
@@ -186,7 +166,7 @@ def test_sampled_successes_are_trained_once_for_each_sequence_of_actions() -> No
         expert_runs=False,
         sampled_successes=True,
     )
-    rows = assemble([*now.records, *sampled], (), datasets)
+    rows = assemble([*now.made.records, *sampled], (), datasets)
     runs = {run.id: run.record for run in runs_of(sampled, "sampled")}
     assert [(runs[row.trajectory_id].task_id, runs[row.trajectory_id].sample_index) for row in rows] == [
         (demo.task.task_id, index) for demo in (now.clear, now.once, now.lost) for index in (0, 2)
@@ -211,7 +191,7 @@ def test_one_example_for_each_trajectory_and_first_target() -> None:
 
 def test_a_task_demonstrated_and_explored_is_learned_once() -> None:
     now = case()
-    rows = assemble(now.records, now.records, DatasetConfig(explored_expert_runs=True))
+    rows = assemble(now.made.records, now.made.records, DatasetConfig(explored_expert_runs=True))
     assert len({(row.trajectory_id, row.target_from) for row in rows}) == len(rows) == 8
 
 
@@ -246,7 +226,7 @@ def test_the_weight_of_the_last_expert_turn_by_hand() -> None:
     last = length(now.lost) - 1
     at = (now.lost.expert.id, last)
     [row] = [row for row in only("expert_suffixes") if (row.trajectory_id, row.target_from) == at]
-    looks = now.run(now.lost, last).trajectory.actions[last:]
+    looks = now.made.run(now.lost, last).trajectory.actions[last:]
     assert set(looks) == {"look"}
     assert len(looks) > 1
     each = lexical_distance(now.lost.expert.trajectory.actions[last], "look")
@@ -259,7 +239,7 @@ def test_a_calibrated_run_is_weighed_against_what_the_agent_did_next() -> None:
     """Only unparsable turns followed: an empty action has distance 1 from every other."""
     now = case()
     [row] = [row for row in only("calibrated") if row.task_id == now.once.task.task_id]
-    contrast = now.run(now.once, 2).trajectory.actions[3:]
+    contrast = now.made.run(now.once, 2).trajectory.actions[3:]
     assert set(contrast) == {""}
     repair = length(now.once) - 2
     distance = max(repair, len(contrast)) / hypot(repair, len(contrast))
@@ -274,7 +254,7 @@ def test_without_weighting_all_weigh_1() -> None:
 def test_training_inputs_train_on_the_targets_only() -> None:
     now = case()
     rows = assembled(explored_expert_runs=True)
-    records = [*now.records, *now.demonstrated]
+    records = [*now.made.records, *now.demonstrated]
     runs = {run.id: run.trajectory for kind in KINDS for run in runs_of_case(kind)}
     for row, example in zip(rows, training_inputs(world(), rows, records, "plain"), strict=True):
         steps = runs[row.trajectory_id].steps
@@ -292,12 +272,12 @@ KINDS = ("expert", "explored", "calibrated")
 
 
 def runs_of_case(kind: str) -> list[StoredTrajectory]:
-    return runs_of([*case().records, *case().demonstrated], kind)
+    return runs_of([*case().made.records, *case().demonstrated], kind)
 
 
 def test_the_warm_up_learns_whole_expert_runs() -> None:
     now = case()
-    examples = warmup_examples(world(), now.records, "plain")
+    examples = warmup_examples(world(), now.made.records, "plain")
     assert [example.name for example in examples] == [d.expert.id for d in (now.clear, now.once, now.lost)]
     assert {example.weight for example in examples} == {1.0}
     assert all(all(example.targets) for example in examples)
@@ -306,7 +286,7 @@ def test_the_warm_up_learns_whole_expert_runs() -> None:
 def test_weights_by_probability_multiply_those_by_distance() -> None:
     """P(drop) for D_c, P(the expert's turn is better) for D_s; D_e as by distance."""
     now = case()
-    verdicts = {row.deviation_id: row for row in of_type(now.records, DeviationRecord)}
+    verdicts = {row.deviation_id: row for row in of_type(now.made.records, DeviationRecord)}
     plain = {(row.dataset, row.trajectory_id, row.target_from): row for row in assembled()}
     rows = assembled(weighting="probability")
     assert keys(rows) == [*plain]
@@ -347,7 +327,7 @@ def test_turns_without_rollouts_weigh_by_the_prior() -> None:
         )
         if isinstance(row, DeviationRecord)
         else row
-        for row in now.records
+        for row in now.made.records
     ]
     plain, weighed = (
         assemble(unscored, now.demonstrated, DatasetConfig(lam=LAM, weighting=weighting))

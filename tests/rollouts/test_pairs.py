@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from models.reflectors.reflector import Reflection, ReflectionRequest
 from models.training.preferences import PreferencePair
-from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations, of_type
+from rollouts.rows import StoredTrajectory, explorations, of_type
 from rollouts.stages import pairs
-from rollouts.stages.calibrate import calibrate
-from rollouts.stages.decide import decide
 from rollouts.stages.explore import explore
 from rollouts.stages.pairs import PairSet, assemble_pairs, pair_inputs
 from rollouts.stages.score import score, score_for_ipr
-from steca.vocabulary import Progress
 from storage.records import (
     CalibrationRecord,
-    DeviationRecord,
     PreferencePairRecord,
     Record,
     RolloutRecord,
@@ -40,6 +34,7 @@ from tests.support.rollouts_toys import (
     runs_of,
     world,
 )
+from tests.support.staged_rows import StagedRows, staged_rows
 
 N = 3
 CONFIG = config(
@@ -51,15 +46,6 @@ AT = 2
 """Where the greedy policy leaves the expert's way."""
 
 
-class Thinker:
-    label = "by-hand"
-
-    def reflect(
-        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
-    ) -> list[Reflection]:
-        return [Reflection("That did not help.", self.label) for _ in requests]
-
-
 def absent_minded(now: Seen) -> str:
     """Greedy, it looks around at step AT and is lost then; sampled, it acts as the expert unless it is lost already."""
     if LOOK in now.texts:
@@ -67,34 +53,10 @@ def absent_minded(now: Seen) -> str:
     return LOOK if now.seed is None and len(now.steps) == AT else like_expert(now)
 
 
-@dataclass(frozen=True)
-class Case:
-    """Two tasks, each lost from scratch and from step AT on, with all that the stages make of them."""
-
-    explored: tuple[Record, ...]
-    scores: tuple[Record, ...]
-    rest: tuple[Record, ...]
-
-    @property
-    def records(self) -> list[Record]:
-        return [*self.explored, *self.scores, *self.rest]
-
-    @property
-    def demos(self) -> list[Demonstration]:
-        return demonstrations(self.explored)
-
-    def run(self, demo: Demonstration, j: int) -> StoredTrajectory:
-        return explorations(self.explored)[demo.task.task_id][j]
-
-
 @cache
-def case() -> Case:
-    policy, rows = Toy(absent_minded), list(demonstrated(2))
-    rows += explore(world(), policy, rows, CONFIG)
-    scores = score(world(), policy, rows, CONFIG)
-    verdicts = decide([*rows, *scores], CONFIG.deviation, CONFIG.rewards)
-    repairs = calibrate(world(), Thinker(), [*rows, *scores, *verdicts], CONFIG)
-    return Case(tuple(rows), tuple(scores), (*verdicts, *repairs))
+def case() -> StagedRows:
+    """Two tasks, each lost from scratch and from step AT on, with all that the stages make of them."""
+    return staged_rows(demonstrated(2), Toy(absent_minded), CONFIG)
 
 
 def found(method: str, records: Sequence[Record] | None = None, **preferences: Any) -> PairSet:
@@ -119,9 +81,9 @@ def whole(run: StoredTrajectory, start: int = 0) -> tuple[str, int, int]:
 def test_the_case_is_what_it_says() -> None:
     now = case()
     for demo in now.demos:
-        assert sorted(explorations(now.explored)[demo.task.task_id]) == [0, AT]
+        assert sorted(explorations(now.played)[demo.task.task_id]) == [0, AT]
         assert not any(now.run(demo, j).record.success for j in (0, AT))
-    deviated = [row for row in of_type(now.rest, DeviationRecord) if row.verdict == "deviated"]
+    deviated = [row for row in now.verdicts if row.verdict == "deviated"]
     assert [(row.step_index, row.reference_reward, row.explored_reward) for row in deviated] == [
         (AT, 1, 0)
     ] * 2
@@ -129,7 +91,7 @@ def test_the_case_is_what_it_says() -> None:
 
 def test_eto_prefers_whole_runs_by_their_outcome() -> None:
     now = case()
-    rows = found("eto", now.explored).rows  # no reward is needed
+    rows = found("eto", now.played).rows  # no reward is needed
     assert [spans(row) for row in rows] == [(whole(d.expert), whole(now.run(d, 0))) for d in now.demos]
     assert {(row.kind, row.margin, row.deviation_id) for row in rows} == {("outcome", 1.0, None)}
 
@@ -152,7 +114,7 @@ def test_ipr_adds_suffixes_by_step_rewards() -> None:
         ("outcome", 1.0, 0.0),
         ("step", 1.0, 0.0),
     ] * 2
-    compared = {row.deviation_id: row for row in of_type(now.rest, DeviationRecord)}
+    compared = {row.deviation_id: row for row in now.verdicts}
     for row in rows[1::2]:
         assert row.deviation_id
         assert compared[row.deviation_id].step_index == AT
@@ -173,7 +135,7 @@ def test_ipr_scores_only_turns_that_could_make_a_pair(tmp_path: Path) -> None:
         rewards={"mode": "fixed", "rollouts": N},
         training={"method": "ipr"},
     )
-    rows = score_for_ipr(world(), Toy(absent_minded), now.explored, ipr)
+    rows = score_for_ipr(world(), Toy(absent_minded), now.played, ipr)
     scored = {(row.trajectory_id, row.step_index) for row in of_type(rows, ScoredTurnRecord)}
     assert scored == {(run.id, AT) for demo in now.demos for run in (demo.expert, now.run(demo, AT))}
     ended = [row for row in of_type(rows, ScoredTurnRecord) if row.outcome is not None]
@@ -182,22 +144,22 @@ def test_ipr_scores_only_turns_that_could_make_a_pair(tmp_path: Path) -> None:
 
     won = [
         row.model_copy(update={"outcome": 1.0, "success": True})
-        if row in {run.record for run in runs_of(now.explored, "explored")}
+        if row in {run.record for run in runs_of(now.played, "explored")}
         else row
-        for row in now.explored
+        for row in now.played
     ]
     assert score_for_ipr(world(), Toy(absent_minded), won, ipr) == []
 
 
 def test_ipr_shares_its_rollouts_with_other_methods(tmp_path: Path) -> None:
     now, first, second = case(), Toy(absent_minded), Toy(absent_minded)
-    score(world(), first, now.explored, CONFIG, pool=RolloutPool(tmp_path, "toy"))
+    score(world(), first, now.played, CONFIG, pool=RolloutPool(tmp_path, "toy"))
     ipr = config(
         environment={"step_cap": 16},
         rewards={"mode": "fixed", "rollouts": N},
         training={"method": "ipr"},
     )
-    rows = score_for_ipr(world(), second, now.explored, ipr, pool=RolloutPool(tmp_path, "toy"))
+    rows = score_for_ipr(world(), second, now.played, ipr, pool=RolloutPool(tmp_path, "toy"))
     assert first.asked
     assert second.asked == []
     mine, theirs = ({r.rollout_id for r in of_type(of, RolloutRecord)} for of in (rows, now.scores))
@@ -211,7 +173,7 @@ def test_rollouts_of_older_versions_are_used_as_they_are(tmp_path: Path) -> None
     tasks = {row.step_reward_id: row.task_id for row in of_type(now.scores, ScoredTurnRecord)}
     for row in old:
         pool.add(tasks[row.step_reward_id], [row])
-    rows = score(world(), toy, now.explored, CONFIG, pool=pool)
+    rows = score(world(), toy, now.played, CONFIG, pool=pool)
     assert toy.asked == []
     assert of_type(rows, RolloutRecord) == old
 
@@ -223,7 +185,7 @@ def test_step_dpo_prefers_the_turn_of_a_successful_rollout() -> None:
         ((demo.expert.id, AT, AT + 1), (now.run(demo, AT).id, AT, AT + 1)) for demo in now.demos
     ]
     turns = {row.rollout_id: row for row in of_type(now.scores, RolloutRecord)}
-    deviated = {row.deviation_id: row for row in of_type(now.rest, DeviationRecord)}
+    deviated = {row.deviation_id: row for row in now.verdicts}
     for row in rows:
         assert row.chosen_rollout_id
         assert row.deviation_id
@@ -255,7 +217,7 @@ def test_step_dpo_leaves_out_turns_without_text_and_without_success() -> None:
 def test_dpo_prefers_targets_to_contrasts() -> None:
     now = case()
     rows = found("dpo").rows
-    kept = [row for row in of_type(now.rest, CalibrationRecord) if row.kept]
+    kept = [row for row in of_type(now.repairs, CalibrationRecord) if row.kept]
     repaired = {run.id: run for run in runs_of(now.records, "calibrated")}
     assert len(kept) == 2
     of_repairs = {

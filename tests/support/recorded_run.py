@@ -23,13 +23,8 @@ from configs.schema import FactoryConfig
 from environments.registry import make_world
 from flows.runs import run_id
 from flows.work.planning import planned
-from models.reflectors.reflector import Progress, Reflection, ReflectionRequest
 from rollouts.rows import of_type
 from rollouts.stages.assemble import assemble
-from rollouts.stages.calibrate import calibrate
-from rollouts.stages.decide import decide
-from rollouts.stages.explore import explore
-from rollouts.stages.score import score
 from storage.ids import content_id
 from storage.records import (
     RECORDS,
@@ -63,7 +58,8 @@ from tasks.stage_tasks import (
     train_batch,
     warmup_batch,
 )
-from tests.support.rollouts_toys import Toy, config, demonstrated, fragile, world
+from tests.support.rollouts_toys import Toy, config, demonstrated, fragile
+from tests.support.staged_rows import staged_rows
 
 FIXTURE = Path(__file__).parent.parent / "fixtures" / "tiny-run.json"
 BATCH_TASKS = (
@@ -196,37 +192,21 @@ def counted(names: Iterable[str]) -> dict[str, int]:
     return dict(sorted(Counter(names).items()))
 
 
-class Thinker:
-    """A reflector with one constant reflection."""
-
-    label = "by-hand"
-
-    def reflect(
-        self, requests: Sequence[ReflectionRequest], progress: Progress | None = None
-    ) -> list[Reflection]:
-        return [Reflection("That did not help.", self.label) for _ in requests]
-
-
 def by_hand() -> dict[str, dict[str, str]]:
     """The stages' work with a deterministic hand-made policy: by stage and table the number of rows and a digest. The
     digest leaves out the ids in OF_FLOATS and rounds numbers to nine digits, so it is the same on every machine."""
-    policy, here = Toy(fragile(0.3)), world()
     settings = config(
         rewards={"mode": "fixed", "rollouts": 3}, deviation={"preset": "paper", "delta": 0}, seed=3
     )
-    rows: list[Record] = [*demonstrated(6)]
-    made = {"demonstrate": coarse(rows)}
-
-    def add(stage: str, more: Sequence[Record]) -> None:
-        made[stage] = coarse(more)
-        rows.extend(more)
-
-    add("explore", explore(here, policy, rows, settings))
-    add("score", score(here, policy, rows, settings))
-    add("decide", [*decide(rows, settings.deviation, settings.rewards)])
-    add("calibrate", calibrate(here, Thinker(), rows, settings))
-    add("assemble", assemble(rows, demonstrated(2), settings.datasets))
-    return made
+    rows = staged_rows(demonstrated(6), Toy(fragile(0.3)), settings)
+    return {
+        "demonstrate": coarse(rows.demonstrated),
+        "explore": coarse(rows.explored),
+        "score": coarse(rows.scores),
+        "decide": coarse(rows.verdicts),
+        "calibrate": coarse(rows.repairs),
+        "assemble": coarse(assemble(rows.records, demonstrated(2), settings.datasets)),
+    }
 
 
 def coarse(rows: Sequence[Record]) -> dict[str, str]:
