@@ -33,9 +33,9 @@ from configs.training import TrainingConfig
 from environments.registry import make_world
 from models.checkpoint import CheckpointRef, load
 from models.training.encoding import Example
-from models.training.losses import trajectory_losses
-from models.training.objectives import Objective
-from models.training.ordering import FILLER, TrainingOrder
+from models.training.loop.ordering import FILLER, TrainingOrder
+from models.training.objectives.losses import trajectory_losses
+from models.training.objectives.objective import Objective
 from models.training.train import train, warmup_steps
 from models.training.training_data import make_objective
 

@@ -14,9 +14,9 @@ from models.checkpoint import CheckpointRef, load, parameters_of, reference, sav
 from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
 from models.policy import PolicyFault
+from models.training.distributed.launching import LaunchConfig, train_in_processes
 from models.training.encoding import Example
-from models.training.launching import LaunchConfig, train_in_processes
-from models.training.preferences import Preferences
+from models.training.objectives.preferences import Preferences
 from models.training.train import CurvePoint, Saving, TrainResult, train
 from models.training.training_data import TrainingData, content
 from rollouts.rows import of_type

@@ -1,1 +1,1 @@
-"""Training: examples, losses, order, states, adapters, one or several processes."""
+"""Trains: `train.py` is the entry, the rooms hold what is minimised, the training loop, and several processes."""

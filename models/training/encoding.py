@@ -172,8 +172,8 @@ def _target_turns(example: Example) -> list[int]:
 class Collator:
     """Pads on the right: input_ids, attention_mask, labels [sequences, longest]; weights [sequences].
 
-    An example's losses (`models.training.losses`, with the same `reduction`) times these weights add up to its weight
-    times the sum, or the mean, over all its target tokens, however many sequences they are in.
+    An example's losses (models/training/objectives/losses.py, with the same `reduction`) times these weights add up to
+    its weight times the sum, or the mean, over all its target tokens, however many sequences they are in.
     """
 
     pad: int

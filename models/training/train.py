@@ -3,16 +3,17 @@
     L = mean over trajectories of  weight * sum over target tokens of -log p(token | context)
 
 (method: reinforced training; the warm-up is the same with weight 1). From pairs, L is the mean over pairs of the loss
-in models/training/preferences.py, and all else is the same. The mean is over the trajectories, or pairs, of the whole
-optimizer step, across all micro-batches and processes. The sum makes gradients about a hundred times as large as a mean
-over tokens; AdamW and gradient clipping to norm 1 do not depend on that scale. bfloat16 trains fp32 weights under
-autocast (in bf16 small updates would be rounded away) and saves them as bf16, the dtype of later rollouts; with LoRA
-the frozen weights are bf16 and only the adapters fp32.
+in models/training/objectives/preferences.py, and all else is the same. The mean is over the trajectories, or pairs, of
+the whole optimizer step, across all micro-batches and processes. The sum makes gradients about a hundred times as large
+as a mean over tokens; AdamW and gradient clipping to norm 1 do not depend on that scale. bfloat16 trains fp32 weights
+under autocast (in bf16 small updates would be rounded away) and saves them as bf16, the dtype of later rollouts; with
+LoRA the frozen weights are bf16 and only the adapters fp32.
 
-A training stops at the first non-finite loss or gradient (models/training/divergence.py) and writes no checkpoint.
+A training stops at the first non-finite loss or gradient (models/training/loop/divergence.py) and writes no checkpoint.
 
-`train` runs in one process, or in each of the processes that `accelerate launch` starts (models/training/launching.py).
-A killed training resumes from its last state (models/training/states.py), with the same result.
+`train` runs in one process, or in each of the processes that `accelerate launch` starts
+(models/training/distributed/launching.py). A killed training resumes from its last state
+(models/training/loop/states.py), with the same result.
 """
 
 from __future__ import annotations
@@ -35,13 +36,13 @@ from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_dige
 from models.local.transformers_policy import pick_device
 from models.policy import PolicyFault
 from models.training.adapters import add_adapters, merge_adapters, weights_dtype
-from models.training.divergence import divergence_message, first_nonfinite_weight
 from models.training.encoding import Example
-from models.training.hf_trainer import restore_forward, use_one_device
-from models.training.losses import return_losses
-from models.training.objectives import Objective
-from models.training.states import delete_states, newest_intact
-from models.training.trainer import ObjectiveTrainer
+from models.training.loop.divergence import divergence_message, first_nonfinite_weight
+from models.training.loop.hf_trainer import restore_forward, use_one_device
+from models.training.loop.states import delete_states, newest_intact
+from models.training.loop.trainer import ObjectiveTrainer
+from models.training.objectives.losses import return_losses
+from models.training.objectives.objective import Objective
 from models.training.training_data import TrainingData, make_objective, to_manifest
 from steca.vocabulary import Device
 

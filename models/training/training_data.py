@@ -16,9 +16,9 @@ from models.checkpoint import load
 from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
 from models.training.encoding import Collator, Encoder, Example
-from models.training.objectives import Likelihood, Objective
-from models.training.preferences import PreferenceObjective, PreferencePair, Preferences
-from models.training.references import reference_log_probabilities
+from models.training.objectives.objective import Likelihood, Objective
+from models.training.objectives.preferences import PreferenceObjective, PreferencePair, Preferences
+from models.training.objectives.references import reference_log_probabilities
 from steca.preferences import PreferenceLoss
 
 TrainingData = Sequence[Example] | Preferences

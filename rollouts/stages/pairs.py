@@ -11,7 +11,7 @@ from configs.schema import DatasetConfig, FactoryConfig
 from environments.base import World
 from models.prompts import messages
 from models.training.encoding import Example
-from models.training.preferences import PreferencePair
+from models.training.objectives.preferences import PreferencePair
 from rollouts.rows import (
     Demonstration,
     StoredTrajectory,

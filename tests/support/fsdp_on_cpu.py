@@ -1,5 +1,5 @@
-"""Runs `models.training.train_job` with FSDP on CPU processes. accelerate (1.15) silently uses DDP on CPUs; if the
-processes pass as GPUs, it shards over gloo."""
+"""Runs `models.training.distributed.train_job` with FSDP on CPU processes. accelerate (1.15) silently uses DDP on CPUs;
+if the processes pass as GPUs, it shards over gloo."""
 
 import sys
 from pathlib import Path
@@ -9,8 +9,8 @@ import pytest
 from accelerate import PartialState
 from accelerate.utils import DistributedType
 
-from models.training import launching
-from models.training.train_job import main
+from models.training.distributed import launching
+from models.training.distributed.train_job import main
 
 _init = PartialState.__init__
 
@@ -28,7 +28,8 @@ def shard_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
         launching,
         "_command",
         lambda *given: [
-            part.replace("models.training.train_job", "tests.support.fsdp_on_cpu") for part in plain(*given)
+            part.replace("models.training.distributed.train_job", "tests.support.fsdp_on_cpu")
+            for part in plain(*given)
         ],
     )
 

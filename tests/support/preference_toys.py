@@ -7,7 +7,7 @@ from pathlib import Path
 
 from models.checkpoint import CheckpointRef
 from models.training.encoding import Example
-from models.training.preferences import PreferencePair, Preferences
+from models.training.objectives.preferences import PreferencePair, Preferences
 from steca.preferences import PreferenceLoss
 from tests.support.policy_toys import VOCABULARY, conversation, said, turn, untrained
 

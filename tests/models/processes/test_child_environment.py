@@ -13,7 +13,7 @@ from configs.schema import ExecutionConfig
 from configs.servers import ReflectorEndpoint, ServerConfig
 from models.processes.child_environment import environment_without_secrets, is_secret_name
 from models.served.vllm_command import vllm_environment
-from models.training import launching
+from models.training.distributed import launching
 
 SECRET = "sk-4f1c0ffee"
 KEYS = [

@@ -1,4 +1,4 @@
-"""Trains in several processes: `accelerate launch` runs `models.training.train_job`, with a job file and a result file.
+"""Trains in several processes: `accelerate launch` runs `train_job` of this folder, with a job file and a result file.
 
 No child outlives this process. The children's stdin is a pipe that only this process holds open; they exit when it
 closes, which happens even after a SIGKILL.
@@ -23,13 +23,13 @@ from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
 from models.processes.child_environment import environment_without_secrets
 from models.processes.guard import GRACE_SECONDS
+from models.training.distributed.train_job import PROGRESS_PREFIX, RESULT_FILE
 from models.training.train import CurvePoint, Saving, TrainingProgress, TrainResult
-from models.training.train_job import PROGRESS_PREFIX, RESULT_FILE
 from models.training.training_data import TrainingData, to_job
 from steca.vocabulary import Device
 
 LOG = "training.log"
-_CHECKOUT = Path(__file__).resolve().parents[2]
+_CHECKOUT = Path(__file__).resolve().parents[3]
 _DDP_CONFIG = _CHECKOUT / "configs" / "accelerate" / "ddp.yaml"
 _TAIL = 12
 
@@ -89,7 +89,7 @@ def _command(launch: LaunchConfig, config: TrainingConfig, device: Device, job: 
         "--config_file", str(file),
         "--num_processes", str(launch.processes),
         "--mixed_precision", "bf16" if config.dtype == "bfloat16" else "no",
-        "--module", "models.training.train_job", str(job),
+        "--module", "models.training.distributed.train_job", str(job),
     ]  # fmt: skip
 
 

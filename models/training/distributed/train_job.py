@@ -1,4 +1,4 @@
-"""One process of a training started by `accelerate launch`: python -m models.training.train_job JOB.json
+"""One process of a training started by `accelerate launch`: python -m models.training.distributed.train_job JOB.json
 
 The job file says what to train; the first process writes the result file beside it. Progress goes to stdout, one marked
 line per step. stdin is a pipe that the caller holds open: when it closes the caller has died, and this process exits.

@@ -14,8 +14,8 @@ from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
 from models.training.encoding import IGNORED, Collator, Example
-from models.training.losses import trajectory_losses
-from models.training.ordering import FILLER, TrainingOrder
+from models.training.loop.ordering import FILLER, TrainingOrder
+from models.training.objectives.losses import trajectory_losses
 from models.training.train import TrainResult, train
 from tests.support.policy_toys import (
     SIZES,

@@ -18,8 +18,8 @@ from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
 from models.training.encoding import IGNORED, Example
-from models.training.ordering import FILLER, TrainingOrder
-from models.training.preferences import PreferencePair, Preferences
+from models.training.loop.ordering import FILLER, TrainingOrder
+from models.training.objectives.preferences import PreferencePair, Preferences
 from models.training.train import Saving, TrainResult, train
 from models.training.training_data import content, from_job, to_job
 from steca.preferences import PreferenceLoss
@@ -217,7 +217,7 @@ import os, signal, sys
 from pathlib import Path
 from models.checkpoint import reference
 from models.training.train import Saving, train
-from tests.models.training.test_preferences import CONFIG, GIVEN
+from tests.models.training.objectives.test_preferences import CONFIG, GIVEN
 from tests.support.preference_toys import preferences
 root, base = Path(sys.argv[1]), reference(Path(sys.argv[2]))
 die = lambda done, of, loss: os.kill(os.getpid(), signal.SIGKILL) if done == 5 else None
@@ -240,7 +240,7 @@ def test_a_killed_training_resumes_and_does_not_compute_the_reference_again(
     def again(*_: object) -> torch.Tensor:
         raise AssertionError("the reference is computed again")
 
-    monkeypatch.setattr("models.training.references._computed", again)
+    monkeypatch.setattr("models.training.objectives.references._computed", again)
     resumed = run(tmp_path, preferences(GIVEN, tmp_path / "cache"), saving=Saving(tmp_path / "state", 2))
     assert resumed.ref.digest == whole.ref.digest
     assert resumed.curve == whole.curve

@@ -15,10 +15,10 @@ import torch
 from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
-from models.training import launching
+from models.training.distributed import launching
+from models.training.distributed.launching import LaunchConfig, train_in_processes
 from models.training.encoding import Example
-from models.training.launching import LaunchConfig, train_in_processes
-from models.training.ordering import FILLER, TrainingOrder
+from models.training.loop.ordering import FILLER, TrainingOrder
 from models.training.train import Saving, TrainResult, load_gathered_weights, train
 from tests.support.fsdp_on_cpu import shard_on_cpu
 from tests.support.policy_toys import (
@@ -233,7 +233,7 @@ import sys
 from pathlib import Path
 from tests.support.policy_toys import examples, untrained
 from configs.training import TrainingConfig
-from models.training.launching import LaunchConfig, train_in_processes
+from models.training.distributed.launching import LaunchConfig, train_in_processes
 from models.training.train import Saving
 root = Path(sys.argv[1])
 tell = lambda done, of, loss: (root / "step").write_text(str(done))

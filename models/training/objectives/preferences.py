@@ -19,8 +19,8 @@ from torch.nn.functional import logsigmoid
 
 from models.checkpoint_ref import CheckpointRef
 from models.training.encoding import Collator, Encoded, Example
-from models.training.hf_trainer import MicroBatch
-from models.training.objectives import MicroBatchLoss, Objective
+from models.training.loop.hf_trainer import MicroBatch
+from models.training.objectives.objective import MicroBatchLoss, Objective
 from steca.preferences import PreferenceLoss
 
 
@@ -37,7 +37,8 @@ class PreferencePair:
 @dataclass(frozen=True, slots=True)
 class Preferences:
     """What `models.training.train.train` learns preferences from. `reference`: the model of p_ref, with the tokenizer
-    of the trained one; `cache`: the folder that keeps its log-probabilities (models/training/references.py)."""
+    of the trained one; `cache`: the folder that keeps its log-probabilities
+    (models/training/objectives/references.py)."""
 
     pairs: Sequence[PreferencePair]
     reference: CheckpointRef

@@ -25,7 +25,7 @@ from accelerate.utils import reduce
 from configs.training import TrainingConfig
 from models.training.adapters import weights_dtype
 from models.training.encoding import Collator, Encoded, sequences_of
-from models.training.losses import trajectory_losses
+from models.training.objectives.losses import trajectory_losses
 
 _BATCH_TOKENS = (
     4096  # padding included; a pass without gradients that fits wherever a training of such examples does

@@ -1,7 +1,7 @@
 """What a training minimises: the mean, over the items of an optimizer step, of each item's loss.
 
-An item is a trajectory (weighted likelihood) or a pair of trajectories (models/training/preferences.py). The trainer
-does the rest for all of them: order, micro-batches, processes, checks, states.
+An item is a trajectory (weighted likelihood) or a pair of trajectories (models/training/objectives/preferences.py). The
+trainer does the rest for all of them: order, micro-batches, processes, checks, states.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import torch
 from torch.utils.data import Dataset
 
 from models.training.encoding import Collator, Encoded, target_count
-from models.training.hf_trainer import MicroBatch
-from models.training.ordering import FILLER
+from models.training.loop.hf_trainer import MicroBatch
+from models.training.loop.ordering import FILLER
 
 
 @dataclass(frozen=True, slots=True)

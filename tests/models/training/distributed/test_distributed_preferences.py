@@ -10,8 +10,8 @@ import torch
 from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
-from models.training.launching import LaunchConfig, train_in_processes
-from models.training.preferences import Preferences
+from models.training.distributed.launching import LaunchConfig, train_in_processes
+from models.training.objectives.preferences import Preferences
 from models.training.train import Saving, TrainResult, train
 from steca.preferences import PreferenceLoss
 from tests.support.fsdp_on_cpu import shard_on_cpu

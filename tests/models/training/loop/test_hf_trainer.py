@@ -1,5 +1,5 @@
 """What training depends on in transformers' Trainer and in accelerate is still there and still called
-(models/training/hf_trainer.py)."""
+(models/training/loop/hf_trainer.py)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from accelerate import accelerator
 from transformers import Trainer, TrainingArguments
 
 from configs.training import TrainingConfig
-from models.training.hf_trainer import use_one_device
+from models.training.loop.hf_trainer import use_one_device
+from models.training.loop.trainer import ObjectiveTrainer
 from models.training.train import Saving, train
-from models.training.trainer import ObjectiveTrainer
 from tests.support.policy_toys import examples, untrained
 
 HERE = f"transformers {transformers.__version__}, accelerate {accelerate.__version__}"
@@ -43,7 +43,7 @@ HOOKS = (
 @pytest.mark.parametrize("name", OVERRIDDEN)
 def test_the_trainer_has_the_methods_that_we_override(name: str) -> None:
     method = getattr(Trainer, name, None)
-    assert method, f"Trainer.{name} is gone, which models/training/hf_trainer.py overrides ({HERE})"
+    assert method, f"Trainer.{name} is gone, which models/training/loop/hf_trainer.py overrides ({HERE})"
     parameters = list(inspect.signature(method).parameters)
     assert parameters == OVERRIDDEN[name], f"Trainer.{name} has other parameters: {parameters} ({HERE})"
 
@@ -51,7 +51,7 @@ def test_the_trainer_has_the_methods_that_we_override(name: str) -> None:
 @pytest.mark.parametrize("name", USED)
 def test_the_trainer_has_what_we_use(name: str) -> None:
     assert hasattr(Trainer, name), (
-        f"Trainer.{name} is gone, which models/training/hf_trainer.py uses ({HERE})"
+        f"Trainer.{name} is gone, which models/training/loop/hf_trainer.py uses ({HERE})"
     )
 
 
@@ -74,7 +74,7 @@ def test_a_training_calls_every_hook(tmp_path: Path, monkeypatch: pytest.MonkeyP
     train(untrained(), examples(4), config, tmp_path, device="cpu", saving=Saving(tmp_path / "state", 1))
     never = set(HOOKS) - called
     assert not never, (
-        f"the Trainer no longer calls what models/training/hf_trainer.py maps to {never} ({HERE})"
+        f"the Trainer no longer calls what models/training/loop/hf_trainer.py maps to {never} ({HERE})"
     )
 
 

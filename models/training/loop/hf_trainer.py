@@ -1,7 +1,7 @@
 """Everything of transformers' Trainer and of accelerate that training depends on and that is not public, in one place.
 
-Tested with transformers 5.24.0 and accelerate 1.15.0. `tests/models/training/test_hf_trainer.py` fails with the name of
-whatever a newer version has removed or no longer calls.
+Tested with transformers 5.24.0 and accelerate 1.15.0. `tests/models/training/loop/test_hf_trainer.py` fails with the
+name of whatever a newer version has removed or no longer calls.
 
 | internal | what we use it for |
 | --- | --- |

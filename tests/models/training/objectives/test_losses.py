@@ -14,8 +14,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from configs.training import TrainingConfig
-from models.training import losses
-from models.training.losses import TokenLosses
+from models.training.objectives import losses
+from models.training.objectives.losses import TokenLosses
 from models.training.train import train
 from tests.support.policy_toys import examples, tokenizer, untrained
 

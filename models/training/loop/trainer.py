@@ -10,16 +10,16 @@ from typing import Any
 import torch
 
 from models.policy import PolicyFault
-from models.training.divergence import divergence_message, first_nonfinite_weight, shortened
-from models.training.hf_trainer import HookedTrainer, MicroBatch
-from models.training.objectives import Objective
-from models.training.ordering import FILLER, TrainingOrder
-from models.training.states import seal_and_prune
+from models.training.loop.divergence import divergence_message, first_nonfinite_weight, shortened
+from models.training.loop.hf_trainer import HookedTrainer, MicroBatch
+from models.training.loop.ordering import FILLER, TrainingOrder
+from models.training.loop.states import seal_and_prune
+from models.training.objectives.objective import Objective
 
 
 class ObjectiveTrainer(HookedTrainer):
     """Minimises the mean of the objective's loss over the items of one optimizer step, across its micro-batches and all
-    processes. The model must return losses (`models.training.losses.return_losses`).
+    processes. The model must return losses (`models.training.objectives.losses.return_losses`).
 
     Raises PolicyFault, in all processes at the same step, before a non-finite loss or gradient changes a weight and
     before non-finite weights are saved."""

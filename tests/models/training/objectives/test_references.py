@@ -15,9 +15,9 @@ from transformers import AutoModelForCausalLM, GPT2Config
 from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load, save_checkpoint
 from models.policy import PolicyFault
-from models.training import references
 from models.training.encoding import IGNORED, Encoded
-from models.training.references import reference_log_probabilities
+from models.training.objectives import references
+from models.training.objectives.references import reference_log_probabilities
 from models.training.train import train
 from tests.support.policy_toys import checkpoint, encode, rewriting_model, tokenizer, untrained
 from tests.support.preference_toys import pairs, preferences

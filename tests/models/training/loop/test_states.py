@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from configs.training import LoraConfig, TrainingConfig
-from models.training.states import SEAL, newest_intact, seal_and_prune
+from models.training.loop.states import SEAL, newest_intact, seal_and_prune
 from models.training.train import Saving, TrainResult, train
 from tests.support.policy_toys import examples, untrained
 from tests.support.tiny_factory import ROOT
@@ -26,7 +26,7 @@ from pathlib import Path
 from tests.support.policy_toys import examples
 from models.checkpoint import reference
 from models.training.train import Saving, train
-from tests.models.training.test_states import CONFIG
+from tests.models.training.loop.test_states import CONFIG
 root = Path(sys.argv[1])
 die = lambda done, of, loss: os.kill(os.getpid(), signal.SIGKILL) if done == 8 else None
 train(reference(Path(sys.argv[2])), examples(11), CONFIG, root, 5, "cpu", die, Saving(root / "state", 3))

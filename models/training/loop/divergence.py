@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from models.training.states import newest_complete
+from models.training.loop.states import newest_complete
 
 _MAX_NAMES = 5
 

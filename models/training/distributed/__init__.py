@@ -1,0 +1,1 @@
+"""Training in several processes: starting them, and what each one runs."""
