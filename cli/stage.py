@@ -9,6 +9,8 @@ from pathlib import Path
 from cli.runtime import flow_runtime, take_from_cache
 from cli.terminal.console import make_console, say
 from configs.faults import ConfigFault
+from configs.needed import OPTIONAL, needed_stages
+from flows.wording import another_run
 from tasks.preflight import preflight
 
 
@@ -35,6 +37,8 @@ def run_stage(
             f"run {run} was started by version 0.3.0, which did not store execution and budget settings: those that "
             "are not given with --set have their defaults",
         )
+    if name in OPTIONAL - needed_stages(config):
+        say(console, _not_needed(name, run, data_dir))
     if not force and take_from_cache(console, config, run, [(name, round)]):
         return
     preflight(config, [name], quick=True)
@@ -43,6 +47,16 @@ def run_stage(
 
         open_run(folder, config)
         STAGE_FLOWS[name](config, run=run, round=round, force=force)
+
+
+def _not_needed(name: str, run: str, data_dir: Path) -> str:
+    """What is said before a stage that the run does not need."""
+    said = f"stage {name} has nothing to do: what run {run} trains on does not need it."
+    if name == "calibrate":
+        return said
+    return (
+        f"{said} To explore and score all the same, start {another_run(data_dir, 'rewards.evidence=always')}"
+    )
 
 
 def _checked(overrides: Sequence[str]) -> Sequence[str]:

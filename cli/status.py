@@ -11,9 +11,12 @@ from cli.terminal.console import console, say
 from configs.stages import BEFORE_ROUNDS, STAGES
 from flows.faults import StageFault
 from flows.run_lock import is_locked
+from flows.runs import skipped_stages
 from flows.wording import counted, in_folder, no_runs
 from storage.ingest.scan import run_files
 from storage.runs import RunFolder, RunInfo, StageState, any_runs, run_called
+
+NOT_NEEDED = "nothing to do: what the run trains on does not need it"
 
 
 def print_runs(root: Path) -> None:
@@ -61,6 +64,7 @@ def print_run(root: Path, run: str) -> None:
         raise StageFault(no_runs(root))
     folder = RunFolder(root, run_called(root, run))
     info = folder.load()
+    skipped = skipped_stages(folder)
     table = Table("stage", "round", "status", "batches", "cached", "seconds", "note", title=info.run_id)
     for state in sorted(folder.stages(), key=_place):
         seconds = "" if state.seconds is None else f"{state.seconds:.1f}"
@@ -73,7 +77,7 @@ def print_run(root: Path, run: str) -> None:
             batches,
             cached,
             seconds,
-            state.error or _stopped(state),
+            state.error or (NOT_NEEDED if (state.stage, state.round) in skipped else _stopped(state)),
         )
     console().print(table)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.table import Table
 
 from cli.terminal.console import SafeConsole, say
+from flows.runs import skipped_stages
 from flows.wording import in_folder
+from storage.runs import RunFolder
 from storage.store import Store
 
 SUCCESS = """
@@ -65,7 +68,7 @@ def print_summary(console: SafeConsole, data_dir: Path, run: str) -> None:
     console.print(success_table(store, run))
     console.print(change_table(store, run))
     console.print(counts_table(store, run))
-    console.print(stages_table(store, run))
+    console.print(stages_table(store, run, skipped_stages(RunFolder(store.root, run))))
     print_costs(console, store, run)
     say(console, f"run    {run}")
     say(console, f"store  {store.published}")
@@ -148,8 +151,9 @@ def _short(count: int) -> str:
     return f"{count:,}"
 
 
-def stages_table(store: Store, run: str) -> Table:
-    """What each stage came to: its time, its batches, what its rows hold, and its price where it has one."""
+def stages_table(store: Store, run: str, skipped: Collection[tuple[str, int]] = ()) -> Table:
+    """What each stage came to: its time, its batches, what its rows hold, and its price where it has one. `skipped`:
+    (stage, round) of those that had nothing to do."""
     table = Table("stage", "status", title="Stages", title_justify="left")
     _, rows = store.query(STAGES, {"run": run})
     priced = any(usd is not None for *_, usd in rows)
@@ -157,7 +161,7 @@ def stages_table(store: Store, run: str) -> Table:
         table.add_column(heading, justify="right")
     for stage, round, status, stopped, batches, cached, seconds, *held, usd in rows:
         name = f"{stage} {round}" if round > 1 else stage
-        how = f"{status}, {stopped}" if stopped else status
+        how = "not needed" if (stage, round) in skipped else f"{status}, {stopped}" if stopped else status
         time = "" if seconds is None else f"{seconds:.1f}"
         price = [] if not priced else ["" if usd is None else f"{usd:.4f}"]
         table.add_row(name, how, f"{batches} ({cached})", time, *map(_short, held), *price)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from configs.schema import FactoryConfig
 from steca.vocabulary import TrainingMethod
 
+OPTIONAL = frozenset({"explore", "rewards", "calibrate"})
+"""The stages that not every run needs."""
 OF_METHOD: dict[TrainingMethod, frozenset[str]] = {
     "eto": frozenset({"explore"}),
     "ipr": frozenset({"explore", "rewards"}),
@@ -14,8 +16,8 @@ OF_METHOD: dict[TrainingMethod, frozenset[str]] = {
 
 
 def needed_stages(config: FactoryConfig) -> frozenset[str]:
-    """Of explore, rewards and calibrate, those without which the training set of each round could not be made, or that
-    the run is asked for besides (`exploration.samples`, `rewards.evidence`, `judge.ask`)."""
+    """Of the OPTIONAL stages, those without which the training set of each round could not be made, or that the run is
+    asked for besides (`exploration.samples`, `rewards.evidence`, `judge.ask`)."""
     stages = OF_METHOD.get(config.training.method) or _of_sets(config)
     if config.exploration.samples:
         stages |= {"explore"}

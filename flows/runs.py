@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.cache_inputs import run_id_settings
+from configs.faults import ConfigFault
 from configs.load import apply, check, lay_over
+from configs.needed import needed_stages
 from configs.schema import FactoryConfig
 from configs.stages import STAGES, round_of
 from flows.faults import StageFault
@@ -87,6 +89,19 @@ def completed(folder: RunFolder, stage: str, round: int) -> StageState:
     option = f" --round {at}" if at > 1 else ""
     command = f"steca stage {stage} --run {folder.run_id}{option}{in_folder(folder.root)}"
     raise StageFault(f"stage {stage} of run {folder.run_id} {what}; first run: {command}")
+
+
+def skipped_stages(folder: RunFolder) -> set[tuple[str, int]]:
+    """(stage, round) of the stages that had nothing to do, because nothing that the run trains on needs them. Raises
+    StorageFault."""
+    empty = [state for state in folder.stages() if state.status == "completed" and not state.batches]
+    if not empty:
+        return set()
+    try:
+        needed = needed_stages(config_of_run(folder.root, folder.run_id))
+    except ConfigFault:  # settings of another version
+        return set()
+    return {(state.stage, state.round) for state in empty if state.stage not in needed}
 
 
 def batches_of(state: StageState, task: str, parts: Sequence[str] | None = None) -> list[BatchRef]:

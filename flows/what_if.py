@@ -10,9 +10,11 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 from configs.faults import ConfigFault
+from configs.load import check
+from configs.needed import needed_stages
 from flows.drop_probabilities import first_outcomes, probabilities, relation
 from flows.faults import StageFault
-from flows.wording import in_folder, no_runs
+from flows.wording import another_run, in_folder, no_runs
 from steca.datasets import suffix_rule
 from steca.deviation import PRESETS, Rule, preset
 from steca.evidence import gap_interval
@@ -114,7 +116,8 @@ class WhatIf:
     """One run of the store under another rule."""
 
     def __init__(self, store: Store, run: str, question: OtherRule) -> None:
-        """Raises StageFault if the run has no comparisons, or those of a version that stored too little."""
+        """Raises StageFault if the run has no comparisons, or those of a version that stored too little; ConfigFault if
+        its settings are of another version."""
         self.run, self.question, self.root, self._store = run, question, store.root, store
         self._params: dict[str, object] = {
             "run": run,
@@ -244,6 +247,11 @@ class WhatIf:
                  FROM step_reward_gaps WHERE run_id = $run"""
         ((stored, old),) = self._store.query(sql, {"run": self.run})[1]
         again = f"`steca stage rewards --run {self.run}{in_folder(self.root)}`"
+        if not stored and "rewards" not in needed_stages(check(self.config(), f"run {self.run}")):
+            raise StageFault(
+                f"run {self.run} has no step rewards, because what it trains on needs none. For comparisons, start "
+                f"{another_run(self.root, 'rewards.evidence=always')}, which is a run of its own"
+            )
         if not stored:
             raise StageFault(f"run {self.run} holds no comparisons yet; first run: {again}")
         if old:

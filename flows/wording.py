@@ -19,6 +19,12 @@ def to_start(root: Path) -> str:
     return f"`steca run{folder}`"
 
 
+def another_run(root: Path, change: str) -> str:
+    """The command that starts a run with the same configuration and one changed setting, NAME=VALUE."""
+    folder = "" if is_default(root) else f" --set {setting('data_dir', root)}"
+    return f"`steca run --config CONFIG --set {change}{folder}`"
+
+
 def no_runs(root: Path) -> str:
     """What every command says of a data folder that is empty or not there."""
     return f"no runs in {root} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"

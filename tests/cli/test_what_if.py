@@ -310,6 +310,23 @@ def test_a_run_that_cannot_be_asked_is_one_line(store: Store, tmp_path: Path) ->
     )
 
 
+def test_a_run_that_needs_no_step_rewards_says_so(tmp_path: Path) -> None:
+    """Not to run the stage, which would have nothing to do."""
+    only_experts = {"calibrated": False, "expert_suffixes": False, "explored_successes": False}
+    RunFolder(tmp_path, "sft").create("sft", {"datasets": only_experts})
+    RunFolder(tmp_path, "eto").create("eto", {"training": {"method": "eto"}})
+    asked = {"datasets": only_experts, "rewards": {"evidence": "always"}}
+    RunFolder(tmp_path, "asked").create("asked", asked)
+    Store(tmp_path).ingest()
+    for run in ("sft", "eto"):
+        assert refused(Store(tmp_path), 1, "--run", run) == (
+            f"error: run {run} has no step rewards, because what it trains on needs none. For comparisons, start "
+            f"`steca run --config CONFIG --set rewards.evidence=always --set data_dir={tmp_path}`, which is a run of "
+            "its own"
+        )
+    assert "first run: `steca stage rewards --run asked" in refused(Store(tmp_path), 1, "--run", "asked")
+
+
 def test_a_run_is_found_by_the_start_of_its_id(store: Store) -> None:
     assert what_if(store, "--run", "pap").stdout == what_if(store, "--run", "paper").stdout
     with pytest.raises(StorageFault, match="no run has the id pap: `SELECT run_id FROM runs` lists them"):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
+from cli.summary import print_summary
+from cli.terminal.console import make_console
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.runs import run_id
 from flows.stages import STAGE_FLOWS
+from flows.what_if import OtherRule, WhatIf
 from flows.work.planning import planned
 from models.checkpoint_ref import PolicyFault
 from models.policy import Sampling
@@ -165,6 +171,43 @@ def test_a_run_that_trains_on_expert_runs_only_explores_nothing(copied: FactoryC
     assert sets[1] == [("expert",)]
     whole = store.query("SELECT count(*) FROM run_rollouts WHERE run_id = $run", {"run": run_id(copied)})
     assert whole[1] != [(0,)], "control: the whole run has rollouts"
+    check_that_commands_name_skipped_stages(config, copied)
+
+
+def steca(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [*map(str, arguments)], env={"COLUMNS": "200"})
+    return " ".join(result.output.split())
+
+
+def check_that_commands_name_skipped_stages(config: FactoryConfig, whole: FactoryConfig) -> None:
+    data = ("--data-dir", config.data_dir)
+    not_needed = "nothing to do: what the run trains on does not need it"
+    assert steca("status", "--run", run_id(config), *data).count(not_needed) == 3
+    assert not_needed not in steca("status", "--run", run_id(whole), *data)
+    said = steca("stage", "rewards", "--run", run_id(config), *data)
+    assert f"stage rewards has nothing to do: what run {run_id(config)} trains on does not need it." in said
+    assert "--set rewards.evidence=always" in said
+    assert "nothing to do" not in steca("stage", "rewards", "--run", run_id(whole), *data)
+    with pytest.raises(StageFault, match=r"has no step rewards.*--set rewards\.evidence=always"):
+        WhatIf(Store(config.data_dir), run_id(config), OtherRule())
+    out = io.StringIO()
+    for one in (config, whole):
+        print_summary(make_console(out, 100), one.data_dir, run_id(one))
+    assert out.getvalue().count("not needed") == 3
+
+
+def test_a_run_with_evidence_has_the_comparisons_that_what_if_asks_for(copied: FactoryConfig) -> None:
+    """The advice of `steca what-if` where a run has no step rewards."""
+    none = {"calibrated": False, "explored_successes": False, "expert_suffixes": False}
+    always = copied.model_copy(
+        update={
+            "datasets": copied.datasets.model_copy(update=none),
+            "rewards": copied.rewards.model_copy(update={"evidence": "always"}),
+        }
+    )
+    for stage in STAGES[: STAGES.index("calibrate")]:
+        STAGE_FLOWS[stage](always)
+    assert WhatIf(Store(always.data_dir), run_id(always), OtherRule()).matrix()
 
 
 def test_a_forced_stage_runs_again_and_leaves_no_duplicate(copied: FactoryConfig) -> None:
