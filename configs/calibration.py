@@ -17,7 +17,8 @@ class CalibrationConfig(Section):
     choose: RepairChoice = Field(
         "verdict",
         description="verdict: repair the deviations that the rule selects. gap: the turns with the largest "
-        "expected drop. random: turns drawn at random, as a control.",
+        "expected drop. value: the turns where the policy succeeds least even after the expert's turn. "
+        "random: turns drawn at random, as a control.",
     )
     repairs: Positive | None = Field(
         None,

@@ -123,13 +123,13 @@ def _evidence(config: FactoryConfig) -> Iterator[str]:
             f"training.method step_dpo prefers turns of rollouts, but deviation.preset is {preset}, which plays none: "
             "set rewards.evidence=always, or training.preferences.chosen=expert"
         )
-    for name, value, asked in (
-        ("calibration.choose", config.calibration.choose, "gap"),
-        ("datasets.weighting", config.datasets.weighting, "probability"),
+    for name, value, needing in (
+        ("calibration.choose", config.calibration.choose, ("gap", "value")),
+        ("datasets.weighting", config.datasets.weighting, ("probability",)),
     ):
-        if value == asked:
+        if value in needing:
             yield (
-                f"{name} is {asked}, which needs step rewards, but deviation.preset is {preset}, for which none are "
+                f"{name} is {value}, which needs step rewards, but deviation.preset is {preset}, for which none are "
                 "computed: set rewards.evidence to always, or another preset"
             )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from flows.faults import StageFault
+from flows.figures import write_figure
 from flows.wording import no_runs
-from storage.files import write_atomic
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, any_runs, list_runs, run_called
 from storage.shards import ShardStore
@@ -71,9 +70,7 @@ def draw(trainings: Sequence[CheckpointRecord], file: Path) -> None:
         grid[-1, column].set_xlabel("optimizer step")
     for axes in grid.flat:
         axes.grid(alpha=0.3)
-    data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
-    write_atomic(file, data.getvalue())
+    write_figure(figure, file)
 
 
 def smoothed(values: Sequence[float]) -> list[float]:

@@ -2,11 +2,12 @@
 
     verdict   of the selected deviations, those with the largest expected drop
     gap       of all turns that could be compared, those with the largest expected drop
-    random    of all turns that could be compared, as many drawn at random: the control of the other two. It says what
+    value     of all turns that could be compared, those where the policy succeeds least even after the expert's turn
+    random    of all turns that could be compared, as many drawn at random: the control of the others. It says what
               the comparison of step rewards is worth, because everything else stays the same
 
-The expected drop is -E(mu_explored - mu_reference) under the posteriors of `steca.posterior`. A turn without rollouts
-on one of the sides has none.
+The expected drop is -E(mu_explored - mu_reference) under the posteriors of `steca.posterior`, and the expected value
+E(mu_reference). A turn without rollouts on the sides that they are of has none.
 """
 
 from __future__ import annotations
@@ -20,19 +21,20 @@ from steca.vocabulary import RepairChoice
 @dataclass(frozen=True, slots=True)
 class Repairable:
     """A turn that the rule could compare. `lot` is its place in a random order of all turns, as any sortable text.
-    `expected_gap` is None without rollouts on both sides."""
+    `expected_gap` is None without rollouts on both sides, `expected_value` without rollouts of the reference."""
 
     id: str
     task_id: str
     selected: bool
     expected_gap: float | None
+    expected_value: float | None
     lot: str
 
 
 def in_order(turns: Sequence[Repairable], choose: RepairChoice) -> list[Repairable]:
-    """The turns that may be chosen, best first. Equal ones, and those without an expected gap, are in random order."""
-    ordered = sorted(turns, key=lambda turn: (*_drop(turn), turn.lot) if choose != "random" else turn.lot)
-    return [turn for turn in ordered if _ELIGIBLE[choose](turn)]
+    """The turns that may be chosen, best first. Equal ones, and those without the figure, are in random order."""
+    figure, eligible = _FIGURE[choose], _ELIGIBLE[choose]
+    return sorted(filter(eligible, turns), key=lambda turn: (*_last_if_none(figure(turn)), turn.lot))
 
 
 def chosen(ordered: Sequence[Repairable], wanted: int, one_a_task: bool) -> list[Repairable]:
@@ -45,12 +47,21 @@ def chosen(ordered: Sequence[Repairable], wanted: int, one_a_task: bool) -> list
     return list(ordered[:wanted])
 
 
-def _drop(turn: Repairable) -> tuple[bool, float]:
-    return turn.expected_gap is None, turn.expected_gap or 0.0
+def _last_if_none(figure: float | None) -> tuple[bool, float]:
+    return figure is None, figure or 0.0
 
+
+_FIGURE: dict[RepairChoice, Callable[[Repairable], float | None]] = {
+    "verdict": lambda turn: turn.expected_gap,
+    "gap": lambda turn: turn.expected_gap,
+    "value": lambda turn: turn.expected_value,
+    "random": lambda turn: None,
+}
+"""What the turns are ordered by: smallest first."""
 
 _ELIGIBLE: dict[RepairChoice, Callable[[Repairable], bool]] = {
     "verdict": lambda turn: turn.selected,
     "gap": lambda turn: turn.expected_gap is not None,
+    "value": lambda turn: turn.expected_value is not None,
     "random": lambda turn: True,
 }

@@ -53,10 +53,11 @@ def drop_probability(reference: Tally, explored: Tally, delta: float = 0.0) -> f
 
 def expected_gap(reference: Tally, explored: Tally) -> float:
     """E(mu_explored - mu_reference | the outcomes of both sides): the posterior means' difference."""
-    return _rounded(_mean(explored) - _mean(reference))
+    return _rounded(expected_value(explored) - expected_value(reference))
 
 
-def _mean(tally: Tally) -> float:
+def expected_value(tally: Tally) -> float:
+    """E(mu | the outcomes): the posterior mean; the value itself where it is known."""
     if tally.known is not None:
         return tally.known
     return (tally.total + _JEFFREYS) / (tally.n + 2 * _JEFFREYS)

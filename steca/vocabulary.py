@@ -28,7 +28,7 @@ JudgedLabel = Literal["good", "bad"]
 """What a language model says of a turn."""
 GapConclusion = Literal["yes", "no", "undecided"]
 """Whether the anytime-valid test has shown the expert's turn to be better."""
-RepairChoice = Literal["verdict", "random", "gap"]
+RepairChoice = Literal["verdict", "gap", "value", "random"]
 """Which turns are repaired: those that the rule selects, random ones, those with the largest expected drop."""
 RepairPlan = Literal["expert_suffix", "expert_continuation", "planner"]
 """Where the turns of a repair come from."""

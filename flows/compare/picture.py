@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
 from flows.compare.results import BEFORE, Results
 from flows.compare.statistics import cells, rate
-from storage.files import write_atomic
+from flows.figures import write_figure
 
 
 def draw(results: Results, file: Path) -> None:
     """One panel for each split and start; the ending of `file` decides the format. Raises StorageFault."""
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     panels = [cell for cell in cells(results) if cell[1] != BEFORE]
@@ -27,12 +25,7 @@ def draw(results: Results, file: Path) -> None:
     figure.suptitle(
         f"{results.header.name}: success, 95 % interval, seeds {', '.join(map(str, results.seeds))}"
     )
-    data = io.BytesIO()
-    with rc_context({"svg.hashsalt": "steca", "svg.fonttype": "none"}):  # equal results give an equal file
-        figure.savefig(
-            data, format=file.suffix.lstrip(".") or "svg", metadata={"Date": None} if _is_svg(file) else None
-        )
-    write_atomic(file, data.getvalue())
+    write_figure(figure, file)
 
 
 def _panel(axes: Any, results: Results, split: str, start: str) -> None:
@@ -48,7 +41,3 @@ def _panel(axes: Any, results: Results, split: str, start: str) -> None:
         axes.errorbar([found.rate], [place], xerr=reach, fmt="o", color=colour, markersize=6, capsize=3)
         seeds = list(found.by_seed.values())
         axes.plot(seeds, [place + 0.25] * len(seeds), "o", color="0.5", markersize=2.5)
-
-
-def _is_svg(file: Path) -> bool:
-    return file.suffix in ("", ".svg")

@@ -1,7 +1,7 @@
 """The prompt for a judgement of one turn, and how its replies are read. The texts are part of request keys.
 
-The paper names its step judge, not its prompt, so the words are ours. The reason is asked for before the label, so that
-a model that does not think first writes down why.
+The words are ours, not the paper's. The reason is asked for before the label, so that a model that does not think first
+writes down why.
 """
 
 from __future__ import annotations

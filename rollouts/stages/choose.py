@@ -15,7 +15,7 @@ from rollouts.rows import of_type, sides_of
 from rollouts.stages.decide import BEYOND, rule_of
 from steca.choice import Repairable, chosen, in_order
 from steca.deviation import Candidate, Rule, prefilter
-from steca.posterior import drop_probability, expected_gap
+from steca.posterior import drop_probability, expected_gap, expected_value
 from storage.ids import content_id
 from storage.records import DeviationRecord, Record, RepairChoiceRecord
 
@@ -69,6 +69,7 @@ def _repairable(row: DeviationRecord, seed: int) -> Repairable:
         task_id=row.task_id,
         selected=row.selected,
         expected_gap=expected_gap(reference, explored) if scored else None,
+        expected_value=None if reference.empty else expected_value(reference),
         lot=content_id("repair", seed, row.explored_trajectory_id, row.step_index),  # whatever the verdict
     )
 

@@ -112,5 +112,5 @@ LEFT JOIN run_repair_choices c
 COMMENT ON VIEW repaired_turns IS
     'The turns that a run repaired, kept or rejected, with the verdict on each and how it was chosen: one row a calibration';
 COMMENT ON COLUMN repaired_turns.selected IS 'TRUE where the rule itself selects the turn: all, unless calibration.choose is set';
-COMMENT ON COLUMN repaired_turns.choose IS 'How the turn was chosen: verdict, random or gap (calibration.choose)';
+COMMENT ON COLUMN repaired_turns.choose IS 'How the turn was chosen: verdict, gap, value or random (calibration.choose)';
 COMMENT ON COLUMN repaired_turns.rank IS 'Place among the turns that could be chosen, from 1; NULL where the rule''s deviations were all taken';

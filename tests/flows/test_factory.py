@@ -50,8 +50,8 @@ def test_a_run_fills_every_table_and_completes_every_stage(finished: FactoryConf
     assert [stage for stage, _ in states(finished)] == list(STAGES)
     assert {state.status for state in states(finished).values()} == {"completed"}
     empty = [table for table, rows in row_counts(finished).items() if not rows]
-    # no method with pairs, nothing was chosen, no model behind an API was asked
-    assert sorted(empty) == ["llm_calls", "preference_pairs", "repair_choices"]
+    # no model was asked, by API or as a judge; no method with pairs; nothing was chosen
+    assert sorted(empty) == ["judgements", "llm_calls", "preference_pairs", "repair_choices"]
 
 
 def test_evaluation_holds_both_policies_on_the_same_starts(finished: FactoryConfig) -> None:

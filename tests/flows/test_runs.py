@@ -36,7 +36,7 @@ OF_0_3_0 = {
     None: "factory-87b43793",
     "tests/support/tiny.yaml": "tiny-a89e8359",
     "configs/quickstart.yaml": "quickstart-02f01fc2",
-    "configs/alfworld-cpu.yaml": "alfworld-cpu-3f538bd6",
+    "configs/alfworld-cpu.yaml": "alfworld-cpu-3dda3e49",
     "configs/alfworld-qwen2.5-1.5b.yaml": "alfworld-qwen2-5-1-5b-e628a794",
     "configs/alfworld-llama3-8b.yaml": "alfworld-llama3-8b-81f30b8a",
 }

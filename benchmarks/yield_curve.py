@@ -1,0 +1,150 @@
+"""The yield curve: what repairs teach, by their number and by how they are chosen.
+
+    steca compare configs/compare/repairs.yaml --save benchmarks/results/learning       measure
+    python -m benchmarks.yield_curve                                                    print and draw what is kept
+
+A line is one `calibration.choose` with growing `calibration.repairs`, from no repairs to those of every differing turn
+of a failed run. `random` is the control. A point is a rule that repairs as many turns as it finds. Differences to the
+control are taken where the control has as many repairs, between its measured numbers by a straight line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from cli.errors import readable_errors
+from flows.compare.results import AFTER, BEGINNING, Results, kept
+from flows.compare.statistics import Share, rate, set_sizes
+from flows.figures import write_figure
+
+KEPT = Path(__file__).parent / "results" / "learning" / "repairs.parquet"
+PICTURE = Path(__file__).parents[1] / "docs" / "images" / "yield-curve.svg"
+SPLIT, NONE, ALL, CONTROL = "unseen", "none", "every failure", "random"
+TITLES = {BEGINNING: "from the beginning", AFTER: "after a forced deviation"}
+
+
+@dataclass(frozen=True)
+class Point:
+    """One arm: how many turns were repaired, and the success on unseen tasks by where the episode starts."""
+
+    arm: str
+    line: str  # calibration.choose where the number was set; else empty
+    repairs: float
+    success: dict[str, Share]
+
+
+def points(results: Results) -> list[Point]:
+    """All arms that have unseen episodes, by the number of repairs."""
+    found = [
+        Point(
+            arm,
+            str(changes.get("calibration.choose", "")) if "calibration.repairs" in changes else "",
+            set_sizes(results, arm).get("calibrated", 0.0),
+            {start: share for start in TITLES if (share := rate(results, arm, SPLIT, start))},
+        )
+        for arm, changes in results.header.arms.items()
+    ]
+    return sorted((point for point in found if point.success), key=lambda point: point.repairs)
+
+
+def lines(found: list[Point]) -> dict[str, list[Point]]:
+    """The points of each line, by the number of repairs. Every line begins without repairs and ends with all."""
+    names = list(dict.fromkeys(point.line for point in found if point.line))
+    ends = (NONE, ALL)
+    return {name: [point for point in found if point.line == name or point.arm in ends] for name in names}
+
+
+def above_control(point: Point, control: list[Point], start: str) -> float:
+    """Success of an arm minus that of as many random repairs, by straight lines between the control's points."""
+    at = [one.repairs for one in control]
+    rates = [one.success[start].rate for one in control]
+    return point.success[start].rate - float(np.interp(point.repairs, at, rates))
+
+
+def table(found: list[Point]) -> Table:
+    """Every arm, by the number of repairs."""
+    control = lines(found).get(CONTROL, [])
+    drawn = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    drawn.add_column("arm")
+    for heading in ("repairs", *(f"{title} (95 %)" for title in TITLES.values()), "above random"):
+        drawn.add_column(heading, justify="right")
+    for point in found:
+        inside = point.line == CONTROL or point.arm in (NONE, ALL) or not control
+        above = "" if inside else f"{above_control(point, control, BEGINNING):+.3f}"
+        drawn.add_row(point.arm, f"{point.repairs:.0f}", *_shares(point), above)
+    return drawn
+
+
+def _shares(point: Point) -> Iterator[str]:
+    for start in TITLES:
+        share = point.success.get(start)
+        yield f"{share.rate:.3f} ({share.low:.3f}-{share.high:.3f})" if share else ""
+
+
+def draw(found: list[Point], title: str, file: Path) -> None:
+    """Two panels: success from the beginning, and after a forced deviation. Raises StorageFault."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 4.6), layout="constrained")
+    for axes, start in zip(figure.subplots(1, 2), TITLES, strict=True):
+        _panel(axes, [point for point in found if start in point.success], start)
+    figure.suptitle(title, fontsize=11)
+    write_figure(figure, file)
+
+
+def _panel(axes: Any, found: list[Point], start: str) -> None:
+    for name, line in lines(found).items():
+        control = name == CONTROL
+        at = [point.repairs for point in line]
+        style = "o--" if control else "o-"
+        colour = {"color": "0.4", "linewidth": 2.5} if control else {"alpha": 0.9}
+        axes.plot(
+            at, [point.success[start].rate for point in line], style, markersize=4, label=name, **colour
+        )
+        if control:
+            low = [point.success[start].low for point in line]
+            axes.fill_between(at, low, [point.success[start].high for point in line], color="0.4", alpha=0.15)
+    for point in found:
+        if not point.line and point.arm not in (NONE, ALL):
+            share = point.success[start]
+            axes.plot([point.repairs], [share.rate], "s", color="black", markersize=4)
+            axes.annotate(
+                point.arm, (point.repairs, share.rate), (4, 3), textcoords="offset points", fontsize=7
+            )
+    axes.set_title(f"{SPLIT} tasks, {TITLES[start]}", fontsize=10)
+    axes.set_xlabel("repairs, mean over seeds")
+    axes.set_ylabel("success rate")
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=8, title="turns chosen by")
+
+
+def main(
+    file: Annotated[Path, typer.Option("--from", help="Kept results of repairs.yaml.")] = KEPT,
+    out: Annotated[Path, typer.Option(help="Picture to write, SVG or PNG.")] = PICTURE,
+) -> None:
+    with readable_errors():
+        results = kept(file)
+        found = points(results)
+        seeds = ", ".join(map(str, results.seeds))
+        console = Console(width=110)
+        console.print(f"Success on unseen tasks by the number of repairs, seeds {seeds}")
+        console.print(table(found))
+        draw(
+            found,
+            f"What repairs teach, by their number and choice (seeds {seeds}; band: 95 % of random)",
+            out,
+        )
+        console.print(f"picture  {out}")
+
+
+if __name__ == "__main__":
+    typer.run(main)
