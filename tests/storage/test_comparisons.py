@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from configs.stages import schedule
 from steca.rewards import wilson_interval
 from storage.comparisons import (
     ArmDifference,
@@ -23,6 +21,7 @@ from storage.records import Record
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef, ShardStore
 from storage.store import Store
+from tests.support.comparisons import finished
 from tests.support.store_rows import (
     BEGUN,
     calibration,
@@ -50,22 +49,6 @@ STATE = ComparisonState(
         ),
     ),
 )  # fmt: skip
-
-
-def finished(
-    root: Path, run_id: str, rounds: int = 1, seconds: float = 2.0, **batches: Sequence[BatchRef]
-) -> None:
-    """A whole run; `batches` by stage, those of the last round."""
-    folder = RunFolder(root, run_id)
-    folder.create(run_id, {"name": run_id, "rounds": rounds})
-    for stage, round in schedule(rounds):
-        at = 0 if stage in ("demonstrate", "warmup") else round
-        folder.save_stage(
-            StageState(
-                stage=stage, round=at, stage_key=stage, status="completed", started_at=BEGUN, seconds=seconds,
-                ended_at=BEGUN + timedelta(seconds=seconds), batches=tuple(batches.get(stage, ())),
-            )
-        )  # fmt: skip
 
 
 @pytest.fixture
