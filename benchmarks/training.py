@@ -6,7 +6,9 @@ Both start from the same new small model and see the same batches: same order, p
 learning rates. So their losses must be equal, and the last line says how far they are apart. The bare loop has no
 Trainer, no checks of losses, gradients and weights, no log and no progress. Tokens are those of the trajectories,
 without padding. Seconds are wall time after the first step; the ratio is also given in CPU seconds, which other work on
-the machine changes less. Each repeat measures every way once, one after the other. About a minute on two idle cores.
+the machine changes less. Each repeat measures every way once, one after the other.
+
+Not for a busy machine: there two torch threads wait for each other, and a step takes many times as long.
 """
 
 from __future__ import annotations

@@ -15,11 +15,12 @@ TIE = 1e-9
 """Differences of means this close to a threshold are ties: .6 - .5 is not .1 in binary."""
 
 
-def wilson_interval(successes: float, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(successes: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Wilson's score interval for a success rate; (0, 1) if n is 0.
 
     `successes` may be a sum of outcomes in [0, 1] instead of a count: the interval is then conservative,
-    because no variable in [0, 1] varies more than a binary one of equal mean.
+    because no variable in [0, 1] varies more than a binary one of equal mean. `n` may be an effective number of
+    outcomes, which need not be whole.
     Raises ValueError unless 0 <= successes <= n and 0 < level < 1.
     """
     if not 0.0 <= successes <= n:

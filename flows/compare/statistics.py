@@ -8,8 +8,7 @@ from statistics import fmean
 from typing import TypeVar
 
 from flows.compare.results import AFTER, BEFORE, BEGINNING, Episode, Results, SetSize, StageCost
-from steca.paired import Difference, paired_difference
-from steca.rewards import wilson_interval
+from steca.paired import Difference, paired_difference, pooled_interval
 from storage.comparisons import ArmDifference
 
 BINS = 3
@@ -18,8 +17,8 @@ R = TypeVar("R", SetSize, StageCost)
 
 @dataclass(frozen=True)
 class Share:
-    """A success rate with its 95 % Wilson interval, pooled over seeds, and the rate of each seed. The interval leaves
-    out the variance between seeds."""
+    """A success rate with its 95 % interval (`steca.paired.pooled_interval`), pooled over seeds, and the rate of each
+    seed. The interval leaves out the variance between seeds."""
 
     n: int
     rate: float
@@ -31,14 +30,15 @@ class Share:
 def share(episodes: Iterable[Episode]) -> Share | None:
     """None where there are no episodes."""
     by_seed: dict[int, list[bool]] = {}
+    by_task: dict[str, list[bool]] = {}
     for episode in episodes:
         by_seed.setdefault(episode.seed, []).append(episode.success)
+        by_task.setdefault(episode.task_id, []).append(episode.success)
     won, n = sum(map(sum, by_seed.values())), sum(map(len, by_seed.values()))
     if not n:
         return None
-    return Share(
-        n, won / n, *wilson_interval(won, n), {seed: fmean(by_seed[seed]) for seed in sorted(by_seed)}
-    )
+    means = {seed: fmean(by_seed[seed]) for seed in sorted(by_seed)}
+    return Share(n, won / n, *pooled_interval(by_task), means)
 
 
 def cells(results: Results) -> list[tuple[str, str]]:

@@ -14,14 +14,29 @@ COMMENT ON VIEW comparison_episodes IS
     'The test episodes of each arm and seed of a comparison whose run is completed: those of the policy that was trained last, and as arm warm-up those of the reference''s warm-up policy';
 
 CREATE OR REPLACE VIEW comparison_success AS
+WITH by_task AS (
+    SELECT comparison, arm, split, start, task_id, list(seed) AS seeds, count(*) AS n, count_if(success) AS won
+    FROM comparison_episodes GROUP BY ALL
+), rated AS (
+    SELECT *, sum(won) OVER pooled / sum(n) OVER pooled AS rate FROM by_task
+    WINDOW pooled AS (PARTITION BY comparison, arm, split, start)
+), pooled AS (
+    SELECT
+        comparison, arm, split, start, len(list_distinct(flatten(list(seeds)))) AS seeds, sum(n)::BIGINT AS n,
+        sum(won)::BIGINT AS successes, rate,
+        CASE  -- the design effect of tasks that several seeds played: steca.paired.pooled_interval
+            WHEN rate IN (0, 1) THEN sum(n) / count(*)
+            ELSE greatest(1.0, sum((won - n * rate) ** 2) / (sum(n) * rate * (1 - rate)))
+        END AS effect
+    FROM rated GROUP BY comparison, arm, split, start, rate
+)
 SELECT
-    comparison, arm, split, start, count(DISTINCT seed) AS seeds, count(*) AS n, count_if(success) AS successes,
-    avg(success::INTEGER) AS rate,
-    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high
-FROM comparison_episodes GROUP BY comparison, arm, split, start
+    comparison, arm, split, start, seeds, n, successes, rate,
+    wilson_low(successes / effect, n / effect) AS low, wilson_high(successes / effect, n / effect) AS high
+FROM pooled
 ORDER BY comparison, split, start_place(start), arm;
 COMMENT ON VIEW comparison_success IS
-    'Success rate of each arm of a comparison, pooled over its seeds, with the 95 % Wilson interval. The interval leaves out the variance between seeds: comparison_differences has it';
+    'Success rate of each arm of a comparison, pooled over its seeds, with the 95 % Wilson interval, wider where several seeds played the same tasks. The interval leaves out the variance between seeds: comparison_differences has it';
 COMMENT ON COLUMN comparison_success.seeds IS 'Seeds with test episodes';
 
 CREATE OR REPLACE VIEW comparison_training_sets AS

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from configs.stages import schedule
+from steca.paired import pooled_interval
 from steca.rewards import wilson_interval
 from storage.comparisons import (
     ArmDifference,
@@ -115,6 +116,22 @@ def test_success_is_pooled_over_finished_runs_and_the_warm_up_is_an_arm(store: S
     ]
     for _, _, n, won, _, low, high in rows:
         assert (low, high) == pytest.approx(wilson_interval(won, n))
+
+
+def test_tasks_that_several_seeds_played_widen_the_interval(store: Store) -> None:
+    won = {"task 0": [True, True], "task 1": [True, True], "task 2": [False], "task 3": [False]}
+    rows = [
+        evaluation(f"d{task}", "pick", outcomes[-1], role="trained", task_id=task, checkpoint="d")
+        for task, outcomes in won.items()
+    ]
+    batch = ShardStore(store.root).write_batch("e4", "b0", rows)
+    finished(store.root, "steca-1", rounds=2, evaluate=[batch])
+    store.ingest()
+    query = "SELECT seeds, n, successes, low, high FROM comparison_success WHERE arm = 'STeCa'"
+    ((seeds, n, successes, low, high),) = store.query(query)[1]
+    assert (seeds, n, successes) == (2, 6, 4)
+    assert (low, high) == pytest.approx(pooled_interval(won))
+    assert high - low > wilson_interval(4, 6)[1] - wilson_interval(4, 6)[0]
 
 
 def test_it_joins_with_success(store: Store) -> None:
