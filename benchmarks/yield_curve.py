@@ -5,12 +5,13 @@
 
 A line is one `calibration.choose` with growing `calibration.repairs`, from no repairs to those of every differing turn
 of a failed run. `random` is the control. A point is a rule that repairs as many turns as it finds. Differences to the
-control are taken where the control has as many repairs, between its measured numbers by a straight line.
+control are taken where the control has as many repairs, between its measured numbers by a straight line. Arms that lack
+a seed are left out, because seeds differ more than arms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -23,18 +24,24 @@ from rich.table import Table
 
 from cli.errors import readable_errors
 from flows.compare.results import AFTER, BEGINNING, Results, kept
-from flows.compare.statistics import Share, rate, set_sizes
+from flows.compare.statistics import Share, rate, recovery, set_sizes
 from flows.figures import write_figure
 
 KEPT = Path(__file__).parent / "results" / "learning" / "repairs.parquet"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "yield-curve.svg"
 SPLIT, NONE, ALL, CONTROL = "unseen", "none", "every failure", "random"
-TITLES = {BEGINNING: "from the beginning", AFTER: "after a forced deviation"}
+FROM_BEGINNING = "from the beginning"
+MEASURES: dict[str, Callable[[Results, str], Share | None]] = {
+    FROM_BEGINNING: lambda results, arm: rate(results, arm, SPLIT, BEGINNING),
+    "after a deviation": lambda results, arm: rate(results, arm, SPLIT, AFTER),
+    "after an invalid action": recovery,
+}
+"""Success on unseen tasks; after an invalid action, on all tasks."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """One arm: how many turns were repaired, and the success on unseen tasks by where the episode starts."""
+    """One arm: how many turns were repaired, and its success by MEASURES."""
 
     arm: str
     line: str  # calibration.choose where the number was set; else empty
@@ -43,17 +50,22 @@ class Point:
 
 
 def points(results: Results) -> list[Point]:
-    """All arms that have unseen episodes, by the number of repairs."""
+    """All arms that have every seed, by the number of repairs."""
     found = [
         Point(
             arm,
             str(changes.get("calibration.choose", "")) if "calibration.repairs" in changes else "",
             set_sizes(results, arm).get("calibrated", 0.0),
-            {start: share for start in TITLES if (share := rate(results, arm, SPLIT, start))},
+            {name: share for name, measured in MEASURES.items() if (share := measured(results, arm))},
         )
         for arm, changes in results.header.arms.items()
     ]
-    return sorted((point for point in found if point.success), key=lambda point: point.repairs)
+    whole = [point for point in found if _seeds(point) == results.seeds]
+    return sorted(whole, key=lambda point: point.repairs)
+
+
+def _seeds(point: Point) -> list[int]:
+    return list(point.success[FROM_BEGINNING].by_seed) if FROM_BEGINNING in point.success else []
 
 
 def lines(found: list[Point]) -> dict[str, list[Point]]:
@@ -63,11 +75,11 @@ def lines(found: list[Point]) -> dict[str, list[Point]]:
     return {name: [point for point in found if point.line == name or point.arm in ends] for name in names}
 
 
-def above_control(point: Point, control: list[Point], start: str) -> float:
-    """Success of an arm minus that of as many random repairs, by straight lines between the control's points."""
+def above_control(point: Point, control: list[Point]) -> float:
+    """Success of an arm from the beginning, minus that of as many random repairs."""
     at = [one.repairs for one in control]
-    rates = [one.success[start].rate for one in control]
-    return point.success[start].rate - float(np.interp(point.repairs, at, rates))
+    rates = [one.success[FROM_BEGINNING].rate for one in control]
+    return point.success[FROM_BEGINNING].rate - float(np.interp(point.repairs, at, rates))
 
 
 def table(found: list[Point]) -> Table:
@@ -75,56 +87,59 @@ def table(found: list[Point]) -> Table:
     control = lines(found).get(CONTROL, [])
     drawn = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     drawn.add_column("arm")
-    for heading in ("repairs", *(f"{title} (95 %)" for title in TITLES.values()), "above random"):
+    for heading in ("repairs", *MEASURES, "above random"):
         drawn.add_column(heading, justify="right")
     for point in found:
         inside = point.line == CONTROL or point.arm in (NONE, ALL) or not control
-        above = "" if inside else f"{above_control(point, control, BEGINNING):+.3f}"
+        above = "" if inside else f"{above_control(point, control):+.3f}"
         drawn.add_row(point.arm, f"{point.repairs:.0f}", *_shares(point), above)
     return drawn
 
 
 def _shares(point: Point) -> Iterator[str]:
-    for start in TITLES:
-        share = point.success.get(start)
+    for name in MEASURES:
+        share = point.success.get(name)
         yield f"{share.rate:.3f} ({share.low:.3f}-{share.high:.3f})" if share else ""
 
 
 def draw(found: list[Point], title: str, file: Path) -> None:
-    """Two panels: success from the beginning, and after a forced deviation. Raises StorageFault."""
+    """One panel for each of MEASURES. Raises StorageFault."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 4.6), layout="constrained")
-    for axes, start in zip(figure.subplots(1, 2), TITLES, strict=True):
-        _panel(axes, [point for point in found if start in point.success], start)
+    figure = Figure(figsize=(15, 4.6), layout="constrained")
+    for axes, name in zip(figure.subplots(1, len(MEASURES)), MEASURES, strict=True):
+        _panel(axes, [point for point in found if name in point.success], name)
     figure.suptitle(title, fontsize=11)
     write_figure(figure, file)
 
 
-def _panel(axes: Any, found: list[Point], start: str) -> None:
+def _panel(axes: Any, found: list[Point], measure: str) -> None:
     for name, line in lines(found).items():
         control = name == CONTROL
         at = [point.repairs for point in line]
         style = "o--" if control else "o-"
         colour = {"color": "0.4", "linewidth": 2.5} if control else {"alpha": 0.9}
         axes.plot(
-            at, [point.success[start].rate for point in line], style, markersize=4, label=name, **colour
+            at, [point.success[measure].rate for point in line], style, markersize=4, label=name, **colour
         )
         if control:
-            low = [point.success[start].low for point in line]
-            axes.fill_between(at, low, [point.success[start].high for point in line], color="0.4", alpha=0.15)
+            low = [point.success[measure].low for point in line]
+            axes.fill_between(
+                at, low, [point.success[measure].high for point in line], color="0.4", alpha=0.15
+            )
     for point in found:
         if not point.line and point.arm not in (NONE, ALL):
-            share = point.success[start]
+            share = point.success[measure]
             axes.plot([point.repairs], [share.rate], "s", color="black", markersize=4)
             axes.annotate(
                 point.arm, (point.repairs, share.rate), (4, 3), textcoords="offset points", fontsize=7
             )
-    axes.set_title(f"{SPLIT} tasks, {TITLES[start]}", fontsize=10)
+    axes.set_title(f"success {measure}", fontsize=10)
     axes.set_xlabel("repairs, mean over seeds")
     axes.set_ylabel("success rate")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=8, title="turns chosen by")
+    if found:
+        axes.legend(fontsize=8, title="turns chosen by")
 
 
 def main(
@@ -136,11 +151,11 @@ def main(
         found = points(results)
         seeds = ", ".join(map(str, results.seeds))
         console = Console(width=110)
-        console.print(f"Success on unseen tasks by the number of repairs, seeds {seeds}")
+        console.print(f"Success with 95 % intervals by the number of repairs, seeds {seeds}")
         console.print(table(found))
         draw(
             found,
-            f"What repairs teach, by their number and choice (seeds {seeds}; band: 95 % of random)",
+            f"What repairs teach, by their number and choice (seeds {seeds}; band: 95 % interval of random)",
             out,
         )
         console.print(f"picture  {out}")

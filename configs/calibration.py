@@ -23,7 +23,7 @@ class CalibrationConfig(Section):
     repairs: Positive | None = Field(
         None,
         description="How many turns of a round to repair; of the rule's deviations, those with the largest "
-        "expected drop. Empty: as many as the rule selects.",
+        "expected drop. Deviations that no rollouts compare are drawn at random. Empty: as many as the rule selects.",
     )
     reflector: Literal["template", "llm", "policy"] = Field(
         "template",

@@ -18,9 +18,17 @@ OF_METHOD: dict[TrainingMethod, frozenset[str]] = {
 def needed_stages(config: FactoryConfig) -> frozenset[str]:
     """Of the OPTIONAL stages, those without which the training set of each round could not be made, or that the run is
     asked for besides (`exploration.samples`, `rewards.evidence`, `judge.ask`)."""
+    return _of_greedy_runs(config) | ({"explore"} if config.exploration.samples else frozenset())
+
+
+def needs_greedy_runs(config: FactoryConfig) -> bool:
+    """Whether something needs greedy runs after every expert prefix. Else the stage explore, if it is needed at all,
+    plays the sampled runs only."""
+    return "explore" in _of_greedy_runs(config)
+
+
+def _of_greedy_runs(config: FactoryConfig) -> frozenset[str]:
     stages = OF_METHOD.get(config.training.method) or _of_sets(config)
-    if config.exploration.samples:
-        stages |= {"explore"}
     if config.rewards.evidence == "always" or config.judge.ask == "always":
         stages |= {"explore", "rewards"}
     return stages
@@ -32,4 +40,4 @@ def _of_sets(config: FactoryConfig) -> frozenset[str]:
         return frozenset({"explore", "rewards", "calibrate"})
     if parts.expert_suffixes:
         return frozenset({"explore", "rewards"})
-    return frozenset({"explore"} if parts.explored_successes or parts.sampled_successes else ())
+    return frozenset({"explore"} if parts.explored_successes else ())

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from configs.faults import ConfigFault
+from configs.needed import needed_stages
 from configs.schema import FactoryConfig
 
 
@@ -24,6 +25,7 @@ def refuse_conflicts(config: FactoryConfig, source: str) -> None:
         *_datasets(config),
         *_preferences(config),
         *_evidence(config),
+        *_suffix_weights(config),
         *_judge(config),
     ]
     if problems:
@@ -111,6 +113,7 @@ def _evidence(config: FactoryConfig) -> Iterator[str]:
     from steca.deviation import PRESETS  # scipy, which is slow to load, is for those who load a configuration
 
     preset, rewards, training = config.deviation.preset, config.rewards, config.training
+    choose = config.calibration.choose
     if training.method == "ipr" and rewards.mode != "fixed":
         yield (
             f"training.method is ipr, which compares means of N rollouts, but rewards.mode is {rewards.mode}: set "
@@ -123,19 +126,33 @@ def _evidence(config: FactoryConfig) -> Iterator[str]:
             f"training.method step_dpo prefers turns of rollouts, but deviation.preset is {preset}, which plays none: "
             "set rewards.evidence=always, or training.preferences.chosen=expert"
         )
-    for name, value, needing in (
-        ("calibration.choose", config.calibration.choose, ("gap", "value")),
-        ("datasets.weighting", config.datasets.weighting, ("probability",)),
+    weighs = training.method == "likelihood" and config.datasets.weighting == "probability"
+    for name, value, used in (
+        ("calibration.choose", choose, choose in ("gap", "value") and "calibrate" in needed_stages(config)),
+        ("datasets.weighting", "probability", weighs and config.datasets.calibrated),
     ):
-        if value in needing:
+        if used:
             yield (
                 f"{name} is {value}, which needs step rewards, but deviation.preset is {preset}, for which none are "
                 "computed: set rewards.evidence to always, or another preset"
             )
 
 
+def _suffix_weights(config: FactoryConfig) -> Iterator[str]:
+    """D_s weighed by the probability that the expert's turn is better, where no rollout is played for it."""
+    datasets, rewards = config.datasets, config.rewards
+    weighs = config.training.method == "likelihood" and datasets.weighting == "probability"
+    compared = config.deviation.suffixes != "every" or rewards.mode == "fixed" or rewards.evidence == "always"
+    if weighs and datasets.expert_suffixes and not compared:
+        yield (
+            "datasets.weighting is probability, but with deviation.suffixes every no rollouts are played for D_s, so "
+            "no probability is known for its weights: set rewards.evidence to always, deviation.suffixes to means, or "
+            "another weighting"
+        )
+
+
 def _judge(config: FactoryConfig) -> Iterator[str]:
-    if config.judge.model:
+    if config.judge.model or "rewards" not in needed_stages(config):
         return
     for name, value, asked in (
         ("deviation.preset", config.deviation.preset, "judge"),

@@ -7,7 +7,7 @@ missing, everything stays as it is, and the flows do the work.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from configs.schema import FactoryConfig
 from configs.stages import schedule
@@ -61,9 +61,18 @@ class _Lookup(StageRun):
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
         self._trainings: list[Sequence[CheckpointRecord]] = []
+        self.changes: list[str] = []
 
     def estimates(self, forecast: Callable[[], str]) -> None:
         """Lookups cost nothing."""
+
+    def log_change(self, line: str) -> None:
+        """Kept until everything is found: only then is anything changed."""
+        self.changes.append(f"stage {self.name}: {line}")
+
+    def refuse(self, why: str) -> NoReturn:
+        """The flow says why, and files the stage as failed."""
+        raise _Missing
 
     def draw(self) -> None:
         """Draw the curves, once everything is found."""
@@ -105,6 +114,8 @@ def run_from_cache(
         uncommitted.commit()
         for stage in found:
             stage.draw()
+            for line in stage.changes:
+                log(line)
         store = Store(folder.root)
         if not store.holds(folder.run_id, folder.stages()):
             store.ingest()

@@ -6,11 +6,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
+from typing import NoReturn
 
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 from configs.stages import round_of
 from environments.base import Task
+from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
@@ -27,6 +29,9 @@ from tasks.batch_calls import calls_of
 from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
+
+ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
+"""By stage that not every run needs, the table that says most of its work."""
 
 
 class StageRun:
@@ -53,7 +58,7 @@ class StageRun:
         self.started = datetime.now(UTC)
         known = folder.stage(round_of(name, round), name)
         self.before = last_complete_batches(known)
-        self._previous = known.batches if known and known.status in ("completed", "outdated") else self.before
+        self.previous = known.batches if known and known.status in ("completed", "outdated") else self.before
         self._took = known.seconds if known and known.status == "completed" else None
 
     def announce_batches(self, batches: int) -> None:
@@ -67,6 +72,27 @@ class StageRun:
     def estimates(self, forecast: Callable[[], str]) -> None:
         """Report what the work will cost before it begins."""
         self.log(forecast())
+
+    def log_change(self, line: str) -> None:
+        """Report a line about what the stage changes in the run."""
+        self.log(line)
+
+    def leaves_behind(self, task: str = "") -> None:
+        """Say it where the stage had batches (of one task, else of all) which the run does without now. Its settings
+        are the same, so a version made them that did more than a run needs."""
+        left = [ref for ref in self.previous if ref.batch_id.startswith(f"{task}-" if task else "")]
+        if left:
+            table = ROWS_OF[self.name]
+            rows = sum(ref.rows.get(table, 0) for ref in left)
+            self.log_change(
+                "an earlier version of steca did more here than this run needs for what it trains on. Those rows "
+                f"({rows:,} of {table}) stay in the store, but no longer belong to the run: its views, such as "
+                f"run_{table}, leave them out, and so does stage train"
+            )
+
+    def refuse(self, why: str) -> NoReturn:
+        """Raises StageFault: the stage cannot go on."""
+        raise StageFault(why)
 
     def upstream(
         self, stage: str, task: str, parts: Sequence[str] | None = None, round: int | None = None
@@ -160,17 +186,17 @@ class StageRun:
         """How long the stage took. Where it only found again what it had, how long it took to make that."""
         if ended is None:
             return None
-        nothing_new = self.cached == len(self.batches) and self._previous == tuple(self.batches)
+        nothing_new = self.cached == len(self.batches) and self.previous == tuple(self.batches)
         if status == "completed" and nothing_new and self._took is not None:
             return self._took
         return (ended - self.started).total_seconds()
 
     def _holds_the_same(self) -> bool:
-        if self._previous == tuple(self.batches):
+        if self.previous == tuple(self.batches):
             return True
         digest = self.resources.shards.rows_digest
         try:
-            return digest(self._previous) == digest(self.batches)
+            return digest(self.previous) == digest(self.batches)
         except StorageFault:  # the earlier batches cannot be read any more
             return False
 

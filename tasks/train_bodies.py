@@ -53,14 +53,9 @@ def train_base(batch: Batch) -> CheckpointRecord:
 
 
 def prefer(batch: Batch) -> CheckpointRecord:
-    """Train the explorer on the batch's preference pairs. Raises PolicyFault if there is none."""
+    """Train the explorer on the batch's preference pairs."""
     rows = of_type(batch.records("pairs"), PreferencePairRecord)
     policy, training, resources = batch.config.policy, batch.config.training, batch.resources
-    if not rows:
-        raise PolicyFault(
-            f"training.method {training.method} found no preference pair (the line of stage train before this says why "
-            "not): explore more tasks (tasks.exploration), or choose another method"
-        )
     pairs = pair_inputs(batch.world, rows, batch.records(), policy.prompt, policy.thinking == "on")
     base = resources.checkpoint(batch.inputs["checkpoint"])
     data = Preferences(

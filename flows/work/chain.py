@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from configs.needed import needed_stages
+from configs.needed import needed_stages, needs_greedy_runs
 from environments.base import data_digest_of, remarks_of
 from flows.stage_run import StageRun
 from flows.work.budgeted import score_all
+from flows.work.empty import refuse_empty_set, refuse_no_pairs
 from flows.work.forecast import forecast
 from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS, in_batches, planned
 from models.checkpoint_ref import reference
@@ -66,15 +67,19 @@ def warmup(stage: StageRun) -> None:
 
 
 def explore(stage: StageRun) -> None:
-    """The policy's own turns after every expert prefix, played to the end, and sampled runs of the tasks."""
+    """The policy's own turns after every expert prefix, played to the end, where something needs them, and sampled runs
+    of the tasks."""
     if not_needed(stage):
         return
     stage.checkpoint = explorer(stage)
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
-    samples = stage.config.exploration.samples
-    stage.announce_batches(len(demonstrations) * (1 + samples))
-    for ref in demonstrations:
-        stage.run(explore_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint)
+    greedy, samples = needs_greedy_runs(stage.config), stage.config.exploration.samples
+    stage.announce_batches(len(demonstrations) * (greedy + samples))
+    if greedy:
+        for ref in demonstrations:
+            stage.run(explore_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint)
+    else:
+        stage.leaves_behind("explore")
     for sample in range(samples):
         for ref in demonstrations:
             more = {"sample": str(sample)}
@@ -133,6 +138,7 @@ def train_on_sets(stage: StageRun) -> BatchRef:
     verdicts = [*stage.upstream("rewards", "score"), *stage.upstream("rewards", "decide")]
     sources = {"records": [*runs, *verdicts, *repairs], "demonstrated": demonstrated}
     examples = stage.run(assemble_batch, upstream=sources)
+    refuse_empty_set(stage, examples)
     played = {ref.sha256: ref for ref in [*runs, *repairs, *demonstrated]}  # shared tasks occur twice
     refs = {"records": list(played.values()), "examples": [examples]}
     more = {"round": str(stage.round)}
@@ -156,6 +162,7 @@ def train_on_pairs(stage: StageRun) -> BatchRef:
         if name in stages:
             records += [ref for task in tasks for ref in stage.upstream(name, task)]
     pairs = stage.run(pair_batch, upstream={"records": records})
+    refuse_no_pairs(stage, pairs, records)
     from_warmup = training.reference_model == "warmup"
     reference_model = stage.checkpoint_of("warmup", 0) if from_warmup else explorer(stage)
     more = {"round": str(stage.round), "reference": reference_model}
@@ -209,6 +216,7 @@ def not_needed(stage: StageRun) -> bool:
         return False
     stage.announce_batches(0)
     stage.log("what this run trains on does not need it: nothing to do")
+    stage.leaves_behind()
     return True
 
 
@@ -226,9 +234,9 @@ def explorer(stage: StageRun) -> str:
 
 
 def explored(stage: StageRun) -> list[list[BatchRef]]:
-    """For each batch of explored tasks: its demonstrations and its explorations, where the run has any."""
+    """For each batch of explored tasks: its demonstrations and its greedy explorations, where the run needs them."""
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
-    if "explore" not in needed_stages(stage.config):
+    if not needs_greedy_runs(stage.config):
         return [[ref] for ref in demonstrations]
     runs = stage.upstream("explore", "explore")
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]

@@ -35,7 +35,7 @@ from steca.preferences import (
     ipr_preference,
     ipr_rule,
 )
-from steca.vocabulary import PairKind, PreferenceMethod, PromptStyle
+from steca.vocabulary import PairKind, PreferenceMethod, PromptStyle, TrainingMethod
 from storage.ids import content_id
 from storage.records import (
     DeviationRecord,
@@ -45,10 +45,15 @@ from storage.records import (
 )
 
 TIE = "ties"
-TOO_FEW = "without all rollouts, as a budget ended them"
-NO_TURN = "without a successful rollout that begins with another action"
-NO_TEXT = "whose chosen turn was not stored by the version that played it"
-NO_CONTRAST = "whose deviated turn was the agent's last"
+TOO_FEW = "explored turns without all rollouts, as a budget ended them"
+NO_TURN = "deviated turns without a successful rollout that begins with another action"
+NO_TEXT = "deviated turns whose chosen turn was not stored by the version that played it"
+NO_CONTRAST = "examples whose deviated turn was the agent's last"
+NO_CANDIDATES: dict[TrainingMethod, str] = {
+    "step_dpo": "no turn is deviated by the rule in deviation.preset",
+    "dpo": "the sets that are on of D_c (datasets.calibrated) and D_s (datasets.expert_suffixes) are empty",
+}
+"""By method, why there is not even a candidate for a pair."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,12 @@ class PairSet:
     def __str__(self) -> str:
         kinds = Counter(row.kind for row in self.rows)
         parts = ", ".join(f"{n} by {kind}" for kind, n in sorted(kinds.items()))
-        rest = "".join(f"; {n} {reason}" for reason, n in sorted(self.without.items()))
+        rest = "".join(f"; {reason}" for reason in self.reasons())
         return f"{len(self.rows)} preference pairs{f' ({parts})' if parts else ''}{rest}"
+
+    def reasons(self) -> list[str]:
+        """Why candidates gave no pair: one phrase a reason, with its number."""
+        return [f"{n} {reason}" for reason, n in sorted(self.without.items())]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +100,15 @@ def assemble_pairs(records: Sequence[Record], config: FactoryConfig) -> PairSet:
     if method == "step_dpo":
         return _step_dpo(records, preferences.chosen or "rollout")
     return _dpo(records, config.datasets.calibrated, config.datasets.expert_suffixes)
+
+
+def why_none(found: PairSet, method: TrainingMethod) -> str:
+    """Why a method found no pair, in words."""
+    if not found.without:
+        return NO_CANDIDATES.get(method, "no task was explored")
+    needs_rollout = bool({NO_TURN, NO_TEXT} & found.without.keys())
+    advice = ["training.preferences.chosen=expert would need none"] if needs_rollout else []
+    return "; ".join([*found.reasons(), *advice])
 
 
 def _explored(records: Sequence[Record]) -> Iterator[tuple[Demonstration, StoredTrajectory, Exploration]]:

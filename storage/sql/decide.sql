@@ -33,11 +33,19 @@ CREATE OR REPLACE MACRO verdict_by_posterior(drop_probability, probability) AS
     END;
 
 -- The least and the most that the mean of `wanted` outcomes can come to, `n` of which are there and sum up to `total`;
--- where n is 0 `reward` is known. The verdict of the means is certain where both ends of the gap give the same one.
+-- where n is 0 `reward` is known.
 CREATE OR REPLACE MACRO least_mean(reward, n, total, wanted) AS
     CASE WHEN n = 0 THEN reward ELSE coalesce(total, 0) / wanted END;
 CREATE OR REPLACE MACRO most_mean(reward, n, total, wanted) AS
     CASE WHEN n = 0 THEN reward ELSE (coalesce(total, 0) + wanted - least(coalesce(n, 0), wanted)) / wanted END;
+
+-- Eq. 5 on the means, where it is certain: both ends of the gap give the same verdict. Else NULL.
+CREATE OR REPLACE MACRO settled_verdict(reference_least, reference_most, explored_least, explored_most, delta, strict) AS
+    CASE
+        WHEN verdict_by_means(explored_most - reference_least, delta, strict)
+            = verdict_by_means(explored_least - reference_most, delta, strict)
+        THEN verdict_by_means(explored_least - reference_least, delta, strict)
+    END;
 
 -- Why a comparison can never be used under a preset, whatever its rewards; NULL where it can. `c` is a row of
 -- step_reward_gaps, `r` one of deviation_presets.
@@ -166,17 +174,12 @@ WITH settings AS (
                 WHEN a.own_posterior AND a.c.verdict <> 'filtered' THEN a.c.verdict
                 ELSE 'undecided'
             END
-            WHEN verdict_by_means(
-                most_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted)
-                - least_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted), a.new_delta, a.r.strict
-            ) = verdict_by_means(
-                least_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted)
-                - most_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted), a.new_delta, a.r.strict
-            ) THEN verdict_by_means(
-                least_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted)
-                - least_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted), a.new_delta, a.r.strict
-            )
-            ELSE 'undecided'
+            ELSE coalesce(settled_verdict(
+                least_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted),
+                most_mean(a.c.reference_reward, a.c.reference_n, a.before, a.wanted),
+                least_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted),
+                most_mean(a.c.explored_reward, a.c.explored_n, a.after, a.wanted), a.new_delta, a.r.strict
+            ), 'undecided')
         END AS outcome
     FROM summed a
 ), firsts AS (  -- the first deviation of each task
@@ -239,5 +242,6 @@ COMMENT ON MACRO verdict_by_evidence IS 'What the interval of the gap proves: de
 COMMENT ON MACRO verdict_by_posterior IS 'Whether a drop of this probability is a deviation: deviated, not_deviated, or undecided where it is unknown';
 COMMENT ON MACRO least_mean IS 'The least that the mean of `wanted` outcomes can come to, n of which are known';
 COMMENT ON MACRO most_mean IS 'The most that the mean of `wanted` outcomes can come to, n of which are known';
+COMMENT ON MACRO settled_verdict IS 'Eq. 5 on the means, where outcomes that are still missing cannot change it: deviated or not_deviated, else NULL';
 COMMENT ON MACRO filter_reason IS 'Why a comparison can never be used under a preset; NULL where it can';
 COMMENT ON MACRO TABLE what_if IS 'Every comparison of a run as step_reward_gaps has it, and its verdict under another rule: new_preset, new_delta, new_verdict, new_rule, new_selected. No rollout is made; what is not given stays as the run had it';

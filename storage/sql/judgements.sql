@@ -1,25 +1,45 @@
 -- A language model as step judge, beside the rollouts of the same turns.
 
 CREATE OR REPLACE VIEW judged_turns AS
+WITH judged AS (  -- wanted: N, of which the means are taken. A side that has more counts with all it has
+    SELECT
+        j.*, d.* EXCLUDE (run_id, round, task_id, step_index, provenance),
+        coalesce(json_extract_string(n.config, '$.rewards.rollouts')::BIGINT, d.reference_n, d.explored_n) AS wanted
+    FROM run_judgements j
+    JOIN run_deviations d
+        ON d.run_id = j.run_id AND d.round = j.round AND d.explored_trajectory_id = j.trajectory_id
+        AND d.step_index = j.step_index
+    LEFT JOIN run_configs n ON n.run_id = j.run_id
+), summed AS (
+    SELECT
+        *, reference_reward * reference_n AS before, greatest(wanted, reference_n) AS wanted_before,
+        explored_reward * explored_n AS after, greatest(wanted, explored_n) AS wanted_after
+    FROM judged
+)
 SELECT
-    j.run_id, j.round, d.deviation_id, j.task_id, j.step_index, d.expert_action, d.explored_action,
-    j.label, j.reason, j.model, j.attempts,
-    d.reference_n, d.explored_n, d.gap, d.gap_low, d.gap_high, d.delta,
-    verdict_by_means(d.gap, d.delta, true) AS verdict_by_means, d.preset, d.verdict, d.selected
-FROM run_judgements j
-JOIN run_deviations d
-    ON d.run_id = j.run_id AND d.round = j.round AND d.explored_trajectory_id = j.trajectory_id AND d.step_index = j.step_index;
+    run_id, round, deviation_id, task_id, step_index, expert_action, explored_action, label, reason, model, attempts,
+    reference_n, explored_n, gap, gap_low, gap_high, delta,
+    settled_verdict(
+        least_mean(reference_reward, reference_n, before, wanted_before),
+        most_mean(reference_reward, reference_n, before, wanted_before),
+        least_mean(explored_reward, explored_n, after, wanted_after),
+        most_mean(explored_reward, explored_n, after, wanted_after), delta, true
+    ) AS verdict_by_means, preset, verdict, selected
+FROM summed;
 COMMENT ON VIEW judged_turns IS
     'The explored turns of a run that a language model judged, with what the rollouts of the same turns say: one row a turn';
-COMMENT ON COLUMN judged_turns.verdict_by_means IS 'Eq. 5 on the means of the rollouts: deviated where gap < delta, else not_deviated; NULL where a side has no rollouts';
+COMMENT ON COLUMN judged_turns.verdict_by_means IS 'Eq. 5 on the means of N rollouts (rewards.rollouts): deviated where gap < delta, else not_deviated; NULL where there are fewer and the missing ones could change it';
 
 CREATE OR REPLACE VIEW judge_agreement AS
 WITH counts AS (
     SELECT
-        run_id, round, model, count_if(label IS NOT NULL) AS n, count_if(label IS NULL) AS unusable,
-        count_if(label = 'bad') AS bad, count_if(label IS NOT NULL AND verdict_by_means = 'deviated') AS deviated,
+        run_id, round, model, count_if(label IS NOT NULL AND verdict_by_means IS NOT NULL) AS n,
+        count_if(label IS NULL AND verdict_by_means IS NOT NULL) AS unusable,
+        count_if(label IS NOT NULL AND verdict_by_means IS NULL) AS not_comparable,
+        count_if(label = 'bad' AND verdict_by_means IS NOT NULL) AS bad,
+        count_if(label IS NOT NULL AND verdict_by_means = 'deviated') AS deviated,
         count_if(label = 'bad' AND verdict_by_means = 'deviated') AS shared
-    FROM judged_turns WHERE verdict_by_means IS NOT NULL GROUP BY ALL
+    FROM judged_turns GROUP BY ALL
 ), shares AS (  -- expected: the agreement of two judges that are independent and call as many turns bad as these two
     SELECT
         *, n - bad - deviated + 2 * shared AS agreed,
@@ -30,12 +50,13 @@ SELECT
     run_id, round, model, n, unusable, agreed, agreed / nullif(n, 0) AS agreement,
     wilson_low(agreed, n) AS agreement_low, wilson_high(agreed, n) AS agreement_high,
     (agreed / nullif(n, 0) - expected) / nullif(1 - expected, 0) AS kappa, bad, deviated,
-    shared / nullif(deviated, 0) AS bad_of_deviated, (bad - shared) / nullif(n - deviated, 0) AS bad_of_not_deviated
+    shared / nullif(deviated, 0) AS bad_of_deviated, (bad - shared) / nullif(n - deviated, 0) AS bad_of_not_deviated,
+    not_comparable
 FROM shares;
 COMMENT ON VIEW judge_agreement IS
-    'How far a language model agrees with the means of the rollouts (eq. 5) about the turns of a run that have both. The means are noisy themselves: with few rollouts even a perfect judge disagrees with some';
-COMMENT ON COLUMN judge_agreement.n IS 'Turns with a usable label and rollouts on both sides';
-COMMENT ON COLUMN judge_agreement.unusable IS 'Further turns with rollouts for which no reply of the model was usable';
+    'How far a language model agrees with the means of the rollouts (eq. 5) about the turns of a run for which both say something. The means are noisy themselves: with few rollouts even a perfect judge disagrees with some';
+COMMENT ON COLUMN judge_agreement.n IS 'Turns with a usable label and a verdict by the means (judged_turns.verdict_by_means)';
+COMMENT ON COLUMN judge_agreement.unusable IS 'Further turns with a verdict by the means for which no reply of the model was usable';
 COMMENT ON COLUMN judge_agreement.agreed IS 'Turns of n that are bad and deviated, or good and not deviated';
 COMMENT ON COLUMN judge_agreement.agreement IS 'agreed / n';
 COMMENT ON COLUMN judge_agreement.agreement_low IS 'Lower end of the 95 % Wilson interval of the agreement, as if turns were independent';
@@ -45,11 +66,12 @@ COMMENT ON COLUMN judge_agreement.bad IS 'Turns of n that the model calls bad';
 COMMENT ON COLUMN judge_agreement.deviated IS 'Turns of n that are deviated by the means';
 COMMENT ON COLUMN judge_agreement.bad_of_deviated IS 'Share of bad among the turns that are deviated by the means';
 COMMENT ON COLUMN judge_agreement.bad_of_not_deviated IS 'Share of bad among the turns that are not deviated by the means';
+COMMENT ON COLUMN judge_agreement.not_comparable IS 'Further turns with a usable label but too few rollouts for a verdict by the means, or none. rewards.mode=fixed plays N for every turn';
 
 CREATE OR REPLACE VIEW judge_agreement_by_gap AS
 WITH binned AS (
     SELECT *, least(floor((gap + tie()) / 0.2), 4)::BIGINT AS bin
-    FROM judged_turns WHERE verdict_by_means IS NOT NULL AND label IS NOT NULL
+    FROM judged_turns WHERE verdict_by_means IS NOT NULL AND gap IS NOT NULL AND label IS NOT NULL
 )
 SELECT
     run_id, round, model, bin / 5 AS gap_from, (bin + 1) / 5 AS gap_to,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from configs.needed import needed_stages
+from configs.needed import needed_stages, needs_greedy_runs
 from tests.support.tiny_factory import tiny
 
 PARTS = ("calibrated", "explored_successes", "expert_suffixes")
@@ -48,3 +48,23 @@ def test_a_run_needs_what_its_method_and_its_questions_need(
     changes: list[str], stages: str, tmp_path: Path
 ) -> None:
     assert needed_stages(tiny(tmp_path, "rewards.evidence=needed", *changes)) == set(stages.split())
+
+
+@pytest.mark.parametrize(
+    ("changes", "greedy"),
+    [
+        (["datasets.sampled_successes=true"], False),
+        ([], False),  # GiGPO's advantages
+        (["datasets.sampled_successes=true", "datasets.explored_successes=true"], True),
+        (["datasets.expert_suffixes=true"], True),
+        (["datasets.calibrated=true"], True),
+        (["rewards.evidence=always"], True),
+        (["judge.ask=always", "judge.model=m"], True),
+        (["training.method=eto"], True),
+        (["training.method=ipr", "rewards.mode=fixed"], True),
+    ],
+)
+def test_sampled_runs_need_no_greedy_ones(changes: list[str], greedy: bool, tmp_path: Path) -> None:
+    config = tiny(tmp_path, "rewards.evidence=needed", "exploration.samples=2", *NONE, *changes)
+    assert needs_greedy_runs(config) is greedy
+    assert "explore" in needed_stages(config)

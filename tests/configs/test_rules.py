@@ -14,6 +14,8 @@ from configs.schema import FactoryConfig
 from flows.runs import config_of_run
 from storage.runs import RunFolder
 
+PROBABILITY = "datasets.weighting=probability"
+SFT = [f"datasets.{name}=false" for name in ("calibrated", "explored_successes", "expert_suffixes")]
 IPR = ["training.method=ipr", "rewards.mode=fixed"]
 BROKEN = [
     (
@@ -45,7 +47,7 @@ BROKEN = [
     ),
     (["training.method=eto", "training.start=base"], "training.method is eto, but training.start is base"),
     (["training.method=eto", "training.loss=mean"], "training.method is eto, which compares sums over tokens"),
-    (["training.method=ipr"], "training.method is ipr, which compares means of N rollouts, but rewards.mode is seq"),
+    (["training.method=ipr"], "training.method is ipr, which compares means of N rollouts, but rewards.mode is cur"),
     (
         ["training.method=step_dpo", "deviation.preset=every_failure"],
         "training.method step_dpo prefers turns of rollouts, but deviation.preset is every_failure, which plays none",
@@ -61,6 +63,18 @@ BROKEN = [
     (
         ["deviation.preset=judge", "judge.model=m", "calibration.choose=gap"],
         "calibration.choose is gap, which needs step rewards",
+    ),
+    (
+        ["deviation.preset=paper", "rewards.mode=curtailed", "deviation.suffixes=every", PROBABILITY],
+        "datasets.weighting is probability, but with deviation.suffixes every no rollouts are played for D_s",
+    ),
+    (
+        ["deviation.preset=every_failure", "datasets.expert_suffixes=false", PROBABILITY],
+        "datasets.weighting is probability, which needs step rewards",
+    ),
+    (
+        ["training.method=dpo", "deviation.preset=every_failure", "calibration.choose=value"],
+        "calibration.choose is value, which needs step rewards",
     ),
     (["deviation.preset=judge"], "deviation.preset is judge: name the language model that judges"),
     (["judge.ask=always"], "judge.ask is always: name the language model that judges"),
@@ -94,6 +108,16 @@ FINE = [
     ["calibration.choose=gap", "datasets.weighting=probability"],
     ["deviation.preset=judge", "judge.model=m", "rewards.mode=curtailed"],
     ["judge.ask=always", "judge.model=m"],
+    ["training.method=eto", "deviation.preset=judge"],  # asks no judge
+    *(
+        [*unused, "deviation.preset=every_failure", "calibration.choose=gap", PROBABILITY]
+        for unused in (["training.method=eto"], SFT)
+    ),
+    ["training.method=dpo", "deviation.preset=every_failure", PROBABILITY],  # weighs no pair
+    [*IPR, "deviation.suffixes=every", PROBABILITY],
+    ["deviation.suffixes=every", PROBABILITY, "rewards.evidence=always"],
+    ["deviation.suffixes=every", PROBABILITY, "datasets.expert_suffixes=false"],
+    ["deviation.preset=every_failure", "datasets.calibrated=false", PROBABILITY],  # D_s has rollouts
     ["calibration.reflector=policy"],
 ]
 

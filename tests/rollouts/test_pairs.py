@@ -13,7 +13,7 @@ from models.training.objectives.preferences import PreferencePair
 from rollouts.rows import StoredTrajectory, explorations, of_type
 from rollouts.stages import pairs
 from rollouts.stages.explore import explore
-from rollouts.stages.pairs import PairSet, assemble_pairs, pair_inputs
+from rollouts.stages.pairs import PairSet, assemble_pairs, pair_inputs, why_none
 from rollouts.stages.score import score, score_for_ipr
 from storage.records import (
     CalibrationRecord,
@@ -212,6 +212,17 @@ def test_step_dpo_leaves_out_turns_without_text_and_without_success() -> None:
         r.model_copy(update={"outcome": 0.0}) if isinstance(r, RolloutRecord) else r for r in case().records
     ]
     assert (found("step_dpo", lost).rows, found("step_dpo", lost).without) == ([], {pairs.NO_TURN: 2})
+    assert why_none(found("step_dpo", lost), "step_dpo") == (
+        f"2 {pairs.NO_TURN}; training.preferences.chosen=expert would need none"
+    )
+
+
+def test_where_nothing_could_make_a_pair_the_reason_says_what_is_missing() -> None:
+    assert why_none(PairSet(), "step_dpo") == "no turn is deviated by the rule in deviation.preset"
+    assert why_none(PairSet(), "dpo").startswith("the sets that are on of D_c (datasets.calibrated) and D_s")
+    ties = PairSet()
+    ties.without[pairs.TIE] = 3
+    assert why_none(ties, "eto") == "3 ties"
 
 
 def test_dpo_prefers_targets_to_contrasts() -> None:

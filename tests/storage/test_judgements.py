@@ -54,7 +54,8 @@ HAND = {
     (0.0, "bad"): 4, (0.0, "good"): 6, (0.2, "good"): 10,
     (-0.4, None): 2, (None, "bad"): 7, (-0.6, ""): 9,
 }  # fmt: skip
-"""Of 40 turns with both, 20 are deviated, 15 of these bad; 20 are not, 4 of these bad. 2 have no usable label."""
+"""Of 40 turns with both, 20 are deviated, 15 of these bad; 20 are not, 4 of these bad. 2 have no usable label, 7 no
+rollouts."""
 
 
 def test_agreement_by_hand(tmp_path: Path) -> None:
@@ -72,7 +73,70 @@ def test_agreement_by_hand(tmp_path: Path) -> None:
     chance = (20 * 19 + 20 * 21) / 40**2
     assert found["kappa"] == pytest.approx((31 / 40 - chance) / (1 - chance))
     assert (found["bad_of_deviated"], found["bad_of_not_deviated"]) == pytest.approx((15 / 20, 4 / 20))
-    assert found["model"] == "gpt-4o"
+    assert (found["model"], found["not_comparable"]) == ("gpt-4o", 7)
+
+
+Sides = tuple[tuple[float, int] | None, tuple[float, int] | None]
+
+
+def of_counts(number: int, sides: Sides, label: str | None) -> list[Record]:
+    """A judged turn whose reference and explored turn have these (mean, rollouts); None: no rollouts."""
+    name = f"c{number}"
+    reference, explored = (side and (f"{name}-{at}", *side) for at, side in zip("rx", sides, strict=True))
+    row = deviation(
+        name, "undecided", reference, explored, task_id=name, explored_trajectory_id=f"run {name}"
+    )
+    return [row, judgement(name, label, f"run {name}", task_id=name)]
+
+
+SETTLED: dict[Sides, str] = {
+    ((1.0, 5), (0.4, 5)): "deviated",
+    ((0.4, 5), (0.4, 5)): "not_deviated",
+    ((1.0, 4), (0.0, 2)): "deviated",  # at least 4 of 5 against at most 3 of 5
+    ((0.0, 3), (1.0, 2)): "not_deviated",  # at most 2 of 5 against at least 2 of 5
+    (
+        (1.0, 0),
+        (0.0, 1),
+    ): "deviated",  # the reference ended the episode; at most 4 of 5 succeed after the turn
+    ((0.0, 0), None): "not_deviated",  # nothing is less than 0
+    ((0.5, 12), (0.25, 8)): "deviated",  # more than N
+}
+OPEN: list[Sides] = [
+    ((1.0, 1), (0.0, 2)),
+    ((1.0, 5), (1.0, 4)),
+    ((0.6, 5), None),
+    (None, (0.6, 5)),
+    (None, None),
+]
+"""With N = 5, in the order of SETTLED."""
+
+
+@pytest.mark.parametrize(("sides", "verdict"), SETTLED.items())
+def test_a_verdict_that_missing_rollouts_cannot_change_counts(
+    sides: Sides, verdict: str, tmp_path: Path
+) -> None:
+    store = stored(tmp_path, of_counts(1, sides, "bad"))
+    assert store.query("SELECT verdict_by_means FROM judged_turns")[1] == [(verdict,)]
+    found = agreement(store)
+    assert (found["n"], found["not_comparable"]) == (1, 0)
+    assert (found["bad"], found["deviated"]) == (1, verdict == "deviated")
+
+
+def test_turns_whose_rollouts_leave_the_verdict_open_are_not_compared(tmp_path: Path) -> None:
+    rows = [row for number, sides in enumerate(OPEN) for row in of_counts(number, sides, "bad")]
+    more = [*of_counts(100, OPEN[0], None), *of_counts(101, ((1.0, 5), (0.4, 5)), None)]
+    store = stored(tmp_path, [*rows, *more, *turn(1, -0.4, "bad"), *turn(2, 0.0, "bad")])
+    found = agreement(store)
+    assert (found["n"], found["not_comparable"], found["unusable"]) == (2, len(OPEN), 1)
+    assert (found["agreed"], found["bad"], found["deviated"]) == (1, 2, 1)
+    assert store.query("SELECT sum(n) FROM judge_agreement_by_gap")[1] == [(2,)]
+    open_ones = "SELECT count(*) FROM judged_turns WHERE verdict_by_means IS NULL"
+    assert store.query(open_ones)[1] == [(len(OPEN) + 1,)]
+
+
+def test_a_run_without_any_settled_comparison_still_has_its_row(tmp_path: Path) -> None:
+    found = agreement(stored(tmp_path, of_counts(1, OPEN[0], "good")))
+    assert (found["n"], found["not_comparable"], found["agreement"], found["kappa"]) == (0, 1, None, None)
 
 
 def test_share_of_bad_by_gap(tmp_path: Path) -> None:
