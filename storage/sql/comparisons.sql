@@ -82,7 +82,7 @@ LEFT JOIN longest l USING (run_id, round, stage)
 LEFT JOIN repaired r USING (run_id, round, stage)
 ORDER BY c.comparison, c.arm, c.seed, round, stage_place(stage);
 COMMENT ON VIEW comparison_costs IS
-    'What each stage of each arm and seed cost. Rows that another run had made are charged as well. Seconds are only where that run made the same rows in this stage';
+    'What each stage of each arm and seed cost. Rows that another run had made are charged as well. Its seconds count only where it made exactly the same rows in the stage';
 COMMENT ON COLUMN comparison_costs.reflections IS 'Repairs that a reflection was asked for: those that were executed to success, whether the reflection was usable or not';
 COMMENT ON COLUMN comparison_costs.llm_tokens IS 'Tokens of the requests to language models, input and output';
 COMMENT ON COLUMN comparison_costs.seconds IS 'Wall-clock time of the stage: the longest of all runs that made the same rows in it. Too small where no such run made all of them itself: some came from a run that did other work too, the stage was interrupted, or it found rollouts in the pool';
