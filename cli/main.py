@@ -115,7 +115,9 @@ def compare(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="SVG", help="Picture to write, SVG or PNG. Default: beside the results."
+            "--out",
+            metavar="SVG",
+            help="Picture of what is printed, SVG or PNG. With --from, default: beside the file.",
         ),
     ] = None,
     reference: Annotated[

@@ -145,7 +145,7 @@ class RewardsConfig(Section):
 
     model_config = ConfigDict(title="Step rewards")
     mode: Literal["fixed", "curtailed", "sequential"] = Field(
-        "sequential",
+        "curtailed",
         description="fixed: N rollouts per turn. curtailed: the same verdicts with fewer rollouts. "
         "sequential: as many as a verdict at deviation.error_rate needs, fewer where none is likely.",
     )
@@ -178,7 +178,7 @@ class DeviationConfig(Section):
     preset: Literal[
         "paper", "release", "sequential", "probable", "judge", "first_failure", "every_failure"
     ] = Field(
-        "sequential",
+        "paper",
         description="paper: compares means with a strict <, first deviation only. release: as the authors' "
         "code. sequential: as paper, but the drop must be proven. probable: as paper, but the drop must be more "
         "probable than deviation.probability. judge: as paper, but a language model says which turns are bad. "

@@ -65,7 +65,7 @@ def compare(asked: Asked) -> bool:
         failed: Failures = {}
     else:
         failed = _run(console, whole, wanted, asked)
-        results = finish(whole)
+        results = finish(whole).part(seeds=whole.seeds)
     if results.episodes:
         _print(console, results, asked, picture_file(whole), store=Store(whole.data_dir))
     for (arm, seed), error in failed.items():
@@ -154,8 +154,10 @@ def _print(
     if shown.header.reference not in shown.rows:
         say(console, f"{shown.header.reference}, the reference, is not finished: there are no differences")
     file = asked.out or picture
-    draw(shown, file)
-    say(console, f"picture  {file}")
+    if asked.out or not store:  # else the picture is that of `finish`, with all seeds that are recorded
+        draw(shown, file)
+    if file.exists():
+        say(console, f"picture  {file}")
     if store:
         say(console, f"store    {store.published} (comparisons, comparison_success, comparison_differences)")
     if asked.save:

@@ -21,8 +21,15 @@ from flows.compare.statistics import (
     set_sizes,
 )
 
-PARTS = {"expert": "expert", "calibrated": "D_c", "expert_suffix": "D_s", "explored_success": "D_e"}
-"""Parts of the training set by their names in the store, as the paper calls them."""
+PARTS = {
+    "expert": "expert",
+    "calibrated": "D_c",
+    "expert_suffix": "D_s",
+    "explored_success": "D_e",
+    "sampled_success": "sampled",
+    "pairs": "pairs",
+}
+"""Parts of the training set by their names in the store, as the paper calls them. Others go by their own names."""
 
 
 Titled = tuple[str, Table]
@@ -97,7 +104,9 @@ def recovery_table(results: Results) -> Titled:
 def sets_table(results: Results) -> Titled:
     """The size of each part of the training sets."""
     table = _table("arm")
-    _numbers(table, results, lambda arm: set_sizes(results, arm), PARTS)
+    others = sorted({size.dataset for size in results.header.sets} - PARTS.keys())
+    names = {**PARTS, **{name: name for name in others}}
+    _numbers(table, results, lambda arm: set_sizes(results, arm), names)
     return "Training set: examples by part, mean over seeds", table
 
 

@@ -17,12 +17,14 @@ from storage.comparisons import (
     read_comparison,
     save_comparison,
 )
+from storage.files import writing_in
 from storage.store import Store
 
 
 def record_runs(comparison: Comparison, started: Comparison) -> None:
     """Write which run each arm and seed of `started` is. Of earlier calls, those stay that the comparison still has
-    with the same settings. Raises StorageFault."""
+    with the same settings. Where one is left out or replaced, the differences and the picture go too, until `finish`
+    makes them anew. Raises StorageFault."""
     root = comparison.data_dir
     file = comparison_file(root, comparison.name)
     known = read_comparison(file) if file.exists() else None
@@ -33,23 +35,24 @@ def record_runs(comparison: Comparison, started: Comparison) -> None:
             runs[arm, seed] = _run(started, arm, seed)
     order = {arm: place for place, arm in enumerate(comparison.arms)}
     ordered = sorted(runs.values(), key=lambda run: (order[run.arm], run.seed))
-    state = ComparisonState(
-        name=comparison.name,
-        reference=comparison.reference,
-        runs=tuple(ordered),
-        differences=known.differences if known else (),
-    )
+    state = ComparisonState(name=comparison.name, reference=comparison.reference, runs=tuple(ordered))
+    if known and known.reference == state.reference and all(run in ordered for run in known.runs):
+        state = state.model_copy(update={"differences": known.differences})
+    else:
+        picture = picture_file(comparison)
+        with writing_in(picture.parent):
+            picture.unlink(missing_ok=True)
     save_comparison(root, state)
 
 
 def finish(comparison: Comparison) -> Results:
-    """Publish a comparison: its runs and differences as rows of the store, and its picture. Returns its results.
-    Raises StorageFault."""
+    """Publish a comparison: its runs and differences as rows of the store, and its picture, over all seeds that are
+    recorded, not only those of this call. Returns the results of all of them. Raises StorageFault."""
     root = comparison.data_dir
     store = Store(root)
     store.ingest()
-    results = from_store(store, comparison)
     state = read_comparison(comparison_file(root, comparison.name))
+    results = from_store(store, comparison.part(seeds=sorted({run.seed for run in state.runs})))
     found = tuple(differences(results))
     if found != state.differences:
         save_comparison(root, state.model_copy(update={"differences": found}))

@@ -40,36 +40,49 @@ COMMENT ON VIEW comparison_success IS
 COMMENT ON COLUMN comparison_success.seeds IS 'Seeds with test episodes';
 
 CREATE OR REPLACE VIEW comparison_training_sets AS
-SELECT c.comparison, c.arm, c.seed, run_id, e.dataset, count(*) AS examples
-FROM comparisons c JOIN runs r USING (run_id) JOIN run_training_examples e USING (run_id)
-WHERE r.status = 'completed' AND e.round = r.rounds
+WITH parts AS (
+    SELECT run_id, round, dataset FROM run_training_examples
+    UNION ALL SELECT run_id, round, 'pairs' FROM run_preference_pairs
+)
+SELECT c.comparison, c.arm, c.seed, run_id, p.dataset, count(*) AS examples
+FROM comparisons c JOIN runs r USING (run_id) JOIN parts p USING (run_id)
+WHERE r.status = 'completed' AND p.round = r.rounds
 GROUP BY ALL
-ORDER BY c.comparison, c.arm, c.seed, e.dataset;
+ORDER BY c.comparison, c.arm, c.seed, p.dataset;
 COMMENT ON VIEW comparison_training_sets IS
     'Size of each part of the training set of each arm and seed; of the last round where there are several';
-COMMENT ON COLUMN comparison_training_sets.examples IS 'Training examples of this part';
+COMMENT ON COLUMN comparison_training_sets.dataset IS 'Part of the training set, as in training_examples; pairs: the preference pairs of an arm that trains on pairs';
+COMMENT ON COLUMN comparison_training_sets.examples IS 'Training examples of this part, or preference pairs';
 
 CREATE OR REPLACE VIEW comparison_costs AS
-WITH longest AS (  -- a stage of an arm whose batches another arm has made takes no time: that arm's time counts
-    SELECT own.run_id, own.round, own.stage, max(s.seconds) AS seconds
-    FROM run_batches own
-    JOIN run_batches b USING (stage, stage_key, batch_id, sha256)
-    JOIN run_stages s ON s.run_id = b.run_id AND s.round = b.round AND s.stage = b.stage
-    GROUP BY ALL
-), repaired AS (
-    SELECT run_id, round, 'calibrate' AS stage, count(*) AS reflections FROM run_calibrations GROUP BY ALL
+WITH made AS (  -- what takes a stage its time; verdicts, choices, training sets and pairs are computed in a moment
+    SELECT provenance FROM trajectories UNION SELECT provenance FROM rollouts
+    UNION SELECT provenance FROM scored_turns UNION SELECT provenance FROM judgements
+    UNION SELECT provenance FROM calibrations UNION SELECT provenance FROM checkpoints
+), work AS (  -- equal lists are equal rows: a provenance is whole in every run that has it
+    SELECT run_id, round, stage, list(provenance ORDER BY provenance) AS rows_made
+    FROM stage_provenance SEMI JOIN made USING (provenance) GROUP BY ALL
+), longest AS (  -- a stage takes no time where another run has made the rows: that run's time counts if it did the same
+    SELECT run_id, round, stage, max(s.seconds) OVER (PARTITION BY stage, w.rows_made) AS seconds
+    FROM work w JOIN run_stages s USING (run_id, round, stage)
+), repaired AS (  -- a reflection is asked for once the repair has been executed to success
+    SELECT
+        run_id, round, 'calibrate' AS stage,
+        count_if(kept OR coalesce(rejection = 'no_reflection', FALSE)) AS reflections
+    FROM run_calibrations GROUP BY ALL
 )
 SELECT
     c.comparison, c.arm, c.seed, run_id, round, stage, s.episodes, s.turns, s.tokens,
     coalesce(r.reflections, 0)::BIGINT AS reflections,
-    s.llm_calls, s.llm_prompt_tokens + s.llm_completion_tokens AS llm_tokens, s.usd, l.seconds
+    s.llm_calls, s.llm_prompt_tokens + s.llm_completion_tokens AS llm_tokens, s.usd,
+    coalesce(l.seconds, s.seconds) AS seconds
 FROM comparisons c
 JOIN stage_costs s USING (run_id)
 LEFT JOIN longest l USING (run_id, round, stage)
 LEFT JOIN repaired r USING (run_id, round, stage)
 ORDER BY c.comparison, c.arm, c.seed, round, stage_place(stage);
 COMMENT ON VIEW comparison_costs IS
-    'What each stage of each arm and seed cost, also where another run had made the same rows: an arm is charged for all that it holds';
-COMMENT ON COLUMN comparison_costs.reflections IS 'Deviations that a reflection was written for, kept or not';
+    'What each stage of each arm and seed cost. Rows that another run had made are charged as well. Seconds are only where that run made the same rows in this stage';
+COMMENT ON COLUMN comparison_costs.reflections IS 'Repairs that a reflection was asked for: those that were executed to success, whether the reflection was usable or not';
 COMMENT ON COLUMN comparison_costs.llm_tokens IS 'Tokens of the requests to language models, input and output';
-COMMENT ON COLUMN comparison_costs.seconds IS 'The longest time that any run of the store took for the stage with one of these batches. Too short where a stage was interrupted, or found rollouts in the pool';
+COMMENT ON COLUMN comparison_costs.seconds IS 'Wall-clock time of the stage: the longest of all runs that made the same rows in it. Too small where no such run made all of them itself: some came from a run that did other work too, the stage was interrupted, or it found rollouts in the pool';

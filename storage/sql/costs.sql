@@ -43,7 +43,7 @@ COMMENT ON VIEW stage_costs IS
 COMMENT ON COLUMN stage_costs.seconds IS 'Wall-clock time of the last time that the stage made something: short where another run had made its batches';
 COMMENT ON COLUMN stage_costs.episodes IS 'Episodes in the stage''s rows: trajectories, and rollouts of step rewards';
 COMMENT ON COLUMN stage_costs.turns IS 'Turns that a policy wrote in these episodes; the expert''s and replayed ones cost nothing';
-COMMENT ON COLUMN stage_costs.tokens IS 'Tokens that the policy generated in these turns, thinking included';
+COMMENT ON COLUMN stage_costs.tokens IS 'Tokens that the policy generated in these turns, thinking included. Reflections that a policy in the process writes itself are not counted';
 COMMENT ON COLUMN stage_costs.trained_tokens IS 'Tokens trained on; NULL where the stage trains nothing';
 COMMENT ON COLUMN stage_costs.rollouts_paid IS 'Rollouts that this run played itself in this round (run_stages.rollouts_paid: from the start of the run); NULL where the stage plays none';
 COMMENT ON COLUMN stage_costs.llm_calls IS 'Requests to language models behind an API, as policy, reflector or judge';

@@ -47,7 +47,7 @@ BROKEN = [
     ),
     (["training.method=eto", "training.start=base"], "training.method is eto, but training.start is base"),
     (["training.method=eto", "training.loss=mean"], "training.method is eto, which compares sums over tokens"),
-    (["training.method=ipr"], "training.method is ipr, which compares means of N rollouts, but rewards.mode is seq"),
+    (["training.method=ipr"], "training.method is ipr, which compares means of N rollouts, but rewards.mode is cur"),
     (
         ["training.method=step_dpo", "deviation.preset=every_failure"],
         "training.method step_dpo prefers turns of rollouts, but deviation.preset is every_failure, which plays none",

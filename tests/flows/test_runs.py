@@ -33,7 +33,7 @@ from tasks.caching import results_of, stored_result
 from tests.support.tiny_factory import ROOT, TINY, tiny
 
 OF_0_3_0 = {
-    None: "factory-87b43793",
+    None: "factory-67450828",
     "tests/support/tiny.yaml": "tiny-a89e8359",
     "configs/quickstart.yaml": "quickstart-02f01fc2",
     "configs/alfworld-cpu.yaml": "alfworld-cpu-3dda3e49",

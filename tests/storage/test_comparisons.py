@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from configs.stages import schedule
 from steca.paired import pooled_interval
 from steca.rewards import wilson_interval
 from storage.comparisons import (
@@ -23,7 +22,19 @@ from storage.records import Record
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef, ShardStore
 from storage.store import Store
-from tests.support.store_rows import BEGUN, calibration, evaluation, example
+from tests.support.comparisons import finished
+from tests.support.store_rows import (
+    BEGUN,
+    calibration,
+    checkpoint,
+    deviation,
+    evaluation,
+    example,
+    pair,
+    rollout,
+    scored_turn,
+    trajectory,
+)
 
 STATE = ComparisonState(
     name="pair",
@@ -39,22 +50,6 @@ STATE = ComparisonState(
         ),
     ),
 )  # fmt: skip
-
-
-def finished(
-    root: Path, run_id: str, rounds: int = 1, seconds: float = 2.0, **batches: Sequence[BatchRef]
-) -> None:
-    """A whole run; `batches` by stage, those of the last round."""
-    folder = RunFolder(root, run_id)
-    folder.create(run_id, {"name": run_id, "rounds": rounds})
-    for stage, round in schedule(rounds):
-        at = 0 if stage in ("demonstrate", "warmup") else round
-        folder.save_stage(
-            StageState(
-                stage=stage, round=at, stage_key=stage, status="completed", started_at=BEGUN, seconds=seconds,
-                ended_at=BEGUN + timedelta(seconds=seconds), batches=tuple(batches.get(stage, ())),
-            )
-        )  # fmt: skip
 
 
 @pytest.fixture
@@ -161,6 +156,92 @@ def test_training_sets_are_counted_by_part(store: Store) -> None:
 def test_an_arm_is_charged_for_what_another_has_made(store: Store) -> None:
     query = "SELECT arm, reflections, seconds FROM comparison_costs WHERE stage = 'calibrate' AND seed = 0 ORDER BY arm"
     assert store.query(query)[1] == [("SFT", 1, 30.0), ("STeCa", 1, 30.0)]
+
+
+def costs_of(root: Path, column: str, stage: str, **runs: tuple[float, Sequence[BatchRef]]) -> dict[str, Any]:
+    """One column of comparison_costs by arm. `runs`: seconds and batches of a stage, by the arm whose run it is of."""
+    for arm, (seconds, batches) in runs.items():
+        finished(root, arm, seconds=seconds, **{stage: batches})
+    compared = tuple(ComparedRun(arm=arm, seed=0, run_id=arm, overrides={}) for arm in runs)
+    save_comparison(root, ComparisonState(name="costs", reference=next(iter(runs)), runs=compared))
+    store = Store(root)
+    store.ingest()
+    query = f"SELECT arm, {column} FROM comparison_costs WHERE comparison = 'costs' AND stage = ?"
+    return dict(store.query(query, [stage])[1])
+
+
+def test_a_training_of_the_same_set_is_not_charged_for_a_longer_one(tmp_path: Path) -> None:
+    shards = ShardStore(tmp_path)
+    sets = shards.write_batch("assemble-1", "b0", [example("s1", "calibrated")])
+    short, long = (
+        shards.write_batch(f"train-{digest}", "b0", [checkpoint(digest)]) for digest in ("c1", "c2")
+    )
+    found = costs_of(tmp_path, "seconds", "train", one=(60.0, [sets, short]), two=(600.0, [sets, long]))
+    assert found == {"one": 60.0, "two": 600.0}
+
+
+def test_an_exploration_is_not_charged_for_the_samples_of_another_arm(tmp_path: Path) -> None:
+    shards = ShardStore(tmp_path)
+    greedy = shards.write_batch("explore-1", "b0", [trajectory("x")])
+    samples = shards.write_batch("sample-1", "b0", [trajectory("y")])
+    found = costs_of(
+        tmp_path,
+        "seconds",
+        "explore",
+        ETO=(2.0, [greedy]),
+        RFT=(50.0, [greedy, samples]),
+        IPR=(9.0, [greedy]),
+    )
+    assert found == {"ETO": 9.0, "RFT": 50.0, "IPR": 9.0}, "ETO and IPR did the same"
+
+
+def test_rollouts_of_another_arm_are_charged_whatever_the_verdicts(tmp_path: Path) -> None:
+    """The second arm decides otherwise on the same rollouts; the third played more of them for the same turns; the
+    fourth has the rows of the first from a batch of another key."""
+    shards = ShardStore(tmp_path)
+    first, second = rollout("r1", 0, ["look"]), rollout("r2", 1, ["look"])
+    scores = shards.write_batch("score-1", "b0", [scored_turn("s1", "expert"), first])
+    more = shards.write_batch("score-2", "b0", [scored_turn("s1", "expert"), first, second])
+    same = shards.write_batch("score-3", "b0", [scored_turn("s1", "expert"), first])
+    verdicts = [
+        shards.write_batch(f"decide-{verdict}", "b0", [deviation(verdict, verdict)])
+        for verdict in ("deviated", "undecided")
+    ]
+    found = costs_of(
+        tmp_path, "seconds", "rewards",
+        one=(70.0, [scores, verdicts[0]]), two=(1.0, [scores, verdicts[1]]), three=(400.0, [more, verdicts[0]]),
+        four=(3.0, [same]),
+    )  # fmt: skip
+    assert found == {"one": 70.0, "two": 70.0, "three": 400.0, "four": 70.0}
+
+
+def test_a_stage_that_made_nothing_is_charged_its_own_seconds(tmp_path: Path) -> None:
+    verdicts = ShardStore(tmp_path).write_batch("decide-1", "b0", [deviation("d", "undecided")])
+    found = costs_of(
+        tmp_path, "seconds", "rewards", one=(1.0, [verdicts]), two=(9.0, [verdicts]), three=(2.0, [])
+    )
+    assert found == {"one": 1.0, "two": 9.0, "three": 2.0}
+
+
+def test_reflections_are_counted_where_one_was_asked_for(tmp_path: Path) -> None:
+    """A repair that fails when it is executed never gets one."""
+    repairs = [
+        calibration("kept", "expert_suffix", None),
+        calibration("unusable", "expert_suffix", "no_reflection", "the action is not the required one"),
+        calibration("failed", "planner", "repair_failed", "7 turns ran out before the goal"),
+        calibration("planless", "planner", "no_plan", "the expert knows no way on"),
+    ]
+    batch = ShardStore(tmp_path).write_batch("calibrate-1", "b0", repairs)
+    assert costs_of(tmp_path, "reflections", "calibrate", one=(1.0, [batch])) == {"one": 2}
+
+
+def test_preference_pairs_are_a_part_of_the_training_set(tmp_path: Path) -> None:
+    shards = ShardStore(tmp_path)
+    pairs = shards.write_batch("pair-1", "b0", [pair("p1", "e", "x"), pair("p2", "e", "y")])
+    sets = shards.write_batch("assemble-1", "b0", [example("s1", "sampled_success")])
+    costs_of(tmp_path, "seconds", "train", ETO=(1.0, [pairs]), RFT=(1.0, [sets]))
+    query = "SELECT arm, dataset, examples FROM comparison_training_sets ORDER BY arm"
+    assert Store(tmp_path).query(query)[1] == [("ETO", "pairs", 2), ("RFT", "sampled_success", 1)]
 
 
 def test_a_rebuilt_store_has_the_same(store: Store) -> None:
