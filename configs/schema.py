@@ -133,7 +133,7 @@ class PolicyConfig(Section):
 
 
 class ExplorationConfig(Section):
-    """Sampled runs, in addition to the greedy ones after every expert prefix."""
+    """Sampled runs. Greedy ones after every expert prefix are played besides, where something uses them."""
 
     model_config = ConfigDict(title="Exploration")
     samples: Count = Field(0, description="Whole runs of each explored task that are sampled from its start.")

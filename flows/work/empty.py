@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from configs.schema import DatasetConfig
 from flows.stage_run import StageRun
-from rollouts.stages.pairs import assemble_pairs, why_none
 from storage.records import PreferencePairRecord, TrainingExampleRecord
 from storage.shards import BatchRef
 
@@ -31,6 +30,8 @@ def refuse_no_pairs(stage: StageRun, pairs: BatchRef, records: Sequence[BatchRef
     """Raises StageFault if the method found no pair in these records."""
     if pairs.rows.get(PreferencePairRecord.table):
         return
+    from rollouts.stages.pairs import assemble_pairs, why_none  # which loads torch
+
     rows = [row for ref in records for row in stage.resources.shards.read_batch(ref)]
     method = stage.config.training.method
     stage.refuse(

@@ -9,6 +9,8 @@ import pytest
 
 from configs.comparison import load_comparison
 from configs.faults import ConfigFault
+from configs.needed import OF_METHOD, needed_stages
+from configs.schema import FactoryConfig
 from tests.support.comparisons import ARMS, NONE, comparison_file
 from tests.support.tiny_factory import ROOT, TINY
 
@@ -121,3 +123,35 @@ def test_shipped_comparisons_are_accepted(file: Path) -> None:
     comparison = load_comparison(file)
     assert comparison.name == file.stem
     assert comparison.reference in comparison.arms
+
+
+def shipped() -> dict[str, FactoryConfig]:
+    """By file and name, the arms that ship, with the first seed."""
+    found = {}
+    for file in (ROOT / "configs" / "compare").glob("*.yaml"):
+        comparison = load_comparison(file)
+        found |= {f"{file.stem}: {arm}": comparison.config(arm, 0) for arm in comparison.arms}
+    return found
+
+
+def test_shipped_arms_play_no_rollouts_for_a_training_set_that_they_do_not_use() -> None:
+    """Method ipr has comparisons of its own, and mode fixed plays all rollouts whatever is trained on."""
+    wasteful = [
+        name
+        for name, arm in shipped().items()
+        if arm.training.method in OF_METHOD.keys() - {"ipr"}
+        and "rewards" in needed_stages(arm)
+        and arm.rewards.mode != "fixed"
+        and arm.datasets.expert_suffixes
+    ]
+    assert wasteful == []
+
+
+def test_shipped_arms_that_compare_a_judge_with_rollouts_play_all_of_them() -> None:
+    both = {
+        name: arm.rewards.mode
+        for name, arm in shipped().items()
+        if arm.judges
+        and (arm.judge.ask == "always" or arm.rewards.evidence == "always" or name[-5:] == "judge")
+    }
+    assert both == {"judges: judge": "fixed"}
