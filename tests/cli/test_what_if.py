@@ -236,7 +236,7 @@ def test_what_would_have_to_run_is_a_command_that_is_accepted(store: Store, tmp_
     assert f"data_dir={store.root}" in command
     assert f"steca trace DEVIATION --data-dir {store.root}" in said
     with pytest.raises(ConfigFault, match=r"rewards\.mode"):
-        load_config(None, ["deviation.preset=release"])
+        load_config(None, ["deviation.preset=release", "rewards.mode=sequential"])
 
 
 @pytest.mark.parametrize(

@@ -243,10 +243,12 @@ def test_without_thinking_runs_keys_and_rollouts_have_the_ids_of_older_versions(
         key = cache_key_settings(given, ["seed", "environment", *GENERATION_SETTINGS])
         return tuple(map(content_id, (run_id_settings(given), key, _basis(given, "s", world))))
 
-    plain = check({"policy": {"engine": engine}}, "test")
+    defaults = {"rewards": {"mode": "sequential"}, "deviation": {"preset": "sequential"}}  # those of 0.3.0
+    plain = check({"policy": {"engine": engine}, **defaults}, "test")
     assert ids(plain) == IDS_OF_0_3_0[engine]
-    thinking = check({"policy": {"engine": engine, "thinking": "on"}}, "test")
-    longer = check({"policy": {"engine": engine, "thinking": "on", "max_thinking_tokens": 2048}}, "test")
+    thinking = check({"policy": {"engine": engine, "thinking": "on"}, **defaults}, "test")
+    longer_policy = {"engine": engine, "thinking": "on", "max_thinking_tokens": 2048}
+    longer = check({"policy": longer_policy, **defaults}, "test")
     for one, two, three in zip(ids(plain), ids(thinking), ids(longer), strict=True):
         assert len({one, two, three}) == 3
     for stage in (warmup_batch, train_batch):
