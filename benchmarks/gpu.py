@@ -216,6 +216,7 @@ TIMED = {
 
 
 def resume(place: Workplace, steps: int) -> Report:
+    """Stop and resume a training of four steps."""
     case = Case(QWEN_1_5B, "likelihood", "LoRA")
     config = case.settings(4)
     data = examples(2 * config.batch_size, place.lengths(USUAL))
@@ -224,6 +225,7 @@ def resume(place: Workplace, steps: int) -> Report:
 
 
 def divergence(place: Workplace, steps: int) -> Report:
+    """A training of a tiny model whose gradient overflows."""
     config = Case(QWEN_1_5B, "likelihood", "LoRA").settings(2)
     with place.folder() as folder:
         base = build_base(TINY, folder, place.device)

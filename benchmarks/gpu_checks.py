@@ -140,6 +140,7 @@ def weight_differences(
 
 
 def agreement(what: str, found: float, trained: float) -> dict[str, Any]:
+    """A loss computed from written weights, and how far it is from the one that the training reported."""
     return {
         f"{what}: loss of the next step": found,
         f"{what}: relative difference from the training's": abs(found - trained) / abs(trained),
