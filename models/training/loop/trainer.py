@@ -31,7 +31,7 @@ class ObjectiveTrainer(HookedTrainer):
         self.objective = objective
 
     def begin_step(self, micro_batches: list[MicroBatch], device: torch.device) -> int:
-        self._indices = torch.cat([batch.pop("indices") for batch in micro_batches])
+        self._indices = torch.cat([batch.pop("indices") for batch in micro_batches]).cpu()
         self._losses: list[torch.Tensor] = []
         self._metrics: dict[str, torch.Tensor] = {}
         own = torch.stack([batch.pop("items") for batch in micro_batches]).sum().to(device)

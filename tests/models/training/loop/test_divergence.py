@@ -18,6 +18,7 @@ from models.training.encoding import Example
 from models.training.loop.divergence import first_nonfinite_weight, shortened
 from models.training.loop.states import newest_intact
 from models.training.train import Saving, TrainResult, train, warmup_steps
+from steca.vocabulary import Device
 from tests.support.policy_toys import conversation, examples, overflowing_model, said, turn, untrained
 
 FLAT = {"schedule": "constant_with_warmup", "warmup_ratio": 0.0}
@@ -28,10 +29,11 @@ def run(
     given: list[Example] | None = None,
     base: CheckpointRef | None = None,
     saving: Saving | None = None,
+    device: Device = "cpu",
     **config: object,
 ) -> TrainResult:
     settings = TrainingConfig.model_validate({"batch_size": 4, **config})
-    return train(base or untrained(), given or examples(8, 1), settings, root, 0, "cpu", saving=saving)
+    return train(base or untrained(), given or examples(8, 1), settings, root, 0, device, saving=saving)
 
 
 def weights_of(ref: CheckpointRef) -> torch.Tensor:
@@ -55,15 +57,19 @@ def test_a_training_that_diverges_ends_there_and_keeps_the_state_before(tmp_path
     assert not (tmp_path / "out").exists()
 
 
+on_a_gpu = pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU"))
+
+
+@pytest.mark.parametrize("device", ["cpu", on_a_gpu])
 @pytest.mark.parametrize("parts", [1, 3])
-def test_the_example_whose_loss_is_not_finite_is_named(tmp_path: Path, parts: int) -> None:
+def test_the_example_whose_loss_is_not_finite_is_named(tmp_path: Path, parts: int, device: Device) -> None:
     base = overflowing_model(tmp_path, " shelf 3")
     given = [
         Example(name, said(f"Visit {place}.", turn(place)), [True])
         for name, place in [("one", "shelf 1"), ("two", "drawer 2"), ("bad", "shelf 3")]
     ]
     with pytest.raises(PolicyFault, match=r"training step 1 of 2: the loss of bad is not a finite") as caught:
-        run(tmp_path, given, base, steps=2, batch_size=3, gradient_accumulation=parts)
+        run(tmp_path, given, base, None, device, steps=2, batch_size=3, gradient_accumulation=parts)
     assert "check these examples and the base model" in str(caught.value)
     assert "learning_rate" not in str(caught.value)
     assert run(tmp_path, given[:2], base, steps=2, batch_size=2).curve
