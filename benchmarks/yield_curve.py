@@ -11,6 +11,7 @@ a seed are left out, because seeds differ more than arms.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,14 +103,18 @@ def _shares(point: Point) -> Iterator[str]:
         yield f"{share.rate:.3f} ({share.low:.3f}-{share.high:.3f})" if share else ""
 
 
-def draw(found: list[Point], title: str, file: Path) -> None:
+def draw(found: list[Point], heading: str, file: Path) -> None:
     """One panel for each of MEASURES. Raises StorageFault."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(15, 4.6), layout="constrained")
-    for axes, name in zip(figure.subplots(1, len(MEASURES)), MEASURES, strict=True):
+    figure = Figure(figsize=(16, 4.6), layout="constrained")
+    panels = list(figure.subplots(1, len(MEASURES)))
+    for axes, name in zip(panels, MEASURES, strict=True):
         _panel(axes, [point for point in found if name in point.success], name)
-    figure.suptitle(title, fontsize=11)
+    handles, labels = panels[0].get_legend_handles_labels()
+    title = "turns chosen by (lines),\nor by a rule (points)"
+    figure.legend(handles, labels, loc="outside right upper", fontsize=8, title=title, title_fontsize=8)
+    figure.suptitle(heading, fontsize=11)
     write_figure(figure, file)
 
 
@@ -120,26 +125,25 @@ def _panel(axes: Any, found: list[Point], measure: str) -> None:
         style = "o--" if control else "o-"
         colour = {"color": "0.4", "linewidth": 2.5} if control else {"alpha": 0.9}
         axes.plot(
-            at, [point.success[measure].rate for point in line], style, markersize=4, label=name, **colour
+            at,
+            [point.success[measure].rate for point in line],
+            style,
+            markersize=4,
+            label=f"{name}, a set number",
+            **colour,
         )
         if control:
             low = [point.success[measure].low for point in line]
             axes.fill_between(
                 at, low, [point.success[measure].high for point in line], color="0.4", alpha=0.15
             )
-    for point in found:
-        if not point.line and point.arm not in (NONE, ALL):
-            share = point.success[measure]
-            axes.plot([point.repairs], [share.rate], "s", color="black", markersize=4)
-            axes.annotate(
-                point.arm, (point.repairs, share.rate), (4, 3), textcoords="offset points", fontsize=7
-            )
+    rules = [point for point in found if not point.line and point.arm not in (NONE, ALL)]
+    for point, marker in zip(rules, itertools.cycle("sDv^<>PXph*d")):
+        axes.plot([point.repairs], [point.success[measure].rate], marker, markersize=7, label=point.arm)
     axes.set_title(f"success {measure}", fontsize=10)
     axes.set_xlabel("repairs, mean over seeds")
     axes.set_ylabel("success rate")
     axes.grid(alpha=0.3)
-    if found:
-        axes.legend(fontsize=8, title="turns chosen by")
 
 
 def main(

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.gpu import LONGEST, TIMED, USUAL, Case, Workplace, data_of, plan, row, run, timed_tokens
-from benchmarks.gpu_inputs import LLAMA_8B, QWEN_1_5B, Lengths, examples, random_model, tokenizer
+from benchmarks.gpu.__main__ import row, run
+from benchmarks.gpu.cases import LONGEST, TIMED, USUAL, Case, Scratch, data_of, plan, timed_tokens
+from benchmarks.gpu.inputs import LLAMA_8B, QWEN_1_5B, Lengths, examples, random_model, tokenizer
 from models.training.encoding import Encoder
 
 each_case = pytest.mark.parametrize("case", TIMED.values(), ids=TIMED)
@@ -36,18 +37,18 @@ def test_a_pass_has_one_trajectory(case: Case) -> None:
 
 @pytest.mark.parametrize("name", ["1.5b-lora-likelihood", "1.5b-lora-dpo"])
 def test_a_case_is_measured(tmp_path: Path, name: str) -> None:
-    place = Workplace(tmp_path, "cpu", tiny=True)
-    report = json.loads(json.dumps(run(name, plan([])[name], place, 3)))
+    scratch = Scratch(tmp_path, "cpu", tiny=True)
+    report = json.loads(json.dumps(run(name, plan([])[name], scratch, 3)))
     assert "error" not in report
     assert report["tokens_per_second"] > 0
     config = TIMED[name].settings(3)
-    assert report["tokens_per_step"] == timed_tokens(data_of(TIMED[name], config, place, tmp_path), config)
+    assert report["tokens_per_step"] == timed_tokens(data_of(TIMED[name], config, scratch, tmp_path), config)
     assert row(name, report).startswith(name)
 
 
 def test_a_case_that_fails_is_reported(tmp_path: Path) -> None:
-    def fails(place: Workplace, steps: int) -> dict[str, object]:
+    def fails(scratch: Scratch, steps: int) -> dict[str, object]:
         raise ValueError("no memory")
 
-    found = run("a case", fails, Workplace(tmp_path, "cpu", tiny=True), 3)
+    found = run("a case", fails, Scratch(tmp_path, "cpu", tiny=True), 3)
     assert found["error"] == "ValueError: no memory"

@@ -16,7 +16,7 @@ from typing import Any
 import peft
 import torch
 
-from benchmarks.gpu_memory import free_memory
+from benchmarks.gpu.memory import free_memory
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
