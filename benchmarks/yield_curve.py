@@ -124,14 +124,8 @@ def _panel(axes: Any, found: list[Point], measure: str) -> None:
         at = [point.repairs for point in line]
         style = "o--" if control else "o-"
         colour = {"color": "0.4", "linewidth": 2.5} if control else {"alpha": 0.9}
-        axes.plot(
-            at,
-            [point.success[measure].rate for point in line],
-            style,
-            markersize=4,
-            label=f"{name}, a set number",
-            **colour,
-        )
+        rates = [point.success[measure].rate for point in line]
+        axes.plot(at, rates, style, markersize=4, label=name, **colour)
         if control:
             low = [point.success[measure].low for point in line]
             axes.fill_between(
