@@ -10,7 +10,7 @@ from cli.runtime import flow_runtime, take_from_cache
 from cli.terminal.console import make_console, say
 from configs.faults import ConfigFault
 from configs.needed import OPTIONAL, needed_stages
-from flows.wording import another_run
+from flows.wording import another_run, nothing_to_do
 from tasks.preflight import preflight
 
 
@@ -51,7 +51,7 @@ def run_stage(
 
 def _not_needed(name: str, run: str, data_dir: Path) -> str:
     """What is said before a stage that the run does not need."""
-    said = f"stage {name} has nothing to do: what run {run} trains on does not need it."
+    said = f"stage {name} has {nothing_to_do(f'run {run}')}."
     if name == "calibrate":
         return said
     return (

@@ -12,11 +12,9 @@ from configs.stages import BEFORE_ROUNDS, STAGES
 from flows.faults import StageFault
 from flows.run_lock import is_locked
 from flows.runs import skipped_stages
-from flows.wording import counted, in_folder, no_runs
+from flows.wording import counted, in_folder, no_runs, nothing_to_do
 from storage.ingest.scan import run_files
 from storage.runs import RunFolder, RunInfo, StageState, any_runs, run_called
-
-NOT_NEEDED = "nothing to do: what the run trains on does not need it"
 
 
 def print_runs(root: Path) -> None:
@@ -77,7 +75,8 @@ def print_run(root: Path, run: str) -> None:
             batches,
             cached,
             seconds,
-            state.error or (NOT_NEEDED if (state.stage, state.round) in skipped else _stopped(state)),
+            state.error
+            or (nothing_to_do("the run") if (state.stage, state.round) in skipped else _stopped(state)),
         )
     console().print(table)
 

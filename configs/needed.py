@@ -27,6 +27,13 @@ def needs_greedy_runs(config: FactoryConfig) -> bool:
     return "explore" in _of_greedy_runs(config)
 
 
+def compares_suffixes(config: FactoryConfig) -> bool:
+    """Whether D_s asks for step rewards: for `deviation.suffixes`, or for its weights (`rewards.evidence`). Mode fixed
+    plays them in any case."""
+    by_rewards = config.deviation.suffixes != "every" or config.rewards.evidence == "always"
+    return config.datasets.expert_suffixes and by_rewards
+
+
 def _of_greedy_runs(config: FactoryConfig) -> frozenset[str]:
     stages = OF_METHOD.get(config.training.method) or _of_sets(config)
     if config.rewards.evidence == "always" or config.judge.ask == "always":

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from configs.faults import ConfigFault
-from configs.needed import needed_stages
+from configs.needed import compares_suffixes, needed_stages
 from configs.schema import FactoryConfig
 
 
@@ -142,7 +142,7 @@ def _suffix_weights(config: FactoryConfig) -> Iterator[str]:
     """D_s weighed by the probability that the expert's turn is better, where no rollout is played for it."""
     datasets, rewards = config.datasets, config.rewards
     weighs = config.training.method == "likelihood" and datasets.weighting == "probability"
-    compared = config.deviation.suffixes != "every" or rewards.mode == "fixed" or rewards.evidence == "always"
+    compared = compares_suffixes(config) or rewards.mode == "fixed"
     if weighs and datasets.expert_suffixes and not compared:
         yield (
             "datasets.weighting is probability, but with deviation.suffixes every no rollouts are played for D_s, so "

@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 
+def nothing_to_do(run: str) -> str:
+    """Of a stage that a run does not need. `run` names it, e.g. "this run"."""
+    return f"nothing to do: what {run} trains on does not need it"
+
+
 def in_folder(root: Path) -> str:
     """The option that makes a `steca` command find the data folder; "" for the default folder."""
     return "" if is_default(root) else f" --data-dir {shlex.quote(str(root))}"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.cache_inputs import rollout_id_settings
+from configs.needed import compares_suffixes
 from configs.schema import FactoryConfig
 from environments.base import FIRST_VERSION, World
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, seed_of
@@ -137,7 +138,7 @@ class ComparisonBuilder:
             explored = self.points.point("explored", run, step, starts[step])
             if self._fixed or (self._compares_eq5 and prefilter(candidate, self.rule) is None):
                 deviations.append(Comparison(expert[step - 1], explored, self.rule, rank))
-            if self._fixed or self._compares_suffixes:
+            if self._fixed or compares_suffixes(self.config):
                 suffixes.append(Comparison(expert[step], explored, self.suffix_rule, rank))
         return TaskComparisons(demo.task.task_id, tuple(deviations), tuple(suffixes))
 
@@ -145,12 +146,6 @@ class ComparisonBuilder:
     def _compares_eq5(self) -> bool:
         """Whether eq. 5 needs rewards: for the rule, or for later questions (`rewards.evidence`)."""
         return self.rule.needs_rewards or self.config.rewards.evidence == "always"
-
-    @property
-    def _compares_suffixes(self) -> bool:
-        """Whether D_s needs rewards: for `deviation.suffixes`, or for its weights (`rewards.evidence`)."""
-        by_rewards = self.config.deviation.suffixes != "every" or self.config.rewards.evidence == "always"
-        return self.config.datasets.expert_suffixes and by_rewards
 
     @property
     def _fixed(self) -> bool:

@@ -11,6 +11,7 @@ from functools import partial
 from configs.needed import needed_stages, needs_greedy_runs
 from environments.base import data_digest_of, remarks_of
 from flows.stage_run import StageRun
+from flows.wording import nothing_to_do
 from flows.work.budgeted import score_all
 from flows.work.empty import refuse_empty_set, refuse_no_pairs
 from flows.work.forecast import forecast
@@ -215,7 +216,7 @@ def not_needed(stage: StageRun) -> bool:
     if stage.name in needed_stages(stage.config):
         return False
     stage.announce_batches(0)
-    stage.log("what this run trains on does not need it: nothing to do")
+    stage.log(nothing_to_do("this run"))
     stage.leaves_behind()
     return True
 

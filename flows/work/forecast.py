@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from configs.needed import compares_suffixes
 from configs.schema import BudgetConfig, FactoryConfig
 from flows.stage_run import StageRun
 from rollouts.budget import cost, describe_spending
@@ -54,8 +55,7 @@ def per_candidate(config: FactoryConfig) -> tuple[float, float]:
     if rewards.mode == "fixed":
         return sides * rewards.rollouts, sides * rewards.rollouts
     if not rule.needs_rewards and rewards.evidence == "needed":
-        compares = config.datasets.expert_suffixes and config.deviation.suffixes != "every"
-        sides = 2 if compares else 0
+        sides = 2 if compares_suffixes(config) else 0
     if rewards.mode == "curtailed":
         return 0.6 * sides * rewards.rollouts, sides * rewards.rollouts
     made = plan(rule.delta, rule.error_rate, rewards.max_rollouts, 1.0 / rewards.worth)

@@ -70,4 +70,6 @@ def test_an_arm_is_compared_with_as_many_random_repairs(results: Results) -> Non
 def test_the_picture_names_every_line_and_rule(results: Results, tmp_path: Path) -> None:
     draw(points(results), "title", tmp_path / "curve.svg")
     text = (tmp_path / "curve.svg").read_text()
-    assert [name for name in ("random", "gap", "paper", "success from the beginning") if f">{name}<" not in text] == []
+    assert [
+        name for name in ("random", "gap", "paper", "success from the beginning") if f">{name}<" not in text
+    ] == []

@@ -138,7 +138,7 @@ def test_a_stage_says_what_of_an_earlier_version_no_longer_belongs_to_the_run(
 def test_a_stage_without_earlier_batches_says_only_that_it_has_nothing_to_do(tmp_path: Path) -> None:
     stage = Pretended("rewards", tiny(tmp_path, *SFT))
     chain.rewards(stage)
-    assert stage.said.lines == ["what this run trains on does not need it: nothing to do"]
+    assert stage.said.lines == ["nothing to do: what this run trains on does not need it"]
 
 
 def test_a_run_from_the_cache_says_it_too_once(tmp_path: Path) -> None:
