@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training baselines benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training baselines benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -18,6 +18,8 @@ $(STAMP): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
+
+install: $(STAMP)  ## Install everything in .venv
 
 run: $(STAMP)  ## Quick start: the whole factory on generated games, STeCa beside SFT, under 10 minutes on 2 cores
 	$(BIN)/steca compare configs/compare/quickstart.yaml

@@ -3,7 +3,8 @@
     python -m benchmarks.learning               run configs/compare/learning.yaml, and keep the results
     python -m benchmarks.learning --report      print the tables of the kept results
 
-A thin use of `steca compare`. The files in benchmarks/results/learning hold every test episode.
+A thin use of `steca compare`. The files in benchmarks/results/learning hold every test episode. `--file
+configs/compare/NAME.yaml` does the same with another comparison.
 """
 
 from __future__ import annotations
@@ -31,8 +32,7 @@ def main(
 ) -> None:
     with readable_errors():
         if only_report:
-            for kept in sorted(RESULTS.glob("*.parquet")):
-                compare(Asked(None, seeds=seeds, kept=[kept]))
+            compare(Asked(None, seeds=seeds, kept=[RESULTS / f"{file.stem}.parquet"]))
             return
         folder = [f"data_dir={data}"]
         if not compare(Asked(file, seeds=seeds, overrides=folder, jobs=jobs, save=RESULTS)):

@@ -30,7 +30,7 @@ from flows.figures import write_figure
 
 KEPT = Path(__file__).parent / "results" / "learning" / "repairs.parquet"
 PICTURE = Path(__file__).parents[1] / "docs" / "images" / "yield-curve.svg"
-SPLIT, NONE, ALL, CONTROL = "unseen", "none", "every failure", "random"
+SPLIT, NONE, ALL, CONTROL, PAPER = "unseen", "none", "every failure", "random", "paper"
 FROM_BEGINNING = "from the beginning"
 MEASURES: dict[str, Callable[[Results, str], Share | None]] = {
     FROM_BEGINNING: lambda results, arm: rate(results, arm, SPLIT, BEGINNING),
@@ -119,21 +119,26 @@ def draw(found: list[Point], heading: str, file: Path) -> None:
 
 
 def _panel(axes: Any, found: list[Point], measure: str) -> None:
+    from matplotlib import colormaps
+
     for name, line in lines(found).items():
         control = name == CONTROL
         at = [point.repairs for point in line]
         style = "o--" if control else "o-"
-        colour = {"color": "0.4", "linewidth": 2.5} if control else {"alpha": 0.9}
+        look = {"color": "0.4", "linewidth": 2.5} if control else {}
         rates = [point.success[measure].rate for point in line]
-        axes.plot(at, rates, style, markersize=4, label=name, **colour)
+        axes.plot(at, rates, style, markersize=4, label=name, **look)
         if control:
             low = [point.success[measure].low for point in line]
             axes.fill_between(
                 at, low, [point.success[measure].high for point in line], color="0.4", alpha=0.15
             )
     rules = [point for point in found if not point.line and point.arm not in (NONE, ALL)]
-    for point, marker in zip(rules, itertools.cycle("sDv^<>PXph*d")):
-        axes.plot([point.repairs], [point.success[measure].rate], marker, markersize=7, label=point.arm)
+    colours = colormaps["Dark2"].colors
+    for point, marker, colour in zip(rules, itertools.cycle("sDv^<>PXphd"), itertools.cycle(colours)):
+        style = {"color": "black", "markersize": 12, "zorder": 3} if point.arm == PAPER else {"color": colour}
+        at, rate = [point.repairs], [point.success[measure].rate]
+        axes.plot(at, rate, "*" if point.arm == PAPER else marker, label=point.arm, **style)
     axes.set_title(f"success {measure}", fontsize=10)
     axes.set_xlabel("repairs, mean over seeds")
     axes.set_ylabel("success rate")

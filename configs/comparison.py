@@ -103,7 +103,12 @@ def load_comparison(
     """The comparison in a file. `overrides` ("tasks.unseen=300") change its base configuration, `seeds` and `data_dir`
     replace the file's. Raises ConfigFault with one line for each problem of the file, its base configuration or an
     arm."""
-    file = validated(ComparisonFile, read_yaml(path), str(path))
+    written = read_yaml(path)
+    if not {"arms", "config"} & written.keys() and FactoryConfig.model_fields.keys() & written.keys() - {
+        "name"
+    }:
+        raise ConfigFault(f"{path}: is the configuration of a run: use `steca run --config {path}`")
+    file = validated(ComparisonFile, written, str(path))
     base = _base(file, path, overrides)
     if data_dir is not None:
         base["data_dir"] = data_dir

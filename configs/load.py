@@ -21,6 +21,8 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
     """The configuration of a file (None: all defaults) with overrides such as "rewards.rollouts=8".
     Raises ConfigFault."""
     settings = read_yaml(Path(path)) if path is not None else {}
+    if {"arms", "config"} <= settings.keys():
+        raise ConfigFault(f"{path}: is a comparison file: use `steca compare {path}`")
     for override in overrides:
         apply(settings, override)
     source = str(path) if path is not None else "configuration"
@@ -122,6 +124,8 @@ def _line(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
         return f"unknown field {name}{_nearest(location, schema)}"
     if problem["type"] == "value_error":
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
+    if problem["type"] == "missing":
+        return f"{name}: is missing; allowed: {_allowed(_schema_at(location, schema))}"
     got = (
         "a value not shown here, as it may hold a key" if _may_be_secret(location) else repr(problem["input"])
     )

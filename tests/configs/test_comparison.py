@@ -9,6 +9,7 @@ import pytest
 
 from configs.comparison import load_comparison
 from configs.faults import ConfigFault
+from configs.load import load_config
 from configs.needed import OF_METHOD, needed_stages
 from configs.schema import FactoryConfig
 from tests.support.comparisons import ARMS, NONE, comparison_file
@@ -19,6 +20,24 @@ def refused(folder: Path, *overrides: str, **fields: Any) -> str:
     with pytest.raises(ConfigFault) as caught:
         load_comparison(comparison_file(folder, **fields), overrides)
     return str(caught.value)
+
+
+def test_a_missing_field_is_named_without_the_rest_of_the_file(tmp_path: Path) -> None:
+    file = comparison_file(tmp_path)
+    file.write_text(file.read_text().replace("arms:", "arm:"))
+    with pytest.raises(ConfigFault) as caught:
+        load_comparison(file)
+    lines = str(caught.value).splitlines()
+    assert f"{file}: arms: is missing; allowed: a section with fields" in lines
+    assert f"{file}: unknown field arm; did you mean arms?" in lines
+    assert not any("rollouts" in line for line in lines)
+
+
+def test_a_run_and_a_comparison_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigFault, match="is the configuration of a run: use `steca run --config"):
+        load_comparison(TINY)
+    with pytest.raises(ConfigFault, match="is a comparison file: use `steca compare"):
+        load_config(comparison_file(tmp_path))
 
 
 def test_an_arm_is_laid_over_the_base_configuration(tmp_path: Path) -> None:
@@ -63,7 +82,7 @@ def test_the_command_line_comes_after_the_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"name": None}, "name: got"),
+        ({"name": None}, "name: is missing"),
         ({"name": "Not A Name"}, "name: got 'Not A Name'; allowed: text matching"),
         ({"armss": {}}, "unknown field armss; did you mean arms?"),
         ({"seeds": 0}, "seeds"),
