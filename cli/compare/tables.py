@@ -116,7 +116,7 @@ def costs_table(results: Results) -> Titled:
     found = ("rollouts", "reflections", "tokens", "language-model tokens", "minutes")
     _numbers(table, results, lambda arm: costs(results, arm), {name: name for name in found})
     return (
-        "Cost of training set and training, mean over seeds, without what all arms share (minutes as measured)",
+        "Cost of the training set and the training, mean over seeds, without what all arms share",
         table,
     )
 
