@@ -104,9 +104,7 @@ def load_comparison(
     replace the file's. Raises ConfigFault with one line for each problem of the file, its base configuration or an
     arm."""
     written = read_yaml(path)
-    if not {"arms", "config"} & written.keys() and FactoryConfig.model_fields.keys() & written.keys() - {
-        "name"
-    }:
+    if _is_of_a_run(written):
         raise ConfigFault(f"{path}: is the configuration of a run: use `steca run --config {path}`")
     file = validated(ComparisonFile, written, str(path))
     base = _base(file, path, overrides)
@@ -125,6 +123,12 @@ def load_comparison(
     )
     _check_arms(comparison)
     return comparison
+
+
+def _is_of_a_run(written: Mapping[str, Any]) -> bool:
+    """Whether a file has settings of a run, and nothing that only a comparison has."""
+    settings = FactoryConfig.model_fields.keys() - {"name"}  # a comparison has a name too
+    return bool(settings & written.keys()) and not {"arms", "config"} & written.keys()
 
 
 def _base(file: ComparisonFile, path: Path, overrides: Sequence[str]) -> dict[str, Any]:

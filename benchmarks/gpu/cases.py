@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,9 +214,7 @@ def divergence(scratch: Scratch, steps: int) -> Report:
 
 def plan(only: Sequence[str]) -> dict[str, Work]:
     """The cases whose names contain one of `only` (none: all), the most important first."""
-    timed = {
-        name: lambda scratch, steps, case=case: measure(case, scratch, steps) for name, case in TIMED.items()
-    }
+    timed = {name: partial(measure, case) for name, case in TIMED.items()}
     first = dict(list(timed.items())[:2])
     every = {**first, "resume": resume, "divergence": divergence, **timed}
     return {name: work for name, work in every.items() if not only or any(part in name for part in only)}

@@ -54,16 +54,7 @@ def check_resume(
     del adapted
     free_memory()
     done: list[int] = []
-    resumed = train(
-        base,
-        examples,
-        config,
-        folder,
-        0,
-        device,
-        lambda step, *_: done.append(step),
-        Saving(state.parent, STATE),
-    )
+    resumed = train(base, examples, config, folder, 0, device, lambda step, *_: done.append(step), saving)
     return {
         "steps after resuming": done,
         **loss_differences(whole, resumed),

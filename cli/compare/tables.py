@@ -115,10 +115,7 @@ def costs_table(results: Results) -> Titled:
     table = _table("arm")
     found = ("rollouts", "reflections", "tokens", "language-model tokens", "minutes")
     _numbers(table, results, lambda arm: costs(results, arm), {name: name for name in found})
-    return (
-        "Cost of the training set and the training, mean over seeds, without what all arms share",
-        table,
-    )
+    return "Cost of the training set and the training, mean over seeds, without what all arms share", table
 
 
 def _numbers(
