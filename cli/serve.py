@@ -5,19 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from cli.runtime import check_writable
 from cli.signals import stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
-from flows.deployments import deployments
+from flows.deployments.offered import offers
 from flows.server import environment, settings
 from flows.server.process import answers, check_answers, guarded_server, used_here
 
 
-def serve_all(data_dir: Path, port: int) -> None:
-    """Serve until interrupted. Runs started here have `data_dir` as their default. Raises StageFault where no server
-    answers or starts."""
+def serve_all(data_dir: Path, port: int, configs: Path) -> None:
+    """Serve until interrupted: the configuration files in `configs`, every stage, and comparisons. Runs started here
+    have `data_dir` as their default. Raises StageFault where no server answers or starts."""
     check_writable(data_dir)
     stop_on_signals()
     environment.prepare(data_dir)
@@ -25,12 +26,18 @@ def serve_all(data_dir: Path, port: int) -> None:
     with server(data_dir, port, console) as url:
         from prefect import serve
 
-        offered = deployments(data_dir)
-        ui = url.removesuffix("/api")
-        say(console, f"Prefect UI: {ui}/deployments")
-        say(console, f"serving {', '.join(one.flow_name or one.name for one in offered)}")
+        from flows.deployments.refreshing import kept_current
+        from flows.deployments.registering import register
+
+        offered, problems = offers(data_dir, configs)
+        for problem in problems:
+            say(console, f"not offered: {problem}")
+        deployments = register(offered, partial(say, console))
+        say(console, f"serving {', '.join(offer.name for offer in offered)}")
+        say(console, f"Prefect UI: {url.removesuffix('/api')}/deployments")
         say(console, "stop with Ctrl-C, which also stops active runs")
-        serve(*offered, print_starting_message=False, pause_on_shutdown=False)
+        with kept_current(data_dir, configs, offered, partial(say, console)):
+            serve(*deployments, print_starting_message=False, pause_on_shutdown=False)
 
 
 @contextmanager

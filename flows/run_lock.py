@@ -26,11 +26,18 @@ _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=fro
 @contextmanager
 def lock_run(folder: RunFolder, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the lock of a run. Where another process holds it, report that once and wait."""
-    path = _path(folder)
+    with hold(_path(folder), f"on run {folder.run_id}", log):
+        yield
+
+
+@contextmanager
+def hold(path: Path, what: str, log: Callable[[str], None], holder: str = "") -> Iterator[None]:
+    """Hold a file lock. Where another process holds it, report that once, with who works on `what`, and wait. `holder`:
+    what others are told of this process, besides its number."""
     if path in _MINE.get():
         yield
         return
-    lock = _acquired(path, folder.run_id, log)
+    lock = _acquired(path, what, log, holder)
     token = _MINE.set(_MINE.get() | {path})
     try:
         yield
@@ -52,23 +59,24 @@ def is_locked(folder: RunFolder) -> bool:
         return True
 
 
-def _acquired(path: Path, run: str, log: Callable[[str], None]) -> FileLock:
+def _acquired(path: Path, what: str, log: Callable[[str], None], holder: str) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False)
     try:
         lock.acquire(timeout=1)  # `steca status` holds it for a moment
     except Timeout:
-        log(f"{_who(path)} is working on run {run}: waiting for it")
+        log(f"{_who(path)} is working {what}: waiting for it")
         lock.acquire(poll_interval=POLL_SECONDS)
-    _holder(path).write_text(
+    process = (
         f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     )
+    _holder(path).write_text(f"{holder} ({process})" if holder else process, encoding="utf-8")
     return lock
 
 
 def _who(path: Path) -> str:
     try:
-        return _holder(path).read_text() or "another process"
+        return _holder(path).read_text(encoding="utf-8") or "another process"
     except OSError:
         return "another process"
 
