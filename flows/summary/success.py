@@ -53,30 +53,33 @@ class Change:
     high: float
 
 
-def rates(store: Store, run: str) -> list[Rate]:
-    """Of each policy, split and kind of start. Raises StorageFault."""
-    return [Rate(*row) for row in store.query(SUCCESS, {"run": run})[1]]
+def rates(store: Store, run: str, round: int | None = None) -> list[Rate]:
+    """Of each policy, split and kind of start. With `round`: of the warm-up policy and of the one trained in it. Raises
+    StorageFault."""
+    found = [Rate(*row) for row in store.query(SUCCESS, {"run": run})[1]]
+    return [each for each in found if round in (None, each.round) or each.role == "warmup"]
 
 
-def changes(store: Store, run: str) -> list[Change]:
-    """Of each round, split and kind of start. Raises StorageFault."""
-    return [Change(*row) for row in store.query(CHANGE, {"run": run})[1]]
+def changes(store: Store, run: str, round: int | None = None) -> list[Change]:
+    """Of each round, or of one, split and kind of start. Raises StorageFault."""
+    found = [Change(*row) for row in store.query(CHANGE, {"run": run})[1]]
+    return [each for each in found if round in (None, each.round)]
 
 
-def success_table(store: Store, run: str) -> Table:
+def success_table(store: Store, run: str, round: int | None = None) -> Table:
     """Success rate of each policy, split and kind of start, with the 95 % Wilson interval."""
     rows = tuple(
         (
             *(each.split, words(each.start), each.policy, str(each.n), str(each.successes)),
             *(f"{each.rate:.3f}", f"{each.low:.3f} - {each.high:.3f}"),
         )
-        for each in rates(store, run)
+        for each in rates(store, run, round)
     )
     right = ("episodes", "won", "rate", "interval")
     return Table("Success rate (95 % interval)", ("split", "start", "policy"), right, rows)
 
 
-def change_table(store: Store, run: str) -> Table:
+def change_table(store: Store, run: str, round: int | None = None) -> Table:
     """The trained policies compared with the warm-up policy on the same tasks. 95 % intervals for paired shares."""
     title = "Trained against warm-up policy on the same tasks (95 % interval)"
     rows = tuple(
@@ -89,6 +92,6 @@ def change_table(store: Store, run: str) -> Table:
                 f"{each.low:+.3f} to {each.high:+.3f}",
             ),
         )
-        for each in changes(store, run)
+        for each in changes(store, run, round)
     )
     return Table(title, ("split", "start"), ("lost", "gained", "change", "interval"), rows)

@@ -21,7 +21,7 @@ from cli.main import app
 from cli.sql import check_query
 from cli.status import print_run, print_runs
 from cli.summary import print_summary
-from cli.terminal.console import PIPE_WIDTH, make_console, visible
+from cli.terminal.console import PIPE_WIDTH, make_console
 from cli.terminal.progress import BarReporter, PlainReporter
 from cli.terminal.tables import as_rich, print_rows, print_table
 from cli.trace import print_trace
@@ -29,7 +29,7 @@ from cli.what_if import print_what_if
 from flows.summary.success import change_table, success_table
 from flows.summary.work import COUNTS, counts_table, stages_table
 from flows.what_if import OtherRule
-from flows.wording import setting, to_start
+from flows.wording import setting, to_start, visible
 from steca.deviation import preset
 from storage.faults import StorageFault
 from storage.runs import RunFolder, StageState
