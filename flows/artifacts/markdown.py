@@ -12,18 +12,23 @@ from flows.wording import visible
 _SPECIAL = re.compile(r"[^\w ,()'+=%;/?.:\-]|_|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What could be markup, or make a link of an address."""
 _NO_CODE = re.compile(r"[`|]")
+_MARKER = re.compile(r"^(\d*)([-+=.)])")
 
 
 def inline(text: str) -> str:
     """A text within a line or a table cell."""
-    line = " ".join(visible(text).split())
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", line)
+    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", _one_line(text))
+
+
+def line(text: str) -> str:
+    """A text that begins a line: it cannot begin a list, or underline what is above it, either."""
+    return _MARKER.sub(lambda found: f"{found[1]}&#{ord(found[2])};", inline(text))
 
 
 def code(text: str) -> str:
     """A short text, such as an action or an id, as code; as plain text where it holds what ends code or a cell."""
-    line = " ".join(visible(text).split())
-    return f"`{line}`" if line and not _NO_CODE.search(line) else inline(line)
+    plain = _one_line(text)
+    return f"`{plain}`" if plain and not _NO_CODE.search(plain) else inline(plain)
 
 
 def block(text: str, language: str = "") -> str:
@@ -35,7 +40,7 @@ def block(text: str, language: str = "") -> str:
 
 def quoted(text: str) -> str:
     """A text of several lines as a quotation."""
-    return "\n".join(f"> {inline(line)}  " for line in text.splitlines() if line.strip()) or "> (nothing)"
+    return "\n".join(f"> {line(each)}  " for each in text.splitlines() if each.strip()) or "> (nothing)"
 
 
 def table(content: Table) -> str:
@@ -45,9 +50,9 @@ def table(content: Table) -> str:
         return f"{title}none"
     head = [inline(heading) for heading in (*content.left, *content.right)]
     align = [*("---" for _ in content.left), *("---:" for _ in content.right)]
-    lines = [head, align, *([inline(cell) for cell in row] for row in content.rows)]
-    drawn = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    notes = "".join(f"\n\n{inline(note)}" for note in content.notes)
+    rows = [head, align, *([inline(cell) for cell in row] for row in content.rows)]
+    drawn = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    notes = "".join(f"\n\n{line(note)}" for note in content.notes)
     return f"{title}{drawn}{notes}"
 
 
@@ -59,9 +64,12 @@ def picture(png: bytes, what: str) -> str:
 def label(*lines: str) -> str:
     """The text of a node in a Mermaid drawing, within its quotation marks."""
     return "<br>".join(
-        re.sub(r"[^\w .,%()+/-]", lambda found: f"#{ord(found[0])};", " ".join(visible(line).split()))
-        for line in lines
+        re.sub(r"[^\w .,%()+/-]", lambda found: f"#{ord(found[0])};", _one_line(each)) for each in lines
     )
+
+
+def _one_line(text: str) -> str:
+    return " ".join(visible(text).split())
 
 
 def joined(*parts: str) -> str:
