@@ -38,13 +38,17 @@ def _how(run: str, first: str) -> str:
     )
 
 
+def _batches(n: int) -> str:
+    return "1 batch" if n == 1 else f"{n:,} batches"
+
+
 def state_in_words(source: RunSource, stage: str, round: int) -> str:
     """How far a stage is, in a line or two. Raises StorageFault."""
     state = source.stage(stage, round)
     if state is None:
         return "This stage has not run yet."
     took = f" in {state.seconds:,.1f} s" if state.seconds is not None else ""
-    cached = f"{len(state.batches):,} batches, {state.cached_batches:,} of them from the cache"
+    cached = f"{_batches(len(state.batches))}, {state.cached_batches:,} from the cache"
     line = f"**{inline(state.status)}**{took}: {cached}."
     if state.stopped:
         line += f" **Ended early:** {inline(state.stopped)}. The same run resumes under a larger budget."

@@ -9,7 +9,7 @@ import re
 from flows.summary.table import Table
 from flows.wording import visible
 
-_SPECIAL = re.compile(r"[^\w ,()'+=%;/?.:\-]|_|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_SPECIAL = re.compile(r"[^\w\x80-\U0010ffff ,()'+=%;/?.:\-]|_|:(?=//)|(?<=www)\.", re.IGNORECASE)
 """What could be markup, or make a link of an address."""
 _NO_CODE = re.compile(r"[`|]")
 _MARKER = re.compile(r"^(\d*)([-+=.)])")
