@@ -111,8 +111,12 @@ def test_a_server_that_is_away_gives_a_log_line(
     away = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
 
     def without_server() -> None:
-        with temporary_settings(away), SyncClientContext():
-            publish_stage(finished.data_dir, run_id(finished), "explore", 1)
+        kept = SyncClientContext.__var__.set(None)  # the run's own client, whose server is there
+        try:
+            with temporary_settings(away):
+                publish_stage(finished.data_dir, run_id(finished), "explore", 1)
+        finally:
+            SyncClientContext.__var__.reset(kept)
 
     assert not artifacts(prefect_api, in_a_flow(without_server))
     (warning,) = warnings
