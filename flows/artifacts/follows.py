@@ -47,9 +47,10 @@ def state_in_words(source: RunSource, stage: str, round: int) -> str:
     state = source.stage(stage, round)
     if state is None:
         return "This stage has not run yet."
-    took = f" in {state.seconds:,.1f} s" if state.seconds is not None else ""
+    took = f" in {state.seconds:,.1f} s" if state.seconds is not None and state.status == "completed" else ""
     cached = f"{_batches(len(state.batches))}, {state.cached_batches:,} from the cache"
     line = f"**{inline(state.status)}**{took}: {cached}."
     if state.stopped:
         line += f" **Ended early:** {inline(state.stopped)}. The same run resumes under a larger budget."
-    return joined(line, f"Error: {inline(state.error)}" if state.error else "")
+    why = "Why" if state.status == "outdated" else "Error"
+    return joined(line, f"{why}: {inline(state.error)}" if state.error else "")

@@ -1,5 +1,6 @@
 """Texts as GitHub-flavoured markdown. Whatever comes from models, worlds and settings is shown literally: it cannot
-become markup, HTML, a link or another table cell."""
+become markup, HTML or another table cell. Only a whole address, such as http://example.org, becomes a link to itself in
+V2, which looks for those after everything else."""
 
 from __future__ import annotations
 
@@ -9,20 +10,20 @@ import re
 from flows.summary.table import Table
 from flows.wording import visible
 
-_SPECIAL = re.compile(r"[^\w\x80-\U0010ffff ,()'+=%;/?.:\-]|_|:(?=//)|(?<=www)\.", re.IGNORECASE)
-"""What could be markup, or make a link of an address."""
+_SPECIAL = re.compile(r"[\\`*_{}\[\]<>#!|~&$^\"@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+"""What could be markup, or begin a link. It is escaped by a backslash: V1 shows most entities as they are written."""
 _NO_CODE = re.compile(r"[`|]")
 _MARKER = re.compile(r"^(\d*)([-+=.)])")
 
 
 def inline(text: str) -> str:
     """A text within a line or a table cell."""
-    return _SPECIAL.sub(lambda found: f"&#{ord(found[0])};", _one_line(text))
+    return _SPECIAL.sub(r"\\\g<0>", _one_line(text))
 
 
 def line(text: str) -> str:
     """A text that begins a line: it cannot begin a list, or underline what is above it, either."""
-    return _MARKER.sub(lambda found: f"{found[1]}&#{ord(found[2])};", inline(text))
+    return _MARKER.sub(r"\1\\\2", inline(text))
 
 
 def code(text: str) -> str:

@@ -57,6 +57,7 @@ def gap_picture(source: RunSource, round: int | None = None) -> str:
     """How many comparisons had which gap, by verdict, and the threshold; "" where no gap is known. Raises
     StorageFault."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     found = {verdict: (gaps, delta) for verdict, gaps, delta in source.rows(GAPS, round=round)}
     if not found:
@@ -75,6 +76,7 @@ def gap_picture(source: RunSource, round: int | None = None) -> str:
     axes.axvline(delta, color="black", linestyle="--", linewidth=1, label=f"threshold (delta = {delta:g})")
     axes.set_xlabel("gap: reward of the explored turn less that of the expert's")
     axes.set_ylabel("comparisons")
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
     return picture(small_png(figure), "Gaps of the step rewards by verdict")

@@ -10,7 +10,12 @@ import httpx
 import pytest
 from prefect import flow
 from prefect.context import SyncClientContext
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import (
+    PREFECT_API_URL,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_LOGGING_TO_API_ENABLED,
+    temporary_settings,
+)
 
 from configs.schema import FactoryConfig
 from flows.artifacts.page import Page
@@ -108,7 +113,11 @@ def test_a_damaged_store_gives_a_log_line(
 def test_a_server_that_is_away_gives_a_log_line(
     finished: FactoryConfig, prefect_api: str, warnings: list[logging.LogRecord]
 ) -> None:
-    away = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    away = {
+        PREFECT_API_URL: "http://127.0.0.1:9/api",
+        PREFECT_CLIENT_MAX_RETRIES: 0,
+        PREFECT_LOGGING_TO_API_ENABLED: False,
+    }
 
     def without_server() -> None:
         kept = SyncClientContext.__var__.set(None)  # the run's own client, whose server is there

@@ -10,6 +10,7 @@ from markdown_it import MarkdownIt
 
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
+from flows.artifacts.markdown import inline
 from flows.artifacts.page import RunSource
 from flows.artifacts.stage_page import BODIES, stage_page
 from flows.runs import outdate, run_id
@@ -93,7 +94,7 @@ def test_rewards_has_verdicts_gaps_and_the_forecast(source: RunSource) -> None:
     for verdict, rule, n in source.rows(
         "SELECT verdict, rule, count(*) FROM run_deviations WHERE run_id = $run GROUP BY ALL"
     ):
-        assert f"| {verdict.replace('_', ' ')} | {rule.replace('<', '&#60;')} | {n} |" in page
+        assert f"| {verdict.replace('_', ' ')} | {inline(rule)} | {n} |" in page
     assert "![Gaps of the step rewards by verdict]" in page
     state, explored = source.stage("rewards", 1), source.stage("explore", 1)
     assert state is not None
@@ -169,7 +170,7 @@ def test_a_failed_stage_has_its_error(tmp_path: Path) -> None:
     source.folder.save_stage(state.model_copy(update={"status": "failed", "error": "disk <full>"}))
     page = stage_page(source, "explore", 1)
     assert "**failed**" in page.markdown
-    assert "Error: disk &#60;full&#62;" in page.markdown
+    assert "Error: disk \\<full\\>" in page.markdown
     assert page.description.startswith("failed: ")
 
 
@@ -194,7 +195,7 @@ def test_two_rounds_have_pages_of_their_own(tmp_path: Path) -> None:
     first, second = (stage_page(source, "train", round) for round in (1, 2))
     assert (first.key, second.key) == ("made-up-train-1", "made-up-train-2")
     assert "| expert runs | 1 | 1 | 1.000 | 1.000 | 1.000 |" in first.markdown
-    assert "| calibrated (D&#95;c) | 2 | 1 | 1.000 | 1.500 | 2.000 |" in second.markdown
+    assert "| calibrated (D\\_c) | 2 | 1 | 1.000 | 1.500 | 2.000 |" in second.markdown
     assert "expert runs" not in second.markdown
 
 
