@@ -1,10 +1,11 @@
 """Events of runs and stages, for automations of the Prefect server.
 
     steca.stage.completed, steca.stage.failed     payload: stage, round, seconds, error
-    steca.run.completed
+    steca.run.completed                           payload: cached
     steca.budget.80, steca.budget.spent           payload: spent
 
-Each concerns the resource `steca.run.RUN_ID`, and is related to the flow run and the deployment.
+Each concerns the resource `steca.run.RUN_ID`, which has the label `steca.stage` where a stage is meant, and has `run`
+and `data_dir` in its payload.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ LEVELS = (("steca.budget.spent", 1.0), ("steca.budget.80", 0.8))
 """Events of a budget, and the used share at which they are emitted, the largest first."""
 
 
-def emit(event: str, folder: RunFolder, **payload: Any) -> None:
-    """Emit an event of a run from the current flow run. Outside of one nothing happens."""
+def emit(event: str, folder: RunFolder, stage: str = "", **payload: Any) -> None:
+    """Emit an event of a run, or of one of its stages, from the current flow run. Outside of one nothing happens."""
     from prefect.context import FlowRunContext
     from prefect.events import emit_event
 
@@ -45,6 +46,6 @@ class BudgetEvents:
         """`used`: the largest share of a limit that is used now, 0 to 1; `spent`: in words."""
         for event, level in LEVELS:
             if self._said < level <= used:
-                emit(event, self._folder, spent=spent)
+                emit(event, self._folder, stage="rewards", spent=spent)
                 break
         self._said = max(self._said, used)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from flows.progress import LineReporter, title_of
@@ -12,11 +14,31 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
+_PARENT: ContextVar[Callable[[str], None] | None] = ContextVar("log of the parent run", default=None)
+
+
+@contextmanager
+def shown_here_too() -> Iterator[None]:
+    """What stages say inside is also in the log of the current flow run, of which they are sub-runs."""
+    token = _PARENT.set(_log())
+    try:
+        yield
+    finally:
+        _PARENT.reset(token)
+
+
 class LogReporter(LineReporter):
     """A line for each batch besides, and the bar. Outside of a flow run it shows nothing."""
 
     def __init__(self) -> None:
-        super().__init__(_log())
+        self._own, parent = _log(), _PARENT.get()
+
+        def both(line: str) -> None:
+            self._own(line)
+            if parent:
+                parent(line)
+
+        super().__init__(both)
         self._bar: UUID | None = None
         self._shown = -1
 
@@ -31,7 +53,8 @@ class LogReporter(LineReporter):
     def batch_done(self, cached: bool) -> None:
         super().batch_done(cached)
         spent = f", {self._spent}" if self._spent else ""
-        self._say(f"batch {self._done}/{self._batches}{' (cached)' if cached else ''}{spent}")
+        cache = " (cached)" if cached else ""
+        self._own(f"{self._title}: batch {self._done}/{self._batches}{cache}{spent}")
 
     def stage_ended(self, failed: bool) -> None:
         self._show(self._status())

@@ -243,11 +243,12 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
 
 
 def _tell(stage: StageRun, how: str, error: str | None = None) -> None:
-    """Emit the event that the stage has ended."""
+    """Publish the page of the stage, and emit the event that it has ended."""
+    from flows.artifacts.stage_page import publish_stage
+
+    publish_stage(stage.folder.root, stage.folder.run_id, stage.name, stage.round)
     seconds = (datetime.now(UTC) - stage.started).total_seconds()
-    emit(
-        f"steca.stage.{how}", stage.folder, stage=stage.name, round=stage.round, seconds=seconds, error=error
-    )
+    emit(f"steca.stage.{how}", stage.folder, stage.name, round=stage.round, seconds=seconds, error=error)
 
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:

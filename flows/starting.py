@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from configs.schema import FactoryConfig
 from configs.stages import STAGES, round_of, schedule
 from flows.faults import StageFault
 from flows.from_cache import missing_stage, run_from_cache
 from flows.runs import folder_of
 from flows.wording import counted
+from storage.runs import RunFolder
 
 
 def stages_from(stage: str | None, round: int, rounds: int) -> list[tuple[str, int]]:
@@ -48,3 +51,9 @@ def require_before(config: FactoryConfig, first: tuple[str, int]) -> None:
             f"the run cannot start from {first[0]}: stage {name}{of_round} comes before it, and is not complete; start "
             f"from {name}, or from the beginning"
         )
+
+
+def all_cached(folder: RunFolder, stages: Sequence[tuple[str, int]]) -> bool:
+    """Whether all batches of some stages came from the cache when they were last run."""
+    states = [folder.stage(round_of(stage, round), stage) for stage, round in stages]
+    return all(state is not None and state.cached_batches == len(state.batches) for state in states)

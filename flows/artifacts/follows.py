@@ -32,9 +32,9 @@ def _after(rounds: int, stage: str, round: int) -> list[tuple[str, int]]:
 
 def _how(run: str, first: str) -> str:
     return (
-        f"A run of the factory goes on with these by itself. To make them after a single stage was run: start a "
-        f"deployment of the flow {code('factory')} with {code('run')} = {code(run)} and {code('from_stage')} = "
-        f"{code(first)}. Everything before that is kept."
+        "A run of the factory goes on with these by itself. To make them after a single stage was run: start the "
+        f"deployment {code(f'rerun-{first}')} with {code('run')} = {code(run)}, and switch {code('following')} on. "
+        "Everything before that is kept."
     )
 
 

@@ -56,6 +56,7 @@ FromStage = Annotated[
         description="Start at this stage. What comes before it must be complete. Empty: start with the first.",
     ),
 ]
+Approve = list[Literal["rewards", "calibrate", "train"]]
 Round = Annotated[int, Field(ge=1)]
 Folder = Annotated[
     str | None, _text(description="Folder of the runs and the store. Empty: the configuration's.")

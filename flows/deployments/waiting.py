@@ -11,18 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.run_lock import hold
+from flows.run_lock import Held, hold
 
 WAITING = "Waiting"
 """Name of the state of a run that waits. Its type is RUNNING: the process is there."""
 
 
 @contextmanager
-def turn_in(root: Path, what: str, log: Callable[[str], None]) -> Iterator[None]:
-    """Wait for the turn of this flow run in a data folder, where it was started from a deployment. `what` it is, for
-    those who wait for it."""
+def turn_in(root: Path, what: str, log: Callable[[str], None]) -> Iterator[Held | None]:
+    """Wait for the turn of this flow run in a data folder, where it was started from a deployment (else: None). `what`
+    it is, for those who wait for it."""
     if not is_of_deployment():
-        yield
+        yield None
         return
     waited: list[str] = []
 
@@ -31,10 +31,10 @@ def turn_in(root: Path, what: str, log: Callable[[str], None]) -> Iterator[None]
         log(line)
         _show(WAITING, line)
 
-    with hold(root / "locks" / "deployments.lock", f"in {root}", say, holder=what):
+    with hold(root / "locks" / "deployments.lock", f"in {root}", say, holder=what) as turn:
         if waited:
             _show("Running")
-        yield
+        yield turn
 
 
 def is_of_deployment() -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from configs.schema import FactoryConfig
@@ -16,60 +14,8 @@ from flows.runs import run_id
 from steca.deviation import PRESETS
 from storage.runs import RunFolder
 from storage.store import Store
+from tests.support.prefect_api import Api
 from tests.support.tiny_factory import ROOT, Served, tiny
-
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-class Api:
-    """The few calls of the UI that the tests need."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def post(self, path: str, **body: Any) -> Any:
-        """Tries again while the server answers 503, as Prefect's client does: its database is busy."""
-        for _ in range(40):
-            answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
-            if answer.status_code != 503:
-                break
-            time.sleep(0.5)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def deployments(self) -> dict[str, dict[str, Any]]:
-        return {one["name"]: one for one in self.post("/deployments/filter")}
-
-    def start(self, deployment: str, name: str | None = None, **parameters: Any) -> str:
-        return self.post(
-            f"/deployments/{self.deployments()[deployment]['id']}/create_flow_run",
-            parameters=parameters,
-            **({"name": name} if name else {}),
-        )["id"]
-
-    def refused(self, deployment: str, **parameters: Any) -> httpx.Response:
-        path = f"/deployments/{self.deployments()[deployment]['id']}/create_flow_run"
-        return httpx.post(f"{self._url}{path}", json={"parameters": parameters}, timeout=30)
-
-    def wait(self, run: str, seconds: float = 240) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = httpx.get(f"{self._url}/flow_runs/{run}", timeout=30).json()
-            if found["state_type"] in FINAL:
-                return found
-            time.sleep(0.5)
-        raise AssertionError(f"flow run {run} did not end: {found['state']}")
-
-    def states(self, run: str) -> list[str]:
-        """Names of all states that a run had."""
-        found = httpx.get(f"{self._url}/flow_run_states/", params={"flow_run_id": run}, timeout=30).json()
-        return [state["name"] for state in found]
-
-    def retry(self, run: str) -> None:
-        """What the UI's Retry button does."""
-        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
-        answer = self.post(f"/flow_runs/{run}/set_state", state=state, force=True)
-        assert answer["status"] == "ACCEPT", answer
 
 
 @pytest.fixture(scope="module")

@@ -41,15 +41,20 @@ WHERE trajectory_id = $trajectory AND step_index >= $first ORDER BY step_index L
 
 def rewards(source: RunSource, round: int) -> str:
     """Verdicts with the rule that decided each, the gaps, and the forecast beside what was spent."""
+    return joined(
+        table(verdicts_of(source, round)),
+        gap_picture(source, round),
+        table(_spending(source, round)),
+    )
+
+
+def verdicts_of(source: RunSource, round: int) -> Table:
+    """How many comparisons have which verdict, and by which rule."""
     verdicts = tuple(
         (words(verdict), rule, f"{n:,}", f"{selected:,}")
         for verdict, rule, n, selected in source.rows(VERDICTS, round=round)
     )
-    return joined(
-        table(Table("Verdicts", ("verdict", "why"), ("comparisons", "selected"), verdicts)),
-        gap_picture(source, round),
-        table(_spending(source, round)),
-    )
+    return Table("Verdicts", ("verdict", "why"), ("comparisons", "selected"), verdicts)
 
 
 def _spending(source: RunSource, round: int) -> Table:
