@@ -16,6 +16,7 @@ from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
+from flows.server.flow_run_process import watch_this_process
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -211,6 +212,7 @@ class StageRun:
 def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
     """Run a stage: its state goes from running to completed, failed or crashed; then everything finished is published.
     Whatever can be refused is refused before anything is written."""
+    watch_this_process()
     if run:
         config = config_of_run(config.data_dir, run, given=config)
     else:

@@ -1,0 +1,108 @@
+"""The process of a flow run that a deployment started: it ends when it should, also in the middle of a batch.
+
+A thread watches, because Prefect looks at its own requests between tasks only, and a training is one task:
+
+- The process that started it is gone (`steca serve` was killed): it is terminated as by SIGTERM, so the run is
+  reported as Crashed where the server still answers.
+- The run is suspended: Prefect's own `Pause` is raised, so Resume starts it again.
+- The run is cancelled: Prefect terminates it.
+
+A process that is still there after some seconds of that ends its children and exits.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from types import FrameType
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name
+from models.processes.ending import end_children
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from prefect.client.schemas.objects import State
+
+SERVED_BY = "STECA_SERVED_BY"
+"""Environment variable with the id of the `steca serve` process, for the flow runs that it starts."""
+TICK = 1.0
+LOOK_EVERY = 2.0
+PREFECT_FIRST = 4.0
+"""Seconds that Prefect gets to stop a suspended run between two tasks."""
+UNWIND = 6.0
+"""Seconds that the stack gets to unwind, which waits for answers in flight and saves the state of the stage."""
+FOR_CHILDREN = 3.0
+_RAISE_PAUSE = signal.SIGUSR1
+
+
+def watch_this_process() -> None:
+    """Start to watch, once in a process. Does nothing where no deployment started it, as in `steca run`."""
+    run = os.environ.get(FLOW_RUN_VARIABLE)
+    here = threading.current_thread() is threading.main_thread()
+    if run and here and not any(isinstance(thread, _Watch) for thread in threading.enumerate()):
+        _Watch(UUID(run)).start()
+
+
+class _Watch(threading.Thread):
+    def __init__(self, run: UUID) -> None:
+        super().__init__(name="flow-run-watch", daemon=True)
+        self._run = run
+        self._parent = int(os.environ.get(SERVED_BY, 0)) or os.getppid()
+        self._registered = False
+        self._suspended: State[None] | None = None
+        self._deadline: float | None = None
+        signal.signal(_RAISE_PAUSE, self._pause)
+
+    def run(self) -> None:
+        from prefect.client.orchestration import get_client
+        from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+        next_look = 0.0
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+            client = get_client(httpx_settings={"timeout": 5.0}, sync_client=True)
+            while True:
+                if self._deadline and time.monotonic() > self._deadline:
+                    _leave()
+                if os.getppid() != self._parent and not self._deadline:
+                    self._deadline = time.monotonic() + UNWIND
+                    os.kill(os.getpid(), signal.SIGTERM)
+                if time.monotonic() > next_look and not self._deadline:
+                    self._look(client)
+                    next_look = time.monotonic() + LOOK_EVERY
+                time.sleep(TICK)
+
+    def _look(self, client: SyncPrefectClient) -> None:
+        """Compare with what the server says. A server that does not answer is asked again later."""
+        try:
+            if not self._registered:
+                client.update_flow_run(self._run, infrastructure_pid=process_name())
+                self._registered = True
+            state = client.read_flow_run(self._run).state
+        except Exception:
+            return
+        if state and state.is_paused() and state.name == "Suspended":
+            self._end_suspended(state)
+        elif state and (state.is_cancelling() or state.is_cancelled() or state.is_crashed()):
+            self._deadline = time.monotonic() + UNWIND
+
+    def _end_suspended(self, state: State[None]) -> None:
+        time.sleep(PREFECT_FIRST)
+        self._suspended = state
+        self._deadline = time.monotonic() + UNWIND
+        os.kill(os.getpid(), _RAISE_PAUSE)
+
+    def _pause(self, _number: int, _frame: FrameType | None) -> None:
+        """Runs in the main thread, which is somewhere in the flow."""
+        from prefect.exceptions import Pause
+
+        raise Pause(state=self._suspended)
+
+
+def _leave() -> None:
+    """With status 0: the run's state is decided, and Prefect's runner would report any other status as Crashed."""
+    end_children(FOR_CHILDREN)
+    os._exit(0)
