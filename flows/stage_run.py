@@ -239,12 +239,22 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
-    status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
+    failed = isinstance(error, Exception)
     try:
-        stage.save(status, str(error) or type(error).__name__)
+        stage.save(
+            "failed" if failed else "crashed",
+            (str(error) or type(error).__name__) if failed else _ended(error),
+        )
         stage.publish()
     except StorageFault:
         return
+
+
+def _ended(error: BaseException) -> str:
+    """What ended a stage that did not fail, in words."""
+    if type(error).__name__ == "Pause":
+        return "suspended: Resume in the Prefect UI goes on where it stopped"
+    return "ended from outside: Retry in the Prefect UI, or the same command, goes on where it stopped"
 
 
 def _flow_run() -> str | None:

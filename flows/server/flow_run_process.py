@@ -6,6 +6,8 @@ A thread watches, because Prefect looks at its own requests between tasks only, 
   reported as Crashed where the server still answers.
 - The run is suspended: Prefect's own `Pause` is raised, so Resume starts it again.
 - The run is cancelled: Prefect terminates it.
+- `steca serve` stops: it reports the run as Crashed and sends LEAVE, which raises Prefect's `Abort`: the run keeps that
+  state.
 
 A process that is still there after some seconds of that ends its children and exits.
 """
@@ -36,7 +38,8 @@ PREFECT_FIRST = 4.0
 UNWIND = 6.0
 """Seconds that the stack gets to unwind, which waits for answers in flight and saves the state of the stage."""
 FOR_CHILDREN = 3.0
-_RAISE_PAUSE = signal.SIGUSR1
+LEAVE = signal.SIGUSR1
+"""Ends a flow run whose state is decided."""
 
 
 def watch_this_process() -> None:
@@ -55,7 +58,7 @@ class _Watch(threading.Thread):
         self._registered = False
         self._suspended: State[None] | None = None
         self._deadline: float | None = None
-        signal.signal(_RAISE_PAUSE, self._pause)
+        signal.signal(LEAVE, self._unwind)
 
     def run(self) -> None:
         from prefect.client.orchestration import get_client
@@ -93,13 +96,13 @@ class _Watch(threading.Thread):
         time.sleep(PREFECT_FIRST)
         self._suspended = state
         self._deadline = time.monotonic() + UNWIND
-        os.kill(os.getpid(), _RAISE_PAUSE)
+        os.kill(os.getpid(), LEAVE)
 
-    def _pause(self, _number: int, _frame: FrameType | None) -> None:
+    def _unwind(self, _number: int, _frame: FrameType | None) -> None:
         """Runs in the main thread, which is somewhere in the flow."""
-        from prefect.exceptions import Pause
+        from prefect.exceptions import Abort, Pause
 
-        raise Pause(state=self._suspended)
+        raise Pause(state=self._suspended) if self._suspended else Abort("the run was ended")
 
 
 def _leave() -> None:

@@ -50,36 +50,34 @@ def report_ended(
     why: str,
     others: bool,
     own: Collection[str] = (),
-) -> list[FlowRun]:
+) -> list[str]:
     """Report every unfinished run of these deployments that has no process as Crashed, because of `why`, and the runs
     below it. Those in `own` are reported although their process is still there. `others`: another process serves these
-    deployments too, so a run that does not name its process may be its. Returns the runs reported."""
+    deployments too, so a run that does not name its process may be its. Returns what was reported, as "NAME (STATE)".
+    """
     living = {flow_run_of(process) for process in psutil.process_iter()} - set(own)
-    ended = []
-    for run in _unfinished(client, {"deployment_id": {"any_": list(deployments)}}) if deployments else ():
-        if str(run.id) in own or (str(run.id) not in living and _was_here(run, others)):
-            _report(client, run, why)
-            ended.append(run)
-    return ended
+    unfinished = _unfinished(client, {"deployment_id": {"any_": list(deployments)}}) if deployments else ()
+    ended = [run for run in unfinished if str(run.id) in own or _is_gone(run, living, others)]
+    return sorted(f"{run.name} ({_report(client, run, why)})" for run in ended)
 
 
-def _was_here(run: FlowRun, others: bool) -> bool:
-    """Whether the process of a run was on this machine, as far as can be known."""
+def _is_gone(run: FlowRun, living: Collection[str | None], others: bool) -> bool:
+    """Whether a run has no process, as far as can be known: a process on another machine cannot be seen."""
+    if str(run.id) in living:
+        return False
     if run.infrastructure_pid:
         return run.infrastructure_pid.startswith(f"{socket.gethostname()}:")
     return not others
 
 
-def _report(client: SyncPrefectClient, run: FlowRun, why: str) -> None:
+def _report(client: SyncPrefectClient, run: FlowRun, why: str) -> str:
     from prefect.states import Cancelled, Crashed
 
-    cancelled = run.state is not None and run.state.is_cancelling()
-    state: State[Any] = (
-        Cancelled(message=f"{why}; {RETRY}") if cancelled else Crashed(message=f"{why}; {RETRY}")
-    )
-    _set(client, run.id, state)
+    wanted = Cancelled if run.state is not None and run.state.is_cancelling() else Crashed
+    _set(client, run.id, wanted(message=f"{why}; {RETRY}"))
     for below in list(_unfinished(client, {"parent_flow_run_id": {"any_": [run.id]}})):
         _report(client, below, why)
+    return wanted.__name__
 
 
 def _set(client: SyncPrefectClient, run: UUID, state: State[Any]) -> None:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from flows.faults import StageFault
-from flows.server.flow_run_process import SERVED_BY
+from flows.server.flow_run_process import LEAVE, SERVED_BY
 from flows.server.flow_run_states import deployment_ids, own_flow_runs, report_ended
 from flows.server.other_servers import polled_by_others
 from flows.server.process import GuardedServer, answers_now
@@ -24,7 +24,6 @@ from tasks.prefect_internals import poll_patiently
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun
     from prefect.deployments.runner import RunnerDeployment
 
 FOR_FLOW_RUNS = 10.0
@@ -116,25 +115,23 @@ class Serving:
             raise StageFault(f"Prefect's runner has ended: {self._fault or 'it gave no reason'}")
 
     def stop(self, why: str) -> None:
-        """End the flow runs in progress and report them as Crashed."""
+        """Report the flow runs in progress as Crashed because of `why`, and end them."""
         own = own_flow_runs()
         try:
             client = _client()
             known = deployment_ids(client, self._names)
-            self._tell(
-                report_ended(client, list(known.values()), why, bool(self._others), own),
-                "ended in the middle",
-            )
+            self._tell(report_ended(client, list(known.values()), why, bool(self._others), own), "ended")
         except Exception as error:
-            self._say(f"the Prefect server could not be told about {counted(len(own), 'flow run')}: {error}")
-        end(list(own.values()), FOR_FLOW_RUNS)
-        end(list(own_flow_runs().values()), FOR_FLOW_RUNS)  # started since
-
-    def _tell(self, runs: Sequence[FlowRun], what: str) -> None:
-        if runs:
-            named = ", ".join(sorted(run.name for run in runs))
             self._say(
-                f"{counted(len(runs), 'flow run')} {what}, now Crashed: {named}; Retry in the UI goes on"
+                f"the Prefect server could not be told that {counted(len(own), 'flow run')} ended: {error}"
+            )
+        end(list(own.values()), FOR_FLOW_RUNS, LEAVE)
+        end(list(own_flow_runs().values()), 0)  # started since: the next `steca serve` reports them
+
+    def _tell(self, runs: Sequence[str], what: str) -> None:
+        if runs:
+            self._say(
+                f"{counted(len(runs), 'flow run')} {what}: {', '.join(runs)}; Retry in the UI goes on where it stopped"
             )
 
     def _run(self) -> None:

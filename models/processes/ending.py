@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -14,12 +15,14 @@ def end_children(patience: float) -> None:
     end(psutil.Process().children(), patience)
 
 
-def end(processes: Sequence[psutil.Process], patience: float) -> None:
-    """Terminate processes. Kill whatever of them and of those below them is still there after `patience` seconds."""
+def end(
+    processes: Sequence[psutil.Process], patience: float, number: signal.Signals = signal.SIGTERM
+) -> None:
+    """Send processes a signal. Kill whatever of them and of those below them is there after `patience` seconds."""
     everyone = _with_descendants(processes)
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            process.terminate()
+            process.send_signal(number)
     for process in psutil.wait_procs(everyone, timeout=patience)[1]:
         with suppress(psutil.NoSuchProcess):
             process.kill()
