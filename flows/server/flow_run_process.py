@@ -2,8 +2,8 @@
 
 A thread watches, because Prefect looks at its own requests between tasks only, and a training is one task:
 
-- The process that started it is gone (`steca serve` was killed): it is terminated as by SIGTERM, so the run is
-  reported as Crashed where the server still answers.
+- The process that started it is gone (`steca serve` was killed): the run is reported as Crashed where the server still
+  answers, and unwound by LEAVE.
 - The run is suspended: Prefect's own `Pause` is raised, so Resume starts it again.
 - The run is cancelled: Prefect terminates it.
 - `steca serve` stops: it reports the run as Crashed and sends LEAVE, which raises Prefect's `Abort`: the run keeps that
@@ -18,11 +18,12 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 from uuid import UUID
 
-from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name
+from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report
 from models.processes.ending import end_children
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
 
 SERVED_BY = "STECA_SERVED_BY"
 """Environment variable with the id of the `steca serve` process, for the flow runs that it starts."""
-TICK = 1.0
+ABANDONED = "the process that started this run is gone: `steca serve` was killed"
+TICK = 0.5
 LOOK_EVERY = 2.0
 PREFECT_FIRST = 4.0
 """Seconds that Prefect gets to stop a suspended run between two tasks."""
@@ -71,8 +73,9 @@ class _Watch(threading.Thread):
                 if self._deadline and time.monotonic() > self._deadline:
                     _leave()
                 if os.getppid() != self._parent and not self._deadline:
-                    self._deadline = time.monotonic() + UNWIND
-                    os.kill(os.getpid(), signal.SIGTERM)
+                    _print_nowhere()
+                    self._report_abandoned(client)
+                    self._unwind_soon()
                 if time.monotonic() > next_look and not self._deadline:
                     self._look(client)
                     next_look = time.monotonic() + LOOK_EVERY
@@ -95,6 +98,14 @@ class _Watch(threading.Thread):
     def _end_suspended(self, state: State[None]) -> None:
         time.sleep(PREFECT_FIRST)
         self._suspended = state
+        self._unwind_soon()
+
+    def _report_abandoned(self, client: SyncPrefectClient) -> None:
+        """Where this fails, the server is gone too, and the next `steca serve` reports it."""
+        with suppress(Exception):
+            report(client, client.read_flow_run(self._run), ABANDONED)
+
+    def _unwind_soon(self) -> None:
         self._deadline = time.monotonic() + UNWIND
         os.kill(os.getpid(), LEAVE)
 
@@ -103,6 +114,13 @@ class _Watch(threading.Thread):
         from prefect.exceptions import Abort, Pause
 
         raise Pause(state=self._suspended) if self._suspended else Abort("the run was ended")
+
+
+def _print_nowhere() -> None:
+    """The pipes of this process end at a process that is gone. A log line into them would end it in the middle."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for descriptor in (1, 2):
+        os.dup2(nowhere, descriptor)
 
 
 def _leave() -> None:

@@ -58,7 +58,7 @@ def report_ended(
     living = {flow_run_of(process) for process in psutil.process_iter()} - set(own)
     unfinished = _unfinished(client, {"deployment_id": {"any_": list(deployments)}}) if deployments else ()
     ended = [run for run in unfinished if str(run.id) in own or _is_gone(run, living, others)]
-    return sorted(f"{run.name} ({_report(client, run, why)})" for run in ended)
+    return sorted(f"{run.name} ({report(client, run, why)})" for run in ended)
 
 
 def _is_gone(run: FlowRun, living: Collection[str | None], others: bool) -> bool:
@@ -70,13 +70,14 @@ def _is_gone(run: FlowRun, living: Collection[str | None], others: bool) -> bool
     return not others
 
 
-def _report(client: SyncPrefectClient, run: FlowRun, why: str) -> str:
+def report(client: SyncPrefectClient, run: FlowRun, why: str) -> str:
+    """Report a run, and those below it, as Crashed, or as Cancelled if that was asked for. Returns which."""
     from prefect.states import Cancelled, Crashed
 
     wanted = Cancelled if run.state is not None and run.state.is_cancelling() else Crashed
     _set(client, run.id, wanted(message=f"{why}; {RETRY}"))
     for below in list(_unfinished(client, {"parent_flow_run_id": {"any_": [run.id]}})):
-        _report(client, below, why)
+        report(client, below, why)
     return wanted.__name__
 
 
