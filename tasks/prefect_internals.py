@@ -54,16 +54,20 @@ def drain_queues() -> None:
 
 @contextmanager
 def poll_patiently() -> Iterator[None]:
-    """Inside, a runner of Prefect's asks for scheduled runs as long as it lives. By itself it gives up after three
-    failures in a row, and ends the flow runs in progress with it."""
-    from prefect.runner import _scheduled_run_poller as poller
+    """Inside, a runner of Prefect's asks for scheduled and cancelled runs as long as it lives. By itself it gives up
+    after three failures in a row: it then ends the flow runs in progress, and cancels none any more."""
+    from prefect._internal import _observation_delivery
+    from prefect.runner import _scheduled_run_poller
 
-    before = poller.critical_service_loop
-    poller.critical_service_loop = _poll_for_ever  # type: ignore[assignment]
+    places = (_observation_delivery, _scheduled_run_poller)
+    before = [place.critical_service_loop for place in places]
+    for place in places:
+        place.critical_service_loop = _poll_for_ever  # type: ignore[assignment]
     try:
         yield
     finally:
-        poller.critical_service_loop = before
+        for place, loop in zip(places, before, strict=True):
+            place.critical_service_loop = loop
 
 
 async def _poll_for_ever(

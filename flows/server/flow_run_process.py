@@ -20,7 +20,7 @@ import threading
 import time
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
 from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report
@@ -59,6 +59,7 @@ class _Watch(threading.Thread):
         self._parent = int(os.environ.get(SERVED_BY, 0)) or os.getppid()
         self._registered = False
         self._suspended: State[None] | None = None
+        self._cancelling = False
         self._deadline: float | None = None
         signal.signal(LEAVE, self._unwind)
 
@@ -71,10 +72,10 @@ class _Watch(threading.Thread):
             client = get_client(httpx_settings={"timeout": 5.0}, sync_client=True)
             while True:
                 if self._deadline and time.monotonic() > self._deadline:
-                    _leave()
+                    self._leave(client)
                 if os.getppid() != self._parent and not self._deadline:
                     _print_nowhere()
-                    self._report_abandoned(client)
+                    self._report(client, ABANDONED)
                     self._unwind_soon()
                 if time.monotonic() > next_look and not self._deadline:
                     self._look(client)
@@ -93,6 +94,7 @@ class _Watch(threading.Thread):
         if state and state.is_paused() and state.name == "Suspended":
             self._end_suspended(state)
         elif state and (state.is_cancelling() or state.is_cancelled() or state.is_crashed()):
+            self._cancelling = state.is_cancelling()
             self._deadline = time.monotonic() + UNWIND
 
     def _end_suspended(self, state: State[None]) -> None:
@@ -100,10 +102,17 @@ class _Watch(threading.Thread):
         self._suspended = state
         self._unwind_soon()
 
-    def _report_abandoned(self, client: SyncPrefectClient) -> None:
+    def _report(self, client: SyncPrefectClient, why: str) -> None:
         """Where this fails, the server is gone too, and the next `steca serve` reports it."""
         with suppress(Exception):
-            report(client, client.read_flow_run(self._run), ABANDONED)
+            report(client, client.read_flow_run(self._run), why)
+
+    def _leave(self, client: SyncPrefectClient) -> NoReturn:
+        """With status 0: the run's state is decided, and Prefect's runner would report any other status as Crashed."""
+        end_children(FOR_CHILDREN)
+        if self._cancelling:  # Prefect's runner reports it too, unless it has lost its connection
+            self._report(client, "cancelled")
+        os._exit(0)
 
     def _unwind_soon(self) -> None:
         self._deadline = time.monotonic() + UNWIND
@@ -121,9 +130,3 @@ def _print_nowhere() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(nowhere, descriptor)
-
-
-def _leave() -> None:
-    """With status 0: the run's state is decided, and Prefect's runner would report any other status as Crashed."""
-    end_children(FOR_CHILDREN)
-    os._exit(0)
