@@ -16,7 +16,7 @@ from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
-from flows.server.flow_run_process import watch_this_process
+from flows.server.flow_run_process import last_words, watch_this_process
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -33,6 +33,9 @@ from tasks.resources.run_resources import RunResources
 
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
+
+ENDED = "ended from outside: Retry or Resume in the Prefect UI, or the same command, goes on where it stopped"
+"""The error of a stage that did not fail."""
 
 
 class StageRun:
@@ -226,7 +229,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         stage = StageRun(name, config, folder, round, force, reporter)
         stage.save("running")
         try:
-            with closing(stage.resources):
+            with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
             reporter.stage_ended(failed=True)
@@ -239,22 +242,14 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
-    failed = isinstance(error, Exception)
     try:
-        stage.save(
-            "failed" if failed else "crashed",
-            (str(error) or type(error).__name__) if failed else _ended(error),
-        )
+        if isinstance(error, Exception):
+            stage.save("failed", str(error) or type(error).__name__)
+        else:
+            stage.save("crashed", ENDED)
         stage.publish()
     except StorageFault:
         return
-
-
-def _ended(error: BaseException) -> str:
-    """What ended a stage that did not fail, in words."""
-    if type(error).__name__ == "Pause":
-        return "suspended: Resume in the Prefect UI goes on where it stopped"
-    return "ended from outside: Retry in the Prefect UI, or the same command, goes on where it stopped"
 
 
 def _flow_run() -> str | None:

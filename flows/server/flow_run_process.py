@@ -9,7 +9,9 @@ A thread watches, because Prefect looks at its own requests between tasks only, 
 - `steca serve` stops: it reports the run as Crashed and sends LEAVE, which raises Prefect's `Abort`: the run keeps that
   state.
 
-A process that is still there after some seconds of that ends its children and exits.
+All of these raise an exception in the main thread. It may be lost (Python ignores exceptions in callbacks of weak
+references), or take long to unwind the stack. A process that is still there after some seconds ends its children and
+exits.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
@@ -50,6 +53,19 @@ def watch_this_process() -> None:
     here = threading.current_thread() is threading.main_thread()
     if run and here and not any(isinstance(thread, _Watch) for thread in threading.enumerate()):
         _Watch(UUID(run)).start()
+
+
+_LAST_WORDS: list[Callable[[], None]] = []
+
+
+@contextmanager
+def last_words(say: Callable[[], None]) -> Iterator[None]:
+    """Inside, `say` is called if this process has to exit without unwinding its stack. Errors in it are ignored."""
+    _LAST_WORDS.append(say)
+    try:
+        yield
+    finally:
+        _LAST_WORDS.remove(say)
 
 
 class _Watch(threading.Thread):
@@ -109,6 +125,9 @@ class _Watch(threading.Thread):
 
     def _leave(self, client: SyncPrefectClient) -> NoReturn:
         """With status 0: the run's state is decided, and Prefect's runner would report any other status as Crashed."""
+        for say in reversed(_LAST_WORDS):
+            with suppress(Exception):
+                say()
         end_children(FOR_CHILDREN)
         if self._cancelling:  # Prefect's runner reports it too, unless it has lost its connection
             self._report(client, "cancelled")

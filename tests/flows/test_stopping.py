@@ -49,10 +49,10 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def shared(url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve, Path]]:
-    """One `steca serve` and its data folder."""
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Serve, Path]]:
+    """One `steca serve` and its data folder. On a server of its own: nobody else may pick up its runs."""
     folder = tmp_path_factory.mktemp("serve")
-    with serving(folder, url) as serve:
+    with serving(folder) as serve:
         yield serve, folder
 
 
@@ -93,10 +93,11 @@ def test_cancel_ends_a_run_wherever_it_is(place: str, shared: tuple[Serve, Path]
     serve, data_dir = shared
     stage, overrides = PLACES[place]
     run = start_until(serve, data_dir, stage, *overrides)
-    family = serve.family()
+    family = serve.flow_family()
+    assert family
     serve.api.cancel(run)
     serve.api.wait_for(run, "Cancelled", seconds=60)
-    assert gone([one for one in family if one.pid != serve.process.pid])
+    assert gone(family)
     state = stage_of(data_dir, stage, *overrides)
     assert state
     assert state.status == "crashed"
@@ -129,16 +130,15 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     stage, overrides = PLACES[place]
     overrides = (*overrides, "seed=7")
     run = start_until(serve, data_dir, stage, *overrides)
-    family = serve.family()
+    family = serve.flow_family()
+    assert family
     serve.api.suspend(run)
     assert gone(family)
     assert serve.api.state(run)["name"] == "Suspended"
     state = stage_of(data_dir, stage, *overrides)
     assert state
-    assert (state.status, state.error) == (
-        "crashed",
-        "suspended: Resume in the Prefect UI goes on where it stopped",
-    )
+    assert state.status == "crashed"
+    assert "Resume in the Prefect UI" in str(state.error)
     serve.api.resume(run)
     wait_until(lambda: getattr(stage_of(data_dir, stage, *overrides), "status", None) == "running")
     demonstrated = stage_of(data_dir, "demonstrate", *overrides)

@@ -133,6 +133,11 @@ class Serve:
     def family(self) -> list[psutil.Process]:
         return psutil.Process(self.process.pid).children(recursive=True)
 
+    def flow_family(self) -> list[psutil.Process]:
+        """The processes of flow runs, with those below them."""
+        flows = self.flow_processes()
+        return [*flows, *(below for flow in flows for below in flow.children(recursive=True))]
+
     def flow_processes(self) -> list[psutil.Process]:
         return [one for one in self.family() if "prefect.engine" in " ".join(_command(one))]
 
