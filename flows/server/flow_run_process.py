@@ -26,6 +26,8 @@ from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
 
+import psutil
+
 from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report
 from models.processes.ending import end_children
 
@@ -72,7 +74,7 @@ class _Watch(threading.Thread):
     def __init__(self, run: UUID) -> None:
         super().__init__(name="flow-run-watch", daemon=True)
         self._run = run
-        self._parent = int(os.environ.get(SERVED_BY, 0)) or os.getppid()
+        self._parent, self._served_by = os.getppid(), int(os.environ.get(SERVED_BY, os.getppid()))
         self._registered = False
         self._suspended: State[None] | None = None
         self._cancelling = False
@@ -89,7 +91,7 @@ class _Watch(threading.Thread):
             while True:
                 if self._deadline and time.monotonic() > self._deadline:
                     self._leave(client)
-                if os.getppid() != self._parent and not self._deadline:
+                if self._is_abandoned() and not self._deadline:
                     _print_nowhere()
                     self._report(client, ABANDONED)
                     self._unwind_soon()
@@ -97,6 +99,10 @@ class _Watch(threading.Thread):
                     self._look(client)
                     next_look = time.monotonic() + LOOK_EVERY
                 time.sleep(TICK)
+
+    def _is_abandoned(self) -> bool:
+        """Whether the process that started this one, or `steca serve`, is gone; it may have been before we began."""
+        return os.getppid() != self._parent or not psutil.pid_exists(self._served_by)
 
     def _look(self, client: SyncPrefectClient) -> None:
         """Compare with what the server says. A server that does not answer is asked again later."""

@@ -161,7 +161,7 @@ def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
         if number != signal.SIGKILL:  # its process would not see that it is alone for a moment
             serve.api.pause(runs[1])  # as a flow that waits for an answer
             runs.append(serve.api.start(tmp_path, LONG))
-            serve.api.wait_for(runs[-1], "Pending", "Submitting", "Running")
+            serve.api.wait_for(runs[-1], "Pending", "Submitting", "Running", "Waiting")
         family = serve.end(number, whole_group)
         assert gone(family)
         assert serve.process.returncode == (-number if number == signal.SIGKILL else 128 + number)
@@ -177,10 +177,11 @@ def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
 def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> None:
     """Ctrl-C, then Retry; the server killed; serve killed, then reported, then Retry to the end."""
     port, overrides = free_port(), ("warmup.steps=9000",)
+    name = run_id(tiny(tmp_path, *overrides))
     with serving(tmp_path, port=port) as serve:
         run = start_until(serve, tmp_path, "warmup", *overrides)
         assert gone(serve.end(signal.SIGINT, whole_group=True))
-        assert "1 flow run ended: tiny (Crashed); Retry in the UI goes on where it stopped" in serve.said()
+        assert f"1 flow run ended: {name} (Crashed); Retry in the UI goes on" in serve.said()
     with serving(tmp_path, port=port) as serve:
         assert serve.api.state(run)["message"].startswith("`steca serve` was stopped (SIGINT)")
         serve.api.retry(run)
@@ -196,7 +197,7 @@ def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> N
         wait_until(lambda: len(serve.flow_processes()) == 1)
         assert gone(serve.end(signal.SIGKILL))
     with serving(tmp_path, port=port) as serve:
-        assert "1 flow run without a process: tiny (Crashed); Retry in the UI" in serve.said()
+        assert f"1 flow run without a process: {name} (Crashed); Retry in the UI" in serve.said()
         serve.api.retry(run)
         assert serve.api.wait_for(run, "Completed", "Failed", "Crashed")["name"] == "Completed"
         demonstrated = stage_of(tmp_path, "demonstrate", *overrides)
@@ -230,7 +231,7 @@ def test_a_second_serve_warns_and_leaves_the_runs_of_the_first_alone(url: str, t
         with serving(tmp_path / "two", url) as second:
             warnings = [line for line in second.said().splitlines() if line.startswith("warning:")]
             assert len(warnings) == 1
-            assert "factory/" in warnings[0]
+            assert "factory/tiny" in warnings[0]
             assert "another process already serves" in warnings[0]
             second.end(signal.SIGTERM)
         assert first.api.state(run)["name"] == "Running"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 import httpx
 import psutil
 
-from tests.support.tiny_factory import ROOT, STECA, tiny
+from tests.support.tiny_factory import ROOT, STECA, TINY
 
 PATIENCE = 240.0
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
@@ -72,7 +73,7 @@ class Api:
         """Start a run of the factory with the tiny configuration."""
         wait_until(self._offered)
         deployment = self._offered()[0]
-        parameters = {"config": tiny(data_dir, *overrides).model_dump(mode="json")}
+        parameters = {"changes": list(overrides), "data_dir": str(data_dir)}
         made = self.call(
             "POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters}
         )
@@ -80,7 +81,7 @@ class Api:
 
     def _offered(self) -> list[dict[str, Any]]:
         offered = self.call("POST", "/deployments/filter", {})
-        return [one for one in offered if one["entrypoint"].endswith(":factory")]
+        return [one for one in offered if one["name"] == "tiny"]
 
     def state(self, run: str) -> dict[str, Any]:
         return dict(self.call("GET", f"/flow_runs/{run}")["state"])
@@ -161,11 +162,15 @@ def serving(data_dir: Path, url: str = "", port: int = 0, wait: bool = True, **m
     """`steca serve` on the server at `url`, else with a server of its own on `port`."""
     data_dir.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
+    configs = data_dir / "configs"
+    configs.mkdir(exist_ok=True)
+    shutil.copy(TINY, configs / "tiny.yaml")
     log = data_dir / f"serve-{time.monotonic_ns()}.log"
     env = surroundings(**({"PREFECT_API_URL": url} if url else {}), **more)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)], cwd=ROOT, env=env,
+            [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir), "--configs", str(configs)],
+            cwd=ROOT, env=env,
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=interruptible,
         )  # fmt: skip
     serve = Serve(process, log, url or f"http://127.0.0.1:{port}/api")
