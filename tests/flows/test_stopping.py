@@ -197,7 +197,7 @@ def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> N
         wait_until(lambda: len(serve.flow_processes()) == 1)
         assert gone(serve.end(signal.SIGKILL))
     with serving(tmp_path, port=port) as serve:
-        assert f"1 flow run without a process: {name} (Crashed); Retry in the UI" in serve.said()
+        assert f"1 flow run had no process any more: {name} (Crashed); Retry in the UI" in serve.said()
         serve.api.retry(run)
         assert serve.api.wait_for(run, "Completed", "Failed", "Crashed")["name"] == "Completed"
         demonstrated = stage_of(tmp_path, "demonstrate", *overrides)
