@@ -73,7 +73,13 @@ class Api:
         """Start a run of the factory with the tiny configuration."""
         wait_until(self._offered)
         deployment = self._offered()[0]
-        parameters = {"changes": list(overrides), "data_dir": str(data_dir)}
+        seeds = [
+            each for each in overrides if each.startswith("seed=")
+        ]  # the form has a field of its own for it
+        changes = [each for each in overrides if each not in seeds]
+        parameters: dict[str, Any] = {"changes": changes, "data_dir": str(data_dir)}
+        if seeds:
+            parameters["seed"] = int(seeds[-1].removeprefix("seed="))
         made = self.call(
             "POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters}
         )
