@@ -39,7 +39,7 @@ class Service:
     """Services that must be healthy before this one starts."""
     healthcheck: Healthcheck
     stop_seconds: float
-    """Between SIGTERM and SIGKILL."""
+    """Between the stop signal and SIGKILL."""
 
 
 def read_env_file(path: Path) -> dict[str, str]:

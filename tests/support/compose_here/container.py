@@ -26,6 +26,7 @@ class Container:
     folder: Path
     environment: dict[str, str]
     healthcheck: Healthcheck
+    stop_signal: signal.Signals
     stop_seconds: float
     home: Path
     log: Path
@@ -83,10 +84,10 @@ class Container:
             self.is_up()
 
     def stop(self) -> float:
-        """SIGTERM, and SIGKILL after the grace period. Returns the seconds that it took."""
+        """Its stop signal, and SIGKILL after the grace period. Returns the seconds that it took."""
         started = time.monotonic()
         if self.process is not None and self.is_up():
-            self.process.send_signal(signal.SIGTERM)
+            self.process.send_signal(self.stop_signal)
             with suppress(subprocess.TimeoutExpired):
                 self.process.wait(self.stop_seconds)
         took = time.monotonic() - started
@@ -94,7 +95,7 @@ class Container:
         return took
 
     def last_lines(self) -> str:
-        return self.log.read_text(errors="replace")[-4000:]
+        return self.log.read_text(errors="replace")[-4000:] if self.log.exists() else ""
 
 
 def _home_of(process: psutil.Process) -> str | None:

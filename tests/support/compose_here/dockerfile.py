@@ -49,7 +49,7 @@ def filled(text: str, arguments: Mapping[str, str]) -> str:
 
 
 def ignored(context: Path) -> Callable[[str, list[str]], set[str]]:
-    """For shutil.copytree: which names of a folder .dockerignore leaves out. Raises ValueError for an exception (`!`)."""
+    """For shutil.copytree: which names of a folder .dockerignore leaves out. Raises ValueError for `!`."""
     patterns = [line for line in (context / ".dockerignore").read_text().splitlines() if line.strip()]
     if any(pattern.startswith("!") for pattern in patterns):
         raise ValueError(".dockerignore: exceptions are not carried out here")

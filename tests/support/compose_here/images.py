@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,9 +30,12 @@ class Image:
     """Where the process starts."""
     environment: dict[str, str]
     command: list[str]
+    stop_signal: signal.Signals = signal.SIGTERM
 
 
-def build_image(context: Path, file: str, arguments: Mapping[str, str], room: Path) -> tuple[Image, dict[str, Path]]:
+def build_image(
+    context: Path, file: str, arguments: Mapping[str, str], room: Path
+) -> tuple[Image, dict[str, Path]]:
     """Carry out the steps of a Dockerfile. Returns the image and the folders made, by their path in the container.
     Raises RuntimeError with the output of a step that fails."""
     build = _Build(context, dict(arguments), room)
@@ -69,7 +73,9 @@ class _Build:
         leave_out = ignored(self.context)
         for source in sources:
             there, here = self.context / source, self.app / target
-            assert not leave_out(str(there.parent), [there.name]), f".dockerignore leaves out {source}, COPY wants it"
+            assert not leave_out(str(there.parent), [there.name]), (
+                f".dockerignore leaves out {source}, COPY wants it"
+            )
             if there.is_dir():
                 shutil.copytree(there, here, ignore=leave_out)
             else:
@@ -125,7 +131,11 @@ def prefect_image(service: Service, room: Path) -> Image:
     venv = room / "venv"
     environment = {"PATH": f"{venv}/bin:{SYSTEM_PATH}"}
     _run([user.find_python(match["python"]), "-m", "venv", str(venv)], room, {})
-    _run(["pip", "install", "--no-cache-dir", f"prefect=={match['version']}"], room, environment | _pip_environment())
+    _run(
+        ["pip", "install", "--no-cache-dir", f"prefect=={match['version']}"],
+        room,
+        environment | _pip_environment(),
+    )
     return Image(room, environment, [])
 
 
@@ -151,6 +161,7 @@ def postgres_image(service: Service, room: Path, programs: Path, data: Path, add
         room,
         environment,
         ["postgres", "-D", str(data), "-c", f"listen_addresses={address}", "-k", str(room)],
+        stop_signal=signal.SIGINT,
     )
 
 
@@ -171,9 +182,7 @@ def _disown(folder: Path) -> None:
             shutil.chown(path, 0, 0)
 
 
-def _run(
-    command: list[str], folder: Path, environment: Mapping[str, str], given: str | None = None
-) -> None:
+def _run(command: list[str], folder: Path, environment: Mapping[str, str], given: str | None = None) -> None:
     """As the user, with the folder as home. Raises RuntimeError with the output where it fails."""
     full = {"PATH": SYSTEM_PATH, "HOME": str(folder), "LANG": "C.UTF-8"} | dict(environment)
     done = subprocess.run(

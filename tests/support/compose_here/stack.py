@@ -28,7 +28,9 @@ def find_postgres() -> Path | None:
     found = shutil.which("postgres")
     folders = [Path(found).resolve().parent] if found else []
     folders += sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
-    whole = [folder for folder in folders if all((folder / name).is_file() for name in ("initdb", "pg_isready"))]
+    whole = [
+        folder for folder in folders if all((folder / name).is_file() for name in ("initdb", "pg_isready"))
+    ]
     return whole[-1] if whole else None
 
 
@@ -48,6 +50,9 @@ class Stack:
             say(f"starting {container.name} ...")
             container.start()
             container.wait_until_healthy()
+
+    def all_healthy(self) -> bool:
+        return all(container.is_healthy() for container in self.containers.values())
 
     def restart_what_ended(self) -> list[str]:
         """As `restart: unless-stopped` does. Returns the names."""
@@ -74,7 +79,7 @@ def stack(checkout: Path, postgres: Path, arguments: dict[str, str]) -> Iterator
         yield made
     except BaseException:
         for container in made.containers.values() if made else ():
-            say(f"----- end of the log of {container.name}\n{container.last_lines() if container.log.exists() else ''}")
+            say(f"----- end of the log of {container.name}\n{container.last_lines()}")
         raise
     finally:
         for container in reversed(made.containers.values()) if made else ():
@@ -100,11 +105,13 @@ def _make(checkout: Path, postgres: Path, arguments: dict[str, str], room: Path)
     say(f"the install of worker and server took {time.monotonic() - started:.0f} s")
     places = Places(addresses, folders | _volumes(services, folders, room / "volumes"))
     images["postgres"] = postgres_image(
-        services["postgres"], room / "postgres", postgres, places.folders[POSTGRES_DATA], addresses["postgres"]
+        services["postgres"],
+        room / "postgres",
+        postgres,
+        places.folders[POSTGRES_DATA],
+        addresses["postgres"],
     )
-    containers = {
-        name: _container(service, images[name], places, room) for name, service in services.items()
-    }
+    containers = {name: _container(service, images[name], places, room) for name, service in services.items()}
     return Stack(containers, places, images["worker"].folder / "data")
 
 
@@ -135,6 +142,7 @@ def _container(service: Service, image: Image, places: Places, room: Path) -> Co
             [places.here(service.name, word) for word in check.command],
             check.interval, check.timeout, check.retries, check.start_period,
         ),
+        stop_signal=image.stop_signal,
         stop_seconds=service.stop_seconds,
         home=room / "homes" / service.name,
         log=room / "logs" / f"{service.name}.log",
