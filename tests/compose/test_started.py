@@ -123,9 +123,7 @@ def test_history_and_schedules_survive_down_and_up(up: Stack, api: Api, undistur
     run.wait_for_batch("score")
     took = up.down()
     assert [name for name, seconds in took.items() if seconds >= up.containers[name].stop_seconds] == []
-    assert {name: container.processes() for name, container in up.containers.items()} == dict.fromkeys(
-        took, []
-    )
+    assert {name: container.processes() for name, container in up.containers.items()} == {name: [] for name in took}
     assert "database system is shut down" in up.containers["postgres"].last_lines()
 
     up.up()
