@@ -10,6 +10,7 @@ from configs.stages import schedule
 from flows.progress import current
 from flows.run_lock import lock_run
 from flows.runs import folder_of, open_run
+from flows.server.flow_run_process import watch_this_process
 from flows.stages import DEFAULT, STAGE_FLOWS
 from tasks.preflight import preflight
 
@@ -21,6 +22,7 @@ def factory(config: FactoryConfig = DEFAULT) -> str:
     Args:
         config: Every setting. What was done before with the same settings is not done again.
     """
+    watch_this_process()
     refuse_conflicts(config, "configuration")
     folder = folder_of(config)
     preflight(config)

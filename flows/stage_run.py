@@ -16,6 +16,7 @@ from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
+from flows.server.flow_run_process import watch_this_process
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -211,6 +212,7 @@ class StageRun:
 def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
     """Run a stage: its state goes from running to completed, failed or crashed; then everything finished is published.
     Whatever can be refused is refused before anything is written."""
+    watch_this_process()
     if run:
         config = config_of_run(config.data_dir, run, given=config)
     else:
@@ -237,12 +239,22 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
-    status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
+    failed = isinstance(error, Exception)
     try:
-        stage.save(status, str(error) or type(error).__name__)
+        stage.save(
+            "failed" if failed else "crashed",
+            (str(error) or type(error).__name__) if failed else _ended(error),
+        )
         stage.publish()
     except StorageFault:
         return
+
+
+def _ended(error: BaseException) -> str:
+    """What ended a stage that did not fail, in words."""
+    if type(error).__name__ == "Pause":
+        return "suspended: Resume in the Prefect UI goes on where it stopped"
+    return "ended from outside: Retry in the Prefect UI, or the same command, goes on where it stopped"
 
 
 def _flow_run() -> str | None:

@@ -10,6 +10,7 @@ from configs.comparison import load_comparison
 from flows.compare.record import finish, record_runs
 from flows.factory import factory
 from flows.faults import StageFault
+from flows.server.flow_run_process import watch_this_process
 from tasks.preflight import preflight
 
 SHIPPED = Path("configs/compare/quickstart.yaml")
@@ -30,6 +31,7 @@ def compare(
         seeds: The seeds to run; empty: those of the file.
         data_dir: Folder of the runs; empty: that of the configuration.
     """
+    watch_this_process()
     whole = load_comparison(file, seeds=seeds, data_dir=data_dir)
     wanted = whole.part(arms)
     for arm in wanted.arms:
