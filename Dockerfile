@@ -31,4 +31,5 @@ ENV DO_NOT_TRACK=1 \
 RUN useradd --create-home steca && mkdir data && chown steca . data
 USER steca
 VOLUME /app/data
-CMD ["sh", "-c", "prefect work-pool create --type process --overwrite steca && prefect --no-prompt deploy --all && exec prefect worker start --pool steca --with-healthcheck"]
+# A restart keeps the work pool as it was set in the UI, and reports the runs that a killed worker has left behind.
+CMD ["sh", "-c", "{ prefect work-pool inspect steca > /dev/null 2>&1 || prefect work-pool create --type process steca; } && prefect --no-prompt deploy --all && python -m cli.killed_runs steca && exec prefect worker start --pool steca --with-healthcheck"]

@@ -32,8 +32,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def up() -> Iterator[Stack]:
     assert POSTGRES is not None
-    arguments = {name: os.environ[name] for name in ("TORCH_INDEX",) if name in os.environ}
-    with stack(ROOT, POSTGRES, arguments) as made:
+    with stack(ROOT, POSTGRES) as made:
         made.up()
         yield made
 
@@ -117,13 +116,16 @@ def test_history_and_schedules_survive_down_and_up(up: Stack, api: Api, undistur
     deployment = api.deployments()["factory"]["id"]
     nightly = {"schedule": {"cron": "0 3 * * *"}, "active": True}
     api.post_body(f"/deployments/{deployment}/schedules", [nightly])
+    api.change("/work_pools/steca", concurrency_limit=3)
     before = known(api)
     run = FactoryRun(up, "stopped")
     run.start()
     run.wait_for_batch("score")
     took = up.down()
     assert [name for name, seconds in took.items() if seconds >= up.containers[name].stop_seconds] == []
-    assert {name: container.processes() for name, container in up.containers.items()} == {name: [] for name in took}
+    assert {name: container.processes() for name, container in up.containers.items()} == {
+        name: [] for name in took
+    }
     assert "database system is shut down" in up.containers["postgres"].last_lines()
 
     up.up()
@@ -136,5 +138,9 @@ def test_history_and_schedules_survive_down_and_up(up: Stack, api: Api, undistur
 
 
 def known(api: Api) -> Any:
-    found = api.deployments()
-    return {name: (one["id"], [each["schedule"] for each in one["schedules"]]) for name, one in found.items()}
+    """What people set in the UI."""
+    limit = api.get("/work_pools/steca")["concurrency_limit"]
+    return limit, {
+        name: (one["id"], [each["schedule"] for each in one["schedules"]])
+        for name, one in api.deployments().items()
+    }

@@ -34,6 +34,10 @@ class Api:
         assert answer.is_success, answer.text
         return answer.json()
 
+    def change(self, path: str, **body: Any) -> None:
+        answer = httpx.patch(f"{self.url}{path}", json=body, timeout=30)
+        assert answer.is_success, answer.text
+
     def deployments(self) -> dict[str, dict[str, Any]]:
         """By flow name, which is the entrypoint's function."""
         return {one["entrypoint"].split(":")[1]: one for one in self.post("/deployments/filter")}

@@ -16,6 +16,7 @@ from tests.support.compose_here import user
 from tests.support.compose_here.compose_file import Service, read_env_file, read_services
 from tests.support.compose_here.container import Container
 from tests.support.compose_here.images import Image, build_image, postgres_image, prefect_image
+from tests.support.compose_here.index import reachable_index
 from tests.support.compose_here.places import Places, free_addresses
 
 PORTS = [5432, 4200, 8080]
@@ -68,14 +69,14 @@ class Stack:
 
 
 @contextmanager
-def stack(checkout: Path, postgres: Path, arguments: dict[str, str]) -> Iterator[Stack]:
+def stack(checkout: Path, postgres: Path) -> Iterator[Stack]:
     """The images are made, nothing is started yet. At the end nothing is left, in whatever way the block ends.
-    `postgres`: the folder of its programs. `arguments`: build arguments for the Dockerfile."""
+    `postgres`: the folder of its programs."""
     room = Path(tempfile.mkdtemp(prefix="steca-compose-here-"))
     room.chmod(0o755)
     made: Stack | None = None
     try:
-        made = _make(checkout, postgres, arguments, room)
+        made = _make(checkout, postgres, room)
         yield made
     except BaseException:
         for container in made.containers.values() if made else ():
@@ -87,7 +88,7 @@ def stack(checkout: Path, postgres: Path, arguments: dict[str, str]) -> Iterator
         shutil.rmtree(room)
 
 
-def _make(checkout: Path, postgres: Path, arguments: dict[str, str], room: Path) -> Stack:
+def _make(checkout: Path, postgres: Path, room: Path) -> Stack:
     variables = read_env_file(checkout / ".env.example") | {"POSTGRES_PASSWORD": secrets.token_hex(16)}
     services = read_services(checkout / "docker-compose.yml", variables)
     addresses = free_addresses(list(services), PORTS)
@@ -96,7 +97,7 @@ def _make(checkout: Path, postgres: Path, arguments: dict[str, str], room: Path)
 
     started = time.monotonic()
     worker = services["worker"].build or {}
-    given = worker.get("args", {}) | arguments
+    given = worker.get("args", {}) | reachable_index(checkout / "Dockerfile", room)
     images: dict[str, Image] = {}
     images["worker"], folders = build_image(
         checkout / worker["context"], worker.get("dockerfile", "Dockerfile"), given, room / "worker"
