@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,49 @@ from flows.runs import run_id
 from steca.deviation import PRESETS
 from storage.runs import RunFolder
 from storage.store import Store
-from tests.support.prefect_api import Api
 from tests.support.tiny_factory import ROOT, Served, tiny
+
+FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+
+class Api:
+    """The few calls of the UI that the tests need."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def post(self, path: str, **body: Any) -> Any:
+        """Tries again while the server answers 503, as Prefect's client does: its database is busy."""
+        for _ in range(40):
+            answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
+            if answer.status_code != 503:
+                break
+            time.sleep(0.5)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        """By flow name, which is the entrypoint's function."""
+        return {one["entrypoint"].split(":")[1]: one for one in self.post("/deployments/filter")}
+
+    def start(self, flow: str, **parameters: Any) -> str:
+        deployment = self.deployments()[flow]["id"]
+        return self.post(f"/deployments/{deployment}/create_flow_run", parameters=parameters)["id"]
+
+    def wait(self, run: str, seconds: float = 240) -> dict[str, Any]:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            found = httpx.get(f"{self._url}/flow_runs/{run}", timeout=30).json()
+            if found["state_type"] in FINAL:
+                return found
+            time.sleep(0.5)
+        raise AssertionError(f"flow run {run} did not end: {found['state']}")
+
+    def retry(self, run: str) -> None:
+        """What the UI's Retry button does."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
+        answer = self.post(f"/flow_runs/{run}/set_state", state=state, force=True)
+        assert answer["status"] == "ACCEPT", answer
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +88,7 @@ def test_every_stage_and_the_factory_are_offered_with_a_form(api: Api, served: S
 def test_a_form_with_an_unknown_field_is_refused(api: Api) -> None:
     deployment = api.deployments()["factory"]["id"]
     bad = {"config": {"rewards": {"rollots": 3}}}
-    answer = httpx.post(f"{api.url}/deployments/{deployment}/create_flow_run", json={"parameters": bad})
+    answer = httpx.post(f"{api._url}/deployments/{deployment}/create_flow_run", json={"parameters": bad})
     assert answer.status_code == 409
     assert "rollots" in answer.text
 
