@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import typer
 
-from cli.terminal.console import visible
 from configs.faults import ConfigFault
 from environments.base import EnvironmentFault
 from flows.faults import StageFault
+from flows.wording import visible
 from models.judges.judge import JudgementFault
 from models.policy import PolicyFault
 from models.reflectors.reflector import ReflectionFault

@@ -31,12 +31,13 @@ SetOption = Annotated[
         "--set", metavar="NAME=VALUE", help="Change a setting, e.g. rewards.rollouts=8. Repeatable."
     ),
 ]
-ExecutionOption = Annotated[
+ChangeOption = Annotated[
     list[str] | None,
     typer.Option(
         "--set",
         metavar="NAME=VALUE",
-        help="Change a setting of execution or budget, e.g. budget.rollouts=2000. Repeatable.",
+        help="Change a setting. Those of execution and budget, e.g. budget.rollouts=2000, are the run's from then on; "
+        "others, e.g. deviation.delta=0.1, make another run, which shares all earlier stages. Repeatable.",
     ),
 ]
 DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
@@ -73,19 +74,33 @@ class Format(StrEnum):
     json = "json"
 
 
-def _stage_name(name: str) -> str:
-    if name not in STAGES:
+def _stage_name(name: str | None) -> str | None:
+    if name is not None and name not in STAGES:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(STAGES)}")
     return name
 
 
 @app.command(rich_help_panel=RUNS)
-def run(config: ConfigOption = None, set_: SetOption = None, debug: DebugOption = False) -> None:
-    """Run the whole factory. Results of equal work are taken from the cache."""
+def run(
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    from_: Annotated[
+        str | None,
+        typer.Option(
+            "--from", metavar="STAGE", callback=_stage_name, help="Start at this stage. Default: the first."
+        ),
+    ] = None,
+    round: Annotated[int, typer.Option(min=1, metavar="N", help="With --from: the stage's round.")] = 1,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compute every batch again, from --from on, even if it is cached.")
+    ] = False,
+    debug: DebugOption = False,
+) -> None:
+    """Run the whole factory, or all that follows from a stage on. Results of equal work are taken from the cache."""
     with readable_errors(debug):
         from cli.run import run_factory
 
-        run_factory(load_config(config, set_ or ()), debug)
+        run_factory(load_config(config, set_ or ()), from_, round, force, debug)
 
 
 @app.command(rich_help_panel=RUNS)
@@ -143,20 +158,28 @@ def stage(
     name: Annotated[
         str, typer.Argument(metavar="STAGE", callback=_stage_name, help=f"One of {', '.join(STAGES)}.")
     ],
-    run: Annotated[str, typer.Option("--run", metavar="RUN", help="Id of a run; `steca status` lists them.")],
+    run: Annotated[
+        str,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="Id of a run, its start, or the run's name; newest: the one that was created last.",
+        ),
+    ],
     round: Annotated[int, typer.Option(min=1, metavar="N", help="Round, in runs of several rounds.")] = 1,
     force: Annotated[
         bool, typer.Option("--force", help="Compute every batch again, even if it is cached.")
     ] = False,
+    following: Annotated[bool, typer.Option("--following", help="Also run the stages that follow.")] = False,
     data_dir: DataOption = Path("data"),
-    set_: ExecutionOption = None,
+    set_: ChangeOption = None,
     debug: DebugOption = False,
 ) -> None:
     """Run one stage of an existing run."""
     with readable_errors(debug):
         from cli.stage import run_stage
 
-        run_stage(name, data_dir, run, round, force, set_ or (), debug)
+        run_stage(name, data_dir, run, round, force, set_ or (), following, debug)
 
 
 @app.command(rich_help_panel=RUNS)
@@ -174,12 +197,19 @@ def serve(
         int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of a server that is started.")
     ] = 4200,
     data_dir: DataOption = Path("data"),
+    configs: Annotated[
+        Path | None,
+        typer.Option(
+            "--configs", metavar="DIR", help="Folder of the configuration files. Default: the shipped ones."
+        ),
+    ] = None,
 ) -> None:
-    """Offer the factory and every stage in the Prefect UI. Starts a server if none runs."""
+    """Offer every configuration file and every stage in the Prefect UI. Starts a server if none runs."""
     with readable_errors():
         from cli.serve import serve_all
+        from flows.deployments.offered import SHIPPED
 
-        serve_all(data_dir, port)
+        serve_all(data_dir, port, configs or SHIPPED)
 
 
 @app.command(rich_help_panel=RUNS)

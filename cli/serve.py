@@ -15,7 +15,7 @@ from pathlib import Path
 from cli.runtime import check_writable
 from cli.signals import Interrupt, stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
-from flows.deployments import deployments
+from flows.deployments.offered import offers
 from flows.server import environment, settings
 from flows.server.process import (
     GuardedServer,
@@ -30,21 +30,27 @@ from flows.server.serving import OwnServer, ServerOfOthers, Serving, Watched
 TICK = 0.5
 
 
-def serve_all(data_dir: Path, port: int) -> None:
-    """Serve until interrupted. Runs started here have `data_dir` as their default. Raises StageFault where no server
-    answers or starts."""
+def serve_all(data_dir: Path, port: int, configs: Path) -> None:
+    """Serve until interrupted: the configuration files in `configs`, every stage, and comparisons. Runs started here
+    have `data_dir` as their default. Raises StageFault where no server answers or starts."""
     check_writable(data_dir)
     stop_on_signals()
     environment.prepare(data_dir)
     console = make_console()
     with server(data_dir, port, console) as watched:
-        serving = Serving(deployments(data_dir), partial(say, console))
+        from flows.deployments.refreshing import kept_current
+        from flows.deployments.registering import register
+
+        offered, problems = offers(data_dir, configs)
+        for problem in problems:
+            say(console, f"not offered: {problem}")
+        serving = Serving(register(offered, partial(say, console)), partial(say, console))
         serving.start()
-        ui = watched.url.removesuffix("/api")
-        say(console, f"Prefect UI: {ui}/deployments")
-        say(console, f"serving {serving.names}")
+        say(console, f"serving {', '.join(offer.name for offer in offered)}")
+        say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/deployments")
         say(console, "stop with Ctrl-C, which also stops active runs")
-        number = _wait_for_signal(serving, watched)
+        with kept_current(data_dir, configs, offered, partial(say, console)):
+            number = _wait_for_signal(serving, watched)
         say(console, f"stopping ({number.name}) ...")
         logging.disable()  # Prefect's runner, which is still there, would report what is ended now as errors
         serving.stop(f"`steca serve` was stopped ({number.name})")

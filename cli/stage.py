@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 from cli.runtime import flow_runtime, take_from_cache
 from cli.terminal.console import make_console, say
-from configs.faults import ConfigFault
 from configs.needed import OPTIONAL, needed_stages
+from configs.schema import FactoryConfig
 from flows.wording import another_run, nothing_to_do
 from tasks.preflight import preflight
 
@@ -20,33 +20,53 @@ def run_stage(
     run: str,
     round: int,
     force: bool,
-    overrides: Sequence[str],
+    changes: Sequence[str],
+    following: bool = False,
     debug: bool = False,
 ) -> None:
-    """Run one stage of a known run with the run's execution and budget settings, changed by `overrides`. Raises
-    StageFault where an earlier stage is not complete."""
-    from flows.run_lock import lock_run
-    from flows.runs import check_round, config_of_run, folder_of, open_run
+    """Run one stage of a known run, with changed settings: those of execution and budget are the run's from then on,
+    others make another run. Raises StageFault where an earlier stage is not complete."""
+    from flows.derived import known_run, with_changes
+    from flows.runs import folder_of
+    from flows.starting import stages_from
 
-    config = config_of_run(data_dir, run, _checked(overrides))
-    check_round(config, run, round)
-    console, folder = make_console(), folder_of(config, run)
-    if folder.execution() is None:
-        say(
-            console,
-            f"run {run} was started by version 0.3.0, which did not store execution and budget settings: those that "
-            "are not given with --set have their defaults",
+    root, console = data_dir.expanduser().resolve(), make_console()
+    known, log = known_run(root, run), partial(say, console)
+    config, of = with_changes(root, known, changes, (name, round), log)
+    if folder_of(config, of).execution() is None:
+        log(
+            f"run {known} was started by version 0.3.0, which did not store execution and budget settings: those that "
+            "are not given with --set have their defaults"
         )
     if name in OPTIONAL - needed_stages(config):
-        say(console, _not_needed(name, run, data_dir))
-    if not force and take_from_cache(console, config, run, [(name, round)]):
+        log(_not_needed(name, of, data_dir))
+    stages = stages_from(name, round, config.rounds) if following else [(name, round)]
+    if not force and take_from_cache(console, config, of, stages):
         return
-    preflight(config, [name], quick=True)
-    with flow_runtime(data_dir, console, debug), lock_run(folder, partial(say, console)):
-        from flows.stages import STAGE_FLOWS
+    preflight(config, [each for each, _ in stages], quick=True)
+    with flow_runtime(data_dir, console, debug):
+        _run(config, of, stages, force, log)
 
+
+def _run(
+    config: FactoryConfig,
+    of: str,
+    stages: Sequence[tuple[str, int]],
+    force: bool,
+    log: Callable[[str], None],
+) -> None:
+    """Run stages of the run `of`; `force` is for the first of them."""
+    from flows.run_lock import lock_run
+    from flows.runs import folder_of, open_run
+    from flows.stages import STAGE_FLOWS, round_argument
+
+    folder = folder_of(config, of)
+    with lock_run(folder, log):
         open_run(folder, config)
-        STAGE_FLOWS[name](config, run=run, round=round, force=force)
+        for place, (name, round) in enumerate(stages):
+            again = force and place == 0
+            arguments = round_argument(name, round)
+            STAGE_FLOWS[name](of, **arguments, force=again, data_dir=str(folder.root))
 
 
 def _not_needed(name: str, run: str, data_dir: Path) -> str:
@@ -57,12 +77,3 @@ def _not_needed(name: str, run: str, data_dir: Path) -> str:
     return (
         f"{said} To explore and score all the same, start {another_run(data_dir, 'rewards.evidence=always')}"
     )
-
-
-def _checked(overrides: Sequence[str]) -> Sequence[str]:
-    for override in overrides:
-        if not override.startswith(("execution.", "budget.")):
-            raise ConfigFault(
-                f"--set {override}: the settings of a run are fixed; only execution.* and budget.* can be changed here"
-            )
-    return overrides

@@ -21,14 +21,19 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
     """The configuration of a file (None: all defaults) with overrides such as "rewards.rollouts=8".
     Raises ConfigFault."""
     settings = read_yaml(Path(path)) if path is not None else {}
-    if {"arms", "config"} <= settings.keys():
-        raise ConfigFault(f"{path}: is a comparison file: use `steca compare {path}`")
+    refuse_comparison(settings, str(path))
     for override in overrides:
         apply(settings, override)
     source = str(path) if path is not None else "configuration"
     config = check(settings, source)
     refuse_conflicts(config, source)
     return config
+
+
+def refuse_comparison(settings: Mapping[str, Any], source: str) -> None:
+    """Raises ConfigFault if settings are those of a comparison."""
+    if {"arms", "config"} <= settings.keys():
+        raise ConfigFault(f"{source}: is a comparison file: use `steca compare {source}`")
 
 
 def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:
@@ -125,11 +130,11 @@ def _line(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
     if problem["type"] == "missing":
-        return f"{name}: is missing; allowed: {_allowed(_schema_at(location, schema))}"
+        return f"{name}: is missing; allowed: {_allowed(schema_at(location, schema))}"
     got = (
         "a value not shown here, as it may hold a key" if _may_be_secret(location) else repr(problem["input"])
     )
-    return f"{name}: got {got}; allowed: {_allowed(_schema_at(location, schema))}"
+    return f"{name}: got {got}; allowed: {_allowed(schema_at(location, schema))}"
 
 
 def _may_be_secret(location: Sequence[Any]) -> bool:
@@ -137,7 +142,7 @@ def _may_be_secret(location: Sequence[Any]) -> bool:
 
 
 def _nearest(location: Sequence[Any], schema: Mapping[str, Any]) -> str:
-    known = sorted(_schema_at(location[:-1], schema).get("properties", {}))
+    known = sorted(schema_at(location[:-1], schema).get("properties", {}))
     close = difflib.get_close_matches(str(location[-1]), known, n=1)
     section = ".".join(map(str, location[:-1]))
     if close:
@@ -145,7 +150,7 @@ def _nearest(location: Sequence[Any], schema: Mapping[str, Any]) -> str:
     return f"; known{' in ' + section if section else ''}: {', '.join(known)}"
 
 
-def _schema_at(location: Sequence[Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+def schema_at(location: Sequence[Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
     """The JSON schema of the field at a location of a model's schema; {} where there is none."""
     here = schema
     for part in location:

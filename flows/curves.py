@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.faults import StageFault
 from flows.figures import write_figure
@@ -12,6 +12,9 @@ from flows.wording import no_runs
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, any_runs, list_runs, run_called
 from storage.shards import ShardStore
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TRAININGS = ("warmup", "train")
 NOT_STORED = "not stored by the version\nthat trained it"
@@ -50,6 +53,11 @@ def trainings_of(folder: RunFolder) -> list[CheckpointRecord]:
 
 
 def draw(trainings: Sequence[CheckpointRecord], file: Path) -> None:
+    """Write the curves of trainings, as `curves` draws them."""
+    write_figure(curves(trainings), file)
+
+
+def curves(trainings: Sequence[CheckpointRecord]) -> Figure:
     """One column a training: loss, learning rate and gradient norm over the optimizer steps, one below the other. Below
     them accuracy and margin, if one of the trainings learned from preferences."""
     from matplotlib.figure import Figure
@@ -70,7 +78,7 @@ def draw(trainings: Sequence[CheckpointRecord], file: Path) -> None:
         grid[-1, column].set_xlabel("optimizer step")
     for axes in grid.flat:
         axes.grid(alpha=0.3)
-    write_figure(figure, file)
+    return figure
 
 
 def smoothed(values: Sequence[float]) -> list[float]:

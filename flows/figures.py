@@ -1,10 +1,10 @@
-"""Pictures as files."""
+"""Pictures as files and as bytes, and success rates drawn with their intervals."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storage.files import write_atomic
 
@@ -12,17 +12,44 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 120
+COLOURS = 64
 
 
 def write_figure(figure: Figure, file: Path) -> None:
     """Write a figure; the ending of `file` decides the format, SVG without one. Equal figures give equal files. Raises
     StorageFault."""
+    write_atomic(file, _drawn(figure, file.suffix.lstrip(".") or "svg"))
+
+
+def small_png(figure: Figure) -> bytes:
+    """A figure as a PNG of at most 64 colours: a third of the bytes, and no difference to the eye in charts."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(_drawn(figure, "png"))).convert("RGB")
+    data = io.BytesIO()
+    picture.quantize(COLOURS).save(data, format="png", optimize=True)
+    return data.getvalue()
+
+
+def rate_axes(axes: Any, title: str) -> None:
+    """A panel for success rates, one policy a row."""
+    axes.set_title(title, fontsize=10)
+    axes.set_xlabel("success rate")
+    axes.grid(axis="x", alpha=0.3)
+
+
+def rate_with_interval(axes: Any, place: float, rate: float, low: float, high: float, colour: str) -> None:
+    """A success rate as a point at the height `place`, with its interval."""
+    reach = [[rate - low], [high - rate]]
+    axes.errorbar([rate], [place], xerr=reach, fmt="o", color=colour, markersize=6, capsize=3)
+
+
+def _drawn(figure: Figure, ending: str) -> bytes:
     from matplotlib import rc_context
 
-    ending = file.suffix.lstrip(".") or "svg"
     data = io.BytesIO()
     with rc_context({"svg.hashsalt": "steca", "svg.fonttype": "none"}):
         figure.savefig(
             data, format=ending, dpi=PIXELS_PER_INCH, metadata={"Date": None} if ending == "svg" else None
         )
-    write_atomic(file, data.getvalue())
+    return data.getvalue()

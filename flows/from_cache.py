@@ -82,7 +82,7 @@ class _Lookup(StageRun):
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:
         self._trainings.append(training)
 
-    def _run_or_look_up(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
+    def _run_or_look_up(self, task: BatchTask, request: Request, label: str) -> tuple[BatchRef, bool]:
         ref = task.find(request, self.resources)
         if ref is None:
             raise _Missing
@@ -120,6 +120,18 @@ def run_from_cache(
         if not store.holds(folder.run_id, folder.stages()):
             store.ingest()
     return folder.run_id
+
+
+def missing_stage(config: FactoryConfig, stages: Sequence[tuple[str, int]]) -> tuple[str, int] | None:
+    """The first of a run's stages whose results are not all in the cache, with its round; None if all are. The stages
+    must begin with the run's first one. Nothing is written."""
+    uncommitted = _Uncommitted(folder_of(config))
+    for name, round in stages:
+        try:
+            _looked_up(name, round, config, uncommitted)
+        except (_Missing, StorageFault):
+            return name, round
+    return None
 
 
 def _looked_up(name: str, round: int, config: FactoryConfig, folder: RunFolder) -> _Lookup:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Protocol
+
+EVERY_SECONDS = 20.0
+"""Most seconds without a line while a stage runs."""
 
 
 class Reporter(Protocol):
@@ -47,48 +52,99 @@ class Silent:
     def stage_ended(self, failed: bool) -> None: ...
 
 
-class LogReporter:
-    """Lines in the log of the flow run, which the UI shows."""
+class LineReporter:
+    """Plain lines: when a stage starts and ends, and every EVERY_SECONDS between, also while nothing is finished."""
 
-    def __init__(self) -> None:
-        self._stage, self._batches, self._done, self._cached, self._spent = "stage", 0, 0, 0, ""
+    def __init__(self, say: Callable[[str], None], every_seconds: float = EVERY_SECONDS) -> None:
+        """`say` is called from two threads."""
+        self._write, self._every = say, every_seconds
+        self._title = self._spent = ""
+        self._done = self._cached = self._batches = 0
+        self._within = (0, 0)
+        self._began = self._said = time.monotonic()
+        self._stop: threading.Event | None = None
 
     def stage_started(self, stage: str, round: int, batches: int) -> None:
-        self._stage, self._batches, self._done, self._cached, self._spent = stage, batches, 0, 0, ""
-        self._say(f"{stage}: {batches} batches")
+        self._title, self._batches, self._spent = title_of(stage, round), batches, ""
+        self._done = self._cached = 0
+        self._within = (0, 0)
+        self._began = time.monotonic()
+        self._say(f"{batches} batches")
+        self._start_ticking()
 
     def progressed(self, done: int, total: int) -> None:
-        """A log line for each episode would drown the others."""
+        self._within = (done, total)
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1
         self._cached += cached
-        spent = f", {self._spent}" if self._spent else ""
-        self._say(f"{self._stage}: batch {self._done}/{self._batches}{' (cached)' if cached else ''}{spent}")
+        self._within = (0, 0)
 
     def log(self, line: str) -> None:
-        self._say(f"{self._stage}: {line}")
+        self._say(line)
 
     def spent_so_far(self, spent: str) -> None:
         self._spent = spent
 
     def stage_ended(self, failed: bool) -> None:
-        self._say(f"{self._stage}: {'failed' if failed else f'done, {self._cached} batches from the cache'}")
+        self._stop_ticking()
+        if not self._title:  # it failed before it began: the error says why
+            return
+        seconds = time.monotonic() - self._began
+        how = "failed" if failed else "done"
+        self._say(f"{how} after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
+        self._title = ""
+
+    @property
+    def fraction(self) -> float:
+        """The finished share of the stage's batches, 0 to 1."""
+        done, total = self._within
+        return (self._done + done / max(total, 1)) / max(self._batches, 1)
+
+    def tick(self) -> None:
+        """Called every second while a stage runs: says how far it is where nothing was said for a while."""
+        if time.monotonic() - self._said > self._every:
+            self._say(self._status())
+
+    def _status(self) -> str:
+        done, total = self._within
+        parts = f", {done:,}/{total:,} in the next" if total else ""
+        minutes = (time.monotonic() - self._began) / 60
+        spent = f"; {self._spent}" if self._spent else ""
+        return f"{self._done}/{self._batches} batches{parts}, after {minutes:.1f} min{spent}"
 
     def _say(self, line: str) -> None:
-        from prefect.exceptions import MissingContextError
-        from prefect.logging import get_run_logger
+        self._said = time.monotonic()
+        self._write(f"{self._title}: {line}" if self._title else line)
 
-        try:
-            get_run_logger().info(line)
-        except MissingContextError:  # outside a flow run there is no log to write to
-            return
+    def _start_ticking(self) -> None:
+        self._stop_ticking()
+        stop = self._stop = threading.Event()
+
+        def tick() -> None:
+            while not stop.wait(min(1.0, self._every)):
+                self.tick()
+
+        threading.Thread(target=tick, name="progress", daemon=True).start()
+
+    def _stop_ticking(self) -> None:
+        if self._stop:
+            self._stop.set()
+        self._stop = None
+
+
+def title_of(stage: str, round: int) -> str:
+    """A stage as it is called in progress lines."""
+    return f"{stage} (round {round})" if round > 1 else stage
 
 
 _REPORTER: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 
 def current() -> Reporter:
+    """The reporter that was chosen, else the log of the flow run, which the UI shows."""
+    from flows.run_log import LogReporter
+
     return _REPORTER.get() or LogReporter()
 
 

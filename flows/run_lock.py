@@ -11,6 +11,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,18 +27,46 @@ _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=fro
 @contextmanager
 def lock_run(folder: RunFolder, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
     """Hold the lock of a run. Where another process holds it, report that once and wait."""
-    path = _path(folder)
-    if path in _MINE.get():
+    with hold(_path(folder), f"on run {folder.run_id}", log):
         yield
+
+
+@contextmanager
+def hold(path: Path, what: str, log: Callable[[str], None], holder: str = "") -> Iterator[Held | None]:
+    """Hold a file lock; None where this run holds it already. Where another process holds it, report that once, with
+    who works on `what`, and wait. `holder`: what others are told of this process, besides its number."""
+    if path in _MINE.get():
+        yield None
         return
-    lock = _acquired(path, folder.run_id, log)
+    lock = _acquired(path, what, log, holder)
     token = _MINE.set(_MINE.get() | {path})
     try:
-        yield
+        yield Held(path, lock, what, log, holder)
     finally:
         _MINE.reset(token)
         _holder(path).unlink(missing_ok=True)
         lock.release()
+
+
+@dataclass(frozen=True)
+class Held:
+    """A lock that is held."""
+
+    path: Path
+    lock: FileLock
+    what: str
+    log: Callable[[str], None]
+    holder: str
+
+    @contextmanager
+    def let_go(self) -> Iterator[None]:
+        """Let others have the lock inside, and wait for it at the end."""
+        _holder(self.path).unlink(missing_ok=True)
+        self.lock.release()
+        try:
+            yield
+        finally:
+            _acquire(self.lock, self.path, self.what, self.log, self.holder)
 
 
 def is_locked(folder: RunFolder) -> bool:
@@ -52,23 +81,28 @@ def is_locked(folder: RunFolder) -> bool:
         return True
 
 
-def _acquired(path: Path, run: str, log: Callable[[str], None]) -> FileLock:
+def _acquired(path: Path, what: str, log: Callable[[str], None], holder: str) -> FileLock:
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path, thread_local=False)
+    _acquire(lock, path, what, log, holder)
+    return lock
+
+
+def _acquire(lock: FileLock, path: Path, what: str, log: Callable[[str], None], holder: str) -> None:
     try:
         lock.acquire(timeout=1)  # `steca status` holds it for a moment
     except Timeout:
-        log(f"{_who(path)} is working on run {run}: waiting for it")
+        log(f"{_who(path)} is working {what}: waiting for it")
         lock.acquire(poll_interval=POLL_SECONDS)
-    _holder(path).write_text(
+    process = (
         f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     )
-    return lock
+    _holder(path).write_text(f"{holder} ({process})" if holder else process, encoding="utf-8")
 
 
 def _who(path: Path) -> str:
     try:
-        return _holder(path).read_text() or "another process"
+        return _holder(path).read_text(encoding="utf-8") or "another process"
     except OSError:
         return "another process"
 

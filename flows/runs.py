@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from configs.cache_inputs import run_id_settings
 from configs.faults import ConfigFault
-from configs.load import apply, check, lay_over
+from configs.load import apply, check
 from configs.needed import needed_stages
 from configs.schema import FactoryConfig
 from configs.stages import STAGES, round_of
@@ -61,19 +61,14 @@ def _execution_of(config: FactoryConfig) -> RunExecution:
     return RunExecution(**how)
 
 
-def config_of_run(
-    data_dir: Path, run: str, changes: Sequence[str] = (), given: FactoryConfig | None = None
-) -> FactoryConfig:
-    """The configuration of a known run, with the execution and budget settings of its last start, overridden by what
-    `given` sets differently from the defaults and by `changes` ("execution.x=y"). Raises StorageFault, ConfigFault."""
+def config_of_run(data_dir: Path, run: str, changes: Sequence[str] = ()) -> FactoryConfig:
+    """The configuration of a known run, with the execution and budget settings of its last start, overridden by
+    `changes` ("execution.x=y"). Raises StorageFault, ConfigFault."""
     folder = RunFolder(data_dir.expanduser().resolve(), run)
     info, how = folder.load(), folder.execution()
     settings: dict[str, Any] = {**info.config, "name": info.name, "data_dir": data_dir}
     if how:
         settings |= how.model_dump()
-    if given:
-        default = FactoryConfig().model_dump(mode="json", include=HOW)
-        lay_over(settings, _differing(given.model_dump(mode="json", include=HOW), default))
     for change in changes:
         apply(settings, change)
     return check(settings, f"run {run}")
@@ -120,15 +115,3 @@ def outdate(folder: RunFolder, stage: str, round: int) -> None:
         if (state.round > at or (state.round == at and order)) and state.status == "completed":
             why = f"stage {stage} was redone with another result since"
             folder.save_stage(state.model_copy(update={"status": "outdated", "error": why}))
-
-
-def _differing(given: Mapping[str, Any], default: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of nested settings that differ from the defaults."""
-    found: dict[str, Any] = {}
-    for name, value in given.items():
-        if isinstance(value, dict) and isinstance(default.get(name), dict):
-            if below := _differing(value, default[name]):
-                found[name] = below
-        elif value != default.get(name):
-            found[name] = value
-    return found

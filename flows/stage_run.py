@@ -12,11 +12,12 @@ from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 from configs.stages import round_of
 from environments.base import Task
+from flows.events import BudgetEvents, emit
 from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
-from flows.runs import batches_of, check_round, completed, config_of_run, folder_of, open_run, outdate
-from flows.server.flow_run_process import watch_this_process
+from flows.runs import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
+from flows.server.flow_run_process import last_words, watch_this_process
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -34,6 +35,9 @@ from tasks.resources.run_resources import RunResources
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
 
+ENDED = "ended from outside: Retry or Resume in the Prefect UI, or the same command, goes on where it stopped"
+"""The error of a stage that did not fail."""
+
 
 class StageRun:
     """One stage of a run: runs its batches and keeps their references."""
@@ -50,12 +54,13 @@ class StageRun:
         self.name, self.config, self.folder = name, config, folder
         self.round, self.force, self.reporter = round, force, reporter
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
+        self._budget_events = BudgetEvents(folder, self.tracker.used)
         self.resources = RunResources(config, reporter.progressed, self.tracker, reporter.log)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
         self.calls: dict[str, BatchRef] = {}
-        self.cached = 0
+        self.cached = self._announced = 0
         self.started = datetime.now(UTC)
         known = folder.stage(round_of(name, round), name)
         self.before = last_complete_batches(known)
@@ -64,6 +69,7 @@ class StageRun:
 
     def announce_batches(self, batches: int) -> None:
         """Report how many batches there will be."""
+        self._announced = batches
         self.reporter.stage_started(self.name, round_of(self.name, self.round), batches)
 
     def log(self, line: str) -> None:
@@ -119,13 +125,14 @@ class StageRun:
     ) -> BatchRef:
         """Run one batch, or take it from the cache. `instead_of` is the batch that it continues, which a budget cut
         short. `more` holds further inputs of the cache key."""
-        ref, cached = self._run_or_look_up(
-            task, task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
-        )
+        place = len(self.batches) if instead_of is None else self.batches.index(instead_of)
+        label = f"{task.name} {place + 1}/{self._announced}{'' if part == 'all' else f' · {part}'}"
+        request = task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
+        ref, cached = self._run_or_look_up(task, request, label)
         if instead_of is None:
             self.batches.append(ref)
         else:
-            self.batches[self.batches.index(instead_of)] = ref
+            self.batches[place] = ref
         self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
         self.cached += cached
         self.reporter.batch_done(cached)
@@ -201,21 +208,22 @@ class StageRun:
         except StorageFault:  # the earlier batches cannot be read any more
             return False
 
-    def _run_or_look_up(self, task: BatchTask, request: Request) -> tuple[BatchRef, bool]:
-        return task.run(request, self.resources, self.force)
+    def _run_or_look_up(self, task: BatchTask, request: Request, label: str) -> tuple[BatchRef, bool]:
+        """`label`: what the batch is called in Prefect's UI."""
+        return task.run(request, self.resources, self.force, label)
 
     def _paid(self, spent: Spent) -> None:
-        self.reporter.spent_so_far(describe_spending(spent, self.config.budget))
+        said = describe_spending(spent, self.config.budget)
+        self.reporter.spent_so_far(said)
+        self._budget_events.at(self.tracker.used, said)
 
 
 @contextmanager
 def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
-    """Run a stage: its state goes from running to completed, failed or crashed; then everything finished is published.
-    Whatever can be refused is refused before anything is written."""
+    """Run a stage of the run `run`, which has this configuration: its state goes from running to completed, failed or
+    crashed; then everything finished is published. Whatever can be refused is refused before anything is written."""
     watch_this_process()
-    if run:
-        config = config_of_run(config.data_dir, run, given=config)
-    else:
+    if not RunFolder(root_of(config), run).exists():
         refuse_conflicts(config, "configuration")
     folder = folder_of(config, run)
     check_round(config, folder.run_id, round)
@@ -226,35 +234,38 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         stage = StageRun(name, config, folder, round, force, reporter)
         stage.save("running")
         try:
-            with closing(stage.resources):
+            with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
             reporter.stage_ended(failed=True)
             _save_failure(stage, error)
+            _tell(stage, "failed", str(error) or type(error).__name__)
             raise
         stage.complete()
         stage.publish()
         reporter.stage_ended(failed=False)
+        _tell(stage, "completed")
+
+
+def _tell(stage: StageRun, how: str, error: str | None = None) -> None:
+    """Publish the page of the stage, and emit the event that it has ended."""
+    from flows.artifacts.stage_page import publish_stage
+
+    publish_stage(stage.folder.root, stage.folder.run_id, stage.name, stage.round)
+    seconds = (datetime.now(UTC) - stage.started).total_seconds()
+    emit(f"steca.stage.{how}", stage.folder, stage.name, round=stage.round, seconds=seconds, error=error)
 
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
-    failed = isinstance(error, Exception)
     try:
-        stage.save(
-            "failed" if failed else "crashed",
-            (str(error) or type(error).__name__) if failed else _ended(error),
-        )
+        if isinstance(error, Exception):
+            stage.save("failed", str(error) or type(error).__name__)
+        else:
+            stage.save("crashed", ENDED)
         stage.publish()
     except StorageFault:
         return
-
-
-def _ended(error: BaseException) -> str:
-    """What ended a stage that did not fail, in words."""
-    if type(error).__name__ == "Pause":
-        return "suspended: Resume in the Prefect UI goes on where it stopped"
-    return "ended from outside: Retry in the Prefect UI, or the same command, goes on where it stopped"
 
 
 def _flow_run() -> str | None:

@@ -1,11 +1,19 @@
-"""Phrases that messages share: counts, intervals, and commands to type, quoted for the shell."""
+"""Phrases that messages share: counts, intervals, and commands to type, quoted for the shell; and text from outside,
+made harmless to show."""
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from pathlib import Path
 from typing import Any
+
+_HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tab and line feed stay
+    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks that turn the direction of writing, line separators
+    "\ud800-\udfff\ufeff]"  # halves of characters (what a file name in no UTF-8 becomes), byte order mark
+)
 
 
 def nothing_to_do(run: str) -> str:
@@ -70,3 +78,8 @@ def gap_in_words(gap: float, low: float | None, high: float | None, error_rate: 
 def action_in_words(action: str) -> str:
     """An action of a turn as it is printed; a turn may have none."""
     return action or "(no action)"
+
+
+def visible(line: str) -> str:
+    """The text with escaped control characters."""
+    return _HIDDEN.sub(lambda found: repr(found[0])[1:-1], line)

@@ -84,6 +84,12 @@ class BudgetTracker:
         return bool(self._released)
 
     @property
+    def used(self) -> float:
+        """The largest used share of a limit, 0 to 1 or slightly more; 0 without a limit."""
+        used = self._used()
+        return max((used[kind] / end for kind, end in self._limits().items()), default=0.0)
+
+    @property
     def exhausted(self) -> bool:
         """Whether the whole budget, not only the released part, has reached a limit."""
         used, each = self._used(), self._each()

@@ -109,7 +109,7 @@ class RunFolder:
         `config` is the whole configuration as JSON values. Raises StorageFault if the run exists with another one.
         """
         digest = content_id(config)
-        if (self.folder / "run.json").exists():
+        if self.exists():
             known = self.load()
             if known.config_digest != digest:
                 raise StorageFault(
@@ -126,6 +126,10 @@ class RunFolder:
         )
         write_model(self.folder / "run.json", info)
         return info
+
+    def exists(self) -> bool:
+        """Whether the run was created."""
+        return (self.folder / "run.json").exists()
 
     def load(self) -> RunInfo:
         """Raises StorageFault if the run does not exist or its file is damaged."""

@@ -87,8 +87,11 @@ class BatchTask:
         resources.shards.verify(ref)
         return batch_from_030(self.name, self.version, request, resources, ref) or ref
 
-    def run(self, request: Request, resources: RunResources, force: bool) -> tuple[BatchRef, bool]:
-        """Run the batch, or take it from the cache: its verified reference, and whether it was cached. Afterwards
+    def run(
+        self, request: Request, resources: RunResources, force: bool, label: str
+    ) -> tuple[BatchRef, bool]:
+        """Run the batch, or take it from the cache: its verified reference, and whether it was cached. `label`: the
+        name of its task run. Afterwards
         `resources.tracker.limit_reached` says whether a budget ended it early. Raises what the body raises, and
         StorageFault where a cached batch is missing or damaged."""
         resources.tracker.limit_reached = None
@@ -97,7 +100,7 @@ class BatchTask:
             old = batch_from_030(self.name, self.version, request, resources)
             if old:
                 return old, True
-        result, from_cache = self._run_with_prefect(request, resources, force)
+        result, from_cache = self._run_with_prefect(request, resources, force, label)
         ref = BatchRef.model_validate(result["ref"])
         if from_cache:
             resources.shards.verify(ref)
@@ -106,15 +109,18 @@ class BatchTask:
         return ref, from_cache
 
     def _run_with_prefect(
-        self, request: Request, resources: RunResources, force: bool
+        self, request: Request, resources: RunResources, force: bool, label: str
     ) -> tuple[Result, bool]:
         context = BatchContext(request.refs, resources, force)
-        state: Any = with_storage(self.task, resources.root, force)(
-            request.inputs, context, return_state=True
-        )
+
+        def made(refresh: bool) -> Any:
+            stored = with_storage(self.task, resources.root, refresh, label)
+            return stored(request.inputs, context, return_state=True)
+
+        state = made(force)
         result: Result = state.result()
         if state.name == "Cached" and result["cut"]:  # the budget of another run ended it, not ours
-            state = with_storage(self.task, resources.root, True)(request.inputs, context, return_state=True)
+            state = made(True)
             result = state.result()
         return result, state.name == "Cached"
 

@@ -56,8 +56,9 @@ def make_prefect_task(stage: str, version: str, body: Callable[[Inputs, Any], Re
     return batch
 
 
-def with_storage(batch: Task[..., Result], data_dir: Path, refresh: bool) -> Task[..., Result]:
-    """The task with its results and locks under a data folder. `refresh` runs it although a result is there."""
+def with_storage(batch: Task[..., Result], data_dir: Path, refresh: bool, label: str) -> Task[..., Result]:
+    """The task with its results and locks under a data folder. `refresh` runs it although a result is there. `label`
+    names its run."""
     from tasks.prefect_locks import ProcessLocks
 
     assert batch.cache_policy is not None, "made by cached()"
@@ -66,6 +67,7 @@ def with_storage(batch: Task[..., Result], data_dir: Path, refresh: bool) -> Tas
         cache_policy=batch.cache_policy.configure(isolation_level="SERIALIZABLE", lock_manager=locks),
         result_storage=results_of(data_dir),
         refresh_cache=refresh,
+        task_run_name=label.replace("{", "{{").replace("}", "}}"),
     )
 
 

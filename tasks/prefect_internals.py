@@ -59,10 +59,10 @@ def poll_patiently() -> Iterator[None]:
     from prefect._internal import _observation_delivery
     from prefect.runner import _scheduled_run_poller
 
-    places = (_observation_delivery, _scheduled_run_poller)
+    places: tuple[Any, ...] = (_observation_delivery, _scheduled_run_poller)
     before = [place.critical_service_loop for place in places]
     for place in places:
-        place.critical_service_loop = _poll_for_ever  # type: ignore[assignment]
+        place.critical_service_loop = _poll_for_ever
     try:
         yield
     finally:

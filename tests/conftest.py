@@ -18,10 +18,12 @@ import httpx
 import pytest
 
 from configs.schema import BudgetConfig, FactoryConfig
+from configs.stages import STAGES
 from tasks.prefect_internals import drain_queues
+from tests.support.comparisons import comparison_file
 from tests.support.old_folders import unpack
 from tests.support.shared import SharedFolder, is_worker, listing, stop_process
-from tests.support.tiny_factory import ROOT, STECA, Served, tiny
+from tests.support.tiny_factory import ROOT, STECA, TINY, Served, tiny
 
 # Before anything imports torch or Prefect: one thread, nothing sent anywhere, nothing written to the user's home.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -47,6 +49,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+OFFERED = 1 + len(STAGES) + 1
+"""Deployments of the shared server: the tiny configuration, every stage, comparisons."""
 LONGEST_FIRST = ("flows/test_serve.py", "cli/test_what_if.py", "storage/test_decide.py")
 """Files that start first when tests run in several workers: one waits for the server while another computes."""
 
@@ -115,9 +119,10 @@ def served(shared: SharedFolder) -> Served:
             probe.bind(("127.0.0.1", 0))
             port = probe.getsockname()[1]
         log = data_dir / "serve.log"
+        configs = offered_configs(data_dir / "configs")
         with log.open("wb") as output:
             process = subprocess.Popen(
-                [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir)],
+                [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir), "--configs", str(configs)],
                 cwd=ROOT, stdout=output, stderr=subprocess.STDOUT,
             )  # fmt: skip
         api = f"http://127.0.0.1:{port}/api"
@@ -132,12 +137,20 @@ def served(shared: SharedFolder) -> Served:
     return Served(api, Path(data_dir))
 
 
+def offered_configs(folder: Path) -> Path:
+    """A folder of configurations to serve: the tiny one, and a comparison with it."""
+    (folder / "compare").mkdir(parents=True)
+    shutil.copy(TINY, folder / "tiny.yaml")
+    comparison_file(folder / "compare")
+    return folder
+
+
 def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -> None:
     deadline = time.monotonic() + 400
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
-            if len(httpx.post(f"{api}/deployments/filter", json={}).json()) == 9:
+            if len(httpx.post(f"{api}/deployments/filter", json={}).json()) == OFFERED:
                 return
         except (httpx.TransportError, ValueError):
             pass
@@ -176,8 +189,9 @@ def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
 
 @pytest.fixture
 def copied(finished: FactoryConfig, tmp_path: Path) -> FactoryConfig:
-    """The finished run in the test's own data folder."""
-    shutil.copytree(finished.data_dir, tmp_path / "copied")
+    """The finished run in the test's own data folder. Another worker may look something up in the run meanwhile, and
+    hold its lock."""
+    shutil.copytree(finished.data_dir, tmp_path / "copied", ignore=shutil.ignore_patterns("*.holder"))
     return finished.model_copy(update={"data_dir": tmp_path / "copied"})
 
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
 from cli.compare.worker import Event
 from cli.terminal.console import PlainColumn, SafeConsole, say
-from cli.terminal.progress import PLAIN_EVERY
+from flows.progress import EVERY_SECONDS
 
 Key = tuple[int, str]
 
@@ -20,7 +20,7 @@ def make_display(console: SafeConsole) -> ComparisonDisplay:
 
 
 class ComparisonDisplay(AbstractContextManager["ComparisonDisplay"]):
-    """A printed line when an arm starts, one every PLAIN_EVERY seconds or more while it runs, and one at its end."""
+    """A printed line when an arm starts, one every EVERY_SECONDS seconds or more while it runs, and one at its end."""
 
     def __init__(self, console: SafeConsole) -> None:
         self._console = console
@@ -49,7 +49,7 @@ class ComparisonDisplay(AbstractContextManager["ComparisonDisplay"]):
 
     def moves(self, key: Key, event: Event) -> None:
         """Show how far an arm is."""
-        if time.monotonic() - self._said.get(key, 0.0) > PLAIN_EVERY:
+        if time.monotonic() - self._said.get(key, 0.0) > EVERY_SECONDS:
             self._said[key] = time.monotonic()
             of = f" {round(event.done, 1):g}/{event.total} batches" if event.total else ""
             say(self._console, f"{self.title(key)}: {event.stage}{of}")

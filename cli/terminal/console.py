@@ -6,7 +6,6 @@ control characters (which could colour, move or overwrite output) are escaped, a
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import IO, Any
 
@@ -14,13 +13,10 @@ from rich.console import Console
 from rich.progress import TextColumn
 from rich.text import Text
 
+from flows.wording import visible
+
 PIPE_WIDTH = 10_000
 """Width of a console without a terminal."""
-_HIDDEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tab and line feed stay
-    "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks that turn the direction of writing, line separators
-    "\ud800-\udfff\ufeff]"  # halves of characters (what a file name in no UTF-8 becomes), byte order mark
-)
 
 
 class SafeConsole(Console):
@@ -49,11 +45,6 @@ def say(out: SafeConsole, line: str) -> None:
 def text(line: str, **how: Any) -> Text:
     """A string as rich's Text; `how` goes to its constructor."""
     return Text(visible(line), **how)
-
-
-def visible(line: str) -> str:
-    """The text with escaped control characters."""
-    return _HIDDEN.sub(lambda found: repr(found[0])[1:-1], line)
 
 
 class PlainColumn(TextColumn):

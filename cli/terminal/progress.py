@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
 from cli.terminal.console import PlainColumn, SafeConsole, say
-from flows.progress import Reporter
-
-PLAIN_EVERY = 20.0
-"""Minimum seconds between two plain lines of a stage."""
+from flows.progress import LineReporter, Reporter, title_of
 
 
 def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:
@@ -48,7 +45,7 @@ class BarReporter(Reporter):
     def stage_started(self, stage: str, round: int, batches: int) -> None:
         self._done = self._cached = 0
         self._spent = ""
-        self._task = self._progress.add_task(_title(stage, round), total=batches, note="")
+        self._task = self._progress.add_task(title_of(stage, round), total=batches, note="")
 
     def progressed(self, done: int, total: int) -> None:
         if self._task is not None:
@@ -78,14 +75,11 @@ class BarReporter(Reporter):
         self._task = None
 
 
-class PlainReporter(Reporter):
-    """A line when a stage starts and ends, and every PLAIN_EVERY seconds between."""
+class PlainReporter(LineReporter):
+    """Plain lines on the console."""
 
     def __init__(self, console: SafeConsole) -> None:
-        self._console = console
-        self._title = self._spent = ""
-        self._done = self._cached = self._batches = 0
-        self._began = self._said = time.monotonic()
+        super().__init__(partial(say, console))
 
     def __enter__(self) -> Self:
         return self
@@ -94,43 +88,3 @@ class PlainReporter(Reporter):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Nothing to restore."""
-
-    def stage_started(self, stage: str, round: int, batches: int) -> None:
-        self._title, self._batches, self._spent = _title(stage, round), batches, ""
-        self._done = self._cached = 0
-        self._began = self._said = time.monotonic()
-        self._say(f"{batches} batches")
-
-    def progressed(self, done: int, total: int) -> None:
-        if time.monotonic() - self._said > PLAIN_EVERY:
-            spent = f"; {self._spent}" if self._spent else ""
-            self._say(f"{self._done}/{self._batches} batches, {done}/{total} in the next{spent}")
-
-    def batch_done(self, cached: bool) -> None:
-        self._done += 1
-        self._cached += cached
-        if time.monotonic() - self._said > PLAIN_EVERY:
-            self._say(f"{self._done}/{self._batches} batches")
-
-    def log(self, line: str) -> None:
-        self._say(line)
-
-    def spent_so_far(self, spent: str) -> None:
-        self._spent = spent
-
-    def stage_ended(self, failed: bool) -> None:
-        if not self._title:  # it failed before it began: the error says why
-            return
-        seconds = time.monotonic() - self._began
-        how = "failed" if failed else "done"
-        self._say(f"{how} after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
-        self._title = ""
-
-    def _say(self, line: str) -> None:
-        self._said = time.monotonic()
-        title = f"{self._title}: " if self._title else ""
-        say(self._console, f"{title}{line}")
-
-
-def _title(stage: str, round: int) -> str:
-    return f"{stage} (round {round})" if round > 1 else stage

@@ -1,4 +1,4 @@
-"""Rows of a query as a table, CSV or JSON."""
+"""Rows of a query as a table, CSV or JSON, and tables of a summary."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from rich.rule import Rule
 from rich.table import Table
 
 from cli.terminal.console import PIPE_WIDTH, SafeConsole, console, say
+from flows.summary.table import Table as Texts
 
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], format: str) -> None:
@@ -49,6 +50,16 @@ def print_table(out: SafeConsole, columns: Sequence[str], rows: Sequence[Sequenc
     for number, row in enumerate(rows, 1):
         out.print(Rule(f"row {number}", align="left"))
         out.print(_block(columns, row))
+
+
+def as_rich(texts: Texts) -> Table:
+    """A table of a summary as rich draws it, without its notes."""
+    table = Table(*texts.left, title=texts.title, title_justify="left")
+    for heading in texts.right:
+        table.add_column(heading, justify="right")
+    for row in texts.rows:
+        table.add_row(*row)
+    return table
 
 
 def _distinct(columns: Sequence[str]) -> list[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from prefect import flow
 
-from configs.comparison import load_comparison
+from configs.comparison import Comparison, load_comparison
 from flows.compare.record import finish, record_runs
+from flows.deployments.names import rename
+from flows.deployments.waiting import turn_in
 from flows.factory import factory
 from flows.faults import StageFault
+from flows.progress import current
 from flows.server.flow_run_process import watch_this_process
 from tasks.preflight import preflight
 
@@ -36,15 +40,21 @@ def compare(
     wanted = whole.part(arms)
     for arm in wanted.arms:
         preflight(wanted.config(arm, wanted.seeds[0]))
-    record_runs(whole, wanted)
-    failed: list[str] = []
+    with turn_in(whole.data_dir, f"comparison {whole.name}", current().log):
+        rename(f"compare · {whole.name}")
+        record_runs(whole, wanted)
+        failed = list(_failures(wanted))
+        finish(whole)
+    if failed:
+        raise StageFault("; ".join(failed))
+    return whole.name
+
+
+def _failures(wanted: Comparison) -> Iterator[str]:
+    """Run every arm of every seed. What failed; the other arms go on."""
     for seed in wanted.seeds:
         for arm in wanted.arms:
             try:
                 factory(wanted.config(arm, seed))
-            except Exception as error:  # the other arms go on; the flow fails at the end
-                failed.append(f"{arm}, seed {seed}: {error}")
-    finish(whole)
-    if failed:
-        raise StageFault("; ".join(failed))
-    return whole.name
+            except Exception as error:
+                yield f"{arm}, seed {seed}: {error}"

@@ -7,7 +7,7 @@ from typing import Any
 
 from flows.compare.results import BEFORE, Results
 from flows.compare.statistics import cells, rate
-from flows.figures import write_figure
+from flows.figures import rate_axes, rate_with_interval, write_figure
 
 
 def draw(results: Results, file: Path) -> None:
@@ -29,15 +29,12 @@ def draw(results: Results, file: Path) -> None:
 
 
 def _panel(axes: Any, results: Results, split: str, start: str) -> None:
-    axes.set_title(f"{split}, {start.replace('_', ' ')}", fontsize=10)
-    axes.set_xlabel("success rate")
-    axes.grid(axis="x", alpha=0.3)
+    rate_axes(axes, f"{split}, {start.replace('_', ' ')}")
     for place, row in enumerate(results.rows):
         found = rate(results, row, split, start)
         if found is None:
             continue
         colour = "C1" if row == results.header.reference else "C0"
-        reach = [[found.rate - found.low], [found.high - found.rate]]
-        axes.errorbar([found.rate], [place], xerr=reach, fmt="o", color=colour, markersize=6, capsize=3)
+        rate_with_interval(axes, place, found.rate, found.low, found.high, colour)
         seeds = list(found.by_seed.values())
         axes.plot(seeds, [place + 0.25] * len(seeds), "o", color="0.5", markersize=2.5)

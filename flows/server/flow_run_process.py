@@ -9,7 +9,9 @@ A thread watches, because Prefect looks at its own requests between tasks only, 
 - `steca serve` stops: it reports the run as Crashed and sends LEAVE, which raises Prefect's `Abort`: the run keeps that
   state.
 
-A process that is still there after some seconds of that ends its children and exits.
+All of these raise an exception in the main thread. It may be lost (Python ignores exceptions in callbacks of weak
+references), or take long to unwind the stack. A process that is still there after some seconds ends its children and
+exits.
 """
 
 from __future__ import annotations
@@ -18,10 +20,13 @@ import os
 import signal
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID
+
+import psutil
 
 from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report
 from models.processes.ending import end_children
@@ -52,11 +57,24 @@ def watch_this_process() -> None:
         _Watch(UUID(run)).start()
 
 
+_LAST_WORDS: list[Callable[[], None]] = []
+
+
+@contextmanager
+def last_words(say: Callable[[], None]) -> Iterator[None]:
+    """Inside, `say` is called if this process has to exit without unwinding its stack. Errors in it are ignored."""
+    _LAST_WORDS.append(say)
+    try:
+        yield
+    finally:
+        _LAST_WORDS.remove(say)
+
+
 class _Watch(threading.Thread):
     def __init__(self, run: UUID) -> None:
         super().__init__(name="flow-run-watch", daemon=True)
         self._run = run
-        self._parent = int(os.environ.get(SERVED_BY, 0)) or os.getppid()
+        self._parent, self._served_by = os.getppid(), int(os.environ.get(SERVED_BY, os.getppid()))
         self._registered = False
         self._suspended: State[None] | None = None
         self._cancelling = False
@@ -73,7 +91,7 @@ class _Watch(threading.Thread):
             while True:
                 if self._deadline and time.monotonic() > self._deadline:
                     self._leave(client)
-                if os.getppid() != self._parent and not self._deadline:
+                if self._is_abandoned() and not self._deadline:
                     _print_nowhere()
                     self._report(client, ABANDONED)
                     self._unwind_soon()
@@ -81,6 +99,10 @@ class _Watch(threading.Thread):
                     self._look(client)
                     next_look = time.monotonic() + LOOK_EVERY
                 time.sleep(TICK)
+
+    def _is_abandoned(self) -> bool:
+        """Whether the process that started this one, or `steca serve`, is gone; it may have been before we began."""
+        return os.getppid() != self._parent or not psutil.pid_exists(self._served_by)
 
     def _look(self, client: SyncPrefectClient) -> None:
         """Compare with what the server says. A server that does not answer is asked again later."""
@@ -109,6 +131,9 @@ class _Watch(threading.Thread):
 
     def _leave(self, client: SyncPrefectClient) -> NoReturn:
         """With status 0: the run's state is decided, and Prefect's runner would report any other status as Crashed."""
+        for say in reversed(_LAST_WORDS):
+            with suppress(Exception):
+                say()
         end_children(FOR_CHILDREN)
         if self._cancelling:  # Prefect's runner reports it too, unless it has lost its connection
             self._report(client, "cancelled")

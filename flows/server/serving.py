@@ -90,7 +90,6 @@ class Serving:
         self._others: list[str] = []
         self._runner = threading.Thread(target=self._run, name="runner", daemon=True)
         self._fault: BaseException | None = None
-        self.names = ", ".join(self._names)
 
     def start(self) -> None:
         """Say who else serves these deployments, report the runs of a killed process as Crashed, and serve."""

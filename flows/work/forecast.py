@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from configs.needed import compares_suffixes
 from configs.schema import BudgetConfig, FactoryConfig
-from flows.stage_run import StageRun
 from rollouts.budget import cost, describe_spending
 from rollouts.stages.decide import rule_of
 from steca.allocation import plan
@@ -16,20 +16,29 @@ from storage.records import StepRecord, TrajectoryRecord
 from storage.runs import Spent
 from storage.shards import BatchRef
 
+if TYPE_CHECKING:  # the pages of stages, which show the forecast, are published by it
+    from flows.stage_run import StageRun
+
 
 def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
     """One line: candidates, the expected number of rollouts and their cost, and what the run has spent before. Stored
     rollouts cost nothing and are not taken into account."""
     runs = [run for ref in explorations for run in stage.resources.shards.read(ref, TrajectoryRecord)]
-    candidates = _candidates(runs, stage.config)
+    candidates, likely, most = expected(runs, stage.config)
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
-    likely, most = (round(each * candidates) for each in per_candidate(stage.config))
     price = describe_spending(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
     about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
     if stage.config.judges:
         about += f" and {candidates:,} judgements"
     return f"{about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
+
+
+def expected(explorations: Sequence[TrajectoryRecord], config: FactoryConfig) -> tuple[int, int, int]:
+    """Of these explored runs: at most so many candidates, rollouts expected for them, and at most so many."""
+    candidates = _candidates(explorations, config)
+    likely, most = (round(each * candidates) for each in per_candidate(config))
+    return candidates, likely, most
 
 
 def _prices(config: FactoryConfig) -> BudgetConfig:

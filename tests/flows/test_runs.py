@@ -12,7 +12,7 @@ import pytest
 
 from configs.cache_inputs import GENERATION_SETTINGS, rollout_id_settings, run_id_settings
 from configs.load import load_config
-from configs.schema import BudgetConfig, ExecutionConfig, FactoryConfig
+from configs.schema import BudgetConfig, FactoryConfig
 from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import EnvironmentFault
@@ -100,15 +100,11 @@ def test_a_run_keeps_how_it_was_done(copied: FactoryConfig) -> None:
     changed = config_of_run(config.data_dir, folder.run_id, ["execution.batch_tasks=64", "budget.rollouts=7"])
     assert changed.execution == config.execution.model_copy(update={"batch_tasks": 64})
     assert changed.budget.rollouts == 7
-    form = FactoryConfig(execution=ExecutionConfig(threads=3))  # of the UI: all else stands at its default
-    asked = config_of_run(config.data_dir, folder.run_id, given=form)
-    assert asked.execution == config.execution.model_copy(update={"threads": 3})
-    assert asked.budget == config.budget
 
 
 def test_a_stage_alone_is_cut_as_the_run_was(copied: FactoryConfig) -> None:
     run = run_id(copied)
-    STAGE_FLOWS["demonstrate"](FactoryConfig(data_dir=copied.data_dir), run=run)
+    STAGE_FLOWS["demonstrate"](run, data_dir=str(copied.data_dir))
     assert executed(copied) == dict.fromkeys(STAGES, 0) | {
         stage: executed(copied)[stage] for stage in STAGES[1:]
     }

@@ -2,62 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
+from flows.deployments.offered import offers
 from flows.runs import run_id
 from steca.deviation import PRESETS
 from storage.runs import RunFolder
 from storage.store import Store
+from tests.support.prefect_api import Api
 from tests.support.tiny_factory import ROOT, Served, tiny
-
-FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-
-
-class Api:
-    """The few calls of the UI that the tests need."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def post(self, path: str, **body: Any) -> Any:
-        """Tries again while the server answers 503, as Prefect's client does: its database is busy."""
-        for _ in range(40):
-            answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
-            if answer.status_code != 503:
-                break
-            time.sleep(0.5)
-        assert answer.is_success, answer.text
-        return answer.json()
-
-    def deployments(self) -> dict[str, dict[str, Any]]:
-        """By flow name, which is the entrypoint's function."""
-        return {one["entrypoint"].split(":")[1]: one for one in self.post("/deployments/filter")}
-
-    def start(self, flow: str, **parameters: Any) -> str:
-        deployment = self.deployments()[flow]["id"]
-        return self.post(f"/deployments/{deployment}/create_flow_run", parameters=parameters)["id"]
-
-    def wait(self, run: str, seconds: float = 240) -> dict[str, Any]:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            found = httpx.get(f"{self._url}/flow_runs/{run}", timeout=30).json()
-            if found["state_type"] in FINAL:
-                return found
-            time.sleep(0.5)
-        raise AssertionError(f"flow run {run} did not end: {found['state']}")
-
-    def retry(self, run: str) -> None:
-        """What the UI's Retry button does."""
-        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"}
-        answer = self.post(f"/flow_runs/{run}/set_state", state=state, force=True)
-        assert answer["status"] == "ACCEPT", answer
 
 
 @pytest.fixture(scope="module")
@@ -65,32 +23,55 @@ def api(served: Served) -> Api:
     return Api(served.api)
 
 
-def parameters(config: FactoryConfig) -> dict[str, Any]:
-    return {"config": config.model_dump(mode="json")}
-
-
-def test_every_stage_and_the_factory_are_offered_with_a_form(api: Api, served: Served) -> None:
+def test_every_configuration_and_every_stage_is_offered_with_a_form(api: Api, served: Served) -> None:
     offered = api.deployments()
-    assert set(offered) == {"factory", *STAGES, "compare"}
-    form = offered["factory"]["parameter_openapi_schema"]
-    deviation = form["definitions"]["DeviationConfig"]
-    assert deviation["title"] == "Deviation"
-    assert set(deviation["properties"]["preset"]["enum"]) == set(PRESETS)
-    assert "first deviation only" in deviation["properties"]["preset"]["description"]
-    assert deviation["properties"]["delta"]["maximum"] == 1
-    assert offered["factory"]["parameters"]["config"]["data_dir"] == str(served.data_dir)
-    assert {"run", "round", "force"} < set(offered["rewards"]["parameter_openapi_schema"]["properties"])
+    assert set(offered) == {"tiny", *(f"rerun-{stage}" for stage in STAGES), "compare"}
+    form = offered["tiny"]["parameter_openapi_schema"]["properties"]
+    assert len(form) <= 17, "a form of one and a half screens"
+    assert set(form["preset"]["enum"]) == set(PRESETS)
+    assert "first deviation only" in form["preset"]["description"]
+    assert form["threshold"]["maximum"] == 1
+    assert offered["tiny"]["parameters"] == {
+        "config": str(served.data_dir / "configs" / "tiny.yaml"), "data_dir": str(served.data_dir),
+        "seed": 0, "rounds": 1, "demonstrations": 8, "exploration": 8, "seen": 2, "unseen": 2,
+        "preset": "paper", "threshold": 0.5, "mode": "fixed",
+    }  # fmt: skip
+    asked = offered["rerun-rewards"]["parameter_openapi_schema"]["properties"]
+    assert list(asked)[:4] == ["run", "round", "force", "following"]
+    assert offered["rerun-rewards"]["parameters"] == {"run": "newest", "data_dir": str(served.data_dir)}
+    assert "round" not in offered["rerun-warmup"]["parameter_openapi_schema"]["properties"]
     asked = offered["compare"]["parameter_openapi_schema"]["properties"]
     assert set(asked) == {"file", "arms", "seeds", "data_dir"}
-    assert offered["compare"]["parameters"]["data_dir"] == str(served.data_dir)
+    assert asked["file"]["enum"] == [str(served.data_dir / "configs" / "compare" / "pair.yaml")]
 
 
-def test_a_form_with_an_unknown_field_is_refused(api: Api) -> None:
-    deployment = api.deployments()["factory"]["id"]
-    bad = {"config": {"rewards": {"rollots": 3}}}
-    answer = httpx.post(f"{api._url}/deployments/{deployment}/create_flow_run", json={"parameters": bad})
+@pytest.mark.parametrize(
+    ("name", "given", "said"),
+    [
+        ("tiny", {"thershold": 0.1}, "thershold"),
+        ("rerun-rewards", {"threshold": 0.1}, "threshold"),
+        ("rerun-warmup", {"round": 1}, "round"),
+        ("tiny", {"threshold": 2}, "maximum of 1"),
+        ("tiny", {"changes": ["rewards.rollouts"]}, "changes[0]"),
+        ("tiny", {"preset": "sequential", "mode": "curtailed"}, "'curtailed' is not one of ['fixed', 'sequential']"),
+        ("tiny", {"mode": "sequential"}, "'sequential' is not one of ['fixed', 'curtailed']"),
+        ("rerun-rewards", {"run": "nobody-knows-it"}, "nobody-knows-it"),
+    ],
+)  # fmt: skip
+def test_what_a_form_cannot_take_is_refused_before_there_is_a_run(
+    api: Api, name: str, given: dict[str, Any], said: str
+) -> None:
+    answer = api.refused(name, **given)
     assert answer.status_code == 409
-    assert "rollots" in answer.text
+    assert said in answer.json()["detail"]
+
+
+def test_what_only_the_configuration_knows_is_refused_with_its_own_message(api: Api, tmp_path: Path) -> None:
+    run = api.start("tiny", data_dir=str(tmp_path / "data"), changes=["rewards.rollots=3"])
+    failed = api.wait(run)
+    assert failed["state_type"] == "FAILED"
+    assert "unknown field rewards.rollots; did you mean rewards.rollouts?" in failed["state"]["message"]
+    assert not (tmp_path / "data").exists()
 
 
 def test_a_failed_run_is_retried_and_its_finished_batches_come_from_the_cache(
@@ -100,7 +81,7 @@ def test_a_failed_run_is_retried_and_its_finished_batches_come_from_the_cache(
     obstacle = config.data_dir / "checkpoints"
     config.data_dir.mkdir()
     obstacle.write_text("in the way of the checkpoints\n")
-    run = api.start("factory", **parameters(config))
+    run = api.start("tiny", "my own name", data_dir=str(config.data_dir))
     failed = api.wait(run)
     assert failed["state_type"] == "FAILED"
     assert "cannot write a checkpoint" in failed["state"]["message"]
@@ -112,7 +93,9 @@ def test_a_failed_run_is_retried_and_its_finished_batches_come_from_the_cache(
 
     obstacle.unlink()
     api.retry(run)
-    assert api.wait(run)["state_type"] == "COMPLETED"
+    completed = api.wait(run)
+    assert completed["state_type"] == "COMPLETED"
+    assert completed["name"] == "my own name"
     after = {state.stage: state for state in folder.stages()}
     assert {stage: state.status for stage, state in after.items()} == dict.fromkeys(STAGES, "completed")
     assert after["demonstrate"].cached_batches == len(after["demonstrate"].batches)
@@ -121,14 +104,56 @@ def test_a_failed_run_is_retried_and_its_finished_batches_come_from_the_cache(
     assert rows == [(run_id(config), True, True)]
 
 
-def test_prefect_yaml_names_flows_that_exist() -> None:
+def test_a_changed_threshold_makes_a_run_that_shares_everything_before(
+    api: Api, copied: FactoryConfig
+) -> None:
+    run, root = run_id(copied), str(copied.data_dir)
+    done = api.wait(
+        api.start(
+            "rerun-rewards", run="newest", changes=["deviation.delta=-0.5"], following=True, data_dir=root
+        )
+    )
+    assert done["state_type"] == "COMPLETED", done["state"]
+    derived = run_id(tiny(copied.data_dir, "deviation.delta=-0.5"))
+    assert done["name"] == f"rewards r1 · {derived}"
+    states = {state.stage: state for state in RunFolder(copied.data_dir, derived).stages()}
+    assert {stage: state.status for stage, state in states.items()} == dict.fromkeys(STAGES, "completed")
+    assert all(
+        states[stage].cached_batches == len(states[stage].batches)
+        for stage in ("demonstrate", "warmup", "explore")
+    )
+    known = {state.stage: state for state in RunFolder(copied.data_dir, run).stages()}
+    assert states["explore"].batches == known["explore"].batches
+    assert states["rewards"].batches != known["rewards"].batches
+    names = {each["name"] for each in api.post("/task_runs/filter", sort="NAME_DESC")}
+    assert "decide 8/8" in names
+
+
+def test_runs_in_one_folder_wait_for_each_other_and_next_gives_another_seed(api: Api, tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    both = [api.start("tiny", data_dir=str(root), seed="next") for _ in range(2)]
+    ended = [api.wait(run) for run in both]
+    assert [run["state_type"] for run in ended] == ["COMPLETED"] * 2
+    seeds = {run["labels"]["steca.seed"] for run in ended}
+    assert seeds == {0, 1}
+    assert {run["name"] for run in ended} == {run_id(tiny(root, f"seed={seed}")) for seed in seeds}
+    waited = [api.states(run) for run in both]
+    assert sum("Waiting" in names for names in waited) == 1
+
+
+def test_prefect_yaml_offers_the_same() -> None:
     import yaml
     from prefect.flows import load_flow_from_entrypoint
 
-    described = yaml.safe_load((ROOT / "prefect.yaml").read_text())
-    entrypoints = [one["entrypoint"] for one in described["deployments"]]
-    assert [load_flow_from_entrypoint(str(ROOT / e)).name for e in entrypoints] == [
-        "factory",
-        *STAGES,
-        "compare",
-    ]
+    described = {
+        one["name"]: one for one in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    }
+    offered = {offer.name: offer for offer in offers(ROOT / "data")[0]}
+    assert described.keys() == offered.keys()
+    for name, one in described.items():
+        flow = load_flow_from_entrypoint(str(ROOT / one["entrypoint"]))
+        assert flow.name == offered[name].flow.name
+        given = one.get("parameters", {})
+        assert given.keys() <= set(flow.parameters.properties)
+        if "config" in given:
+            assert ROOT / given["config"] == Path(offered[name].defaults["config"])

@@ -57,7 +57,7 @@ def test_another_threshold_takes_over_all_that_does_not_depend_on_it(
 
 
 def test_one_stage_of_it_runs_alone(prefect_api: str, old: FactoryConfig) -> None:
-    STAGE_FLOWS["calibrate"](FactoryConfig(data_dir=old.data_dir), run=run_id(old), force=True)
+    STAGE_FLOWS["calibrate"](run_id(old), force=True, data_dir=str(old.data_dir))
     assert executed(old, "calibrate") == 4
     assert {state.status for state in states(old).values()} == {
         "completed"

@@ -54,12 +54,12 @@ def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
     request = task.request(resources, "all")
     asks.fails = True
     with pytest.raises(RuntimeError, match="is gone"):
-        task.run(request, resources, force=False)
+        task.run(request, resources, force=False, label="toy 1/1")
     asks.fails = False
-    ref, _ = task.run(request, RunResources(config), force=False)
+    ref, _ = task.run(request, RunResources(config), force=False, label="toy 1/1")
     assert paid(resources, ref) == ["try 1"]  # answered from the journal, not asked again
     assert not list(tmp_path.glob("journal/*"))
-    again, _ = task.run(request, RunResources(config), force=True)
+    again, _ = task.run(request, RunResources(config), force=True, label="toy 1/1")
     assert paid(resources, again) == ["try 1", "try 3"]
     assert again == ref  # what is made of the batch is not outdated by the times of its calls
 
@@ -89,7 +89,7 @@ TASKS = [Task(f"t{n}", "w", "train", "t", "do", "") for n in range(4)]
 def answered(root: Path, task: BatchTask, tasks: list[Task], force: bool = False) -> tuple[list[str], int]:
     """The answers of a batch, and how many calls are behind it."""
     resources = RunResources(FactoryConfig(data_dir=root))
-    ref, _ = task.run(task.request(resources, "all", tasks=tasks), resources, force)
+    ref, _ = task.run(task.request(resources, "all", tasks=tasks), resources, force, label="toy 1/1")
     calls = [
         row for each in calls_of(resources.shards, ref) for row in resources.shards.read(each, LlmCallRecord)
     ]
@@ -102,7 +102,10 @@ def test_rows_are_taken_over_by_task_newest_first_with_the_calls_behind_them(
     task = batch_task("toy", version="1", reads=("seed",), each_task=True)(Answers())
     assert answered(tmp_path, task, TASKS) == ([f"answer {n}" for n in (1, 2, 3, 4)], 4)
     assert answered(tmp_path, task, TASKS[:1]) == (["answer 1"], 4)
-    assert answered(tmp_path, task, TASKS, force=True) == ([f"answer {n}" for n in (5, 6, 7, 8)], 8)
+    assert answered(tmp_path, task, TASKS, force=True) == (
+        [f"answer {n}" for n in (5, 6, 7, 8)],
+        8,
+    )
     assert answered(tmp_path, task, TASKS[:2]) == (["answer 5", "answer 6"], 8)
     for result in results_of(tmp_path).iterdir():
         result.unlink()
@@ -123,11 +126,11 @@ def test_a_damaged_batch_of_calls_does_not_cost_the_batch(prefect_api: str, tmp_
     task = batch_task("toy", version="1", reads=("seed",))(asks)
     config = FactoryConfig(data_dir=tmp_path)
     resources = RunResources(config)
-    task.run(task.request(resources, "all"), resources, force=False)
+    task.run(task.request(resources, "all"), resources, force=False, label="toy 1/1")
     (shard,) = tmp_path.glob("shards/*/llm_calls-*.parquet")
     shard.write_bytes(shard.read_bytes()[:-9])
     said: list[str] = []
     again = RunResources(config, log=said.append)
-    ref, _ = task.run(task.request(again, "all"), again, force=True)
+    ref, _ = task.run(task.request(again, "all"), again, force=True, label="toy 1/1")
     assert paid(again, ref) == ["try 2"]
     assert any("earlier calls of" in line and "are lost" in line for line in said)

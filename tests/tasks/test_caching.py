@@ -128,28 +128,32 @@ def test_equal_inputs_and_version_are_cached_and_work_is_not_looked_at(
     prefect_api: str, tmp_path: Path
 ) -> None:
     calls = Calls()
-    first = with_storage(make_prefect_task("toy", "1", calls), tmp_path, refresh=False)
+    first = with_storage(make_prefect_task("toy", "1", calls), tmp_path, refresh=False, label="toy 1/1")
     assert first({"x": 1}, object()) == first({"x": 1}, threading.Lock()) == {"said": 1}
     assert calls.made == 1
     assert first({"x": 2}, None) == {"said": 2}
     assert calls.made == 2
-    assert with_storage(make_prefect_task("toy", "2", calls), tmp_path, refresh=False)({"x": 1}, None) == {
-        "said": 1
-    }
+    assert with_storage(make_prefect_task("toy", "2", calls), tmp_path, refresh=False, label="toy 1/1")(
+        {"x": 1}, None
+    ) == {"said": 1}
     assert calls.made == 3
-    with_storage(make_prefect_task("toy", "1", calls), tmp_path, refresh=True)({"x": 1}, None)
+    with_storage(make_prefect_task("toy", "1", calls), tmp_path, refresh=True, label="toy 1/1")(
+        {"x": 1}, None
+    )
     assert calls.made == 4
 
 
 def test_a_transient_failure_is_tried_again_and_bad_input_is_not(prefect_api: str, tmp_path: Path) -> None:
     flaky = Calls(ConnectionError("refused"))
-    assert with_storage(make_prefect_task("flaky", "1", flaky), tmp_path, refresh=False)({"x": 1}, None) == {
-        "said": 1
-    }
+    assert with_storage(make_prefect_task("flaky", "1", flaky), tmp_path, refresh=False, label="toy 1/1")(
+        {"x": 1}, None
+    ) == {"said": 1}
     assert flaky.made == 2
     bad = Calls(ValueError("unusable"))
     with pytest.raises(ValueError, match="unusable"):
-        with_storage(make_prefect_task("bad", "1", bad), tmp_path, refresh=False)({"x": 1}, None)
+        with_storage(make_prefect_task("bad", "1", bad), tmp_path, refresh=False, label="toy 1/1")(
+            {"x": 1}, None
+        )
     assert bad.made == 1
 
 
@@ -159,7 +163,7 @@ def test_equal_batches_at_the_same_time_run_once(prefect_api: str, tmp_path: Pat
     results: list[dict[str, Any]] = []
 
     def run() -> None:
-        results.append(with_storage(batch, tmp_path, refresh=False)({"x": 1}, None))
+        results.append(with_storage(batch, tmp_path, refresh=False, label="toy 1/1")({"x": 1}, None))
 
     # a copy of the context each: Prefect keeps its settings there, and threads begin with an empty one
     threads = [threading.Thread(target=contextvars.copy_context().run, args=(run,)) for _ in range(2)]

@@ -88,7 +88,7 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
 
     def run(style: PromptStyle, said: str) -> tuple[BatchRef, bool]:
         resources = resources_in(tmp_path, style, said)
-        return told_batch.run(request_of(told_batch, resources), resources, force=False)
+        return told_batch.run(request_of(told_batch, resources), resources, force=False, label="toy 1/1")
 
     prompts: list[tuple[PromptStyle, str]] = [
         ("react", "Be quick"),
@@ -113,4 +113,4 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
 
     resources = resources_in(tmp_path, "react")
     with pytest.raises(AttributeError, match="policy"):
-        deaf.run(request_of(deaf, resources), resources, force=False)
+        deaf.run(request_of(deaf, resources), resources, force=False, label="toy 1/1")

@@ -20,14 +20,16 @@ from cli.errors import readable_errors
 from cli.main import app
 from cli.sql import check_query
 from cli.status import print_run, print_runs
-from cli.summary import COUNTS, change_table, counts_table, print_summary, stages_table, success_table
-from cli.terminal.console import PIPE_WIDTH, make_console, visible
+from cli.summary import print_summary
+from cli.terminal.console import PIPE_WIDTH, make_console
 from cli.terminal.progress import BarReporter, PlainReporter
-from cli.terminal.tables import print_rows, print_table
+from cli.terminal.tables import as_rich, print_rows, print_table
 from cli.trace import print_trace
 from cli.what_if import print_what_if
+from flows.summary.success import change_table, success_table
+from flows.summary.work import COUNTS, counts_table, stages_table
 from flows.what_if import OtherRule
-from flows.wording import setting, to_start
+from flows.wording import setting, to_start, visible
 from steca.deviation import preset
 from storage.faults import StorageFault
 from storage.runs import RunFolder, StageState
@@ -103,7 +105,7 @@ class Answers:
 def summary_tables(out: Console, text: str) -> None:
     store: Any = Answers(text)
     for table in (success_table, change_table, counts_table, stages_table):
-        out.print(table(store, text))
+        out.print(as_rich(table(store, text)))
 
 
 PRINTERS: list[Print] = [a_table, a_block, no_rows, plain_lines, a_bar, summary_tables]

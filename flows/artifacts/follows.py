@@ -1,0 +1,56 @@
+"""What follows a stage: the later stages of the run that are missing or outdated, and how to make them."""
+
+from __future__ import annotations
+
+from configs.stages import schedule
+from flows.artifacts.markdown import code, inline, joined, table
+from flows.artifacts.page import RunSource, titled
+from flows.summary.table import Table
+
+
+def what_follows(source: RunSource, stage: str = "", round: int = 1) -> str:
+    """The section about the stages after `stage`, or about all stages. Raises StorageFault."""
+    rows, first = [], ""
+    for later, at in _after(source.rounds, stage, round):
+        state = source.stage(later, at)
+        if state is not None and state.status == "completed":
+            continue
+        first = first or later
+        status = "still to come" if state is None else state.status
+        rows.append((titled(later, at), status, (state.error or "") if state else ""))
+    if not rows:
+        which = "later stages" if stage else "stages"
+        return f"## What follows\n\nNothing: the {which} of this run are complete and up to date."
+    what = Table("", ("stage", "status", "why"), (), tuple(rows))
+    return joined("## What follows", table(what), _how(source.run_id, first))
+
+
+def _after(rounds: int, stage: str, round: int) -> list[tuple[str, int]]:
+    stages = schedule(rounds)
+    return stages[stages.index((stage, round)) + 1 :] if (stage, round) in stages else stages
+
+
+def _how(run: str, first: str) -> str:
+    return (
+        "A run of the factory goes on with these by itself. To make them after a single stage was run: start the "
+        f"deployment {code(f'rerun-{first}')} with {code('run')} = {code(run)}, and switch {code('following')} on. "
+        "Everything before that is kept."
+    )
+
+
+def _batches(n: int) -> str:
+    return "1 batch" if n == 1 else f"{n:,} batches"
+
+
+def state_in_words(source: RunSource, stage: str, round: int) -> str:
+    """How far a stage is, in a line or two. Raises StorageFault."""
+    state = source.stage(stage, round)
+    if state is None:
+        return "This stage has not run yet."
+    took = f" in {state.seconds:,.1f} s" if state.seconds is not None and state.status == "completed" else ""
+    cached = f"{_batches(len(state.batches))}, {state.cached_batches:,} from the cache"
+    line = f"**{inline(state.status)}**{took}: {cached}."
+    if state.stopped:
+        line += f" **Ended early:** {inline(state.stopped)}. The same run resumes under a larger budget."
+    why = "Why" if state.status == "outdated" else "Error"
+    return joined(line, f"{why}: {inline(state.error)}" if state.error else "")

@@ -1,0 +1,1 @@
+"""What the Prefect UI offers: deployments, their forms, and what only runs that were started there need."""

@@ -1,0 +1,82 @@
+"""What a person sees before deciding: the forecast, the verdicts with their evidence, or the repairs."""
+
+from __future__ import annotations
+
+from configs.schema import FactoryConfig
+from flows.artifacts.markdown import code, inline, joined, table
+from flows.artifacts.page import RunSource
+from flows.artifacts.stages.verdicts import calibrate, verdicts_of
+from flows.progress import Silent
+from flows.stage_run import StageRun
+from flows.summary.table import words
+from flows.wording import action_in_words, gap_in_words
+from flows.work.chain import explored
+from flows.work.forecast import forecast
+from rollouts.budget import describe_spending
+from storage.runs import RunFolder
+
+SAMPLE = """
+SELECT verdict, task_id, step_index, explored_action, expert_action, explored_reward, explored_n, reference_reward,
+    reference_n, gap, gap_low, gap_high
+FROM step_reward_gaps
+WHERE run_id = $run AND round = $round AND verdict IN ('deviated', 'not_deviated')
+QUALIFY row_number() OVER (PARTITION BY verdict ORDER BY md5(deviation_id)) <= 4
+ORDER BY verdict, md5(deviation_id)
+"""
+"""A fixed sample of either verdict."""
+
+
+def shown_before(config: FactoryConfig, folder: RunFolder, stage: str, round: int) -> str:
+    """Markdown for the form that lets a stage begin. Raises StorageFault."""
+    source = RunSource(folder.root, folder.run_id)
+    parts = {"rewards": _forecast, "calibrate": _verdicts, "train": _repairs}[stage](config, source, round)
+    return joined(
+        f"## Stage {stage} of run {code(folder.run_id)} waits for you",
+        _stopped(source, round),
+        parts,
+        f"Spent so far: {describe_spending(folder.spent(), config.budget)}." if stage != "rewards" else "",
+        "Choose *go on* or *abort*, and press Submit.",
+    )
+
+
+def _forecast(config: FactoryConfig, source: RunSource, round: int) -> str:
+    stage = StageRun("rewards", config, source.folder, round, False, Silent())
+    return forecast(stage, [pair[-1] for pair in explored(stage)]).capitalize() + "."
+
+
+def _verdicts(config: FactoryConfig, source: RunSource, round: int) -> str:
+    return joined(table(verdicts_of(source, round)), _sample(source, round))
+
+
+def _repairs(config: FactoryConfig, source: RunSource, round: int) -> str:
+    return calibrate(source, round)
+
+
+def _stopped(source: RunSource, round: int) -> str:
+    state = source.stage("rewards", round)
+    if state is None or not state.stopped:
+        return ""
+    return (
+        f"**The stage rewards ended early: {state.stopped}.** With a larger budget it goes on first, and you are asked "
+        "again."
+    )
+
+
+def _sample(source: RunSource, round: int) -> str:
+    """Verdicts with their evidence: the means and numbers of rollouts on both sides, and the gap. A list, because the
+    form is too narrow for a table."""
+    found = [_line(*row) for row in source.rows(SAMPLE, round=round)]
+    return joined("### Some verdicts with their evidence", "\n".join(found)) if found else ""
+
+
+def _line(
+    verdict: str, task: str, step: int, explored_action: str, expert_action: str, explored_mean: float | None,
+    explored_n: int | None, expert_mean: float | None, expert_n: int | None, gap: float | None, low: float | None,
+    high: float | None,
+) -> str:  # fmt: skip
+    where = f"- **{words(verdict)}**, step {step} of {code(task)}: {code(action_in_words(explored_action))} "
+    where += f"instead of {code(action_in_words(expert_action))}"
+    if gap is None:
+        return f"{where}; decided without rollouts"
+    means = f"{explored_mean:.2f} of {explored_n} rollouts, before it {expert_mean:.2f} of {expert_n}"
+    return f"{where}; {means}; gap {inline(gap_in_words(gap, low, high))}"

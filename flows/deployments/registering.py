@@ -1,0 +1,61 @@
+"""Register deployments with a Prefect server. What people did there stays: schedules, pauses, edited parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from flows.deployments.form import form_of
+from flows.deployments.offered import Offer
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.responses import DeploymentResponse
+    from prefect.deployments.runner import RunnerDeployment
+
+OF_PEOPLE = ("schedules", "paused", "concurrency_limit", "concurrency_options")
+"""What people set for a deployment in the UI. It is not sent, so that the server keeps it."""
+
+
+def register(offers: Sequence[Offer], say: Callable[[str], None]) -> list[RunnerDeployment]:
+    """Register every deployment, or bring it up to date. Reports which edited parameters stay. Raises what Prefect's
+    client raises."""
+    made = [_deployment(offer) for offer in offers]
+    for deployment in made:
+        known = _known(deployment.full_name)
+        if known:
+            _keep_edits(deployment, known, say)
+        deployment.apply()
+    return made
+
+
+def _deployment(offer: Offer) -> RunnerDeployment:
+    deployment: Any = offer.flow.to_deployment(
+        name=offer.name, parameters=dict(offer.defaults), description=offer.description, tags=["steca"]
+    )  # a plain object, a coroutine only where it is called from an event loop
+    deployment._parameter_openapi_schema = form_of(offer.flow, offer.defaults, offer.choices)
+    deployment.model_fields_set.difference_update(OF_PEOPLE)
+    made: RunnerDeployment = deployment
+    return made
+
+
+def _known(full_name: str) -> DeploymentResponse | None:
+    from prefect.client.orchestration import get_client
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            return client.read_deployment_by_name(full_name)
+        except ObjectNotFound:
+            return None
+
+
+def _keep_edits(deployment: RunnerDeployment, known: DeploymentResponse, say: Callable[[str], None]) -> None:
+    """Keep the parameters that differ from the default with which they were registered."""
+    registered = (known.parameter_openapi_schema or {}).get("properties", {})
+    for name, value in known.parameters.items():
+        field = registered.get(name, {})
+        if "default" not in field or value == field["default"]:
+            continue
+        if name in deployment._parameter_openapi_schema.properties:
+            deployment.parameters[name] = value
+            say(f"{deployment.name}: {name} stays {value!r}, as edited in the UI")

@@ -1,0 +1,1 @@
+"""What came out of a run, from the published store: tables that the command line and the Prefect UI show alike."""

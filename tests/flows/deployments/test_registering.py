@@ -1,0 +1,103 @@
+"""What people set in the UI stays when the same deployments are registered again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.schedules import CronSchedule
+
+from flows.deployments.offered import Offer, offers
+from flows.deployments.refreshing import kept_current
+from flows.deployments.registering import register
+from flows.runs import folder_of, open_run, run_id
+from tests.conftest import offered_configs
+from tests.flows.test_progress import wait_for
+from tests.support.tiny_factory import tiny
+
+
+@pytest.fixture
+def client(prefect_api: str) -> Iterator[SyncPrefectClient]:
+    with get_client(sync_client=True) as made:
+        yield made
+
+
+@pytest.fixture
+def offer(tmp_path: Path) -> Offer:
+    """The tiny configuration under a name of its own, so that the shared server's deployment stays as it is."""
+    found = offers(tmp_path / "data", offered_configs(tmp_path / "configs"))[0][0]
+    return replace(found, name=f"tiny-{uuid4().hex[:6]}")
+
+
+def known(client: SyncPrefectClient, offer: Offer) -> Any:
+    return client.read_deployment_by_name(f"factory/{offer.name}")
+
+
+def test_schedules_pauses_and_edits_survive(client: SyncPrefectClient, offer: Offer) -> None:
+    register([offer], print)
+    made = known(client, offer)
+    client.create_deployment_schedules(made.id, [(CronSchedule(cron="0 2 * * *"), True)])
+    client.update_deployment(
+        made.id, DeploymentUpdate(parameters={**made.parameters, "rounds": 3}, paused=True)
+    )
+
+    said: list[str] = []
+    register([replace(offer, defaults={**offer.defaults, "seen": 9})], said.append)
+    again = known(client, offer)
+    assert again.id == made.id
+    assert [each.schedule.cron for each in again.schedules] == ["0 2 * * *"]
+    assert again.schedules[0].active
+    assert again.paused
+    assert again.parameters["rounds"] == 3
+    assert again.parameters["seen"] == 9, "not edited, so it follows the file"
+    assert said == [f"{offer.name}: rounds stays 3, as edited in the UI"]
+
+
+def test_without_an_edit_everything_follows_the_file(client: SyncPrefectClient, offer: Offer) -> None:
+    said: list[str] = []
+    for seen in (3, 4):
+        register([replace(offer, defaults={**offer.defaults, "seen": seen})], said.append)
+        assert known(client, offer).parameters["seen"] == seen
+    assert said == []
+
+
+def test_a_new_run_and_an_edited_file_appear_in_the_forms(
+    client: SyncPrefectClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.deployments.refreshing.POLL_SECONDS", 0.2)
+    folder, root = offered_configs(tmp_path / "configs"), tmp_path / "data"
+    named = f"own-{uuid4().hex[:6]}"
+    (folder / "tiny.yaml").rename(folder / f"{named}.yaml")
+    offered = offers(root, folder)[0]
+    register([each for each in offered if each.name == named], print)
+    said: list[str] = []
+    with kept_current(root, folder, [each for each in offered if each.name == named], said.append):
+        text = (folder / f"{named}.yaml").read_text()
+        (folder / f"{named}.yaml").write_text(text.replace("seen: 2, unseen: 2", "seen: 5, unseen: 2"))
+        wait_for(lambda: client.read_deployment_by_name(f"factory/{named}").parameters["seen"] == 5)
+    assert said == []
+
+
+def test_known_runs_can_be_chosen_the_newest_first(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        config = tiny(tmp_path, f"seed={seed}")
+        open_run(folder_of(config), config)
+    [rewards] = [each for each in offers(tmp_path)[0] if each.name == "rerun-rewards"]
+    newest, older = run_id(tiny(tmp_path, "seed=2")), run_id(tiny(tmp_path, "seed=1"))
+    assert rewards.choices["run"] == ["newest", newest, older]
+
+
+def test_a_file_that_cannot_be_used_is_named_and_the_others_are_offered(tmp_path: Path) -> None:
+    folder = offered_configs(tmp_path / "configs")
+    (folder / "wrong.yaml").write_text("rewards: {rollots: 3}\n")
+    offered, problems = offers(tmp_path, folder)
+    assert "tiny" in {each.name for each in offered}
+    assert problems == [
+        f"{folder / 'wrong.yaml'}: unknown field rewards.rollots; did you mean rewards.rollouts?"
+    ]
