@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from configs.stages import STAGES
-from tests.support.compose_here.factory_run import FactoryRun
+from tests.support.compose_here.api import ServerApi
+from tests.support.compose_here.factory_run import DEPLOYMENT, FactoryRun
 from tests.support.compose_here.stack import Stack, find_postgres, stack
-from tests.support.prefect_api import Api
 from tests.support.tiny_factory import ROOT
 
 POSTGRES = find_postgres()
@@ -38,8 +38,8 @@ def up() -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def api(up: Stack) -> Api:
-    return Api(up.api)
+def api(up: Stack) -> ServerApi:
+    return ServerApi(up.api)
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def undisturbed(up: Stack) -> FactoryRun:
     return run
 
 
-def test_server_and_worker_have_the_same_prefect(up: Stack, api: Api) -> None:
+def test_server_and_worker_have_the_same_prefect(up: Stack, api: ServerApi) -> None:
     worker = up.containers["worker"]
     code = "import prefect; print(prefect.__version__)"
     done = subprocess.run(
@@ -102,7 +102,7 @@ def test_a_run_loses_nothing_when_a_part_is_killed(up: Stack, undisturbed: Facto
     assert up.restart_what_ended() == [part]
     state = run.end()
     if state == "CRASHED":
-        Api(up.api).retry(run.id)
+        ServerApi(up.api).retry(run.id)
         state = run.end()
     assert state == "COMPLETED"
     assert run.stages() == dict.fromkeys(STAGES, "completed")
@@ -112,10 +112,11 @@ def test_a_run_loses_nothing_when_a_part_is_killed(up: Stack, undisturbed: Facto
     assert up.all_healthy()
 
 
-def test_history_and_schedules_survive_down_and_up(up: Stack, api: Api, undisturbed: FactoryRun) -> None:
-    deployment = api.deployments()["factory"]["id"]
-    nightly = {"schedule": {"cron": "0 3 * * *"}, "active": True}
-    api.post_body(f"/deployments/{deployment}/schedules", [nightly])
+def test_history_and_schedules_survive_down_and_up(
+    up: Stack, api: ServerApi, undisturbed: FactoryRun
+) -> None:
+    deployment = api.deployments()[DEPLOYMENT]["id"]
+    api.add(f"/deployments/{deployment}/schedules", {"schedule": {"cron": "0 3 * * *"}, "active": True})
     api.change("/work_pools/steca", concurrency_limit=3)
     before = known(api)
     run = FactoryRun(up, "stopped")
@@ -137,10 +138,10 @@ def test_history_and_schedules_survive_down_and_up(up: Stack, api: Api, undistur
     assert run.rows() == undisturbed.rows()
 
 
-def known(api: Api) -> Any:
+def known(api: ServerApi) -> Any:
     """What people set in the UI."""
     limit = api.get("/work_pools/steca")["concurrency_limit"]
     return limit, {
-        name: (one["id"], [each["schedule"] for each in one["schedules"]])
+        name: (one["id"], [(each["schedule"], each["active"]) for each in one["schedules"]])
         for name, one in api.deployments().items()
     }

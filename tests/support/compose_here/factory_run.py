@@ -2,36 +2,52 @@
 
 from __future__ import annotations
 
+import json
 import time
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from configs.schema import FactoryConfig
+import yaml
+
+from configs.forms import from_form
 from flows.runs import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store
+from tests.support.compose_here.api import ServerApi
 from tests.support.compose_here.stack import Stack, say
-from tests.support.prefect_api import FINAL, Api
-from tests.support.tiny_factory import tiny
+from tests.support.prefect_api import FINAL
+from tests.support.tiny_factory import ROOT, TINY
+
+DEPLOYMENT = "quickstart"
 
 
-def parameters(config: FactoryConfig) -> dict[str, Any]:
-    """What the form of the deployment sends for a whole configuration."""
-    return {"config": config.model_dump(mode="json")}
+def changes() -> list[str]:
+    """What makes the quick start tiny, as the form's field `changes` takes it."""
+    return list(_lines(yaml.safe_load(TINY.read_text())))
+
+
+def _lines(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for name, value in settings.items():
+        if isinstance(value, dict) and name != "options":
+            yield from _lines(value, f"{above}{name}.")
+        else:
+            yield f"{above}{name}={json.dumps(value)}"
 
 
 class FactoryRun:
     """The same configuration in a data folder of its own, so that no run takes anything from another."""
 
     def __init__(self, stack: Stack, name: str) -> None:
-        self.stack, self.api = stack, Api(stack.api)
-        self.config = tiny(stack.data / name)
+        self.stack, self.api = stack, ServerApi(stack.api)
+        self.config = from_form(ROOT / "configs/quickstart.yaml", {}, changes(), stack.data / name)
         self.folder = RunFolder(self.config.data_dir, run_id(self.config))
         self.id = ""
 
     def start(self) -> None:
-        self.id = self.api.start("factory", **parameters(self.config))
+        data_dir = str(self.config.data_dir)
+        self.id = self.api.start(DEPLOYMENT, changes=changes(), data_dir=data_dir)
 
     def wait_for_batch(self, kind: str, seconds: float = 240) -> None:
         """Until the run has written a batch of a kind, such as "score"."""
