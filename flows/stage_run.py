@@ -17,7 +17,7 @@ from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
-from flows.server.flow_run_process import last_words, watch_this_process
+from flows.server.flow_run_process import last_words
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -222,7 +222,6 @@ class StageRun:
 def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: bool) -> Iterator[StageRun]:
     """Run a stage of the run `run`, which has this configuration: its state goes from running to completed, failed or
     crashed; then everything finished is published. Whatever can be refused is refused before anything is written."""
-    watch_this_process()
     if not RunFolder(root_of(config), run).exists():
         refuse_conflicts(config, "configuration")
     folder = folder_of(config, run)
@@ -239,7 +238,8 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         except BaseException as error:
             reporter.stage_ended(failed=True)
             _save_failure(stage, error)
-            _tell(stage, "failed", str(error) or type(error).__name__)
+            if isinstance(error, Exception):
+                _tell(stage, "failed", str(error) or type(error).__name__)
             raise
         stage.complete()
         stage.publish()

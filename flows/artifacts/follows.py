@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from configs.stages import schedule
+from configs.stages import round_of, schedule
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource, titled
 from flows.summary.table import Table
+from flows.wording import in_folder
 
 
 def what_follows(source: RunSource, stage: str = "", round: int = 1) -> str:
     """The section about the stages after `stage`, or about all stages. Raises StorageFault."""
-    rows, first = [], ""
+    rows, first = list[tuple[str, ...]](), list[tuple[str, int]]()
     for later, at in _after(source.rounds, stage, round):
         state = source.stage(later, at)
         if state is not None and state.status == "completed":
             continue
-        first = first or later
+        first = first or [(later, at)]
         status = "still to come" if state is None else state.status
         rows.append((titled(later, at), status, (state.error or "") if state else ""))
     if not rows:
         which = "later stages" if stage else "stages"
         return f"## What follows\n\nNothing: the {which} of this run are complete and up to date."
     what = Table("", ("stage", "status", "why"), (), tuple(rows))
-    return joined("## What follows", table(what), _how(source.run_id, first))
+    return joined("## What follows", table(what), _how(source, *first[0]))
 
 
 def _after(rounds: int, stage: str, round: int) -> list[tuple[str, int]]:
@@ -30,11 +31,15 @@ def _after(rounds: int, stage: str, round: int) -> list[tuple[str, int]]:
     return stages[stages.index((stage, round)) + 1 :] if (stage, round) in stages else stages
 
 
-def _how(run: str, first: str) -> str:
+def _how(source: RunSource, stage: str, round: int) -> str:
+    """How to make them, in the UI and on the command line."""
+    of_round = f", {code('round')} = {code(str(round))}" if round_of(stage, round) else ""
+    option = f" --round {round}" if round_of(stage, round) > 1 else ""
+    command = f"steca stage {stage} --run {source.run_id}{option} --following{in_folder(source.folder.root)}"
     return (
-        "A run of the factory goes on with these by itself. To make them after a single stage was run: start the "
-        f"deployment {code(f'rerun-{first}')} with {code('run')} = {code(run)}, and switch {code('following')} on. "
-        "Everything before that is kept."
+        f"A run of the factory goes on with these by itself. To make them after a single stage was run, start the "
+        f"deployment {code(f'rerun-{stage}')} with {code('run')} = {code(source.run_id)}{of_round} and "
+        f"{code('following')} on, or use the command {code(command)}. Everything before is kept."
     )
 
 

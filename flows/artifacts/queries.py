@@ -16,7 +16,8 @@ CHOICE = (
     ),
     (
         "The comparisons with the largest drops",
-        "SELECT task_id, step_index, expert_action, explored_action, gap, gap_low, gap_high, verdict, rule\n"
+        "SELECT task_id, step_index, expert_action, explored_action,\n"
+        "    gap, gap_low, gap_high, verdict, rule\n"
         "FROM step_reward_gaps\nWHERE run_id = '{run}' AND gap IS NOT NULL\nORDER BY gap LIMIT 20",
     ),
     (

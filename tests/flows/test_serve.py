@@ -27,7 +27,7 @@ def test_every_configuration_and_every_stage_is_offered_with_a_form(api: Api, se
     offered = api.deployments()
     assert set(offered) == {"tiny", *(f"rerun-{stage}" for stage in STAGES), "compare"}
     form = offered["tiny"]["parameter_openapi_schema"]["properties"]
-    assert len(form) <= 17, "a form of one and a half screens"
+    assert len(form) <= 18, "a form of two screens"
     assert set(form["preset"]["enum"]) == set(PRESETS)
     assert "first deviation only" in form["preset"]["description"]
     assert form["threshold"]["maximum"] == 1

@@ -64,9 +64,8 @@ def _spending(source: RunSource, round: int) -> Table:
     rows.append(("in the comparisons", f"{rollouts:,} rollouts: {turns:,} turns, {tokens:,} tokens"))
     for (paid,) in source.rows(PAID, round=round):
         if paid is not None:
-            rows.append(
-                ("played by this run in this round", f"{paid:,} rollouts; the others were stored before")
-            )
+            stored = "; the others were stored before" if paid < rollouts else ""
+            rows.append(("played by this run in this round", f"{paid:,} rollouts{stored}"))
     state = source.stage("rewards", round)
     if state is not None and state.spent and source.config:
         rows.append(("spent by the run so far", describe_spending(state.spent, source.config.budget)))

@@ -140,7 +140,7 @@ def test_an_empty_run_has_a_page(tmp_path: Path) -> None:
     page = run_page(source)
     assert page.description == "nothing tested: results of run made-up"
     assert "still to come" in page.markdown
-    assert "`from_stage` = `demonstrate`" in page.markdown
+    assert "the deployment `rerun-demonstrate` with `run` = `made-up` and `following` on" in page.markdown
     assert not PNG.search(page.markdown)
     assert queries(source), "its settings can be asked for"
 

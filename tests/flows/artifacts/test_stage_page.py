@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from typer.testing import CliRunner
 
+from cli.main import app
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.artifacts.markdown import inline
 from flows.artifacts.page import RunSource
 from flows.artifacts.stage_page import BODIES, stage_page
+from flows.deployments.offered import offers
 from flows.runs import outdate, run_id
 from flows.work.forecast import expected
 from rollouts.budget import describe_spending
@@ -138,8 +142,24 @@ def test_what_follows_lists_outdated_and_missing_stages(copied: FactoryConfig) -
     why = "stage calibrate was redone with another result since"
     assert f"| train, round 1 | outdated | {why} |" in page
     assert "| evaluate, round 1 | still to come |  |" in page
-    assert f"`run` = `{source.run_id}` and `from_stage` = `train`" in page
+    assert (
+        f"the deployment `rerun-train` with `run` = `{source.run_id}`, `round` = `1` and `following` on"
+        in page
+    )
     assert "| rewards" not in page.split("## What follows")[1]
+
+
+def test_what_follows_names_a_deployment_and_a_command_that_exist(tmp_path: Path) -> None:
+    offered = {offer.name: offer.flow.parameters.properties for offer in offers(tmp_path)[0]}
+    for stages in ({}, {("demonstrate", 1): [task("task")], ("warmup", 1): ()}):
+        page = stage_page(made_up_run(tmp_path / str(len(stages)), stages), "demonstrate", 1).markdown
+        name, fields = re.findall(r"the deployment `([\w-]+)` with (.*) on, or use", page)[0]
+        assert set(re.findall(r"`(\w+)`(?: =|$)", fields)) <= set(offered[name])
+        assert "`following`" in fields
+        command = re.findall(r"use the command `steca (.*?)`", page)[0]
+        said = CliRunner().invoke(app, [*shlex.split(command), "--help"])
+        assert said.exit_code == 0
+        assert "--following" in said.output
 
 
 def test_a_stage_of_an_earlier_round_is_followed_by_the_next_round(tmp_path: Path) -> None:
