@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -77,6 +77,9 @@ training: $(STAMP)  ## Test: training in several processes equals one, FSDP too,
 
 baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration, with what they share (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_baselines.py
+
+compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a container engine, killed in a run (needs Debian's postgresql)
+	$(BIN)/pytest -m slow -s -rs tests/compose
 
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

@@ -65,9 +65,10 @@ def _is_gone(run: FlowRun, living: Collection[str | None], others: bool) -> bool
     """Whether a run has no process, as far as can be known: a process on another machine cannot be seen."""
     if str(run.id) in living:
         return False
-    if run.infrastructure_pid:
-        return run.infrastructure_pid.startswith(f"{socket.gethostname()}:")
-    return not others
+    host, named, _ = (run.infrastructure_pid or "").rpartition(
+        ":"
+    )  # Prefect's worker notes a bare PID at first
+    return host == socket.gethostname() if named else not others
 
 
 def report(client: SyncPrefectClient, run: FlowRun, why: str) -> str:
