@@ -238,7 +238,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         except BaseException as error:
             reporter.stage_ended(failed=True)
             _save_failure(stage, error)
-            if isinstance(error, Exception):
+            if not _is_from_outside(error):
                 _tell(stage, "failed", str(error) or type(error).__name__)
             raise
         stage.complete()
@@ -259,13 +259,21 @@ def _tell(stage: StageRun, how: str, error: str | None = None) -> None:
 def _save_failure(stage: StageRun, error: BaseException) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
     try:
-        if isinstance(error, Exception):
-            stage.save("failed", str(error) or type(error).__name__)
-        else:
+        if _is_from_outside(error):
             stage.save("crashed", ENDED)
+        else:
+            stage.save("failed", str(error) or type(error).__name__)
         stage.publish()
     except StorageFault:
         return
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """Whether the process was told to end. What fails while the stack is unwound for that may hide the signal."""
+    seen: BaseException | None = error
+    while seen is not None and isinstance(seen, Exception):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def _flow_run() -> str | None:

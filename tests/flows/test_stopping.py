@@ -100,7 +100,7 @@ def test_cancel_ends_a_run_wherever_it_is(place: str, shared: tuple[Serve, Path]
     assert gone(family)
     state = stage_of(data_dir, stage, *overrides)
     assert state
-    assert state.status == "crashed"
+    assert state.status == "crashed", state.error
     assert "goes on where it stopped" in str(state.error)
     assert all(below["state_name"] in ("Completed", "Cancelled", "Crashed") for below in serve.api.below(run))
 
@@ -137,7 +137,7 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     assert serve.api.state(run)["name"] == "Suspended"
     state = stage_of(data_dir, stage, *overrides)
     assert state
-    assert state.status == "crashed"
+    assert state.status == "crashed", state.error
     assert "Resume in the Prefect UI" in str(state.error)
     serve.api.resume(run)
     wait_until(lambda: getattr(stage_of(data_dir, stage, *overrides), "status", None) == "running")
