@@ -18,7 +18,8 @@ import pytest
 
 from flows.runs import run_id
 from storage.runs import RunFolder, StageState
-from tests.support.serving import Serve, free_port, prefect_server, serving, wait_until
+from tests.support.prefect_api import wait_until
+from tests.support.serving import Serve, free_port, prefect_server, serving, start_tiny
 from tests.support.tiny_factory import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine
@@ -63,7 +64,7 @@ def stage_of(data_dir: Path, stage: str, *overrides: str) -> StageState | None:
 
 def start_until(serve: Serve, data_dir: Path, stage: str, *overrides: str) -> str:
     """Start a run, and wait until it is in a stage."""
-    run = serve.api.start(data_dir, *overrides)
+    run = start_tiny(serve.api, data_dir, *overrides)
 
     def there() -> bool:
         assert serve.process.poll() is None, serve.said()
@@ -77,7 +78,7 @@ def start_until(serve: Serve, data_dir: Path, stage: str, *overrides: str) -> st
 
 def waiting_run(serve: Serve, data_dir: Path, *overrides: str) -> str:
     """Start a run that another one holds, and wait until it says so."""
-    run = serve.api.start(data_dir, *overrides)
+    run = start_tiny(serve.api, data_dir, *overrides)
     wait_until(
         lambda: "waiting for it" in serve.api.logs(run), what="its log in the UI says for whom it waits"
     )
@@ -160,7 +161,7 @@ def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
         runs = [start_until(serve, tmp_path, "warmup", LONG), waiting_run(serve, tmp_path, LONG)]
         if number != signal.SIGKILL:  # its process would not see that it is alone for a moment
             serve.api.pause(runs[1])  # as a flow that waits for an answer
-            runs.append(serve.api.start(tmp_path, LONG))
+            runs.append(start_tiny(serve.api, tmp_path, LONG))
             serve.api.wait_for(runs[-1], "Pending", "Submitting", "Running", "Waiting")
         family = serve.end(number, whole_group)
         assert gone(family)

@@ -1,4 +1,4 @@
-"""A real `steca serve`, as a user starts it, and the calls by which Prefect's UI starts, ends and retries runs."""
+"""A real `steca serve`, as a user starts it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
 
+from tests.support.prefect_api import Api, wait_until
 from tests.support.tiny_factory import ROOT, STECA, TINY
-
-PATIENCE = 240.0
-FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 
 
 def surroundings(**more: str) -> dict[str, str]:
@@ -42,90 +38,12 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(something: Callable[[], object], seconds: float = PATIENCE, what: str = "") -> None:
-    deadline = time.monotonic() + seconds
-    while not something():
-        assert time.monotonic() < deadline, what or something
-        time.sleep(0.2)
-
-
-class Api:
-    """The calls of the UI."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-
-    def call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        """Tries again while the server is away or its database is busy, as Prefect's clients do."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                answer = httpx.request(method, f"{self._url}{path}", json=body, timeout=30)
-                if answer.status_code != 503:
-                    assert answer.is_success, answer.text
-                    return answer.json() if answer.content else None
-            except httpx.TransportError:
-                pass
-            assert time.monotonic() < deadline
-            time.sleep(0.5)
-
-    def start(self, data_dir: Path, *overrides: str) -> str:
-        """Start a run of the factory with the tiny configuration."""
-        wait_until(self._offered)
-        deployment = self._offered()[0]
-        seeds = [
-            each for each in overrides if each.startswith("seed=")
-        ]  # the form has a field of its own for it
-        changes = [each for each in overrides if each not in seeds]
-        parameters: dict[str, Any] = {"changes": changes, "data_dir": str(data_dir)}
-        if seeds:
-            parameters["seed"] = int(seeds[-1].removeprefix("seed="))
-        made = self.call(
-            "POST", f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters}
-        )
-        return str(made["id"])
-
-    def _offered(self) -> list[dict[str, Any]]:
-        offered = self.call("POST", "/deployments/filter", {})
-        return [one for one in offered if one["name"] == "tiny"]
-
-    def state(self, run: str) -> dict[str, Any]:
-        return dict(self.call("GET", f"/flow_runs/{run}")["state"])
-
-    def wait_for(self, run: str, *names: str, seconds: float = PATIENCE) -> dict[str, Any]:
-        wait_until(lambda: self.state(run)["name"] in names, seconds, f"{run} is not {names}")
-        return self.state(run)
-
-    def below(self, run: str) -> list[dict[str, Any]]:
-        """The flow runs that a run started."""
-        wanted = {"flow_runs": {"parent_flow_run_id": {"any_": [run]}}}
-        return list(self.call("POST", "/flow_runs/filter", wanted))
-
-    def logs(self, run: str) -> str:
-        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "limit": 200}
-        return "\n".join(line["message"] for line in self.call("POST", "/logs/filter", wanted))
-
-    def cancel(self, run: str) -> None:
-        self._set(run, {"type": "CANCELLING", "name": "Cancelling"})
-
-    def suspend(self, run: str) -> None:
-        until = (datetime.now(UTC) + timedelta(seconds=300)).isoformat()
-        details = {"pause_timeout": until, "pause_reschedule": True}
-        self._set(run, {"type": "PAUSED", "name": "Suspended", "state_details": details})
-
-    def pause(self, run: str) -> None:
-        """Not a button of the UI: the state of a flow that waits for an input."""
-        self._set(run, {"type": "PAUSED", "name": "Paused", "state_details": {"pause_reschedule": False}})
-
-    def retry(self, run: str) -> None:
-        self._set(run, {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the UI"})
-
-    def resume(self, run: str) -> None:
-        self.call("POST", f"/flow_runs/{run}/resume")
-
-    def _set(self, run: str, state: dict[str, Any]) -> None:
-        answer = self.call("POST", f"/flow_runs/{run}/set_state", {"state": state, "force": True})
-        assert answer["status"] == "ACCEPT", answer
+def start_tiny(api: Api, data_dir: Path, *overrides: str) -> str:
+    """Start a run of the tiny configuration. The form has a field of its own for the seed."""
+    seeds = [int(each.removeprefix("seed=")) for each in overrides if each.startswith("seed=")]
+    changes = [each for each in overrides if not each.startswith("seed=")]
+    seed = {"seed": seeds[-1]} if seeds else {}
+    return api.start("tiny", changes=changes, data_dir=str(data_dir), **seed)
 
 
 class Serve:
