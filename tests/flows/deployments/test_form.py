@@ -1,4 +1,4 @@
-"""The UIs send what a form shows, and for a field whose default is null they would send null, which the server refuses."""
+"""The UIs send what a form shows. For a field whose default is null they send null, which the server refuses."""
 
 from __future__ import annotations
 
