@@ -95,6 +95,9 @@ class Screens:
         self.button("Submit").wait_for(state="detached")
         made = self.serving.api.deployments()[deployment]["id"]
         runs = self.serving.api.post(
-            "/flow_runs/filter", deployments={"id": {"any_": [made]}}, sort="EXPECTED_START_TIME_DESC", limit=1
+            "/flow_runs/filter",
+            deployments={"id": {"any_": [made]}},
+            sort="EXPECTED_START_TIME_DESC",
+            limit=1,
         )
         return str(runs[0]["id"])

@@ -14,6 +14,8 @@ from pathlib import Path
 import httpx
 import yaml
 
+from configs.load import load_config
+from flows.runs import run_id
 from tests.support.prefect_api import Api
 from tests.support.shared import stop_process
 from tests.support.tiny_factory import ROOT, STECA, TINY
@@ -92,6 +94,11 @@ class Serving:
     def stop(self) -> None:
         if self.process and self.process.poll() is None:
             stop_process(self.process.pid)
+
+    def run_id(self, *changes: str) -> str:
+        """Id of the run of the quick start with changed settings."""
+        file = self.folder / "configs" / f"{QUICKSTART}.yaml"
+        return run_id(load_config(file, [f"data_dir={self.data_dir}", *changes]))
 
     def page_of(self, deployment: str) -> str:
         """Path of a deployment's page in the UI."""

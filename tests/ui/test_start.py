@@ -6,17 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from configs.load import load_config
 from configs.stages import STAGES
-from flows.runs import run_id
 from tests.ui.screens import Screens
 from tests.ui.serving import QUICKSTART, Serving
-
-
-def with_threshold(serving: Serving, threshold: float) -> str:
-    """Id of the run of the quick start with another threshold."""
-    file = serving.folder / "configs" / f"{QUICKSTART}.yaml"
-    return run_id(load_config(file, [f"data_dir={serving.data_dir}", f"deviation.delta={threshold}"]))
 
 
 def test_the_list_of_deployments_reads_well(v2: Screens, picture: Callable[..., None]) -> None:
@@ -26,27 +18,24 @@ def test_the_list_of_deployments_reads_well(v2: Screens, picture: Callable[..., 
     picture("deployments", 1100)
 
 
-THRESHOLDS = {"V2": 0.25, "V1": -0.25}
-
-
 def test_a_run_starts_with_one_changed_field_and_its_name_is_its_id(
-    each: Screens, serving: Serving, picture: Callable[..., None]
+    each: Screens, serving: Serving, finished: str, picture: Callable[..., None]
 ) -> None:
     each.open_form(QUICKSTART)
-    each.fill("threshold", str(THRESHOLDS[each.ui]))
+    each.fill("threshold", "0.25")
     picture("form", 1500)
     each.submit()
     run = each.started(QUICKSTART)
     each.open_run(run)
     each.see_state("Completed")
-    expected = with_threshold(serving, THRESHOLDS[each.ui])
+    expected = serving.run_id("deviation.delta=0.25")
     each.page.get_by_text(expected, exact=True).first.wait_for()
     found = serving.api.run(run)
     assert found["name"] == expected
-    assert found["parameters"]["threshold"] == THRESHOLDS[each.ui]
+    assert found["parameters"]["threshold"] == 0.25
 
 
-def test_a_name_that_was_typed_stays(v2: Screens, serving: Serving, finished: str) -> None:
+def test_a_name_that_was_typed_stays(v2: Screens, finished: str) -> None:
     v2.open_form(QUICKSTART)
     v2.name_run("for the paper")
     v2.submit()
