@@ -22,11 +22,12 @@ def test_a_failed_run_shows_its_message_and_is_retried(
     run = v2.started(QUICKSTART)
     v2.open_run(run)
     v2.see_state("Failed")
+    v2.open_run(run, "Details")
     v2.page.get_by_text("cannot write a checkpoint").first.wait_for()
 
     obstacle.unlink()
     v2.choose_in_menu("Retry")
-    v2.page.get_by_role("dialog").get_by_role("button", name="Retry").click()
+    v2.page.get_by_role("alertdialog").get_by_role("button", name="Retry").click()
     v2.see_state("Completed")
     assert serving.api.run(run)["run_count"] == 2
 
@@ -40,6 +41,6 @@ def test_cancel_ends_a_run(v2: Screens, serving: Serving, tmp_path: Path) -> Non
     v2.open_run(run)
     v2.page.get_by_text("warmup: 1 batch").first.wait_for(timeout=300_000)  # in the log: it trains now
     v2.choose_in_menu("Cancel")
-    v2.page.get_by_role("dialog").get_by_role("button", name="Cancel").last.click()
+    v2.button("Cancel Flow Run").click()
     v2.see_state("Cancelled")
     assert serving.api.wait(run)["state_type"] == "CANCELLED"

@@ -22,7 +22,7 @@ def test_the_page_of_a_run_shows_success_pictures_and_queries(
     widths = page.get_by_role("img", name="Success rates").evaluate_all("all => all.map(e => e.naturalWidth)")
     assert widths
     assert min(widths) > 400
-    page.get_by_text("FROM run_summary").first.wait_for()
+    page.get_by_text("FROM success_by_task_type").first.wait_for()
     picture("results", 1300)
 
     page.get_by_role("link", name="rewards", exact=False).first.click()
