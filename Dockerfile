@@ -19,7 +19,9 @@ COPY prefect.yaml ./
 
 # torch comes from its CPU index: the default Linux wheels include gigabytes of CUDA libraries.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
-RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --editable .
+# The same version as the server's image in docker-compose.yml.
+ARG PREFECT_VERSION=3.9.1
+RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --editable . "prefect==$PREFECT_VERSION"
 
 ENV DO_NOT_TRACK=1 \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
@@ -29,4 +31,5 @@ ENV DO_NOT_TRACK=1 \
 RUN useradd --create-home steca && mkdir data && chown steca . data
 USER steca
 VOLUME /app/data
-CMD ["sh", "-c", "prefect work-pool create --type process --overwrite steca && prefect --no-prompt deploy --all && exec prefect worker start --pool steca"]
+# A restart keeps the work pool as it was set in the UI, and reports the runs that a killed worker has left behind.
+CMD ["sh", "-c", "{ prefect work-pool inspect steca > /dev/null 2>&1 || prefect work-pool create --type process steca; } && prefect --no-prompt deploy --all && python -m cli.killed_runs steca && exec prefect worker start --pool steca --with-healthcheck"]

@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes training baselines ui screenshots benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -69,6 +69,9 @@ parity-official: $(STAMP)  ## Test: lock-step equality with ALFWorld's own engin
 processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_together.py tests/flows/test_resume.py tests/cli/test_processes.py tests/cli/compare
 
+stopping: $(STAMP)  ## Test: runs in the Prefect UI that are cancelled, suspended or killed, servers that die (ten minutes)
+	$(BIN)/pytest -m slow tests/flows/test_stopping.py
+
 training: $(STAMP)  ## Test: training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/models/training
 
@@ -82,6 +85,9 @@ ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (instal
 screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
 	STECA_SCREENSHOTS=1 $(BIN)/pytest -m slow tests/ui
+
+compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a container engine, killed in a run (needs Debian's postgresql)
+	$(BIN)/pytest -m slow -s -rs tests/compose
 
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

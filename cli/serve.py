@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from cli.runtime import check_writable
-from cli.signals import stop_on_signals
+from cli.signals import Interrupt, stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
 from flows.deployments.offered import offers
 from flows.server import environment, settings
-from flows.server.process import answers, check_answers, guarded_server, used_here
+from flows.server.process import (
+    GuardedServer,
+    answers,
+    check_answers,
+    guarded_server,
+    shown,
+    used_here,
+)
+from flows.server.serving import OwnServer, ServerOfOthers, Serving, Watched
+
+TICK = 0.5
 
 
 def serve_all(data_dir: Path, port: int, configs: Path) -> None:
@@ -23,35 +37,49 @@ def serve_all(data_dir: Path, port: int, configs: Path) -> None:
     stop_on_signals()
     environment.prepare(data_dir)
     console = make_console()
-    with server(data_dir, port, console) as url:
-        from prefect import serve
-
+    with server(data_dir, port, console) as watched:
         from flows.deployments.refreshing import kept_current
         from flows.deployments.registering import register
 
         offered, problems = offers(data_dir, configs)
         for problem in problems:
             say(console, f"not offered: {problem}")
-        deployments = register(offered, partial(say, console))
+        serving = Serving(register(offered, partial(say, console)), partial(say, console))
+        serving.start()
         say(console, f"serving {', '.join(offer.name for offer in offered)}")
-        say(console, f"Prefect UI: {url.removesuffix('/api')}/deployments")
+        say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/deployments")
         say(console, "stop with Ctrl-C, which also stops active runs")
         with kept_current(data_dir, configs, offered, partial(say, console)):
-            serve(*deployments, print_starting_message=False, pause_on_shutdown=False)
+            number = _wait_for_signal(serving, watched)
+        say(console, f"stopping ({number.name}) ...")
+        logging.disable()  # Prefect's runner, which is still there, would report what is ended now as errors
+        serving.stop(f"`steca serve` was stopped ({number.name})")
+    sys.stdout.flush()
+    os._exit(128 + number)  # Prefect would try to reach the stopped server for a while
+
+
+def _wait_for_signal(serving: Serving, watched: Watched) -> signal.Signals:
+    interrupt = Interrupt()
+    while interrupt.number is None:
+        serving.look_after()
+        watched.look_after()
+        time.sleep(TICK)
+    return interrupt.number
 
 
 @contextmanager
-def server(data_dir: Path, port: int, console: SafeConsole) -> Iterator[str]:
-    """The API address of a running server (the configured one, or on the port), else of a server that is started here
+def server(data_dir: Path, port: int, console: SafeConsole) -> Iterator[Watched]:
+    """A running server (the configured one, or on the port), else one that is started here, started again if it dies,
     and stopped at the end."""
+    out = partial(say, console)
     if configured := settings.api_url():
         check_answers(configured)
-        yield configured.value
+        yield ServerOfOthers(configured.value, shown(configured.value), out)
         return
     url = f"http://127.0.0.1:{port}/api"
     with used_here(url):
         if answers(url):
-            yield url
+            yield ServerOfOthers(url, url, out)
             return
         say(console, f"starting a Prefect server on 127.0.0.1:{port} ...")
         log = environment.prefect_home(data_dir) / "server.log"
@@ -66,5 +94,5 @@ def server(data_dir: Path, port: int, console: SafeConsole) -> Iterator[str]:
             "--port",
             str(port),
         ]
-        with guarded_server(command, url, log, {"PREFECT_API_URL": url}):
-            yield url
+        with guarded_server(GuardedServer(command, log, {"PREFECT_API_URL": url}, url)) as own:
+            yield OwnServer(own, out)

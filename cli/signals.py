@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import partial
 from types import FrameType
 
-import psutil
+from models.processes.ending import end_children
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SECONDS_FOR_ANSWERS = 30.0
@@ -28,12 +28,30 @@ def leave_on_interrupt(patience: float = SECONDS_FOR_CHILDREN) -> None:
 
 
 def stop_on_signals() -> None:
-    """From now on, SIGTERM and SIGHUP unwind the stack (as SIGINT does), so that child processes are ended, until
-    Prefect's runner installs its own handlers."""
-    if _has_default(signal.SIGTERM):
-        signal.signal(signal.SIGTERM, _unwind)
-    if _has_default(signal.SIGHUP):
-        signal.signal(signal.SIGHUP, lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    """From now on, SIGTERM and SIGHUP unwind the stack (as SIGINT does), so that child processes are ended."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if _has_default(number):
+            signal.signal(number, _unwind)
+
+
+class Interrupt:
+    """From now on, the first of these signals is only noted, in `number`. A second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.number: signal.Signals | None = None
+        for number in ENDING:
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._note)
+
+    def _note(self, number: int, _frame: FrameType | None) -> None:
+        if self.number is not None:
+            _end_at_once(number)
+        self.number = signal.Signals(number)
+
+
+def _end_at_once(number: int) -> None:
+    end_children(0)
+    os._exit(128 + number)
 
 
 def _has_default(number: signal.Signals) -> bool:
@@ -61,21 +79,8 @@ def _at_once(number: int, _frame: FrameType | None) -> None:
 def _exit(number: int, patience: float) -> None:
     with suppress(OSError):  # the terminal may be gone
         os.write(sys.stderr.fileno(), b"\ninterrupted; the same command resumes where this one stopped\n")
-    _end_children(patience)
+    end_children(patience)
     with suppress(OSError):
         if sys.stdout.isatty():
             os.write(sys.stdout.fileno(), b"\x1b[?25h")  # the progress display hides the cursor
     os._exit(128 + number)
-
-
-def _end_children(patience: float) -> None:
-    """Terminate child processes, which are guards: each ends the processes that it guards. Kill those that do not
-    exit."""
-    process = psutil.Process()
-    everyone = process.children(recursive=True)
-    for child in process.children():
-        with suppress(psutil.NoSuchProcess):
-            child.terminate()
-    for child in psutil.wait_procs(everyone, timeout=patience)[1]:
-        with suppress(psutil.NoSuchProcess):
-            child.kill()

@@ -25,14 +25,11 @@ def emit(event: str, folder: RunFolder, stage: str = "", **payload: Any) -> None
 
     if FlowRunContext.get() is None:
         return
-    emit_event(
-        event,
-        resource={
-            "prefect.resource.id": f"steca.run.{folder.run_id}",
-            "prefect.resource.name": folder.run_id,
-        },
-        payload={"run": folder.run_id, "data_dir": str(folder.root), **payload},
-    )
+    resource = {"prefect.resource.id": f"steca.run.{folder.run_id}", "prefect.resource.name": folder.run_id}
+    payload |= {"run": folder.run_id, "data_dir": str(folder.root)}
+    if stage:
+        resource["steca.stage"] = payload["stage"] = stage
+    emit_event(event, resource=resource, payload=payload)
 
 
 class BudgetEvents:

@@ -39,6 +39,7 @@ from flows.progress import current
 from flows.run_lock import Held, lock_run
 from flows.run_log import shown_here_too
 from flows.runs import folder_of, open_run, root_of, run_id
+from flows.server.flow_run_process import watch_this_process
 from flows.stages import STAGE_FLOWS, round_argument
 from flows.starting import all_cached, require_before, stages_from
 from storage.runs import RunFolder
@@ -75,6 +76,7 @@ def factory(
         force: Make every batch again, from from_stage on, even where it is in the cache.
         approve: Stages that wait until a person lets them begin, in a form on the page of the run.
     """
+    watch_this_process()
     fields = {
         "rounds": rounds,
         "demonstrations": demonstrations,

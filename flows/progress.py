@@ -69,7 +69,7 @@ class LineReporter:
         self._done = self._cached = 0
         self._within = (0, 0)
         self._began = time.monotonic()
-        self._say(f"{batches} batches")
+        self._say(in_batches(batches))
         self._start_ticking()
 
     def progressed(self, done: int, total: int) -> None:
@@ -131,6 +131,11 @@ class LineReporter:
         if self._stop:
             self._stop.set()
         self._stop = None
+
+
+def in_batches(n: int) -> str:
+    """1 batch, 2 batches."""
+    return f"{n:,} batch" if n == 1 else f"{n:,} batches"
 
 
 def title_of(stage: str, round: int) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from flows.progress import LineReporter, title_of
+from flows.progress import LineReporter, in_batches, title_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -45,7 +45,7 @@ class LogReporter(LineReporter):
     def stage_started(self, stage: str, round: int, batches: int) -> None:
         self._shown = 0
         try:
-            self._bar = _new_bar(f"{title_of(stage, round)}: {batches} batches")
+            self._bar = _new_bar(f"{title_of(stage, round)}: {in_batches(batches)}")
         except Exception as error:  # a server that takes no bar must not end the work
             self._write(f"no progress bar: {error}")
         super().stage_started(stage, round, batches)

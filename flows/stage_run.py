@@ -17,6 +17,7 @@ from flows.faults import StageFault
 from flows.progress import Reporter, current
 from flows.run_lock import lock_run
 from flows.runs import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
+from flows.server.flow_run_process import last_words
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -33,6 +34,9 @@ from tasks.resources.run_resources import RunResources
 
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
+
+ENDED = "ended from outside: Retry or Resume in the Prefect UI, or the same command, goes on where it stopped"
+"""The error of a stage that did not fail."""
 
 
 class StageRun:
@@ -229,12 +233,13 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         stage = StageRun(name, config, folder, round, force, reporter)
         stage.save("running")
         try:
-            with closing(stage.resources):
+            with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
             reporter.stage_ended(failed=True)
             _save_failure(stage, error)
-            _tell(stage, "failed", str(error) or type(error).__name__)
+            if not _is_from_outside(error):
+                _tell(stage, "failed", str(error) or type(error).__name__)
             raise
         stage.complete()
         stage.publish()
@@ -253,12 +258,22 @@ def _tell(stage: StageRun, how: str, error: str | None = None) -> None:
 
 def _save_failure(stage: StageRun, error: BaseException) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
-    status: StageStatus = "failed" if isinstance(error, Exception) else "crashed"
     try:
-        stage.save(status, str(error) or type(error).__name__)
+        if _is_from_outside(error):
+            stage.save("crashed", ENDED)
+        else:
+            stage.save("failed", str(error) or type(error).__name__)
         stage.publish()
     except StorageFault:
         return
+
+
+def _is_from_outside(error: BaseException) -> bool:
+    """Whether the process was told to end. What fails while the stack is unwound for that may hide the signal."""
+    seen: BaseException | None = error
+    while seen is not None and isinstance(seen, Exception):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None
 
 
 def _flow_run() -> str | None:

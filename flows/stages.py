@@ -16,6 +16,7 @@ from flows.deployments.waiting import turn_in
 from flows.derived import known_run, with_changes
 from flows.progress import current
 from flows.runs import run_id
+from flows.server.flow_run_process import watch_this_process
 from flows.stage_run import StageRun, stage_run
 from flows.starting import stages_from
 from flows.work import chain
@@ -44,6 +45,7 @@ def stage_flow(work: Callable[[StageRun], None], round_means: str = "") -> Flow[
         changes: Changes = (),  # type: ignore[assignment]  # a default that nobody can change
         data_dir: Folder = None,
     ) -> str:
+        watch_this_process()
         root = Path(data_dir or "data").expanduser().resolve()
         if isinstance(run, FactoryConfig):
             return run_stage(work, run, run_id(run), round, force)

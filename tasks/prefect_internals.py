@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 TEMPORARY_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -48,3 +50,37 @@ def drain_queues() -> None:
 
         APILogWorker.drain_all(timeout=5)
         EventsWorker.drain_all(timeout=5)
+
+
+@contextmanager
+def poll_patiently() -> Iterator[None]:
+    """Inside, a runner of Prefect's asks for scheduled and cancelled runs as long as it lives. By itself it gives up
+    after three failures in a row: it then ends the flow runs in progress, and cancels none any more."""
+    from prefect._internal import _observation_delivery
+    from prefect.runner import _scheduled_run_poller
+
+    places: tuple[Any, ...] = (_observation_delivery, _scheduled_run_poller)
+    before = [place.critical_service_loop for place in places]
+    for place in places:
+        place.critical_service_loop = _poll_for_ever
+    try:
+        yield
+    finally:
+        for place, loop in zip(places, before, strict=True):
+            place.critical_service_loop = loop
+
+
+async def _poll_for_ever(
+    workload: Callable[[], Awaitable[Any]], interval: float, run_once: bool = False, jitter_range: float = 0.3
+) -> None:
+    """Takes the arguments of Prefect's `critical_service_loop`."""
+    import anyio
+    import httpx
+    from prefect.utilities.math import clamped_poisson_interval
+
+    while True:
+        with suppress(httpx.TransportError, httpx.HTTPStatusError):
+            await workload()
+        if run_once:
+            return
+        await anyio.sleep(clamped_poisson_interval(interval, clamping_factor=jitter_range))

@@ -6,16 +6,22 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
+from importlib.metadata import version as installed
 from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 import yaml
 
+from tests.support.compose_here.compose_file import read_env_file, read_services
+from tests.support.compose_here.dockerfile import is_ignored, read_steps
 from tests.support.tiny_factory import ROOT
 
 COMPOSE = ROOT / "docker-compose.yml"
+DOCKERFILE = ROOT / "Dockerfile"
 SECRET = re.compile(r"PASSWORD|TOKEN|KEY|SECRET|CONNECTION_URL")
 VARIABLE = re.compile(r"\$\{([A-Z_]+)[^}]*\}")
 
@@ -82,11 +88,7 @@ def test_those_checks_can_fail(compose: dict[str, Any]) -> None:
 
 
 def test_every_variable_is_in_the_example_and_no_secret_has_a_value() -> None:
-    example = dict(
-        line.split("=", 1)
-        for line in (ROOT / ".env.example").read_text().splitlines()
-        if line and not line.startswith("#")
-    )
+    example = read_env_file(ROOT / ".env.example")
     assert set(VARIABLE.findall(COMPOSE.read_text())) == set(example)
     assert [name for name, value in example.items() if SECRET.search(name) and value] == []
 
@@ -95,11 +97,23 @@ def test_the_real_env_file_is_not_committed() -> None:
     assert ".env" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_the_server_image_is_a_prefect_that_we_allow(compose: dict[str, Any]) -> None:
-    image = compose["services"]["server"]["image"]
-    pinned = re.search(r'"prefect>=([\d.]+),<4"', (ROOT / "pyproject.toml").read_text())
+def test_server_and_worker_are_of_one_prefect(compose: dict[str, Any]) -> None:
+    assert prefects(compose, DOCKERFILE.read_text()) == {installed("prefect")}
+    another = DOCKERFILE.read_text().replace("PREFECT_VERSION=", "PREFECT_VERSION=3.")
+    assert len(prefects(compose, another)) == 2
+
+
+def prefects(compose: dict[str, Any], dockerfile: str) -> set[str]:
+    """The versions of Prefect in the server's image and in the worker's."""
+    image = re.fullmatch(r"prefecthq/prefect:([\d.]+)-python3\.11", compose["services"]["server"]["image"])
+    pinned = re.search(r"^ARG PREFECT_VERSION=([\d.]+)$", dockerfile, re.MULTILINE)
+    assert image
     assert pinned
-    assert image == f"prefecthq/prefect:{pinned[1]}-python3.11"
+    assert (
+        'pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --editable . "prefect==$PREFECT_VERSION"'
+        in dockerfile
+    )
+    return {image[1], pinned[1]}
 
 
 def test_every_vllm_is_of_one_version(compose: dict[str, Any]) -> None:
@@ -110,10 +124,94 @@ def test_every_vllm_is_of_one_version(compose: dict[str, Any]) -> None:
     assert {f"vllm/vllm-openai:v{version}" for version in versions} == {compose["services"]["vllm"]["image"]}
 
 
-def test_the_image_copies_every_package(compose: dict[str, Any]) -> None:
-    copied = re.findall(r"^COPY (\w+) \1$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+def test_the_image_copies_every_package_and_all_that_prefect_yaml_names() -> None:
+    assert uncopied(copied(DOCKERFILE)) == set()
+
+
+def test_a_forgotten_folder_is_found() -> None:
+    assert uncopied(copied(DOCKERFILE) - {"flows", "configs", "README.md"}) == {
+        "flows",
+        "configs",
+        "README.md",
+    }
+
+
+def copied(dockerfile: Path) -> set[str]:
+    return {
+        source
+        for step in read_steps(dockerfile)
+        if step.instruction == "COPY"
+        for source in step.words()[:-1]
+    }
+
+
+def uncopied(copied: set[str]) -> set[str]:
+    """What the image needs from the checkout and does not get."""
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
-    assert set(copied) == packages
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    entrypoints = {one["entrypoint"].split("/")[0] for one in deployments}
+    given = [value for one in deployments for value in one.get("parameters", {}).values()]
+    assert [path for path in given if not (ROOT / path).is_file()] == []
+    files = {"pyproject.toml", "prefect.yaml", project["readme"], *(path.split("/")[0] for path in given)}
+    return (packages | entrypoints | files) - copied
+
+
+def test_a_restarted_worker_sets_no_schedule_back() -> None:
+    """Its `prefect deploy` would replace the schedules made in the UI by those of the file."""
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    assert "prefect --no-prompt deploy --all" in DOCKERFILE.read_text()
+    assert [one["name"] for one in deployments if "schedules" in one] == []
+
+
+def test_what_is_copied_is_not_ignored() -> None:
+    patterns = (ROOT / ".dockerignore").read_text().split()
+    assert [name for name in copied(DOCKERFILE) if is_ignored(name, patterns)] == []
+    assert is_ignored("flows", [*patterns, "flows"])
+
+
+@pytest.mark.parametrize("name", [".env", "data", ".venv", "models/__pycache__"])
+def test_secrets_and_bulk_stay_out_of_the_build(name: str) -> None:
+    patterns = (ROOT / ".dockerignore").read_text().split()
+    assert is_ignored(name, patterns)
+    assert not is_ignored(name, ["tests"])
+
+
+def test_the_worker_writes_to_a_volume_that_its_user_owns(compose: dict[str, Any]) -> None:
+    assert misplaced(compose, DOCKERFILE.read_text()) == []
+
+
+def test_a_volume_of_root_is_found(compose: dict[str, Any]) -> None:
+    assert misplaced(compose, DOCKERFILE.read_text().replace("chown steca . data", "chown steca .")) == [
+        "data is not chowned to steca"
+    ]
+    compose["services"]["worker"]["volumes"] = ["data:/app/date"]
+    assert misplaced(compose, DOCKERFILE.read_text()) == ["no volume at /app/data"]
+
+
+def misplaced(compose: dict[str, Any], dockerfile: str) -> list[str]:
+    """What would make the data folder of the worker unwritable, or lose it with the container."""
+    targets = [volume.split(":")[1] for volume in compose["services"]["worker"]["volumes"]]
+    found = [] if "/app/data" in targets else ["no volume at /app/data"]
+    user = re.search(r"^USER (\w+)$", dockerfile, re.MULTILINE)
+    assert user
+    owns = re.search(rf"mkdir data && chown {user[1]} [. ]*data\b", dockerfile)
+    return found if owns else [*found, f"data is not chowned to {user[1]}"]
+
+
+def test_every_named_volume_is_declared_and_no_folder_is_made_on_the_host(compose: dict[str, Any]) -> None:
+    variables = {"POSTGRES_PASSWORD": "x"}
+    services = read_services(COMPOSE, variables).values()
+    named = {source for service in services for source, _ in service.volumes}
+    assert named <= set(compose["volumes"])
+    given = read_services(COMPOSE, variables | {"ALFWORLD_DATA": "/srv/games"})["worker"]
+    assert ("/srv/games", "/games") in given.volumes
+
+
+def test_the_worker_is_asked_itself_whether_it_is_healthy(compose: dict[str, Any]) -> None:
+    worker = compose["services"]["worker"]
+    assert "http://127.0.0.1:8080/health" in worker["healthcheck"]["test"][-1]
+    assert "--with-healthcheck" in DOCKERFILE.read_text()
 
 
 def has_docker_compose() -> bool:

@@ -8,17 +8,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.compare.display import make_display
-from cli.compare.tables import tables
 from cli.compare.workers import GRACE_SECONDS, Failures, run_seeds
 from cli.runtime import check_writable
 from cli.signals import leave_on_interrupt
 from cli.terminal.console import SafeConsole, make_console, say
+from cli.terminal.tables import as_plain
 from configs.comparison import Comparison, load_comparison
 from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
 from flows.compare.picture import draw
 from flows.compare.record import finish, log_file, picture_file, record_runs
 from flows.compare.results import Results, combined, from_store, keep, kept
+from flows.compare.tables import tables
 from flows.faults import StageFault
 from flows.server.process import prefect_server
 from storage.store import Store
@@ -147,9 +148,9 @@ def _print(
     shown = results.against(asked.reference) if asked.reference else results
     if asked.report or asked.kept:
         shown = shown.part(_listed(asked.arms))
-    for title, table in tables(shown):
-        say(console, title)
-        console.print(table)
+    for table in tables(shown):
+        say(console, table.title)
+        console.print(as_plain(table))
         say(console, "")
     if shown.header.reference not in shown.rows:
         say(console, f"{shown.header.reference}, the reference, is not finished: there are no differences")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.measure import Measurement
 from rich.rule import Rule
 from rich.table import Table
@@ -55,6 +56,18 @@ def print_table(out: SafeConsole, columns: Sequence[str], rows: Sequence[Sequenc
 def as_rich(texts: Texts) -> Table:
     """A table of a summary as rich draws it, without its notes."""
     table = Table(*texts.left, title=texts.title, title_justify="left")
+    for heading in texts.right:
+        table.add_column(heading, justify="right")
+    for row in texts.rows:
+        table.add_row(*row)
+    return table
+
+
+def as_plain(texts: Texts) -> Table:
+    """The same without lines between its columns and without its title: a narrow table."""
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
+    for heading in texts.left:
+        table.add_column(heading, overflow="fold")
     for heading in texts.right:
         table.add_column(heading, justify="right")
     for row in texts.rows:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from configs.stages import round_of, schedule
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource, titled
+from flows.progress import in_batches
 from flows.summary.table import Table
 from flows.wording import in_folder
 
@@ -43,17 +44,13 @@ def _how(source: RunSource, stage: str, round: int) -> str:
     )
 
 
-def _batches(n: int) -> str:
-    return "1 batch" if n == 1 else f"{n:,} batches"
-
-
 def state_in_words(source: RunSource, stage: str, round: int) -> str:
     """How far a stage is, in a line or two. Raises StorageFault."""
     state = source.stage(stage, round)
     if state is None:
         return "This stage has not run yet."
     took = f" in {state.seconds:,.1f} s" if state.seconds is not None and state.status == "completed" else ""
-    cached = f"{_batches(len(state.batches))}, {state.cached_batches:,} from the cache"
+    cached = f"{in_batches(len(state.batches))}, {state.cached_batches:,} from the cache"
     line = f"**{inline(state.status)}**{took}: {cached}."
     if state.stopped:
         line += f" **Ended early:** {inline(state.stopped)}. The same run resumes under a larger budget."

@@ -8,12 +8,15 @@ from pathlib import Path
 from prefect import flow
 
 from configs.comparison import Comparison, load_comparison
+from flows.artifacts.comparison_page import publish_comparison
 from flows.compare.record import finish, record_runs
 from flows.deployments.names import rename
 from flows.deployments.waiting import turn_in
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.progress import current
+from flows.server.flow_run_process import watch_this_process
+from storage.store import Store
 from tasks.preflight import preflight
 
 SHIPPED = Path("configs/compare/quickstart.yaml")
@@ -34,6 +37,7 @@ def compare(
         seeds: The seeds to run; empty: those of the file.
         data_dir: Folder of the runs; empty: that of the configuration.
     """
+    watch_this_process()
     whole = load_comparison(file, seeds=seeds, data_dir=data_dir)
     wanted = whole.part(arms)
     for arm in wanted.arms:
@@ -42,7 +46,7 @@ def compare(
         rename(f"compare · {whole.name}")
         record_runs(whole, wanted)
         failed = list(_failures(wanted))
-        finish(whole)
+        publish_comparison(finish(whole), Store(whole.data_dir).published)
     if failed:
         raise StageFault("; ".join(failed))
     return whole.name

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flows.compare.results import BEFORE, Results
 from flows.compare.statistics import cells, rate
 from flows.figures import rate_axes, rate_with_interval, write_figure
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 def draw(results: Results, file: Path) -> None:
-    """One panel for each split and start; the ending of `file` decides the format. Raises StorageFault."""
+    """The picture as a file, whose ending decides the format. Raises StorageFault."""
+    write_figure(figure_of(results), file)
+
+
+def figure_of(results: Results) -> Figure:
+    """One panel for each split and start."""
     from matplotlib.figure import Figure
 
     panels = [cell for cell in cells(results) if cell[1] != BEFORE]
@@ -25,7 +33,7 @@ def draw(results: Results, file: Path) -> None:
     figure.suptitle(
         f"{results.header.name}: success, 95 % interval, seeds {', '.join(map(str, results.seeds))}"
     )
-    write_figure(figure, file)
+    return figure
 
 
 def _panel(axes: Any, results: Results, split: str, start: str) -> None:

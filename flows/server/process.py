@@ -55,32 +55,57 @@ def temporary_server(data_dir: Path) -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/api"
         command = [sys.executable, "-P", str(APP), str(listener.fileno())]
-        with used_here(url), guarded_server(command, url, log, TEMPORARY_SERVER, listener):
+        with (
+            used_here(url),
+            guarded_server(GuardedServer(command, log, TEMPORARY_SERVER, url, listener)),
+        ):
             yield url
 
 
-@contextmanager
-def guarded_server(
-    command: Sequence[str],
-    url: str,
-    log: Path,
-    settings: Mapping[str, str],
-    listener: socket.socket | None = None,
-) -> Iterator[None]:
-    """A running Prefect server. It ends, with every process that it started, when the context or this process does. It
-    inherits `listener`. Raises StageFault if it does not start."""
-    process: subprocess.Popen[bytes] | None = None
-    try:
-        with _turn_to_start(log.parent):
-            process = _launch(command, log, settings, listener)
+class GuardedServer:
+    """A Prefect server in a process of its own. It ends, with every process that it started, when this process does."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: Path,
+        settings: Mapping[str, str],
+        url: str,
+        listener: socket.socket | None = None,
+    ) -> None:
+        """The server inherits `listener`, which is closed here when it starts."""
+        self.url, self.log = url, log
+        self._command, self._settings, self._listener = command, settings, listener
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, and wait until it answers. Raises StageFault if it does not."""
+        with _turn_to_start(self.log.parent):
+            self._process = _launch(self._command, self.log, self._settings, self._listener)
             import flows.stages  # noqa: F401  needed anyway; as slow as the server's start
 
-            _wait_for(process, url, log)
-        yield
+            _wait_for(self._process, self.url, self.log)
+
+    def runs(self) -> bool:
+        """Whether the process is there."""
+        return self._process is not None and self._process.poll() is None
+
+    def close(self) -> None:
+        """End it, after the queued logs and events are sent."""
+        if self._process:
+            if self.runs():
+                drain_queues()
+            _end(self._process)
+
+
+@contextmanager
+def guarded_server(server: GuardedServer) -> Iterator[GuardedServer]:
+    """The server, running until the context ends. Raises StageFault if it does not start."""
+    try:
+        server.start()
+        yield server
     finally:
-        if process:
-            drain_queues()
-            _end(process)
+        server.close()
 
 
 @contextmanager
@@ -102,19 +127,32 @@ def check_answers(configured: settings.Setting) -> None:
     """Raise StageFault if no Prefect server answers at the configured address. The request is Prefect's own, with
     its keys and certificates, but without retries."""
     reread_settings()
-    from prefect.client.orchestration import get_client
-    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-
-    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
-        client = get_client(httpx_settings={"timeout": 10.0}, sync_client=True)
-        error = client.api_healthcheck()
+    error = _health_error()
     if error:
-        where = re.sub("//[^/@]*@", "//", configured.value)  # without a password
+        where = shown(configured.value)
         why = (str(error).splitlines() or [type(error).__name__])[0].replace(configured.value, where)
         raise StageFault(
             f"no Prefect server answers at {where} (from {configured.source}): {why}; start it, or unset that "
             "setting to have a temporary server started"
         )
+
+
+def answers_now() -> bool:
+    """Whether the Prefect server that is set answers now."""
+    return _health_error() is None
+
+
+def shown(url: str) -> str:
+    """An address without the password in it."""
+    return re.sub("//[^/@]*@", "//", url)
+
+
+def _health_error() -> Exception | None:
+    from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
+    with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}):
+        return get_client(httpx_settings={"timeout": 10.0}, sync_client=True).api_healthcheck()
 
 
 def answers(url: str) -> bool:

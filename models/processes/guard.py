@@ -18,11 +18,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 GRACE_SECONDS = 15.0
 """Time for guarded servers and training processes to end by themselves; vLLM takes about two seconds."""
 _PR_SET_CHILD_SUBREAPER = 36
+_PR_SET_PDEATHSIG = 1
 _TICK = 0.1
 
 
@@ -39,7 +40,11 @@ def run(parent: int, grace: float, command: Sequence[str]) -> int:
     try:
         # File descriptors that the guard inherited (a listening socket) are for the command.
         child = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, start_new_session=True, close_fds=False
+            command,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+            close_fds=False,
+            preexec_fn=_die_with_this_process(),
         ).pid
     except OSError as error:
         print(f"cannot run {command[0]}: {error}", file=sys.stderr)
@@ -58,6 +63,15 @@ def _adopt_orphans() -> None:
     else would reap them and the group would never seem to end."""
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _die_with_this_process() -> Callable[[], None] | None:
+    """What a child does before it runs its command, so that it is killed if the guard is (Linux)."""
+    try:
+        prctl = ctypes.CDLL(None).prctl
+    except (OSError, AttributeError):
+        return None
+    return lambda: prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) and None
 
 
 def _is_abandoned(parent: int) -> bool:

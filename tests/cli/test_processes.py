@@ -7,6 +7,8 @@ made only once.
 from __future__ import annotations
 
 import os
+import pty
+import select
 import shutil
 import signal
 import socket
@@ -98,6 +100,57 @@ def test_a_run_that_is_ended_leaves_nothing_running(
     assert output.count("the same command resumes where this one stopped") == 1
     assert "Traceback" not in output
     assert "prefect" not in output.lower().replace(str(data_dir), "")
+
+
+def _run_command(data_dir: Path) -> list[str]:
+    return ["run", "--config", str(TINY), "--set", f"data_dir={data_dir}", "--set", "warmup.steps=100000"]
+
+
+@pytest.mark.parametrize("moment", ["server starts", "stage runs"])
+def test_a_run_whose_whole_process_group_is_killed_leaves_no_server(
+    moment: str, tmp_path: Path, surroundings: Surroundings
+) -> None:
+    with started(_run_command(tmp_path), surroundings) as process:
+        if moment == "server starts":
+            wait_until(lambda: len(family_of(process)) > 1, process)
+        else:
+            wait_until(lambda: list(tmp_path.glob("runs/*/stages/*-warmup.json")), process)
+        family = family_of(process)
+        os.killpg(process.pid, signal.SIGKILL)
+        assert not psutil.wait_procs(family, timeout=30)[1]
+
+
+def test_a_run_in_a_terminal_that_is_closed_leaves_no_server(
+    tmp_path: Path, surroundings: Surroundings
+) -> None:
+    command = [*STECA, *_run_command(tmp_path)]
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        _interruptible()
+        os.execve(command[0], command, surroundings)
+    deadline = time.monotonic() + 200
+    while not list(tmp_path.glob("runs/*/stages/*-warmup.json")):
+        assert time.monotonic() < deadline
+        if select.select([terminal], [], [], 0.1)[0]:
+            os.read(terminal, 4096)
+    family = psutil.Process(pid).children(recursive=True)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 128 + signal.SIGHUP
+    assert not psutil.wait_procs(family, timeout=30)[1]
+
+
+def test_a_server_whose_guard_is_killed_with_the_run_ends_too(
+    tmp_path: Path, surroundings: Surroundings
+) -> None:
+    with started(_run_command(tmp_path), surroundings) as process:
+        wait_until(lambda: list(tmp_path.glob("runs/*/stages/*-warmup.json")), process)
+        family = family_of(process)
+        for one in family:
+            if "guard.py" in str(one.cmdline()):
+                one.kill()
+        process.kill()
+        assert not psutil.wait_procs(family, timeout=30)[1]
 
 
 def test_a_server_that_serve_starts_ends_with_it_also_on_its_way_up(

@@ -24,7 +24,7 @@ def test_a_stage_that_finishes_nothing_still_says_how_far_it_is() -> None:
     reporter.progressed(300, 1500)
     wait_for(lambda: len(said) >= 4)
     reporter.stage_ended(failed=False)
-    assert said[0] == "warmup: 1 batches"
+    assert said[0] == "warmup: 1 batch"
     assert "warmup: 0/1 batches, 300/1,500 in the next, after 0.0 min" in said
     assert said[-1].startswith("warmup: done after ")
 

@@ -21,6 +21,7 @@ from flows.factory import factory
 from flows.faults import StageFault
 from flows.from_cache import run_from_cache
 from flows.runs import config_of_run, folder_of, open_run, outdate, run_id
+from flows.stage_run import stage_run
 from flows.stages import STAGE_FLOWS
 from flows.work.planning import WARMUP_PARTS, planned
 from rollouts.comparisons import _basis
@@ -316,3 +317,19 @@ def test_a_damaged_how_is_replaced(tmp_path: Path) -> None:
     (folder.folder / "how.json").write_text("{")
     open_run(folder, config)
     assert folder.execution() == execution
+
+
+def test_a_stage_that_was_told_to_end_did_not_fail_whatever_goes_wrong_on_the_way_out(
+    copied: FactoryConfig,
+) -> None:
+    run = run_id(copied)
+    with pytest.raises(RuntimeError, match="closing"), stage_run("demonstrate", copied, run, 1, False):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("closing")
+    assert states(copied)["demonstrate"].status == "crashed"
+    assert "ended from outside" in (states(copied)["demonstrate"].error or "")
+    with pytest.raises(RuntimeError, match="broken"), stage_run("demonstrate", copied, run, 1, False):
+        raise RuntimeError("broken") from ValueError("why")
+    assert (states(copied)["demonstrate"].status, states(copied)["demonstrate"].error) == ("failed", "broken")

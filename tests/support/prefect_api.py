@@ -16,12 +16,12 @@ class Api:
     """The few calls of the UI that the tests need."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     def post(self, path: str, **body: Any) -> Any:
         """Tries again while the server answers 503, as Prefect's client does: its database is busy."""
         for _ in range(40):
-            answer = httpx.post(f"{self._url}{path}", json=body, timeout=30)
+            answer = httpx.post(f"{self.url}{path}", json=body, timeout=30)
             if answer.status_code != 503:
                 break
             time.sleep(0.5)
@@ -40,10 +40,10 @@ class Api:
 
     def refused(self, deployment: str, **parameters: Any) -> httpx.Response:
         path = f"/deployments/{self.deployments()[deployment]['id']}/create_flow_run"
-        return httpx.post(f"{self._url}{path}", json={"parameters": parameters}, timeout=30)
+        return httpx.post(f"{self.url}{path}", json={"parameters": parameters}, timeout=30)
 
     def run(self, run: str) -> dict[str, Any]:
-        return httpx.get(f"{self._url}/flow_runs/{run}", timeout=30).json()
+        return httpx.get(f"{self.url}/flow_runs/{run}", timeout=30).json()
 
     def wait(self, run: str, seconds: float = 240, states: Collection[str] = FINAL) -> dict[str, Any]:
         """The run as soon as the type of its state is one of `states`."""
@@ -68,7 +68,7 @@ class Api:
 
     def states(self, run: str) -> list[str]:
         """Names of all states that a run had."""
-        found = httpx.get(f"{self._url}/flow_run_states/", params={"flow_run_id": run}, timeout=30).json()
+        found = httpx.get(f"{self.url}/flow_run_states/", params={"flow_run_id": run}, timeout=30).json()
         return [state["name"] for state in found]
 
     def retry(self, run: str) -> None:

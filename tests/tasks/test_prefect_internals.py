@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
+import httpx
 import pytest
 
-from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, result_in
+from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, poll_patiently, result_in
 from tests.support.tiny_factory import ROOT
 
 
@@ -21,6 +24,9 @@ from tests.support.tiny_factory import ROOT
         "prefect.events.worker.EventsWorker.drain_all",
         "prefect.logging.handlers.APILogWorker.drain_all",
         "prefect.server.api.server.create_app",
+        "prefect.runner._scheduled_run_poller.critical_service_loop",
+        "prefect._internal._observation_delivery.critical_service_loop",
+        "prefect.utilities.math.clamped_poisson_interval",
     ],
 )
 def test_an_internal_is_there(name: str) -> None:
@@ -32,6 +38,26 @@ def test_an_internal_is_there(name: str) -> None:
         owner = getattr(importlib.import_module(module), kind, None)
     gone = f"{name} is gone from this version of Prefect: adapt tasks/prefect_internals.py"
     assert callable(getattr(owner, attribute, None)), gone
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_runner_polls_on_while_the_server_is_away(patient: bool) -> None:
+    """By itself Prefect gives up after three failures, which ends the flow runs in progress."""
+    from prefect.runner import _scheduled_run_poller as poller
+
+    polls: list[int] = []
+
+    async def poll() -> None:
+        polls.append(1)
+        if len(polls) > 5:
+            raise KeyError("other errors end it")
+        raise httpx.ConnectError("away")
+
+    with poll_patiently() if patient else nullcontext():
+        loop = poller.critical_service_loop(poll, interval=0.01, run_once=False, jitter_range=0.3)
+        with pytest.raises(KeyError if patient else RuntimeError):
+            asyncio.run(loop)
+    assert len(polls) == (6 if patient else 3)
 
 
 READ_AGAIN = """

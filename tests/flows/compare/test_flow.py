@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +15,11 @@ from cli.compare import command
 from cli.main import app
 from configs.comparison import load_comparison
 from configs.schema import FactoryConfig
+from flows.artifacts.comparison_page import comparison_page
 from flows.compare.flow import compare
 from flows.compare.results import combined, from_store, kept
 from flows.compare.statistics import differences
+from flows.compare.tables import tables
 from flows.faults import StageFault
 from flows.runs import run_id
 from storage.comparisons import comparison_file as state_file
@@ -162,3 +165,20 @@ def test_a_failing_arm_fails_the_flow_when_the_others_are_done(compared: Compare
         "SELECT DISTINCT arm FROM comparison_success WHERE comparison = 'failing' ORDER BY arm"
     )
     assert found[1] == [("SFT",), ("STeCa",), ("warm-up",)]
+
+
+def test_its_page_shows_what_the_command_prints(compared: Compared) -> None:
+    results = from_store(compared.store, load_comparison(compared.file, data_dir=compared.data_dir))
+    page = comparison_page(results, compared.store.published)
+    assert page.key == "comparison-pair-results"
+    assert page.markdown.startswith("# Comparison pair\n")
+    assert "data:image/png;base64," in page.markdown
+    printed = compared.steca("--report").stdout
+    for table in tables(results):
+        assert f"### {table.title}" in page.markdown.replace("\\", "")
+        assert table.title in printed
+        for row in table.rows:
+            assert all(cell in page.markdown.replace("\\", "") for cell in row)
+            assert all(word in printed for cell in row for word in cell.split())
+    [query] = re.findall(r"for example `(SELECT .*?)`", page.markdown)
+    assert len(compared.store.query(query)[1]) > 2

@@ -1,12 +1,9 @@
-"""The tables of a comparison, each narrow enough for 100 columns."""
+"""The tables of a comparison, each narrow enough for 100 columns of a terminal."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 from flows.compare.results import AFTER, BEFORE, BEGINNING, Results
 from flows.compare.statistics import (
@@ -20,6 +17,7 @@ from flows.compare.statistics import (
     recovery,
     set_sizes,
 )
+from flows.summary.table import Table
 
 PARTS = {
     "expert": "expert",
@@ -32,11 +30,8 @@ PARTS = {
 """Parts of the training set by their names in the store, as the paper calls them. Others go by their own names."""
 
 
-Titled = tuple[str, Table]
-
-
-def tables(results: Results) -> Iterator[Titled]:
-    """Every table that there are figures for, after its title."""
+def tables(results: Results) -> Iterator[Table]:
+    """Every table that there are figures for."""
     for split, start in cells(results):
         if start != BEFORE:
             yield success_table(results, split, start)
@@ -50,25 +45,24 @@ def tables(results: Results) -> Iterator[Titled]:
         yield costs_table(results)
 
 
-def success_table(results: Results, split: str, start: str) -> Titled:
+def success_table(results: Results, split: str, start: str) -> Table:
     """Success of each row with its Wilson interval, the difference to the reference, and success by seed. After a
     forced deviation also success from the same point without it."""
     reference = results.header.reference
     what = "from the beginning" if start == BEGINNING else "after a forced deviation (calibration success)"
-    table = _table("policy")
     control = start == AFTER and (split, BEFORE) in cells(results)
-    headings = ("n", "success (95 %)", *(["without it"] if control else ()), f"minus {reference} (95 %)")
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    table.add_column("by seed")
+    rows = []
     for row in results.rows:
         found = rate(results, row, split, start)
         if found is None:
             continue
         same_point = [_rate(rate(results, row, split, BEFORE))] if control else []
         paired = "" if row == reference else _difference(results, row, split, start)
-        table.add_row(row, str(found.n), _share(found), *same_point, paired, _by_seed(found, results))
-    return f"Success on {split} tasks, {what}; {in_words(results.seeds)}", table
+        rows.append((row, str(found.n), _share(found), *same_point, paired, _by_seed(found, results)))
+    without = ["without it"] if control else []
+    headings = ("n", "success (95 %)", *without, f"minus {reference} (95 %)", "by seed")
+    title = f"Success on {split} tasks, {what}; {in_words(results.seeds)}"
+    return Table(title, ("policy",), headings, tuple(rows))
 
 
 def in_words(seeds: Sequence[int]) -> str:
@@ -76,70 +70,55 @@ def in_words(seeds: Sequence[int]) -> str:
     return f"seed{'' if len(seeds) == 1 else 's'} {', '.join(map(str, seeds))}"
 
 
-def length_table(results: Results) -> Titled:
+def length_table(results: Results) -> Table:
     """Success by the number of steps that the expert needs."""
-    table = _table("policy")
     bins = length_bins(results)
-    for lengths in bins:
-        table.add_column(str(lengths), justify="right")
-    table.add_column("n", justify="right")
+    rows = []
     for row in results.rows:
         found = [by_length(results, row, lengths) for lengths in bins]
         counts = " / ".join(str(share.n if share else 0) for share in found)
-        table.add_row(row, *(_share(share) if share else "" for share in found), counts)
-    return "Success from the beginning by the length of the expert's run, all splits", table
+        rows.append((row, *(_share(share) if share else "" for share in found), counts))
+    title = "Success from the beginning by the length of the expert's run, all splits"
+    return Table(title, ("policy",), (*map(str, bins), "n"), tuple(rows))
 
 
-def recovery_table(results: Results) -> Titled:
+def recovery_table(results: Results) -> Table:
     """Success of episodes that met an action which the environment refused."""
-    table = _table("policy")
-    for heading in ("n", "success (95 %)"):
-        table.add_column(heading, justify="right")
-    for row in results.rows:
-        if found := recovery(results, row):
-            table.add_row(row, str(found.n), _share(found))
-    return "Success after an invalid action, from the beginning, all splits", table
+    found = [(row, recovery(results, row)) for row in results.rows]
+    rows = tuple((row, str(share.n), _share(share)) for row, share in found if share)
+    title = "Success after an invalid action, from the beginning, all splits"
+    return Table(title, ("policy",), ("n", "success (95 %)"), rows)
 
 
-def sets_table(results: Results) -> Titled:
+def sets_table(results: Results) -> Table:
     """The size of each part of the training sets."""
-    table = _table("arm")
     others = sorted({size.dataset for size in results.header.sets} - PARTS.keys())
     names = {**PARTS, **{name: name for name in others}}
-    _numbers(table, results, lambda arm: set_sizes(results, arm), names)
-    return "Training set: examples by part, mean over seeds", table
+    title = "Training set: examples by part, mean over seeds"
+    return _numbers(title, results, lambda arm: set_sizes(results, arm), names)
 
 
-def costs_table(results: Results) -> Titled:
+def costs_table(results: Results) -> Table:
     """What the training sets cost."""
-    table = _table("arm")
     found = ("rollouts", "reflections", "tokens", "language-model tokens", "minutes")
-    _numbers(table, results, lambda arm: costs(results, arm), {name: name for name in found})
-    return "Cost of the training set and the training, mean over seeds, without what all arms share", table
+    title = "Cost of the training set and the training, mean over seeds, without what all arms share"
+    return _numbers(title, results, lambda arm: costs(results, arm), {name: name for name in found})
 
 
 def _numbers(
-    table: Table, results: Results, figures: Callable[[str], Mapping[str, float]], names: Mapping[str, str]
-) -> None:
+    title: str, results: Results, figures: Callable[[str], Mapping[str, float]], names: Mapping[str, str]
+) -> Table:
     """A column for each named figure that some arm has."""
-    rows = {arm: figures(arm) for arm in results.rows if arm in results.header.arms}
-    used = [name for name in names if any(own.get(name) for own in rows.values())]
-    for name in used:
-        table.add_column(names[name], justify="right")
-    for arm, own in rows.items():
-        table.add_row(arm, *(_number(own.get(name), name) for name in used))
+    each = {arm: figures(arm) for arm in results.rows if arm in results.header.arms}
+    used = [name for name in names if any(own.get(name) for own in each.values())]
+    rows = tuple((arm, *(_number(own.get(name), name) for name in used)) for arm, own in each.items())
+    return Table(title, ("arm",), tuple(names[name] for name in used), rows)
 
 
 def _number(value: float | None, name: str) -> str:
     if value is None:
         return "unknown" if name == "minutes" else "0"
     return f"{value:,.1f}" if name == "minutes" else f"{value:,.0f}"
-
-
-def _table(first: str) -> Table:
-    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
-    table.add_column(first, overflow="fold")
-    return table
 
 
 def _share(found: Share) -> str:

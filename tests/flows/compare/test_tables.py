@@ -1,20 +1,17 @@
-"""The tables of a comparison, as they are printed."""
+"""The tables of a comparison."""
 
 from __future__ import annotations
 
-import io
-
 import pytest
-from rich.console import Console
 
-from cli.compare.tables import sets_table
 from flows.compare.results import Episode, Header, Results, SetSize
+from flows.compare.tables import sets_table
 
 ARMS = ("SFT", "RFT", "ETO")
 
 
-def printed(*sets: tuple[str, str, int]) -> dict[str, list[str]]:
-    """The words of each line of the table of training sets, by the first one. `sets`: arm, part and size."""
+def cells(*sets: tuple[str, str, int]) -> dict[str, list[str]]:
+    """The cells of each row of the table of training sets, by the first one. `sets`: arm, part and size."""
     header = Header(
         name="parts",
         reference="SFT",
@@ -23,14 +20,13 @@ def printed(*sets: tuple[str, str, int]) -> dict[str, list[str]]:
         sets=tuple(SetSize(arm=arm, seed=0, dataset=part, examples=size) for arm, part, size in sets),
     )
     episodes = [Episode(arm, 0, "unseen", "beginning", "a", "pick", True, 4, 4, 0) for arm in header.arms]
-    out = io.StringIO()
-    Console(file=out, width=100).print(sets_table(Results(header, episodes))[1])
-    lines = [line.split() for line in out.getvalue().splitlines()]
-    return {words[0]: words[1:] for words in lines if words}
+    table = sets_table(Results(header, episodes))
+    lines = [(*table.left, *table.right), *table.rows]
+    return {first: list(others) for first, *others in lines}
 
 
 def test_samples_and_pairs_have_a_column() -> None:
-    found = printed(
+    found = cells(
         ("SFT", "expert", 700), ("RFT", "expert", 700), ("RFT", "sampled_success", 950), ("ETO", "pairs", 310)
     )
     assert found["arm"] == ["expert", "sampled", "pairs"]
@@ -43,5 +39,5 @@ def test_samples_and_pairs_have_a_column() -> None:
 
 @pytest.mark.parametrize("part", ["mixed", "another_part"])
 def test_a_part_that_has_no_short_name_goes_by_its_own(part: str) -> None:
-    found = printed(("SFT", "expert", 700), ("RFT", part, 20))
+    found = cells(("SFT", "expert", 700), ("RFT", part, 20))
     assert (found["arm"], found["RFT"]) == (["expert", part], ["0", "20"])
