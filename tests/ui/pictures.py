@@ -18,8 +18,9 @@ WIDTH, COLOURS = 1280, 48
 
 
 def save(page: Page, file: Path, height: int) -> None:
-    """The visible part of a page, WIDTH wide."""
+    """The upper part of a page, WIDTH wide."""
     page.set_viewport_size({"width": WIDTH, "height": height})
+    page.evaluate("document.querySelectorAll('*').forEach(each => { each.scrollTop = 0 })")
     page.wait_for_timeout(1500)  # what moves comes to rest
     image = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -64,7 +64,7 @@ class Serving:
         return self.folder / "serve.log"
 
     def start(self) -> None:
-        """Start it, and wait until all deployments are offered."""
+        """Start it, and wait until all deployments are offered and ready."""
         command = [*STECA, "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)]
         with self.log.open("wb") as output:
             self.process = subprocess.Popen(
@@ -76,7 +76,7 @@ class Serving:
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
-            if "stop with Ctrl-C" in self.log.read_text():
+            if "stop with Ctrl-C" in self.log.read_text() and self._ready():
                 return
             time.sleep(0.5)
         raise AssertionError(f"steca serve offered nothing in time:\n{self.log.read_text()}")
@@ -103,6 +103,10 @@ class Serving:
     def page_of(self, deployment: str) -> str:
         """Path of a deployment's page in the UI."""
         return f"/deployments/deployment/{self.api.deployments()[deployment]['id']}"
+
+    def _ready(self) -> bool:
+        """Whether the server knows of all deployments that a process serves them now."""
+        return {each["status"] for each in self.api.deployments().values()} == {"READY"}
 
     def _answers(self) -> bool:
         try:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.ui.screens import Screens
 from tests.ui.serving import QUICKSTART, Serving
 
 
-def test_a_failed_run_shows_its_message_and_is_retried(
-    v2: Screens, serving: Serving, tmp_path: Path, picture: Callable[..., None]
-) -> None:
+def test_a_failed_run_shows_its_message_and_is_retried(v2: Screens, serving: Serving, tmp_path: Path) -> None:
     root = tmp_path / "data"
     obstacle = root / "checkpoints"
     root.mkdir()
