@@ -49,7 +49,7 @@ class Screens:
         """Choose from the list of a field."""
         button = self.field(name).get_by_role("button").last
         if self.ui == "V1":
-            button.press("ArrowDown")  # a click opens the list, too, but scrolling closes it
+            button.press("ArrowDown")  # a click from a test does not open the list
             self.page.locator(".p-select-option", has_text=re.compile(f"^{re.escape(value)}$")).click()
         else:
             button.click()

@@ -23,11 +23,11 @@ from tests.support.tiny_factory import ROOT, STECA, TINY
 QUICKSTART = "quickstart"
 """The deployment that the tests start. Its configuration is a tiny one, or a reduced quick start for pictures."""
 REDUCED = {
-    "tasks": {"demonstrations": 150, "exploration": 60, "validation": 0, "seen": 30, "unseen": 30},
-    "warmup": {"steps": 350, "batch_size": 8, "learning_rate": 4.0e-3},
-    "training": {"steps": 40, "batch_size": 8, "learning_rate": 2.0e-3},
+    "tasks": {"demonstrations": 400, "exploration": 60, "validation": 0, "seen": 40, "unseen": 40},
+    "warmup": {"steps": 1000, "batch_size": 8, "learning_rate": 4.0e-3},
+    "training": {"steps": 100, "batch_size": 8, "learning_rate": 2.0e-3},
 }
-"""A quick start of about two minutes, for pictures."""
+"""A quick start of two or three minutes, for pictures."""
 SECONDS = 300
 
 

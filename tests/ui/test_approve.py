@@ -23,3 +23,4 @@ def test_a_paused_run_shows_the_evidence_and_is_resumed_with_the_form(
     picture("approve", 1100)
     v2.button("Resume").click()
     v2.see_state("Completed")
+    assert serving.api.run(run)["state_type"] == "COMPLETED"

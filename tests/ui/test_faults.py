@@ -26,7 +26,8 @@ def test_a_failed_run_shows_its_message_and_is_retried(v2: Screens, serving: Ser
     v2.choose_in_menu("Retry")
     v2.page.get_by_role("alertdialog").get_by_role("button", name="Retry").click()
     v2.see_state("Completed")
-    assert serving.api.run(run)["run_count"] == 2
+    found = serving.api.run(run)
+    assert (found["state_type"], found["run_count"]) == ("COMPLETED", 2)
 
 
 def test_cancel_ends_a_run(v2: Screens, serving: Serving, tmp_path: Path) -> None:
