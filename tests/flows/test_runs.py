@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -322,14 +323,18 @@ def test_a_damaged_how_is_replaced(tmp_path: Path) -> None:
 def test_a_stage_that_was_told_to_end_did_not_fail_whatever_goes_wrong_on_the_way_out(
     copied: FactoryConfig,
 ) -> None:
-    run = run_id(copied)
-    with pytest.raises(RuntimeError, match="closing"), stage_run("demonstrate", copied, run, 1, False):
-        try:
-            raise KeyboardInterrupt
-        finally:
-            raise RuntimeError("closing")
-    assert states(copied)["demonstrate"].status == "crashed"
-    assert "ended from outside" in (states(copied)["demonstrate"].error or "")
-    with pytest.raises(RuntimeError, match="broken"), stage_run("demonstrate", copied, run, 1, False):
-        raise RuntimeError("broken") from ValueError("why")
-    assert (states(copied)["demonstrate"].status, states(copied)["demonstrate"].error) == ("failed", "broken")
+    def ends(error: Exception, first: BaseException | None = None) -> StageState:
+        with suppress(RuntimeError), stage_run("demonstrate", copied, run_id(copied), 1, False):
+            try:
+                if first:
+                    raise first
+            finally:
+                raise error
+        return states(copied)["demonstrate"]
+
+    ended = ends(RuntimeError("closing"), KeyboardInterrupt())
+    assert ended.status == "crashed"
+    assert (ended.error or "").startswith("ended from outside")
+    for first in (None, ValueError("why")):
+        failed = ends(RuntimeError("broken"), first)
+        assert (failed.status, failed.error) == ("failed", "broken")

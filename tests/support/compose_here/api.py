@@ -27,6 +27,6 @@ class ServerApi(Api):
             return None
 
     def _send(self, method: str, path: str, body: Any = None) -> Any:
-        answer = httpx.request(method, f"{self._url}{path}", json=body, timeout=30)
+        answer = httpx.request(method, f"{self.url}{path}", json=body, timeout=30)
         answer.raise_for_status()
         return answer.json() if answer.content else None
