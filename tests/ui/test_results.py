@@ -13,7 +13,7 @@ def test_the_page_of_a_run_shows_success_pictures_and_queries(
 ) -> None:
     page, run = each.page, serving.run_id()
     each.open_run(finished)
-    page.get_by_text("evaluate: done after").first.wait_for()  # in the log
+    page.get_by_text("demonstrate: done after").first.wait_for()  # in the log, which shows only what fits
     picture("run")
     each.open_run(finished, "Artifacts")
     page.get_by_role("link", name=f"{run}-results").click()
