@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -32,7 +32,7 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-serve: $(STAMP)  ## Prefect UI with one deployment per stage
+serve: $(STAMP)  ## Prefect UI: every configuration and every stage, with forms, schedules and results
 	$(BIN)/steca serve
 
 vllm: .vllm/.gpu  ## Install vLLM for NVIDIA GPUs in an environment of its own (.vllm)
@@ -77,6 +77,14 @@ training: $(STAMP)  ## Test: training in several processes equals one, FSDP too,
 
 baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration, with what they share (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_baselines.py
+
+ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
+	$(BIN)/pytest -m slow tests/ui tests/flows/test_approval.py
+
+screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
+	STECA_SCREENSHOTS=1 $(BIN)/pytest -m slow tests/ui
 
 compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a container engine, killed in a run (needs Debian's postgresql)
 	$(BIN)/pytest -m slow -s -rs tests/compose

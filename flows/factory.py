@@ -95,6 +95,8 @@ def factory(
     stages = stages_from(from_stage, from_round, given.rounds)
     preflight(given)
     what = f"run {given.name}, seed next" if seed == NEXT else f"run {run_id(given)}"
+    if seed != NEXT:
+        rename(run_name(run_id(given)))  # before it waits for its turn
     with turn_in(root_of(given), what, current().log) as turn:
         if seed == NEXT:
             given = with_next_seed(given)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from prefect.input import RunInput
-from pydantic import WithJsonSchema
+from pydantic import ConfigDict, WithJsonSchema
 
 from configs.faults import ConfigFault
 from configs.forms import field_schema, from_form
 from configs.schema import FactoryConfig
 from flows.deployments.evidence import shown_before
+from flows.deployments.form import without_null
 from flows.faults import StageFault
 from flows.run_lock import Held
 from flows.runs import open_run
@@ -28,8 +29,15 @@ def _larger(field: str) -> WithJsonSchema:
     )
 
 
+def _left_empty(schema: dict[str, Any]) -> None:
+    for field in schema["properties"].values():
+        without_null(field)
+
+
 class Approval(RunInput):
     """What a person decides."""
+
+    model_config = ConfigDict(json_schema_extra=_left_empty)
 
     decision: Literal["go on", "abort"] = "go on"
     budget_rollouts: Annotated[int | None, _larger("budget_rollouts")] = None

@@ -35,7 +35,7 @@ def shown_before(config: FactoryConfig, folder: RunFolder, stage: str, round: in
         _stopped(source, round),
         parts,
         f"Spent so far: {describe_spending(folder.spent(), config.budget)}." if stage != "rewards" else "",
-        "Choose *go on* or *abort*, and press Submit.",
+        "Choose *go on* or *abort* below.",
     )
 
 

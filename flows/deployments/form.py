@@ -43,12 +43,20 @@ def form_of(
             field["position"] += len(properties)
         if name in defaults:
             field["default"] = defaults[name]
+        without_null(field)
         if name in choices:
             field["enum"] = choices[name]
     form = FormSchema(**known.model_dump() | {"properties": properties, "additionalProperties": False})
     if MODES and {"preset", "mode"} <= properties.keys():
         form.allOf = MODES  # left unset it is not sent: an empty one is no valid schema
     return form
+
+
+def without_null(field: dict[str, Any]) -> None:
+    """Take the default null from the schema of a field. The UIs would send it for the empty field, and the server would
+    refuse it, because the type of the field is another."""
+    if field.get("default", ...) is None:
+        del field["default"]
 
 
 def _modes_of_presets() -> list[dict[str, Any]]:

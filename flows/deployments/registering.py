@@ -53,8 +53,8 @@ def _keep_edits(deployment: RunnerDeployment, known: DeploymentResponse, say: Ca
     """Keep the parameters that differ from the default with which they were registered."""
     registered = (known.parameter_openapi_schema or {}).get("properties", {})
     for name, value in known.parameters.items():
-        field = registered.get(name, {})
-        if "default" not in field or value == field["default"]:
+        field = registered.get(name)
+        if field is None or value == field.get("default"):
             continue
         if name in deployment._parameter_openapi_schema.properties:
             deployment.parameters[name] = value

@@ -44,7 +44,8 @@ def test_schedules_pauses_and_edits_survive(client: SyncPrefectClient, offer: Of
     made = known(client, offer)
     client.create_deployment_schedules(made.id, [(CronSchedule(cron="0 2 * * *"), True)])
     client.update_deployment(
-        made.id, DeploymentUpdate(parameters={**made.parameters, "rounds": 3}, paused=True)
+        made.id,
+        DeploymentUpdate(parameters={**made.parameters, "rounds": 3, "budget_rollouts": 500}, paused=True),
     )
 
     said: list[str] = []
@@ -55,8 +56,12 @@ def test_schedules_pauses_and_edits_survive(client: SyncPrefectClient, offer: Of
     assert again.schedules[0].active
     assert again.paused
     assert again.parameters["rounds"] == 3
+    assert again.parameters["budget_rollouts"] == 500, "a field that was empty"
     assert again.parameters["seen"] == 9, "not edited, so it follows the file"
-    assert said == [f"{offer.name}: rounds stays 3, as edited in the UI"]
+    assert sorted(said) == [
+        f"{offer.name}: budget_rollouts stays 500, as edited in the UI",
+        f"{offer.name}: rounds stays 3, as edited in the UI",
+    ]
 
 
 def test_without_an_edit_everything_follows_the_file(client: SyncPrefectClient, offer: Offer) -> None:

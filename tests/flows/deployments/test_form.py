@@ -1,0 +1,35 @@
+"""The UIs send what a form shows. For a field whose default is null they send null, which the server refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.deployments.approval import Approval
+from flows.deployments.form import form_of, without_null
+from flows.deployments.offered import Offer, offers
+from tests.conftest import offered_configs
+
+
+@pytest.fixture
+def offered(tmp_path: Path) -> list[Offer]:
+    return offers(tmp_path / "data", offered_configs(tmp_path / "configs"))[0]
+
+
+def test_no_field_of_a_form_begins_with_null(offered: list[Offer]) -> None:
+    assert len(offered) >= 9
+    for offer in offered:
+        form = form_of(offer.flow, offer.defaults, offer.choices)
+        assert [name for name, field in form.properties.items() if field.get("default", ...) is None] == []
+    asked: dict[str, Any] = Approval.with_initial_data(description="text").model_json_schema()["properties"]
+    assert {"decision", "budget_rollouts", "budget_minutes"} == asked.keys()
+    assert [name for name, field in asked.items() if field.get("default", ...) is None] == []
+
+
+def test_only_the_default_null_is_taken_away() -> None:
+    fields: list[dict[str, Any]] = [{"default": None}, {"default": 0}, {"default": []}, {}]
+    for field in fields:
+        without_null(field)
+    assert fields == [{}, {"default": 0}, {"default": []}, {}]

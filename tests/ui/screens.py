@@ -1,0 +1,103 @@
+"""What a person does on the screens of Prefect's two UIs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tests.ui.serving import SECONDS, Serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+PREFIX = {"V2": "/v2", "V1": ""}
+"""By UI, the beginning of its addresses."""
+LONG = SECONDS * 1000
+"""Milliseconds in which a run on a busy machine ends."""
+
+
+class Screens:
+    """One UI of a served factory, in a page of the browser."""
+
+    def __init__(self, page: Page, serving: Serving, ui: str = "V2") -> None:
+        self.page, self.serving, self.ui = page, serving, ui
+
+    def open(self, path: str) -> None:
+        self.page.goto(f"{self.serving.url}{PREFIX[self.ui]}{path}")
+
+    def open_form(self, deployment: str) -> None:
+        """The form that starts a run of a deployment, by the clicks of a person: Run, Custom run."""
+        self.open(self.serving.page_of(deployment))
+        self.page.get_by_role("button", name="Run", exact=True).click()
+        self.page.get_by_text("Custom run", exact=True).click()
+        self.button("Submit").wait_for()
+        self.field("data_dir").wait_for()
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    def field(self, name: str) -> Locator:
+        """What belongs to a field, after its name and description."""
+        label = self.page.locator(f"xpath=//label[starts-with(normalize-space(.), '{name}')]")
+        label = label.or_(self.page.get_by_text(re.compile(rf"^{re.escape(name)}( \(Optional\))?$")))
+        return label.first.locator("xpath=following::fieldset[1]")
+
+    def fill(self, name: str, value: str) -> None:
+        self.field(name).locator("input, textarea").first.fill(value)
+
+    def choose(self, name: str, value: str) -> None:
+        """Choose from the list of a field."""
+        button = self.field(name).get_by_role("button").last
+        if self.ui == "V1":
+            button.press("ArrowDown")  # a click from a test does not open the list
+            self.page.locator(".p-select-option", has_text=re.compile(f"^{re.escape(value)}$")).click()
+        else:
+            button.click()
+            self.page.get_by_role("option", name=value, exact=True).click()
+
+    def add_change(self, change: str) -> None:
+        """Add an item to the list `changes`."""
+        fields = self.field("changes")
+        fields.get_by_role("button", name="Add item").click()
+        fields.locator("input, textarea").last.fill(change)
+
+    def submit(self) -> None:
+        self.button("Submit").click()
+
+    def see_refusal(self, name: str, said: str) -> None:
+        """Wait for a message that matches: the browser's own at the field, or the server's."""
+        box = self.field(name).locator("input").first
+        own = box.evaluate("field => field.validationMessage")
+        if not re.search(said, own):
+            self.page.get_by_text(re.compile(said)).first.wait_for()
+
+    def name_run(self, name: str) -> None:
+        self.page.locator("xpath=//*[normalize-space(text())='Run Name']/following::input[1]").fill(name)
+
+    def open_run(self, run: str, tab: str = "") -> None:
+        """The page of a run."""
+        self.open(f"/runs/flow-run/{run}")
+        if tab:
+            name = self.page.get_by_role("tab", name=tab, exact=True)
+            name.or_(self.page.get_by_role("listitem").get_by_text(tab, exact=True)).first.click()
+
+    def see_state(self, state: str) -> None:
+        """Wait until the page of a run shows a state."""
+        self.page.get_by_text(state, exact=True).first.wait_for(timeout=LONG)
+
+    def choose_in_menu(self, item: str) -> None:
+        """Choose from the menu ⋮ of a run or a deployment (V2)."""
+        self.button("Open menu").first.click()
+        self.page.get_by_role("menuitem", name=item, exact=True).click()
+
+    def started(self, deployment: str) -> str:
+        """Wait until the form has gone, and return the newest run of the deployment."""
+        self.button("Submit").wait_for(state="detached")
+        made = self.serving.api.deployments()[deployment]["id"]
+        runs = self.serving.api.post(
+            "/flow_runs/filter",
+            deployments={"id": {"any_": [made]}},
+            sort="EXPECTED_START_TIME_DESC",
+            limit=1,
+        )
+        return str(runs[0]["id"])
