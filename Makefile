@@ -80,7 +80,7 @@ baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration,
 
 ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
-	$(BIN)/pytest -m slow tests/ui tests/flows/test_approval.py
+	$(BIN)/pytest -m slow tests/ui tests/flows/test_approval.py tests/flows/test_automations.py
 
 screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'

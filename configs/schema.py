@@ -185,7 +185,11 @@ class DeviationConfig(Section):
         "first_failure, every_failure: the first or all differing turns of "
         "failed runs, whatever their rewards.",
     )
-    delta: Annotated[float, Field(ge=-1, le=1)] = Field(0.0, description="Threshold of eq. 5.")
+    delta: Annotated[float, Field(ge=-1, le=1)] = Field(
+        0.0,
+        description="Threshold of eq. 5: a turn is deviated if its reward, less that of the expert's turn before, is "
+        "below it. A larger one finds more deviations.",
+    )
     outcome: RewardOutcome = Field(
         "success",
         description="success: whether a rollout won. progress: the share of the goal's conditions that it reached.",
