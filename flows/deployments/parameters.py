@@ -28,8 +28,8 @@ def _text(**more: Any) -> WithJsonSchema:
 
 SEED_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "enum": [NEXT]}],
-    "description": "A number, or next (tab str): one more than the largest seed of the runs that differ in nothing else, "
-    "so that a schedule makes new data.",
+    "description": "A number, or next (tab str): one more than the largest seed of the runs that differ in nothing "
+    "else, so that a schedule makes new data.",
 }
 
 Configuration = Annotated[FactoryConfig | str, _text(description="The configuration file.")]
