@@ -21,7 +21,7 @@ def test_a_schedule_and_an_edited_parameter_survive_a_restart(
     v2.choose("seed", "next")
     picture("schedule")
     v2.button("Save").click()
-    page.get_by_role("dialog").wait_for(state="detached")
+    page.get_by_role("dialog", name="Add Schedule").wait_for(state="detached")
     page.get_by_text("At 02:00 AM").first.wait_for()
 
     v2.choose_in_menu("Edit")
