@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Protocol
 
 EVERY_SECONDS = 20.0
@@ -125,7 +125,8 @@ class LineReporter:
             while not stop.wait(min(1.0, self._every)):
                 self.tick()
 
-        threading.Thread(target=tick, name="progress", daemon=True).start()
+        # in a copy of the context: Prefect's settings are part of it, and without them its client starts a server
+        threading.Thread(target=copy_context().run, args=(tick,), name="progress", daemon=True).start()
 
     def _stop_ticking(self) -> None:
         if self._stop:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from pathlib import Path
 
 from flows.deployments.offered import Offer, offers
@@ -34,7 +35,7 @@ def kept_current(
                     say(f"the forms could not be brought up to date: {error}")
                 failed = str(error)
 
-    thread = threading.Thread(target=watch, name="forms", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(watch,), name="forms", daemon=True)
     thread.start()
     try:
         yield

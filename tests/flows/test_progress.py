@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextvars import ContextVar
 
 import pytest
 
@@ -61,3 +62,15 @@ def test_what_was_spent_is_said_too() -> None:
     reporter.spent_so_far("70 rollouts")
     wait_for(lambda: any(line.endswith("; 70 rollouts") for line in said))
     reporter.stage_ended(failed=False)
+
+
+def test_it_is_said_in_the_context_of_the_stage() -> None:
+    """Prefect's settings are part of the context: without them its client would start a server of its own."""
+    where: ContextVar[str] = ContextVar("where", default="nowhere")
+    where.set("here")
+    said: list[str] = []
+    reporter = LineReporter(lambda line: said.append(where.get()), every_seconds=0.05)
+    reporter.stage_started("warmup", 1, 1)
+    wait_for(lambda: len(said) >= 3)
+    reporter.stage_ended(failed=False)
+    assert set(said) == {"here"}
