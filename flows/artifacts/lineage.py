@@ -7,6 +7,7 @@ from itertools import groupby
 
 from flows.artifacts.markdown import block, inline, joined, label
 from flows.artifacts.page import RunSource
+from flows.compare.tables import PARTS
 from flows.summary.success import rates
 from flows.summary.table import words
 
@@ -38,8 +39,6 @@ ORDER BY round, dataset
 POLICIES = (
     "SELECT round, role, digest, parent FROM run_checkpoints WHERE run_id = $run ORDER BY round, role DESC"
 )
-SETS = {"calibrated": "D_c", "explored_success": "D_e", "expert_suffix": "D_s", "sampled_success": "sampled"}
-"""Parts of a training set as the paper calls them. Others go by their own names."""
 LEGEND = (
     "D_c: calibrated trajectories. D_e: explored successes. D_s: the expert's turns where the policy failed."
 )
@@ -90,7 +89,7 @@ def _counted(
     short, because Mermaid wraps them after some 16 letters."""
     for round, rows in groupby(source.rows(sql), key=lambda row: row[0]):
         named = (
-            [SETS.get(cell, words(cell)) if isinstance(cell, str) else cell for cell in row[1:]]
+            [PARTS.get(cell, words(cell)) if isinstance(cell, str) else cell for cell in row[1:]]
             for row in rows
         )
         yield (

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ import httpx
 import pytest
 
 from flows.runs import run_id
-from tests.support.prefect_api import Api
+from tests.support.prefect_api import Api, wait_until
 from tests.support.tiny_factory import Served, tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -30,21 +28,12 @@ def events(api: Api, resource: str) -> list[dict[str, Any]]:
     return list(api.post("/events/filter", filter=wanted, limit=50)["events"])
 
 
-def wait_for(found: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
-        if result := found():
-            return result
-        time.sleep(1)
-    raise AssertionError("it did not happen in time")
-
-
 def test_stages_budgets_and_runs_say_what_they_did(api: Api, tmp_path: Path) -> None:
     config = tiny(tmp_path, "seed=41", "budget.rollouts=70")
     run = api.start("tiny", data_dir=str(tmp_path), seed=41, budget_rollouts=70)
     assert api.wait(run)["state_type"] == "COMPLETED"
     resource = f"steca.run.{run_id(config)}"
-    wait_for(lambda: any(each["event"] == "steca.run.completed" for each in events(api, resource)))
+    wait_until(lambda: any(each["event"] == "steca.run.completed" for each in events(api, resource)))
     said = events(api, resource)
     stages = [each["payload"]["stage"] for each in said if each["event"] == "steca.stage.completed"]
     assert stages == ["demonstrate", "warmup", "explore", "rewards", "calibrate", "train", "evaluate"]
@@ -63,9 +52,13 @@ def test_a_stage_that_fails_says_why(api: Api, tmp_path: Path) -> None:
     run = api.start("tiny", data_dir=str(tmp_path), seed=42)
     assert api.wait(run)["state_type"] == "FAILED"
     resource = f"steca.run.{run_id(tiny(tmp_path, 'seed=42'))}"
-    failed = wait_for(lambda: [e for e in events(api, resource) if e["event"] == "steca.stage.failed"])
-    assert failed[0]["payload"]["stage"] == "warmup"
-    assert "cannot write a checkpoint" in failed[0]["payload"]["error"]
+
+    def failed() -> list[dict[str, Any]]:
+        return [each for each in events(api, resource) if each["event"] == "steca.stage.failed"]
+
+    wait_until(failed)
+    assert failed()[0]["payload"]["stage"] == "warmup"
+    assert "cannot write a checkpoint" in failed()[0]["payload"]["error"]
 
 
 def test_an_automation_starts_another_evaluation(api: Api, tmp_path: Path) -> None:
@@ -96,7 +89,8 @@ def test_an_automation_starts_another_evaluation(api: Api, tmp_path: Path) -> No
             assert api.wait(api.start("tiny", data_dir=str(tmp_path), seed=43))["state_type"] == "COMPLETED"
             second = run_id(tiny(tmp_path, "seed=43", *changes))
             named = {"flow_runs": {"name": {"any_": [second]}}}
-            [found] = wait_for(lambda: api.post("/flow_runs/filter", **named))
+            wait_until(lambda: api.post("/flow_runs/filter", **named))
+            [found] = api.post("/flow_runs/filter", **named)
             assert api.wait(found["id"])["state_type"] == "COMPLETED"
         finally:
             httpx.delete(f"{api.url}/automations/{made}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ import yaml
 from configs.load import load_config
 from flows.runs import run_id
 from tests.support.prefect_api import Api
+from tests.support.serving import free_port
 from tests.support.shared import stop_process
 from tests.support.tiny_factory import ROOT, STECA, TINY
 
@@ -44,7 +44,7 @@ class Serving:
     """`steca serve` in a folder: configurations in configs/, runs in data/, Prefect's database in prefect/."""
 
     folder: Path
-    port: int = field(default_factory=lambda: free_port())
+    port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -113,12 +113,6 @@ class Serving:
             return httpx.get(f"{self.url}/api/health", timeout=5).is_success
         except httpx.TransportError:
             return False
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _listen_to_ctrl_c() -> None:
