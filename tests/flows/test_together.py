@@ -11,6 +11,7 @@ import pytest
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
+from flows.run_lock import lock_run
 from flows.runs import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
@@ -25,6 +26,17 @@ def start(data_dir: Path, *overrides: str) -> subprocess.Popen[str]:
     sets = [part for override in (f"data_dir={data_dir}", *overrides) for part in ("--set", override)]
     command = [*STECA, "run", "--config", str(TINY), *sets]
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def until(process: subprocess.Popen[str], text: str) -> str:
+    """What a process printed up to a line with this text."""
+    assert process.stdout is not None
+    said = ""
+    for line in process.stdout:
+        said += line
+        if text in line:
+            return said
+    raise AssertionError(f"ended without saying {text!r}:\n{said}")
 
 
 def ended(processes: list[subprocess.Popen[str]]) -> list[str]:
@@ -70,10 +82,13 @@ def test_three_seeds_at_once_are_as_one_after_the_other(prefect_api: str, tmp_pa
 
 
 def test_three_times_the_same_is_done_once(prefect_api: str, tmp_path: Path) -> None:
-    said = ended([start(tmp_path / "together") for _ in range(3)])
     config = tiny(tmp_path / "together")
+    with lock_run(RunFolder(config.data_dir, run_id(config))):  # until all three are there
+        processes = [start(config.data_dir) for _ in range(3)]
+        for process in processes:
+            until(process, f" is working on run {run_id(config)}: waiting for it")
+    ended(processes)
     assert completed(config)
-    assert sum(" is working on run " in each for each in said) == 2
     assert RunFolder(config.data_dir, run_id(config)).spent().rollouts == 68
     assert rows(config) == alone(tmp_path / "apart")
     assert healthy(tmp_path / "together")
