@@ -67,10 +67,10 @@ parity-official: $(STAMP)  ## Test: lock-step equality with ALFWorld's own engin
 	$(BIN)/pytest -m slow tests/parity
 
 processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
-	$(BIN)/pytest -m slow tests/flows/test_together.py tests/flows/test_resume.py tests/cli/test_processes.py tests/cli/compare
+	$(BIN)/pytest -m slow tests/flows/processes/test_together.py tests/flows/processes/test_resume.py tests/cli/test_processes.py tests/cli/compare
 
 stopping: $(STAMP)  ## Test: runs in the Prefect UI that are cancelled, suspended or killed, servers that die (ten minutes)
-	$(BIN)/pytest -m slow tests/flows/test_stopping.py
+	$(BIN)/pytest -m slow tests/flows/processes/test_stopping.py
 
 training: $(STAMP)  ## Test: training in several processes equals one, FSDP too, over gloo (a few minutes)
 	$(BIN)/pytest -m slow tests/models/training
@@ -80,7 +80,7 @@ baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration,
 
 ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
-	$(BIN)/pytest -m slow tests/ui tests/flows/test_approval.py tests/flows/test_automations.py
+	$(BIN)/pytest -m slow tests/ui tests/flows/deployments/test_approval.py tests/flows/deployments/test_automations.py
 
 screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'

@@ -9,7 +9,7 @@ from typing import Literal
 
 from flows.curves import TRAININGS
 from flows.faults import StageFault
-from flows.run_lock import is_locked, lock_run
+from flows.runs.lock import is_locked, lock_run
 from flows.wording import counted, in_folder, no_runs
 from models.checkpoint_ref import CheckpointRef, verify_checkpoint
 from models.policy import PolicyFault

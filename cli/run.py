@@ -17,7 +17,7 @@ def run_factory(
 ) -> None:
     """Run the factory in this process, or what follows from a stage on, and print a summary. Raises the faults of every
     layer."""
-    from flows.starting import stages_from
+    from flows.runs.starting import stages_from
 
     stages_from(from_stage, round, config.rounds)
     console = make_console()

@@ -24,7 +24,7 @@ def take_from_cache(
 ) -> str | None:
     """Record a run, or some of its stages, from the cache, without Prefect. Returns its id; None where a result is
     missing in the cache."""
-    from flows.from_cache import run_from_cache
+    from flows.runs.from_cache import run_from_cache
 
     done = run_from_cache(config, run, stages, partial(say, console))
     if done:
@@ -42,7 +42,7 @@ def flow_runtime(data_dir: Path, console: SafeConsole, debug: bool) -> Iterator[
         if not debug:
             environment.quiet()
         from cli.terminal.progress import make_reporter
-        from flows.progress import reporting
+        from flows.reporting.progress import reporting
 
         with make_reporter(console) as reporter, reporting(reporter):
             yield

@@ -26,9 +26,9 @@ def run_stage(
 ) -> None:
     """Run one stage of a known run, with changed settings: those of execution and budget are the run's from then on,
     others make another run. Raises StageFault where an earlier stage is not complete."""
-    from flows.derived import known_run, with_changes
-    from flows.runs import folder_of
-    from flows.starting import stages_from
+    from flows.runs.derived import known_run, with_changes
+    from flows.runs.run import folder_of
+    from flows.runs.starting import stages_from
 
     root, console = data_dir.expanduser().resolve(), make_console()
     known, log = known_run(root, run), partial(say, console)
@@ -56,8 +56,8 @@ def _run(
     log: Callable[[str], None],
 ) -> None:
     """Run stages of the run `of`; `force` is for the first of them."""
-    from flows.run_lock import lock_run
-    from flows.runs import folder_of, open_run
+    from flows.runs.lock import lock_run
+    from flows.runs.run import folder_of, open_run
     from flows.stages import STAGE_FLOWS, round_argument
 
     folder = folder_of(config, of)

@@ -10,8 +10,8 @@ from rich.table import Column, Table
 from cli.terminal.console import console, say
 from configs.stages import BEFORE_ROUNDS, STAGES
 from flows.faults import StageFault
-from flows.run_lock import is_locked
-from flows.runs import skipped_stages
+from flows.runs.lock import is_locked
+from flows.runs.run import skipped_stages
 from flows.wording import counted, in_folder, no_runs, nothing_to_do
 from storage.ingest.scan import run_files
 from storage.runs import RunFolder, RunInfo, StageState, any_runs, run_called

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from cli.terminal.console import SafeConsole, say
 from cli.terminal.tables import as_rich
-from flows.runs import skipped_stages
+from flows.runs.run import skipped_stages
 from flows.summary.success import change_table, success_table
 from flows.summary.work import costs_table, counts_table, stages_table
 from flows.wording import in_folder

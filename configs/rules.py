@@ -1,7 +1,7 @@
 """Settings that are valid alone but exclude each other, found when a configuration is loaded.
 
 These rules are for new runs only. They are not validators of the schema, because stored runs of earlier versions that
-break them (e.g. with fewer explored tasks than configured) must still open: see `flows.runs.config_of_run`.
+break them (e.g. with fewer explored tasks than configured) must still open: see `flows.runs.run.config_of_run`.
 """
 
 from __future__ import annotations

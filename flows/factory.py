@@ -34,14 +34,14 @@ from flows.deployments.parameters import (
 )
 from flows.deployments.seeds import with_next_seed
 from flows.deployments.waiting import turn_in
-from flows.events import emit
-from flows.progress import current
-from flows.run_lock import Held, lock_run
-from flows.run_log import shown_here_too
-from flows.runs import folder_of, open_run, root_of, run_id
+from flows.reporting.events import emit
+from flows.reporting.progress import current
+from flows.reporting.run_log import shown_here_too
+from flows.runs.lock import Held, lock_run
+from flows.runs.run import folder_of, open_run, root_of, run_id
+from flows.runs.starting import all_cached, require_before, stages_from
 from flows.server.flow_run_process import watch_this_process
 from flows.stages import STAGE_FLOWS, round_argument
-from flows.starting import all_cached, require_before, stages_from
 from storage.runs import RunFolder
 from tasks.preflight import preflight
 

@@ -12,11 +12,12 @@ from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 from configs.stages import round_of
 from environments.base import Task
-from flows.events import BudgetEvents, emit
 from flows.faults import StageFault
-from flows.progress import Reporter, current
-from flows.run_lock import lock_run
-from flows.runs import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
+from flows.reporting.events import BudgetEvents, emit
+from flows.reporting.flow_run import current_flow_run
+from flows.reporting.progress import Reporter, current
+from flows.runs.lock import lock_run
+from flows.runs.run import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
 from flows.server.flow_run_process import last_words
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
@@ -280,6 +281,5 @@ def _flow_run() -> str | None:
     """Prefect's id of the current flow run; None outside of one."""
     if "prefect" not in sys.modules:
         return None
-    from prefect.runtime import flow_run
-
-    return flow_run.id
+    run = current_flow_run()
+    return str(run.id) if run else None

@@ -11,14 +11,14 @@ from prefect import Flow, flow
 from configs.schema import FactoryConfig
 from configs.stages import BEFORE_ROUNDS, round_of
 from flows.deployments.names import rename, run_name
-from flows.deployments.parameters import NEWEST, Changes, Folder, KnownRun, Round
+from flows.deployments.parameters import Changes, Folder, KnownRun, Round
 from flows.deployments.waiting import turn_in
-from flows.derived import known_run, with_changes
-from flows.progress import current
-from flows.runs import run_id
+from flows.reporting.progress import current
+from flows.runs.derived import NEWEST, known_run, with_changes
+from flows.runs.run import run_id
+from flows.runs.starting import stages_from
 from flows.server.flow_run_process import watch_this_process
 from flows.stage_run import StageRun, stage_run
-from flows.starting import stages_from
 from flows.work import chain
 
 PARAMETERS = """

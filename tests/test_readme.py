@@ -17,7 +17,7 @@ from cli.main import app
 from configs.comparison import load_comparison
 from configs.load import check, load_config
 from configs.schema import FactoryConfig
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.faults import StorageFault
 from storage.sql.store_names import VALUES
 from storage.store import Store

@@ -124,7 +124,7 @@ def _run(console: SafeConsole, whole: Comparison, wanted: Comparison, asked: Ask
 
 def _missing(console: SafeConsole, wanted: Comparison) -> Missing:
     """By seed, the arms whose results are not all in the cache. The others are recorded as they are found."""
-    from flows.from_cache import run_from_cache
+    from flows.runs.from_cache import run_from_cache
 
     missing: Missing = {}
     for seed in wanted.seeds:

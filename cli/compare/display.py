@@ -9,7 +9,7 @@ from rich.progress import BarColumn, Progress, TaskID, TimeElapsedColumn
 
 from cli.compare.worker import Event
 from cli.terminal.console import PlainColumn, SafeConsole, say
-from flows.progress import EVERY_SECONDS
+from flows.reporting.progress import EVERY_SECONDS
 
 Key = tuple[int, str]
 

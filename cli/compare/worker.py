@@ -18,7 +18,7 @@ from cli.errors import FAULTS
 from cli.signals import leave_on_interrupt
 from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
-from flows.progress import Reporter
+from flows.reporting.progress import Reporter
 from flows.server import environment
 from flows.server.process import prefect_server
 
@@ -99,7 +99,7 @@ def run(job: Job, out: IO[str]) -> None:
 
 def _ended(arm: str, config: FactoryConfig, reporter: EventReporter) -> Event:
     from flows.factory import factory
-    from flows.progress import reporting
+    from flows.reporting.progress import reporting
 
     try:
         with reporting(reporter):

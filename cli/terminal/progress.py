@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
 from cli.terminal.console import PlainColumn, SafeConsole, say
-from flows.progress import LineReporter, Reporter, title_of
+from flows.reporting.progress import LineReporter, Reporter, title_of
 
 
 def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from configs.stages import round_of, schedule
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource, titled
-from flows.progress import in_batches
+from flows.reporting.progress import in_batches
 from flows.summary.table import Table
 from flows.wording import in_folder
 

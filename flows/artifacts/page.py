@@ -11,7 +11,7 @@ from typing import Any
 from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
 from configs.stages import round_of
-from flows.runs import config_of_run
+from flows.runs.run import config_of_run
 from storage.runs import RunFolder, StageState
 from storage.store import Store
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from flows.artifacts.markdown import inline
 from flows.artifacts.page import Page
 from flows.faults import StageFault
+from flows.reporting.flow_run import current_flow_run
 from storage.faults import StorageFault
 
 
@@ -16,9 +17,7 @@ def publish(make: Callable[[], Page], what: str) -> None:
     wrong is logged, with the traceback where it is a defect, and the run goes on."""
     if "prefect" not in sys.modules:  # not imported for this: stages also run without it
         return
-    from prefect.context import FlowRunContext
-
-    if FlowRunContext.get() is not None:
+    if current_flow_run():
         _publish(make, what)
 
 

@@ -14,7 +14,7 @@ from flows.artifacts.pictures import gap_picture, success_picture, training_pict
 from flows.artifacts.publish import publish
 from flows.artifacts.queries import ask
 from flows.curves import trainings_of
-from flows.runs import skipped_stages
+from flows.runs.run import skipped_stages
 from flows.summary.success import change_table, changes, rates, success_table
 from flows.summary.work import costs_table, counts_table, stages_table
 

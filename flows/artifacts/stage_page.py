@@ -12,7 +12,7 @@ from flows.artifacts.page import Page, RunSource, stage_key, titled
 from flows.artifacts.publish import publish
 from flows.artifacts.queries import place
 from flows.artifacts.stages import episodes, training, verdicts
-from flows.runs import skipped_stages
+from flows.runs.run import skipped_stages
 from flows.wording import nothing_to_do
 
 BODIES: dict[str, Callable[[RunSource, int], str]] = {

@@ -14,7 +14,7 @@ from flows.deployments.names import rename
 from flows.deployments.waiting import turn_in
 from flows.factory import factory
 from flows.faults import StageFault
-from flows.progress import current
+from flows.reporting.progress import current
 from flows.server.flow_run_process import watch_this_process
 from storage.store import Store
 from tasks.preflight import preflight

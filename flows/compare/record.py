@@ -8,7 +8,7 @@ from configs.comparison import Comparison
 from flows.compare.picture import draw
 from flows.compare.results import Results, from_store
 from flows.compare.statistics import differences
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.comparisons import (
     ComparedRun,
     ComparisonState,

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from configs.comparison import WARM_UP, Comparison
 from configs.needed import needed_stages
 from flows.faults import StageFault
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.files import write_atomic
 from storage.runs import package_version
 from storage.store import Store

@@ -14,8 +14,8 @@ from configs.schema import FactoryConfig
 from flows.deployments.evidence import shown_before
 from flows.deployments.form import without_null
 from flows.faults import StageFault
-from flows.run_lock import Held
-from flows.runs import open_run
+from flows.runs.lock import Held
+from flows.runs.run import open_run
 from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder
 

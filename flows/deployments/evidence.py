@@ -6,7 +6,7 @@ from configs.schema import FactoryConfig
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource
 from flows.artifacts.stages.verdicts import calibrate, verdicts_of
-from flows.progress import Silent
+from flows.reporting.progress import Silent
 from flows.stage_run import StageRun
 from flows.summary.table import words
 from flows.wording import action_in_words, gap_in_words

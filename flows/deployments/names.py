@@ -10,6 +10,8 @@ import re
 from functools import cache
 from typing import Any
 
+from flows.reporting.flow_run import current_flow_run
+
 GREEK = (
     *("alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu"),
     *("nu", "xi", "omicron", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega"),
@@ -28,14 +30,13 @@ def run_name(run_id: str, stage: str = "", round: int = 0) -> str:
 def rename(name: str) -> None:
     """Give the current flow run a name, unless a person has named it. Outside of a flow run nothing happens."""
     from prefect.client.orchestration import get_client
-    from prefect.context import FlowRunContext
 
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None or not is_generated(context.flow_run.name):
+    run = current_flow_run()
+    if run is None or not is_generated(run.name):
         return
     with get_client(sync_client=True) as client:
-        client.set_flow_run_name(context.flow_run.id, name)
-    context.flow_run.name = name
+        client.set_flow_run_name(run.id, name)
+    run.name = name
 
 
 def is_generated(name: str) -> bool:

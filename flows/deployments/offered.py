@@ -11,7 +11,7 @@ import configs
 from configs.faults import ConfigFault
 from configs.forms import values_of
 from configs.load import load_config
-from flows.deployments.parameters import NEWEST
+from flows.runs.derived import NEWEST
 from storage.faults import StorageFault
 from storage.runs import list_runs
 

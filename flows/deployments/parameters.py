@@ -14,7 +14,6 @@ from configs.forms import field_schema
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 
-NEWEST = "newest"
 NEXT = "next"
 
 

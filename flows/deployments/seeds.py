@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from configs.cache_inputs import run_id_settings
 from configs.schema import FactoryConfig
-from flows.runs import root_of
+from flows.reporting.flow_run import current_flow_run
+from flows.runs.run import root_of
 from storage.runs import list_runs
 
 LABEL = "steca.seed"
@@ -33,19 +34,16 @@ def next_seed(config: FactoryConfig) -> int:
 
 
 def _of_first_attempt() -> int | None:
-    from prefect.context import FlowRunContext
-
-    context = FlowRunContext.get()
-    label = context.flow_run.labels.get(LABEL) if context and context.flow_run else None
+    run = current_flow_run()
+    label = run.labels.get(LABEL) if run else None
     return None if label is None else int(label)
 
 
 def _remember(seed: int) -> None:
     from prefect.client.orchestration import get_client
-    from prefect.context import FlowRunContext
 
-    context = FlowRunContext.get()
-    if context is None or context.flow_run is None:
+    run = current_flow_run()
+    if run is None:
         return
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(context.flow_run.id, {LABEL: seed})
+        client.update_flow_run_labels(run.id, {LABEL: seed})

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from flows.run_lock import Held, hold
+from flows.reporting.flow_run import current_flow_run
+from flows.runs.lock import Held, hold
 
 WAITING = "Waiting"
 """Name of the state of a run that waits. Its type is RUNNING: the process is there."""
@@ -39,10 +40,8 @@ def turn_in(root: Path, what: str, log: Callable[[str], None]) -> Iterator[Held 
 
 def is_of_deployment() -> bool:
     """Whether the current flow run was started from a deployment, and is no sub-run of another."""
-    from prefect.context import FlowRunContext
-
-    context = FlowRunContext.get()
-    return bool(context and context.flow_run and context.flow_run.deployment_id)
+    run = current_flow_run()
+    return bool(run and run.deployment_id)
 
 
 def _show(name: str, message: str | None = None) -> None:

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from cli.findings import Finding, examine
 from cli.main import app
-from flows.run_lock import lock_run
+from flows.runs.lock import lock_run
 from storage.runs import RunFolder
 from storage.shards import ShardStore
 from storage.sql.schema import migrations

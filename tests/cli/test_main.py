@@ -25,7 +25,7 @@ from cli.terminal.progress import PlainReporter
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.runs import RunFolder, package_version
 from storage.store import Store
 from tests.support.tiny_factory import ROOT, STECA, TINY
@@ -324,7 +324,7 @@ def test_debug_shows_the_traceback(tmp_path: Path) -> None:
 
 
 def test_a_run_that_another_process_works_on_is_waited_for(copied: FactoryConfig) -> None:
-    from flows.run_lock import lock_run
+    from flows.runs.lock import lock_run
 
     run, held = run_id(copied), threading.Event()
 

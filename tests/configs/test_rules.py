@@ -11,7 +11,7 @@ from configs.faults import ConfigFault
 from configs.load import load_config
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
-from flows.runs import config_of_run
+from flows.runs.run import config_of_run
 from storage.runs import RunFolder
 
 PROBABILITY = "datasets.weighting=probability"

@@ -12,8 +12,8 @@ import pytest
 from configs.schema import FactoryConfig
 from flows.factory import factory
 from flows.faults import StageFault
-from flows.from_cache import run_from_cache
-from flows.runs import run_id
+from flows.runs.from_cache import run_from_cache
+from flows.runs.run import run_id
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, StageState
 from storage.shards import ShardStore

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from configs.schema import FactoryConfig
 from flows.curves import curve_file, draw, smoothed, trainings_of
-from flows.runs import folder_of
+from flows.runs.run import folder_of
 from storage.columns import RECORD_OF_TABLE
 from storage.records import CheckpointRecord, Record
 from storage.shards import ShardStore

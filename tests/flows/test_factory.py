@@ -16,7 +16,7 @@ from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
 from flows.faults import StageFault
-from flows.runs import run_id
+from flows.runs.run import run_id
 from flows.stages import STAGE_FLOWS
 from flows.what_if import OtherRule, WhatIf
 from flows.work.planning import planned

@@ -10,7 +10,7 @@ import pytest
 
 from configs.load import check
 from configs.schema import BudgetConfig
-from flows.progress import reporting
+from flows.reporting.progress import reporting
 from flows.stages import STAGE_FLOWS
 from flows.work.forecast import per_candidate
 from steca.allocation import PRIOR, plan

@@ -12,9 +12,9 @@ import pytest
 from configs.cache_inputs import run_id_settings
 from configs.schema import FactoryConfig
 from flows.faults import StageFault
-from flows.from_cache import run_from_cache
-from flows.progress import Silent
-from flows.runs import folder_of
+from flows.reporting.progress import Silent
+from flows.runs.from_cache import run_from_cache
+from flows.runs.run import folder_of
 from flows.stage_run import StageRun
 from flows.work import chain
 from storage.runs import StageState

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from configs.schema import FactoryConfig
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.runs import RunFolder
 from storage.shards import ShardStore
 from tasks.resources.run_resources import RunResources

@@ -10,7 +10,7 @@ import pytest
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.deployments.offered import offers
-from flows.runs import run_id
+from flows.runs.run import run_id
 from steca.deviation import PRESETS
 from storage.runs import RunFolder
 from storage.store import Store

@@ -9,8 +9,8 @@ import pytest
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
-from flows.from_cache import run_from_cache
-from flows.runs import run_id
+from flows.runs.from_cache import run_from_cache
+from flows.runs.run import run_id
 from flows.stages import STAGE_FLOWS
 from storage.runs import RunFolder, StageState
 from storage.shards import ShardStore

@@ -21,7 +21,7 @@ import torch
 
 from configs.schema import FactoryConfig
 from environments.registry import make_world
-from flows.runs import run_id
+from flows.runs.run import run_id
 from flows.work.planning import planned
 from rollouts.rows import of_type
 from rollouts.stages.assemble import assemble

@@ -14,7 +14,7 @@ import httpx
 import yaml
 
 from configs.load import load_config
-from flows.runs import run_id
+from flows.runs.run import run_id
 from tests.support.prefect_api import Api
 from tests.support.serving import free_port
 from tests.support.shared import stop_process

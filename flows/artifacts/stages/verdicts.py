@@ -5,7 +5,7 @@ from __future__ import annotations
 from flows.artifacts.markdown import code, inline, joined, quoted, table
 from flows.artifacts.page import RunSource
 from flows.artifacts.pictures import gap_picture
-from flows.runs import batches_of
+from flows.runs.run import batches_of
 from flows.summary.table import Table, words
 from flows.work.forecast import expected
 from rollouts.budget import describe_spending

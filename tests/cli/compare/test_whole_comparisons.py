@@ -15,7 +15,7 @@ import pytest
 
 from configs.comparison import load_comparison
 from configs.stages import STAGES
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.runs import RunFolder, StageState
 from storage.store import Store
 from tests.support.comparisons import ARMS, NONE, comparison_file

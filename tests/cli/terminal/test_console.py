@@ -282,7 +282,7 @@ def test_the_summary_names_a_folder_with_brackets_in_commands_that_work(
     import shlex
     import shutil
 
-    from flows.runs import run_id
+    from flows.runs.run import run_id
 
     folder = tmp_path / "it's [INST] :x: mine"
     folder.mkdir()

@@ -22,7 +22,7 @@ from flows.artifacts.page import Page
 from flows.artifacts.publish import publish
 from flows.artifacts.run_page import publish_run
 from flows.artifacts.stage_page import publish_stage
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.faults import StorageFault
 
 

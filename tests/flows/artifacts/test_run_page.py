@@ -13,7 +13,7 @@ from configs.schema import FactoryConfig
 from flows.artifacts.page import RunSource, page_key
 from flows.artifacts.queries import CHOICE, queries
 from flows.artifacts.run_page import run_page
-from flows.runs import run_id
+from flows.runs.run import run_id
 from flows.summary.success import rates
 from storage.records import Record
 from storage.store import Store

@@ -17,7 +17,7 @@ from flows.artifacts.markdown import inline
 from flows.artifacts.page import RunSource
 from flows.artifacts.stage_page import BODIES, stage_page
 from flows.deployments.offered import offers
-from flows.runs import outdate, run_id
+from flows.runs.run import outdate, run_id
 from flows.work.forecast import expected
 from rollouts.budget import describe_spending
 from storage.records import TrajectoryRecord

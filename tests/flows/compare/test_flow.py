@@ -21,7 +21,7 @@ from flows.compare.results import combined, from_store, kept
 from flows.compare.statistics import differences
 from flows.compare.tables import tables
 from flows.faults import StageFault
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.comparisons import comparison_file as state_file
 from storage.comparisons import read_comparison
 from storage.runs import RunFolder

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from cli.main import app
 from configs.comparison import Comparison, load_comparison
 from flows.compare.record import finish, picture_file, record_runs
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.comparisons import comparison_file as state_file
 from storage.comparisons import read_comparison
 from storage.shards import ShardStore

@@ -12,13 +12,13 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.schedules import CronSchedule
+from tests.flows.test_progress import wait_for
 
 from flows.deployments.offered import Offer, offers
 from flows.deployments.refreshing import kept_current
 from flows.deployments.registering import register
-from flows.runs import folder_of, open_run, run_id
+from flows.runs.run import folder_of, open_run, run_id
 from tests.conftest import offered_configs
-from tests.flows.test_progress import wait_for
 from tests.support.tiny_factory import tiny
 
 

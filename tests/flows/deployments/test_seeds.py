@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from flows.deployments.seeds import next_seed, with_next_seed
-from flows.runs import folder_of, open_run
+from flows.runs.run import folder_of, open_run
 from tests.support.tiny_factory import tiny
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from configs.forms import from_form
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store

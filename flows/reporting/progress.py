@@ -149,7 +149,7 @@ _REPORTER: ContextVar[Reporter | None] = ContextVar("reporter", default=None)
 
 def current() -> Reporter:
     """The reporter that was chosen, else the log of the flow run, which the UI shows."""
-    from flows.run_log import LogReporter
+    from flows.reporting.run_log import LogReporter
 
     return _REPORTER.get() or LogReporter()
 

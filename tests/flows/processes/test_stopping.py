@@ -16,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.runs import RunFolder, StageState
 from tests.support.prefect_api import wait_until
 from tests.support.serving import Serve, free_port, prefect_server, serving, start_tiny

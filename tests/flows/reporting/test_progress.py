@@ -8,7 +8,7 @@ from contextvars import ContextVar
 
 import pytest
 
-from flows.progress import LineReporter
+from flows.reporting.progress import LineReporter
 
 
 def wait_for(something: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from flows.reporting.flow_run import current_flow_run
 from storage.runs import RunFolder
 
 LEVELS = (("steca.budget.spent", 1.0), ("steca.budget.80", 0.8))
@@ -20,10 +21,9 @@ LEVELS = (("steca.budget.spent", 1.0), ("steca.budget.80", 0.8))
 
 def emit(event: str, folder: RunFolder, stage: str = "", **payload: Any) -> None:
     """Emit an event of a run, or of one of its stages, from the current flow run. Outside of one nothing happens."""
-    from prefect.context import FlowRunContext
     from prefect.events import emit_event
 
-    if FlowRunContext.get() is None:
+    if current_flow_run() is None:
         return
     resource = {"prefect.resource.id": f"steca.run.{folder.run_id}", "prefect.resource.name": folder.run_id}
     payload |= {"run": folder.run_id, "data_dir": str(folder.root)}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.runs import RunFolder, StageState
 from tests.support.prefect_api import FINAL, Api
 from tests.support.tiny_factory import Served, tiny

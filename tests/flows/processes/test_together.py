@@ -11,8 +11,8 @@ import pytest
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.factory import factory
-from flows.run_lock import lock_run
-from flows.runs import run_id
+from flows.runs.lock import lock_run
+from flows.runs.run import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store

@@ -7,13 +7,15 @@ from pathlib import Path
 
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
-from flows.deployments.parameters import NEWEST
 from flows.faults import StageFault
-from flows.run_lock import lock_run
-from flows.runs import check_round, config_of_run, folder_of, run_id
-from flows.starting import missing_before
+from flows.runs.lock import lock_run
+from flows.runs.run import check_round, config_of_run, folder_of, run_id
+from flows.runs.starting import missing_before
 from flows.wording import no_runs
 from storage.runs import any_runs, list_runs, run_called
+
+NEWEST = "newest"
+"""Stands for the run that was created last."""
 
 
 def known_run(root: Path, wanted: str) -> str:

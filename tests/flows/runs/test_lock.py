@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from flows.run_lock import is_locked, lock_run
+from flows.runs.lock import is_locked, lock_run
 from storage.runs import RunFolder
 from tests.support.tiny_factory import ROOT
 
@@ -45,7 +45,8 @@ def test_a_newcomer_says_what_it_waits_for_and_goes_on_when_the_first_is_done(tm
 
 def test_the_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     code = (
-        "import os; from pathlib import Path; from flows.run_lock import lock_run; from storage.runs import RunFolder\n"
+        "import os; from pathlib import Path; from flows.runs.lock import lock_run\n"
+        "from storage.runs import RunFolder\n"
         f"with lock_run(RunFolder(Path({str(tmp_path)!r}), 'run-1')): os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == -9

@@ -15,7 +15,7 @@ import pytest
 
 from cli.status import status_of
 from configs.schema import FactoryConfig
-from flows.runs import run_id
+from flows.runs.run import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
 from storage.store import Store

@@ -20,8 +20,8 @@ from environments.base import EnvironmentFault
 from environments.registry import make_world
 from flows.factory import factory
 from flows.faults import StageFault
-from flows.from_cache import run_from_cache
-from flows.runs import config_of_run, folder_of, open_run, outdate, run_id
+from flows.runs.from_cache import run_from_cache
+from flows.runs.run import config_of_run, folder_of, open_run, outdate, run_id
 from flows.stage_run import stage_run
 from flows.stages import STAGE_FLOWS
 from flows.work.planning import WARMUP_PARTS, planned

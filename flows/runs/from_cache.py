@@ -11,9 +11,9 @@ from typing import Any, NoReturn
 
 from configs.schema import FactoryConfig
 from configs.stages import schedule
-from flows.progress import Silent
-from flows.run_lock import lock_run
-from flows.runs import folder_of, open_run
+from flows.reporting.progress import Silent
+from flows.runs.lock import lock_run
+from flows.runs.run import folder_of, open_run
 from flows.stage_run import StageRun
 from flows.work.chain import CHAIN
 from storage.faults import StorageFault

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from flows.progress import LineReporter, in_batches, title_of
+from flows.reporting.flow_run import current_flow_run
+from flows.reporting.progress import LineReporter, in_batches, title_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -93,9 +94,8 @@ def _log() -> Callable[[str], None]:
 def _new_bar(description: str) -> UUID | None:
     """A new progress bar of the current flow run; None outside of one. Raises what Prefect's client raises."""
     from prefect.artifacts import create_progress_artifact
-    from prefect.context import FlowRunContext
 
-    if FlowRunContext.get() is None:
+    if current_flow_run() is None:
         return None
     made = create_progress_artifact(0.0, description=description)
     assert not isinstance(made, Coroutine), "called from a thread without an event loop"

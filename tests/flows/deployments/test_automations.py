@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from flows.runs import run_id
+from flows.runs.run import run_id
 from tests.support.prefect_api import Api, wait_until
 from tests.support.tiny_factory import Served, tiny
 

@@ -6,10 +6,10 @@ import pytest
 
 from configs.schema import FactoryConfig
 from configs.stages import schedule
-from flows.derived import known_run, with_changes
 from flows.faults import StageFault
-from flows.runs import config_of_run, folder_of, run_id
-from flows.starting import missing_before, require_before, stages_from
+from flows.runs.derived import known_run, with_changes
+from flows.runs.run import config_of_run, folder_of, run_id
+from flows.runs.starting import missing_before, require_before, stages_from
 from storage.faults import StorageFault
 from tests.support.tiny_factory import tiny
 

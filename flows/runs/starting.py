@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from configs.schema import FactoryConfig
 from configs.stages import STAGES, round_of, schedule
 from flows.faults import StageFault
-from flows.from_cache import missing_stage, run_from_cache
-from flows.runs import folder_of
+from flows.runs.from_cache import missing_stage, run_from_cache
+from flows.runs.run import folder_of
 from flows.wording import counted
 from storage.runs import RunFolder
 

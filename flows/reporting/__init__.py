@@ -1,0 +1,1 @@
+"""What a stage tells while it runs: lines, progress bars, events."""
