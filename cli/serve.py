@@ -49,7 +49,7 @@ def serve_all(data_dir: Path, port: int, configs: Path) -> None:
         say(console, f"serving {', '.join(offer.name for offer in offered)}")
         say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/deployments")
         say(console, "stop with Ctrl-C, which also stops active runs")
-        with kept_current(data_dir, configs, offered, partial(say, console)):
+        with kept_current(data_dir, configs, (offered, problems), serving.add, partial(say, console)):
             number = _wait_for_signal(serving, watched)
         say(console, f"stopping ({number.name}) ...")
         logging.disable()  # Prefect's runner, which is still there, would report what is ended now as errors

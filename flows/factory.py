@@ -94,7 +94,7 @@ def factory(
     given = from_form(config, fields, changes, data_dir)
     stages = stages_from(from_stage, from_round, given.rounds)
     preflight(given)
-    what = f"run {given.name}, seed next" if seed == NEXT else f"run {run_id(given)}"
+    what = f"{given.name} · seed next" if seed == NEXT else run_id(given)
     if seed != NEXT:
         rename(run_name(run_id(given)))  # before it waits for its turn
     with turn_in(root_of(given), what, current().log) as turn:

@@ -49,7 +49,7 @@ def stage_flow(work: Callable[[StageRun], None], round_means: str = "") -> Flow[
         root = Path(data_dir or "data").expanduser().resolve()
         if isinstance(run, FactoryConfig):
             return run_stage(work, run, run_id(run), round, force)
-        with turn_in(root, f"{work.__name__} of run {run}", current().log):
+        with turn_in(root, run_name(run, name, round_of(name, round)), current().log):
             return run_known(work, root, run, round, force, following, changes)
 
     def once(

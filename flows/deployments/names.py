@@ -18,6 +18,8 @@ GREEK = (
 )
 FROM_UI = re.compile(rf"[A-Z][a-z]+(-[A-Z][a-z]+)+|({'|'.join(GREEK)})\d*(-[a-z0-9']+)+")
 """What the forms suggest: Rustic-Cat (V2), xi367-vulpeculae or delta3-algol-nebula (V1)."""
+PROVISIONAL = " …"
+"""How a name ends as long as it is not known which run it will be: `rewards r1 · newest …`."""
 
 
 def run_name(run_id: str, stage: str = "", round: int = 0) -> str:
@@ -40,8 +42,9 @@ def rename(name: str) -> None:
 
 
 def is_generated(name: str) -> bool:
-    """Whether Prefect made up this name: its server (rustic-cat), or the forms of its UIs."""
-    return bool(FROM_UI.fullmatch(name)) or _is_of_server(name)
+    """Whether nobody chose this name: Prefect's server made it up (rustic-cat), or a form of its UIs, or it is
+    provisional."""
+    return bool(FROM_UI.fullmatch(name)) or _is_of_server(name) or name.endswith(PROVISIONAL)
 
 
 def _is_of_server(name: str) -> bool:

@@ -1,5 +1,5 @@
-"""While deployments are served, their forms follow the data folder and the configuration files: new runs can be chosen,
-and a form begins with what its file says now."""
+"""While deployments are served, they follow the data folder and the configuration files: new runs can be chosen, a form
+begins with what its file says now, and a new file is a new deployment."""
 
 from __future__ import annotations
 
@@ -8,26 +8,40 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from flows.deployments.offered import Offer, offers
 from flows.deployments.registering import register
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
 
 POLL_SECONDS = 5.0
 
 
 @contextmanager
 def kept_current(
-    data_dir: Path, folder: Path, offered: list[Offer], say: Callable[[str], None]
+    data_dir: Path,
+    folder: Path,
+    first: tuple[list[Offer], list[str]],
+    serve_too: Callable[[list[RunnerDeployment]], None],
+    say: Callable[[str], None],
 ) -> Iterator[None]:
-    """Look every POLL_SECONDS for what has changed since the deployments were registered, and register that again."""
+    """Look every POLL_SECONDS for what has changed since the `first` look at what is offered, which was registered and
+    whose problems were told. Register that again. `serve_too` is called with deployments that are new."""
     stop = threading.Event()
 
     def watch() -> None:
-        known, failed = {offer.name: offer for offer in offered}, ""
+        known, problems, failed = {offer.name: offer for offer in first[0]}, set(first[1]), ""
         while not stop.wait(POLL_SECONDS):
             try:
-                changed = [each for each in offers(data_dir, folder)[0] if known.get(each.name, each) != each]
-                register(changed, lambda line: None)
+                found, faults = offers(data_dir, folder)
+                changed = [each for each in found if known.get(each.name) != each]
+                made = register(changed, lambda line: None)
+                serve_too([each for each in made if each.name not in known])
+                for fault in sorted(set(faults) - problems):
+                    say(f"not offered: {fault}")
+                problems = set(faults)
                 known |= {offer.name: offer for offer in changed}
                 failed = ""
             except Exception as error:  # the server may be away: the next look tries again

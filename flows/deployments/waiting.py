@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.deployments.names import PROVISIONAL, rename
 from flows.reporting.flow_run import current_flow_run
 from flows.runs.lock import Held, hold
 
@@ -21,7 +22,7 @@ WAITING = "Waiting"
 @contextmanager
 def turn_in(root: Path, what: str, log: Callable[[str], None]) -> Iterator[Held | None]:
     """Wait for the turn of this flow run in a data folder, where it was started from a deployment (else: None). `what`
-    it is, for those who wait for it."""
+    it is, for those who wait for it, and as its own name while it waits."""
     if not is_of_deployment():
         yield None
         return
@@ -29,6 +30,7 @@ def turn_in(root: Path, what: str, log: Callable[[str], None]) -> Iterator[Held 
 
     def say(line: str) -> None:
         waited.append(line)
+        rename(what + PROVISIONAL)
         log(line)
         _show(WAITING, line)
 

@@ -1,13 +1,14 @@
 """One process at a time works on a run: a file lock that the kernel releases when the process that holds it ends.
 
-A whole factory run holds it from its first stage to its last, so nothing slips in between two stages. A second process
-waits, and then finds the results of the first.
+A whole factory run holds it from its first stage to its last, so nothing slips in between two stages. Others wait
+in the order in which they came, and then find the results of the first.
 """
 
 from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.runs.queue import WaitingQueue
 from storage.runs import RunFolder
 
 POLL_SECONDS = 0.2
@@ -89,15 +91,24 @@ def _acquired(path: Path, what: str, log: Callable[[str], None], holder: str) ->
 
 
 def _acquire(lock: FileLock, path: Path, what: str, log: Callable[[str], None], holder: str) -> None:
-    try:
-        lock.acquire(timeout=1)  # `steca status` holds it for a moment
-    except Timeout:
+    queue = WaitingQueue(path)
+    if not (queue.is_empty() and _is_ours(lock, 1)):  # `steca status` holds it for a moment
         log(f"{_who(path)} is working {what}: waiting for it")
-        lock.acquire(poll_interval=POLL_SECONDS)
+        with queue.ticket() as is_next:
+            while not (is_next() and _is_ours(lock, POLL_SECONDS)):
+                time.sleep(POLL_SECONDS)
     process = (
         f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
     )
     _holder(path).write_text(f"{holder} ({process})" if holder else process, encoding="utf-8")
+
+
+def _is_ours(lock: FileLock, seconds: float) -> bool:
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        return False
+    return True
 
 
 def _who(path: Path) -> str:

@@ -6,6 +6,7 @@ progress Running when the server ends with them.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -85,8 +86,10 @@ class Serving:
     """Serves deployments until it is stopped."""
 
     def __init__(self, offered: Sequence[RunnerDeployment], say: Say) -> None:
-        self._offered, self._say = offered, say
-        self._names = [f"{one.flow_name}/{one.name}" for one in offered]
+        from prefect.runner import Runner
+
+        self._offered, self._say = list(offered), say
+        self._prefect = Runner(pause_on_shutdown=False)
         self._others: list[str] = []
         self._runner = threading.Thread(target=self._run, name="runner", daemon=True)
         self._fault: BaseException | None = None
@@ -94,7 +97,7 @@ class Serving:
     def start(self) -> None:
         """Say who else serves these deployments, report the runs of a killed process as Crashed, and serve."""
         client = _client()
-        known = deployment_ids(client, self._names)
+        known = deployment_ids(client, self._names())
         self._others = polled_by_others(client, known)
         if self._others:
             self._say(
@@ -108,6 +111,13 @@ class Serving:
         os.environ[SERVED_BY] = str(os.getpid())
         self._runner.start()
 
+    def add(self, offered: Sequence[RunnerDeployment]) -> None:
+        """Also serve these deployments. Raises what Prefect's client raises."""
+        for deployment in offered:
+            self._prefect.add_deployment(deployment)
+            self._offered.append(deployment)
+            self._say(f"now also serving {deployment.name}")
+
     def look_after(self) -> None:
         """Raises StageFault if the runner has ended by itself."""
         if not self._runner.is_alive():
@@ -118,7 +128,7 @@ class Serving:
         own = own_flow_runs()
         try:
             client = _client()
-            known = deployment_ids(client, self._names)
+            known = deployment_ids(client, self._names())
             self._tell(report_ended(client, list(known.values()), why, bool(self._others), own), "ended")
         except Exception as error:
             self._say(
@@ -127,6 +137,9 @@ class Serving:
         end(list(own.values()), FOR_FLOW_RUNS, LEAVE)
         end(list(own_flow_runs().values()), 0)  # started since: the next `steca serve` reports them
 
+    def _names(self) -> list[str]:
+        return [f"{one.flow_name}/{one.name}" for one in self._offered]
+
     def _tell(self, runs: Sequence[str], what: str) -> None:
         if runs:
             self._say(
@@ -134,13 +147,13 @@ class Serving:
             )
 
     def _run(self) -> None:
-        from prefect import serve
-
         # Flow runs inherit this: what a terminal sends to all processes is for this one to handle.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
         try:
             with poll_patiently():
-                serve(*self._offered, print_starting_message=False, pause_on_shutdown=False)
+                for deployment in self._offered:
+                    self._prefect.add_deployment(deployment)
+                asyncio.run(self._prefect.start())
         except BaseException as error:
             self._fault = error
 

@@ -10,6 +10,7 @@ import pytest
 from configs.schema import FactoryConfig
 from configs.stages import STAGES
 from flows.deployments.offered import offers
+from flows.runs.lock import hold
 from flows.runs.run import run_id
 from steca.deviation import PRESETS
 from storage.runs import RunFolder
@@ -129,16 +130,24 @@ def test_a_changed_threshold_makes_a_run_that_shares_everything_before(
     assert "decide 8/8" in names
 
 
-def test_runs_in_one_folder_wait_for_each_other_and_next_gives_another_seed(api: Api, tmp_path: Path) -> None:
-    root = tmp_path / "data"
-    runs = [api.start("tiny", data_dir=str(root), seed="next") for _ in range(3)]
+def test_runs_in_one_folder_wait_in_order_and_next_gives_another_seed(api: Api, tmp_path: Path) -> None:
+    root, runs = tmp_path / "data", list[str]()
+    with hold(root / "locks" / "deployments.lock", "here", print, holder="a test"):
+        for _ in range(3):
+            runs.append(api.start("tiny", data_dir=str(root), seed="next"))
+            state = api.wait_for(runs[-1], "Waiting")
+            assert state["message"].startswith("a test (process ")
+        runs.append(api.start("rerun-evaluate", data_dir=str(root)))
+        api.wait_for(runs[-1], "Waiting")
+        assert [api.run(run)["name"] for run in runs] == [
+            *3 * ["tiny · seed next …"],
+            "evaluate r1 · newest …",
+        ]
     ended = [api.wait(run) for run in runs]
-    assert [run["state_type"] for run in ended] == ["COMPLETED"] * 3
-    seeds = {run["labels"]["steca.seed"] for run in ended}
-    assert seeds == {0, 1, 2}
-    assert {run["name"] for run in ended} == {run_id(tiny(root, f"seed={seed}")) for seed in seeds}
-    waited = [api.states(run) for run in runs]
-    assert sum("Waiting" in names for names in waited) == 2
+    assert [run["state_type"] for run in ended] == ["COMPLETED"] * 4
+    assert [run["labels"].get("steca.seed") for run in ended] == [0, 1, 2, None]
+    ids = [run_id(tiny(root, f"seed={seed}")) for seed in (0, 1, 2)]
+    assert [run["name"] for run in ended] == [*ids, f"evaluate r1 · {ids[2]}"]
 
 
 def test_prefect_yaml_offers_the_same() -> None:

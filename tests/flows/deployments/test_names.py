@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prefect.utilities.names import generate_slug
 
-from flows.deployments.names import is_generated, run_name
+from flows.deployments.names import PROVISIONAL, is_generated, run_name
 
 
 def test_every_name_of_the_server_is_known() -> None:
@@ -22,6 +22,10 @@ def test_the_forms_suggestions_are_known(name: str) -> None:
 )
 def test_what_people_type_is_kept(name: str) -> None:
     assert not is_generated(name)
+
+
+def test_a_provisional_name_gives_way() -> None:
+    assert is_generated(run_name("newest", "rewards", 1) + PROVISIONAL)
 
 
 def test_a_name_says_stage_round_and_run() -> None:

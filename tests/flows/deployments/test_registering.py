@@ -12,13 +12,13 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.schedules import CronSchedule
-from tests.flows.test_progress import wait_for
 
 from flows.deployments.offered import Offer, offers
 from flows.deployments.refreshing import kept_current
 from flows.deployments.registering import register
 from flows.runs.run import folder_of, open_run, run_id
 from tests.conftest import offered_configs
+from tests.flows.reporting.test_progress import wait_for
 from tests.support.tiny_factory import tiny
 
 
@@ -81,12 +81,20 @@ def test_a_new_run_and_an_edited_file_appear_in_the_forms(
     (folder / "tiny.yaml").rename(folder / f"{named}.yaml")
     offered = offers(root, folder)[0]
     register([each for each in offered if each.name == named], print)
-    said: list[str] = []
-    with kept_current(root, folder, [each for each in offered if each.name == named], said.append):
+    said, added = list[str](), list[str]()
+    with kept_current(
+        root, folder, (offered, []), lambda more: added.extend(one.name for one in more), said.append
+    ):
         text = (folder / f"{named}.yaml").read_text()
         (folder / f"{named}.yaml").write_text(text.replace("seen: 2, unseen: 2", "seen: 5, unseen: 2"))
         wait_for(lambda: client.read_deployment_by_name(f"factory/{named}").parameters["seen"] == 5)
-    assert said == []
+        assert added == []
+        (folder / f"{named}-2.yaml").write_text(text)
+        wait_for(lambda: added == [f"{named}-2"])
+        (folder / f"{named}-3.yaml").write_text("rewards: {rollots: 3}\n")
+        wait_for(lambda: bool(said))
+    [problem] = said
+    assert problem.startswith(f"not offered: {folder / named}-3.yaml: unknown field rewards.rollots")
 
 
 def test_known_runs_can_be_chosen_the_newest_first(tmp_path: Path) -> None:
