@@ -15,7 +15,6 @@ COPY rollouts rollouts
 COPY tasks tasks
 COPY flows flows
 COPY cli cli
-COPY prefect.yaml ./
 
 # torch comes from its CPU index: the default Linux wheels include gigabytes of CUDA libraries.
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
@@ -25,11 +24,9 @@ RUN pip install --no-cache-dir --extra-index-url "$TORCH_INDEX" --editable . "pr
 
 ENV DO_NOT_TRACK=1 \
     PREFECT_SERVER_ANALYTICS_ENABLED=false \
-    OMP_WAIT_POLICY=PASSIVE \
-    STECA_CHECKOUT=/app
+    OMP_WAIT_POLICY=PASSIVE
 
 RUN useradd --create-home steca && mkdir data && chown steca . data
 USER steca
 VOLUME /app/data
-# A restart keeps the work pool as it was set in the UI, and reports the runs that a killed worker has left behind.
-CMD ["sh", "-c", "{ prefect work-pool inspect steca > /dev/null 2>&1 || prefect work-pool create --type process steca; } && prefect --no-prompt deploy --all && python -m cli.killed_runs steca && exec prefect worker start --pool steca --with-healthcheck"]
+CMD ["steca", "serve", "--pool", "steca", "--with-healthcheck"]

@@ -203,13 +203,27 @@ def serve(
             "--configs", metavar="DIR", help="Folder of the configuration files. Default: the shipped ones."
         ),
     ] = None,
+    pool: Annotated[
+        str,
+        typer.Option(
+            "--pool",
+            metavar="POOL",
+            help="Be a worker of this work pool of Prefect's: several machines that share the data folder can be.",
+        ),
+    ] = "",
+    healthcheck: Annotated[
+        bool,
+        typer.Option(
+            "--with-healthcheck", help="With --pool: Prefect's health check for workers, on port 8080."
+        ),
+    ] = False,
 ) -> None:
     """Offer every configuration file and every stage in the Prefect UI. Starts a server if none runs."""
     with readable_errors():
         from cli.serve import serve_all
         from flows.deployments.offered import SHIPPED
 
-        serve_all(data_dir, port, configs or SHIPPED)
+        serve_all(data_dir, port, configs or SHIPPED, pool, healthcheck)
 
 
 @app.command(rich_help_panel=RUNS)

@@ -15,7 +15,7 @@ from pathlib import Path
 from cli.runtime import check_writable
 from cli.signals import Interrupt, stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
-from flows.deployments.offered import offers
+from flows.deployments.offered import Offer, offers
 from flows.server import environment, settings
 from flows.server.process import (
     GuardedServer,
@@ -30,9 +30,10 @@ from flows.server.serving import OwnServer, ServerOfOthers, Serving, Watched
 TICK = 0.5
 
 
-def serve_all(data_dir: Path, port: int, configs: Path) -> None:
+def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthcheck: bool = False) -> None:
     """Serve until interrupted: the configuration files in `configs`, every stage, and comparisons. Runs started here
-    have `data_dir` as their default. Raises StageFault where no server answers or starts."""
+    have `data_dir` as their default. `pool`: as a worker of this work pool. Raises StageFault where no
+    server answers or starts."""
     check_writable(data_dir)
     stop_on_signals()
     environment.prepare(data_dir)
@@ -40,16 +41,27 @@ def serve_all(data_dir: Path, port: int, configs: Path) -> None:
     with server(data_dir, port, console) as watched:
         from flows.deployments.refreshing import kept_current
         from flows.deployments.registering import register
+        from flows.server.polling import RunnerPolling, WorkerPolling
 
+        out = partial(say, console)
+        polling: RunnerPolling | WorkerPolling = RunnerPolling()
+        if pool:
+            polling = WorkerPolling(pool, healthcheck)
+            polling.create_pool(out)
         offered, problems = offers(data_dir, configs)
         for problem in problems:
             say(console, f"not offered: {problem}")
-        serving = Serving(register(offered, partial(say, console)), partial(say, console))
+        serving = Serving(register(offered, out, pool), polling, out)
         serving.start()
-        say(console, f"serving {', '.join(offer.name for offer in offered)}")
+        as_worker = f" as a worker of the pool {pool}" if pool else ""
+        say(console, f"serving {', '.join(offer.name for offer in offered)}{as_worker}")
         say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/deployments")
         say(console, "stop with Ctrl-C, which also stops active runs")
-        with kept_current(data_dir, configs, (offered, problems), serving.add, partial(say, console)):
+
+        def update(changed: list[Offer]) -> None:
+            serving.add(register(changed, lambda line: None, pool))
+
+        with kept_current(data_dir, configs, (offered, problems), update, out):
             number = _wait_for_signal(serving, watched)
         say(console, f"stopping ({number.name}) ...")
         logging.disable()  # Prefect's runner, which is still there, would report what is ended now as errors

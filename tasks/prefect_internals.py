@@ -54,12 +54,13 @@ def drain_queues() -> None:
 
 @contextmanager
 def poll_patiently() -> Iterator[None]:
-    """Inside, a runner of Prefect's asks for scheduled and cancelled runs as long as it lives. By itself it gives up
-    after three failures in a row: it then ends the flow runs in progress, and cancels none any more."""
+    """Inside, a runner or worker of Prefect's asks for scheduled and cancelled runs as long as it lives. By itself it
+    gives up after some failures: it then ends the flow runs in progress, and cancels none any more."""
     from prefect._internal import _observation_delivery
     from prefect.runner import _scheduled_run_poller
+    from prefect.workers import base
 
-    places: tuple[Any, ...] = (_observation_delivery, _scheduled_run_poller)
+    places: tuple[Any, ...] = (_observation_delivery, _scheduled_run_poller, base)
     before = [place.critical_service_loop for place in places]
     for place in places:
         place.critical_service_loop = _poll_for_ever
@@ -71,7 +72,11 @@ def poll_patiently() -> Iterator[None]:
 
 
 async def _poll_for_ever(
-    workload: Callable[[], Awaitable[Any]], interval: float, run_once: bool = False, jitter_range: float = 0.3
+    workload: Callable[[], Awaitable[Any]],
+    interval: float,
+    run_once: bool = False,
+    jitter_range: float = 0.3,
+    backoff: int = 1,
 ) -> None:
     """Takes the arguments of Prefect's `critical_service_loop`."""
     import anyio

@@ -8,13 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import copy_context
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from flows.deployments.offered import Offer, offers
-from flows.deployments.registering import register
-
-if TYPE_CHECKING:
-    from prefect.deployments.runner import RunnerDeployment
 
 POLL_SECONDS = 5.0
 
@@ -24,11 +19,11 @@ def kept_current(
     data_dir: Path,
     folder: Path,
     first: tuple[list[Offer], list[str]],
-    serve_too: Callable[[list[RunnerDeployment]], None],
+    update: Callable[[list[Offer]], object],
     say: Callable[[str], None],
 ) -> Iterator[None]:
     """Look every POLL_SECONDS for what has changed since the `first` look at what is offered, which was registered and
-    whose problems were told. Register that again. `serve_too` is called with deployments that are new."""
+    whose problems were told, and `update` that."""
     stop = threading.Event()
 
     def watch() -> None:
@@ -37,8 +32,7 @@ def kept_current(
             try:
                 found, faults = offers(data_dir, folder)
                 changed = [each for each in found if known.get(each.name) != each]
-                made = register(changed, lambda line: None)
-                serve_too([each for each in made if each.name not in known])
+                update(changed)
                 for fault in sorted(set(faults) - problems):
                     say(f"not offered: {fault}")
                 problems = set(faults)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import flows
 from flows.deployments.form import form_of
 from flows.deployments.offered import Offer
 
@@ -12,14 +14,16 @@ if TYPE_CHECKING:
     from prefect.client.schemas.responses import DeploymentResponse
     from prefect.deployments.runner import RunnerDeployment
 
-OF_PEOPLE = ("schedules", "paused", "concurrency_limit", "concurrency_options")
+CHECKOUT = Path(flows.__file__).resolve().parents[1]
+OF_PEOPLE = ("schedules", "paused", "concurrency_limit", "concurrency_options", "job_variables")
 """What people set for a deployment in the UI. It is not sent, so that the server keeps it."""
 
 
-def register(offers: Sequence[Offer], say: Callable[[str], None]) -> list[RunnerDeployment]:
-    """Register every deployment, or bring it up to date. Reports which edited parameters stay. Raises what Prefect's
-    client raises."""
-    made = [_deployment(offer) for offer in offers]
+def register(offers: Sequence[Offer], say: Callable[[str], None], pool: str = "") -> list[RunnerDeployment]:
+    """Register every deployment, or bring it up to date. Reports which edited parameters stay. `pool`: the work pool
+    whose workers run them, from a checkout in the same place as this one; without it, a process has to serve them.
+    Raises what Prefect's client raises."""
+    made = [_deployment(offer, pool) for offer in offers]
     for deployment in made:
         known = _known(deployment.full_name)
         if known:
@@ -28,14 +32,29 @@ def register(offers: Sequence[Offer], say: Callable[[str], None]) -> list[Runner
     return made
 
 
-def _deployment(offer: Offer) -> RunnerDeployment:
+def _deployment(offer: Offer, pool: str) -> RunnerDeployment:
     deployment: Any = offer.flow.to_deployment(
-        name=offer.name, parameters=dict(offer.defaults), description=offer.description, tags=["steca"]
+        name=offer.name,
+        parameters=dict(offer.defaults),
+        description=offer.description,
+        tags=["steca"],
+        work_pool_name=pool or None,
     )  # a plain object, a coroutine only where it is called from an event loop
     deployment._parameter_openapi_schema = form_of(offer.flow, offer.defaults, offer.choices)
     deployment.model_fields_set.difference_update(OF_PEOPLE)
     made: RunnerDeployment = deployment
+    if pool:
+        _run_in_checkout(made)
     return made
+
+
+def _run_in_checkout(deployment: RunnerDeployment) -> None:
+    """Let workers change to the checkout and find the flow there."""
+    from prefect.runner.storage import LocalStorage
+
+    file, _, function = (deployment.entrypoint or "").rpartition(":")
+    deployment.entrypoint = f"{Path(file).resolve().relative_to(CHECKOUT)}:{function}"
+    deployment.storage = LocalStorage(str(CHECKOUT))
 
 
 def _known(full_name: str) -> DeploymentResponse | None:

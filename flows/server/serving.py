@@ -1,6 +1,6 @@
-"""What `steca serve` does while it serves: Prefect's runner in a thread, and an eye on the server.
+"""What `steca serve` does while it serves: Prefect's runner or worker in a thread, and an eye on the server.
 
-The runner is in a thread so that signals stay with the command: Prefect's own handlers would leave the flow runs in
+It is in a thread so that signals stay with the command: Prefect's own handlers would leave the flow runs in
 progress Running when the server ends with them.
 """
 
@@ -11,13 +11,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from flows.faults import StageFault
 from flows.server.flow_run_process import LEAVE, SERVED_BY
 from flows.server.flow_run_states import deployment_ids, own_flow_runs, report_ended
-from flows.server.other_servers import polled_by_others
+from flows.server.polling import Polling, Say
 from flows.server.process import GuardedServer, answers_now
 from flows.wording import counted
 from models.processes.ending import end
@@ -31,7 +31,6 @@ FOR_FLOW_RUNS = 10.0
 """Seconds that the processes of flow runs get to end by themselves."""
 TRY_AGAIN_SECONDS = 10.0
 LOOK_EVERY = 5.0
-Say = Callable[[str], None]
 
 
 class Watched(Protocol):
@@ -85,43 +84,34 @@ class ServerOfOthers:
 class Serving:
     """Serves deployments until it is stopped."""
 
-    def __init__(self, offered: Sequence[RunnerDeployment], say: Say) -> None:
-        from prefect.runner import Runner
-
-        self._offered, self._say = list(offered), say
-        self._prefect = Runner(pause_on_shutdown=False)
-        self._others: list[str] = []
-        self._runner = threading.Thread(target=self._run, name="runner", daemon=True)
+    def __init__(self, offered: Sequence[RunnerDeployment], polling: Polling, say: Say) -> None:
+        self._offered, self._polling, self._say = list(offered), polling, say
+        self._others = False
+        self._thread = threading.Thread(target=self._run, name="polling", daemon=True)
         self._fault: BaseException | None = None
 
     def start(self) -> None:
-        """Say who else serves these deployments, report the runs of a killed process as Crashed, and serve."""
+        """Say who else has runs of these deployments, report the runs of a killed process as Crashed, and serve."""
         client = _client()
         known = deployment_ids(client, self._names())
-        self._others = polled_by_others(client, known)
-        if self._others:
-            self._say(
-                f"warning: another process already serves {', '.join(self._others)} on this Prefect server: either "
-                "may pick up a run"
-            )
+        self._others = self._polling.others(client, known, self._say)
         why = "the process of this run is gone: it was killed, or `steca serve` was"
-        self._tell(
-            report_ended(client, list(known.values()), why, bool(self._others)), "had no process any more"
-        )
+        self._tell(report_ended(client, list(known.values()), why, self._others), "had no process any more")
         os.environ[SERVED_BY] = str(os.getpid())
-        self._runner.start()
+        self._thread.start()
 
     def add(self, offered: Sequence[RunnerDeployment]) -> None:
-        """Also serve these deployments. Raises what Prefect's client raises."""
+        """Also serve those of these deployments that are new. Raises what Prefect's client raises."""
         for deployment in offered:
-            self._prefect.add_deployment(deployment)
-            self._offered.append(deployment)
-            self._say(f"now also serving {deployment.name}")
+            if deployment.name not in {one.name for one in self._offered}:
+                self._polling.add(deployment)
+                self._offered.append(deployment)
+                self._say(f"now also serving {deployment.name}")
 
     def look_after(self) -> None:
-        """Raises StageFault if the runner has ended by itself."""
-        if not self._runner.is_alive():
-            raise StageFault(f"Prefect's runner has ended: {self._fault or 'it gave no reason'}")
+        """Raises StageFault if Prefect's runner or worker has ended by itself."""
+        if not self._thread.is_alive():
+            raise StageFault(f"nothing asks for runs any more: {self._fault or 'Prefect gave no reason'}")
 
     def stop(self, why: str) -> None:
         """Report the flow runs in progress as Crashed because of `why`, and end them."""
@@ -129,7 +119,7 @@ class Serving:
         try:
             client = _client()
             known = deployment_ids(client, self._names())
-            self._tell(report_ended(client, list(known.values()), why, bool(self._others), own), "ended")
+            self._tell(report_ended(client, list(known.values()), why, self._others, own), "ended")
         except Exception as error:
             self._say(
                 f"the Prefect server could not be told that {counted(len(own), 'flow run')} ended: {error}"
@@ -152,8 +142,8 @@ class Serving:
         try:
             with poll_patiently():
                 for deployment in self._offered:
-                    self._prefect.add_deployment(deployment)
-                asyncio.run(self._prefect.start())
+                    self._polling.add(deployment)
+                asyncio.run(self._polling.poll())
         except BaseException as error:
             self._fault = error
 

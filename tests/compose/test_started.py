@@ -118,6 +118,10 @@ def test_history_and_schedules_survive_down_and_up(
     deployment = api.deployments()[DEPLOYMENT]["id"]
     api.add(f"/deployments/{deployment}/schedules", {"schedule": {"cron": "0 3 * * *"}, "active": True})
     api.change("/work_pools/steca", concurrency_limit=3)
+    api.change(
+        f"/deployments/{deployment}",
+        parameters={**api.deployments()[DEPLOYMENT]["parameters"], "budget_rollouts": 9000},
+    )
     before = known(api)
     run = FactoryRun(up, "stopped")
     run.start()
@@ -142,6 +146,10 @@ def known(api: ServerApi) -> Any:
     """What people set in the UI."""
     limit = api.get("/work_pools/steca")["concurrency_limit"]
     return limit, {
-        name: (one["id"], [(each["schedule"], each["active"]) for each in one["schedules"]])
+        name: (
+            one["id"],
+            one["parameters"],
+            [(each["schedule"], each["active"]) for each in one["schedules"]],
+        )
         for name, one in api.deployments().items()
     }

@@ -23,7 +23,7 @@ from tests.support.tiny_factory import ROOT, STECA, TINY
 def surroundings(**more: str) -> dict[str, str]:
     """A user's environment: no Prefect server known, except that serve polls more often than every ten seconds."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**mine, "PREFECT_RUNNER_POLL_FREQUENCY": "2", "OMP_NUM_THREADS": "1", **more}
+    return {**mine, "PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2", "OMP_NUM_THREADS": "1", **more}
 
 
 def interruptible() -> None:
@@ -82,8 +82,10 @@ def _command(process: psutil.Process) -> list[str]:
 
 
 @contextmanager
-def serving(data_dir: Path, url: str = "", port: int = 0, wait: bool = True, **more: str) -> Iterator[Serve]:
-    """`steca serve` on the server at `url`, else with a server of its own on `port`."""
+def serving(
+    data_dir: Path, url: str = "", port: int = 0, wait: bool = True, pool: str = "", **more: str
+) -> Iterator[Serve]:
+    """`steca serve` on the server at `url`, else with a server of its own on `port`; as a worker of a pool."""
     data_dir.mkdir(parents=True, exist_ok=True)
     port = port or free_port()
     configs = data_dir / "configs"
@@ -93,7 +95,10 @@ def serving(data_dir: Path, url: str = "", port: int = 0, wait: bool = True, **m
     env = surroundings(**({"PREFECT_API_URL": url} if url else {}), **more)
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*STECA, "serve", "--port", str(port), "--data-dir", str(data_dir), "--configs", str(configs)],
+            [
+                *STECA, "serve", "--port", str(port), "--data-dir", str(data_dir), "--configs", str(configs),
+                *(["--pool", pool] if pool else []),
+            ],
             cwd=ROOT, env=env,
             stdout=output, stderr=subprocess.STDOUT, start_new_session=True, preexec_fn=interruptible,
         )  # fmt: skip

@@ -81,16 +81,18 @@ def test_a_new_run_and_an_edited_file_appear_in_the_forms(
     (folder / "tiny.yaml").rename(folder / f"{named}.yaml")
     offered = offers(root, folder)[0]
     register([each for each in offered if each.name == named], print)
-    said, added = list[str](), list[str]()
-    with kept_current(
-        root, folder, (offered, []), lambda more: added.extend(one.name for one in more), said.append
-    ):
+    said, updated = list[str](), list[str]()
+
+    def update(changed: list[Offer]) -> None:
+        updated.extend(one.name for one in register(changed, print))
+
+    with kept_current(root, folder, (offered, []), update, said.append):
         text = (folder / f"{named}.yaml").read_text()
         (folder / f"{named}.yaml").write_text(text.replace("seen: 2, unseen: 2", "seen: 5, unseen: 2"))
         wait_for(lambda: client.read_deployment_by_name(f"factory/{named}").parameters["seen"] == 5)
-        assert added == []
+        assert updated == [named]
         (folder / f"{named}-2.yaml").write_text(text)
-        wait_for(lambda: added == [f"{named}-2"])
+        wait_for(lambda: updated == [named, f"{named}-2"])
         (folder / f"{named}-3.yaml").write_text("rewards: {rollots: 3}\n")
         wait_for(lambda: bool(said))
     [problem] = said

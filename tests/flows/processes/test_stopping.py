@@ -149,15 +149,40 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     serve.api.wait_for(run, "Cancelled", seconds=60)
 
 
+def test_a_run_of_a_worker_is_cancelled_suspended_and_resumed(tmp_path: Path) -> None:
+    with serving(tmp_path, pool="workers") as serve:
+        run = start_until(serve, tmp_path, "warmup", LONG)
+        family = serve.flow_family()
+        serve.api.suspend(run)
+        assert gone(family)
+        assert serve.api.state(run)["name"] == "Suspended"
+        serve.api.resume(run)
+        wait_until(lambda: getattr(stage_of(tmp_path, "warmup", LONG), "status", None) == "running")
+        family = serve.flow_family()
+        serve.api.cancel(run)
+        serve.api.wait_for(run, "Cancelled", seconds=60)
+        assert gone(family)
+        assert serve.api.refused("tiny", threshold=2).status_code == 409, (
+            "its forms are those of `steca serve`"
+        )
+
+
 @pytest.mark.parametrize(
-    ("number", "whole_group"),
-    [(signal.SIGINT, True), (signal.SIGTERM, False), (signal.SIGHUP, True), (signal.SIGKILL, False)],
-    ids=["Ctrl-C", "TERM", "closed terminal", "KILL"],
+    ("number", "whole_group", "pool"),
+    [
+        (signal.SIGINT, True, ""),
+        (signal.SIGTERM, False, ""),
+        (signal.SIGHUP, True, ""),
+        (signal.SIGKILL, False, ""),
+        (signal.SIGTERM, False, "workers"),
+        (signal.SIGKILL, False, "workers"),
+    ],
+    ids=["Ctrl-C", "TERM", "closed terminal", "KILL", "TERM of a worker", "KILL of a worker"],
 )
 def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
-    number: signal.Signals, whole_group: bool, url: str, tmp_path: Path
+    number: signal.Signals, whole_group: bool, pool: str, url: str, tmp_path: Path
 ) -> None:
-    with serving(tmp_path, url) as serve:
+    with serving(tmp_path, url, pool=pool) as serve:
         runs = [start_until(serve, tmp_path, "warmup", LONG), waiting_run(serve, tmp_path, LONG)]
         if number != signal.SIGKILL:  # its process would not see that it is alone for a moment
             serve.api.pause(runs[1])  # as a flow that waits for an answer
@@ -175,15 +200,16 @@ def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
     assert "Traceback" not in serve.said()
 
 
-def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pool", ["", "workers"])
+def test_serve_with_its_own_server_recovers_from_everything(pool: str, tmp_path: Path) -> None:
     """Ctrl-C, then Retry; the server killed; serve killed, then reported, then Retry to the end."""
     port, overrides = free_port(), ("warmup.steps=5000",)
     name = run_id(tiny(tmp_path, *overrides))
-    with serving(tmp_path, port=port) as serve:
+    with serving(tmp_path, port=port, pool=pool) as serve:
         run = start_until(serve, tmp_path, "warmup", *overrides)
         assert gone(serve.end(signal.SIGINT, whole_group=True))
         assert f"1 flow run ended: {name} (Crashed); Retry in the UI goes on" in serve.said()
-    with serving(tmp_path, port=port) as serve:
+    with serving(tmp_path, port=port, pool=pool) as serve:
         assert serve.api.state(run)["message"].startswith("`steca serve` was stopped (SIGINT)")
         serve.api.retry(run)
         wait_until(lambda: getattr(stage_of(tmp_path, "warmup", *overrides), "status", None) == "running")
@@ -197,7 +223,7 @@ def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> N
         assert serve.api.state(run)["name"] == "Running"
         wait_until(lambda: len(serve.flow_processes()) == 1)
         assert gone(serve.end(signal.SIGKILL))
-    with serving(tmp_path, port=port) as serve:
+    with serving(tmp_path, port=port, pool=pool) as serve:
         assert f"1 flow run had no process any more: {name} (Crashed); Retry in the UI" in serve.said()
         serve.api.retry(run)
         assert serve.api.wait_for(run, "Completed", "Failed", "Crashed")["name"] == "Completed"

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from configs.forms import from_form
+from configs.forms import FIELDS, from_form
 from flows.runs.run import run_id
 from storage.records import RECORDS
 from storage.runs import RunFolder
@@ -23,17 +23,19 @@ from tests.support.tiny_factory import ROOT, TINY
 DEPLOYMENT = "quickstart"
 
 
-def changes() -> list[str]:
-    """What makes the quick start tiny, as the form's field `changes` takes it."""
-    return list(_lines(yaml.safe_load(TINY.read_text())))
+def form() -> tuple[dict[str, Any], list[str]]:
+    """What makes the quick start tiny: values of the form's fields, and `changes` for what has no field."""
+    settings = dict(_settings(yaml.safe_load(TINY.read_text())))
+    fields = {field: settings.pop(name) for field, name in FIELDS.items() if name in settings}
+    return fields, [f"{name}={json.dumps(value)}" for name, value in settings.items()]
 
 
-def _lines(settings: Mapping[str, Any], above: str = "") -> Iterator[str]:
-    for name, value in settings.items():
+def _settings(tree: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
         if isinstance(value, dict) and name != "options":
-            yield from _lines(value, f"{above}{name}.")
+            yield from _settings(value, f"{above}{name}.")
         else:
-            yield f"{above}{name}={json.dumps(value)}"
+            yield f"{above}{name}", value
 
 
 class FactoryRun:
@@ -41,13 +43,15 @@ class FactoryRun:
 
     def __init__(self, stack: Stack, name: str) -> None:
         self.stack, self.api = stack, ServerApi(stack.api)
-        self.config = from_form(ROOT / "configs/quickstart.yaml", {}, changes(), stack.data / name)
+        self.fields, self.changes = form()
+        source = ROOT / "configs/quickstart.yaml"
+        self.config = from_form(source, self.fields, self.changes, stack.data / name)
         self.folder = RunFolder(self.config.data_dir, run_id(self.config))
         self.id = ""
 
     def start(self) -> None:
         data_dir = str(self.config.data_dir)
-        self.id = self.api.start(DEPLOYMENT, changes=changes(), data_dir=data_dir)
+        self.id = self.api.start(DEPLOYMENT, changes=self.changes, data_dir=data_dir, **self.fields)
 
     def wait_for_batch(self, kind: str, seconds: float = 240) -> None:
         """Until the run has written a batch of a kind, such as "score"."""
