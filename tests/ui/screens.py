@@ -91,7 +91,10 @@ class Screens:
             self.page.get_by_text(re.compile(said)).first.wait_for()
 
     def name_run(self, name: str) -> None:
-        self.page.locator("xpath=//*[normalize-space(text())='Run Name']/following::input[1]").fill(name)
+        self._input_after("Run Name").fill(name)
+
+    def _input_after(self, text: str) -> Locator:
+        return self.page.locator(f"xpath=//*[normalize-space(text())='{text}']/following::input[1]")
 
     def open_run(self, run: str, tab: str = "") -> None:
         """The page of a run."""
@@ -141,7 +144,7 @@ class Screens:
         """On the page of a deployment, open the form of a schedule with parameters of its own."""
         self.button("Schedule").click()
         self.dialog.get_by_role("tab" if self.ui == "V2" else "button", name="Cron").click()
-        self.dialog.get_by_label("Value").fill(cron)
+        self._input_after("Value").fill(cron)
         if self.ui == "V1":  # V2 shows all parameters
             for name in overridden:
                 self._choose(self.dialog.get_by_role("button", name="Select parameters to override"), name)

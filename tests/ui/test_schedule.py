@@ -33,7 +33,7 @@ def test_a_schedule_and_an_edited_parameter_survive_a_restart(
     each.choose("seed", "next")
     picture("schedule")
     each.button("Save").click()
-    each.dialog.wait_for(state="detached")
+    each.button("Save").wait_for(state="detached")
     page.get_by_text("At 02:00 AM").first.wait_for()
 
     each.choose_in_menu("Edit")
