@@ -114,9 +114,9 @@ class Screens:
             self.page.get_by_text("See More", exact=True).click()
         self.page.get_by_text(text).first.wait_for()
 
-    def see_in_list(self, run: str, state: str) -> None:
-        """Wait until the list of all runs shows the state of a run."""
-        self.open("/runs")
+    def see_in_list(self, path: str, run: str, state: str) -> None:
+        """Wait until a page with a list of runs shows the state of a run."""
+        self.open(path)
         link = self.page.get_by_role("link", name=self.serving.api.run(run)["name"], exact=True).first
         link.locator(f"xpath=following::*[normalize-space(text())='{state}'][1]").wait_for()
 
