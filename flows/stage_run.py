@@ -237,14 +237,14 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
             with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
-            reporter.stage_ended(failed=True)
+            reporter.stage_ended("stopped" if _is_from_outside(error) else "failed")
             _save_failure(stage, error)
             if not _is_from_outside(error):
                 _tell(stage, "failed", str(error) or type(error).__name__)
             raise
         stage.complete()
         stage.publish()
-        reporter.stage_ended(failed=False)
+        reporter.stage_ended("done")
         _tell(stage, "completed")
 
 

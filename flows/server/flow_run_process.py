@@ -28,7 +28,7 @@ from uuid import UUID
 
 import psutil
 
-from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report
+from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report, show_suspended_below
 from models.processes.ending import end_children
 
 if TYPE_CHECKING:
@@ -114,14 +114,16 @@ class _Watch(threading.Thread):
         except Exception:
             return
         if state and state.is_paused() and state.name == "Suspended":
-            self._end_suspended(state)
+            self._end_suspended(client, state)
         elif state and (state.is_cancelling() or state.is_cancelled() or state.is_crashed()):
             self._cancelling = state.is_cancelling()
             self._deadline = time.monotonic() + UNWIND
 
-    def _end_suspended(self, state: State[None]) -> None:
+    def _end_suspended(self, client: SyncPrefectClient, state: State[None]) -> None:
         time.sleep(PREFECT_FIRST)
         self._suspended = state
+        with suppress(Exception):  # a server that is away: only what the UI shows of the stage
+            show_suspended_below(client, self._run)
         self._unwind_soon()
 
     def _report(self, client: SyncPrefectClient, why: str) -> None:

@@ -82,6 +82,17 @@ def report(client: SyncPrefectClient, run: FlowRun, why: str) -> str:
     return wanted.__name__
 
 
+def show_suspended_below(client: SyncPrefectClient, run: UUID) -> None:
+    """Show the unfinished runs below a suspended one as Suspended too. They go on when it is resumed."""
+    from prefect.states import Paused
+
+    for below in list(_unfinished(client, {"parent_flow_run_id": {"any_": [run]}})):
+        state: State[None] = Paused(
+            name="Suspended", message="the run above is suspended, and Resume there goes on"
+        )
+        client.set_flow_run_state(below.id, state, force=True)
+
+
 def _set(client: SyncPrefectClient, run: UUID, state: State[Any]) -> None:
     """By force only where Prefect's rules refuse, as from Paused: a run that has ended by itself keeps its state."""
     if client.set_flow_run_state(run, state).status.value != "ACCEPT":

@@ -136,6 +136,8 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     serve.api.suspend(run)
     assert gone(family)
     assert serve.api.state(run)["name"] == "Suspended"
+    assert {below["state_name"] for below in serve.api.below(run)} <= {"Completed", "Suspended"}
+    assert "Suspended" in {below["state_name"] for below in serve.api.below(run)}
     state = stage_of(data_dir, stage, *overrides)
     assert state
     assert state.status == "crashed", state.error
@@ -145,6 +147,7 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     demonstrated = stage_of(data_dir, "demonstrate", *overrides)
     assert demonstrated
     assert demonstrated.cached_batches == len(demonstrated.batches) > 0
+    wait_until(lambda: "Suspended" not in {below["state_name"] for below in serve.api.below(run)})
     serve.api.cancel(run)
     serve.api.wait_for(run, "Cancelled", seconds=60)
 
