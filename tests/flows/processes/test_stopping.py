@@ -152,6 +152,24 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     serve.api.wait_for(run, "Cancelled", seconds=60)
 
 
+@pytest.mark.parametrize("pool", ["", "workers"])
+def test_a_run_whose_process_is_killed_is_crashed_with_all_below_and_retried(
+    pool: str, tmp_path: Path
+) -> None:
+    """As the kernel does where memory is short."""
+    with serving(tmp_path, pool=pool) as serve:
+        run = start_until(serve, tmp_path, "warmup", LONG)
+        [process] = serve.flow_processes()
+        process.kill()
+        serve.api.wait_for(run, "Crashed", seconds=60)
+        wait_until(lambda: {one["state_name"] for one in serve.api.below(run)} == {"Completed", "Crashed"})
+        unfinished = {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
+        wait_until(lambda: not serve.api.post("/task_runs/filter", **unfinished))
+        serve.api.retry(run)
+        wait_until(lambda: serve.flow_processes())
+        serve.api.wait_for(run, "Running", seconds=60)
+
+
 def test_a_run_of_a_worker_is_cancelled_suspended_and_resumed(tmp_path: Path) -> None:
     with serving(tmp_path, pool="workers") as serve:
         run = start_until(serve, tmp_path, "warmup", LONG)
