@@ -57,6 +57,22 @@ def watch_this_process() -> None:
         _Watch(UUID(run)).start()
 
 
+def told_to_end() -> bool:
+    """Whether a person has cancelled or suspended the run of this process, as far as the server answers. What fails
+    then may fail for it: the servers and child processes of the run are ended with it."""
+    from prefect.client.orchestration import get_client
+
+    run = os.environ.get(FLOW_RUN_VARIABLE)
+    if not run:
+        return False
+    try:
+        with get_client(httpx_settings={"timeout": 5.0}, sync_client=True) as client:
+            state = client.read_flow_run(UUID(run)).state
+    except Exception:
+        return False
+    return state is not None and (state.is_cancelling() or state.is_cancelled() or state.name == "Suspended")
+
+
 _LAST_WORDS: list[Callable[[], None]] = []
 
 

@@ -25,6 +25,13 @@ from tests.support.tiny_factory import tiny
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine
 LONG = "warmup.steps=100000"
 STAND_IN = json.dumps([sys.executable, "-m", "tests.support.vllm_stand_in"])
+NEVER_READY = json.dumps(
+    [
+        sys.executable,
+        "-c",
+        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); time.sleep(10**6)",
+    ]
+)
 MANY_ROLLOUTS = ("rewards.rollouts=4000", "rewards.candidates=20")
 PLACES = {
     "training": ("warmup", (LONG,)),
@@ -37,6 +44,10 @@ PLACES = {
     "a served policy": (
         "rewards",
         (*MANY_ROLLOUTS, "policy.engine=openai", f"execution.server.command={STAND_IN}", "seed=5"),
+    ),
+    "a policy's server that starts": (
+        "explore",
+        ("policy.engine=openai", f"execution.server.command={NEVER_READY}", "seed=8"),
     ),
 }
 """By what a run is doing: the stage, and the settings that make it last."""
