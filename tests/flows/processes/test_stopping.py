@@ -232,16 +232,15 @@ def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
     assert "Traceback" not in serve.said()
 
 
-@pytest.mark.parametrize("pool", ["", "workers"])
-def test_serve_with_its_own_server_recovers_from_everything(pool: str, tmp_path: Path) -> None:
+def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> None:
     """Ctrl-C, then Retry; the server killed; serve killed, then reported, then Retry to the end."""
     port, overrides = free_port(), ("warmup.steps=5000",)
     name = run_id(tiny(tmp_path, *overrides))
-    with serving(tmp_path, port=port, pool=pool) as serve:
+    with serving(tmp_path, port=port) as serve:
         run = start_until(serve, tmp_path, "warmup", *overrides)
         assert gone(serve.end(signal.SIGINT, whole_group=True))
         assert f"1 flow run ended: {name} (Crashed); Retry in the UI goes on" in serve.said()
-    with serving(tmp_path, port=port, pool=pool) as serve:
+    with serving(tmp_path, port=port) as serve:
         assert serve.api.state(run)["message"].startswith("`steca serve` was stopped (SIGINT)")
         serve.api.retry(run)
         wait_until(lambda: getattr(stage_of(tmp_path, "warmup", *overrides), "status", None) == "running")
@@ -255,7 +254,7 @@ def test_serve_with_its_own_server_recovers_from_everything(pool: str, tmp_path:
         assert serve.api.state(run)["name"] == "Running"
         wait_until(lambda: len(serve.flow_processes()) == 1)
         assert gone(serve.end(signal.SIGKILL))
-    with serving(tmp_path, port=port, pool=pool) as serve:
+    with serving(tmp_path, port=port) as serve:
         assert f"1 flow run had no process any more: {name} (Crashed); Retry in the UI" in serve.said()
         serve.api.retry(run)
         assert serve.api.wait_for(run, "Completed", "Failed", "Crashed")["name"] == "Completed"
