@@ -80,11 +80,11 @@ baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration,
 
 ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
-	$(BIN)/pytest -m slow tests/ui tests/flows/deployments/test_approval.py tests/flows/deployments/test_automations.py
+	$(BIN)/pytest -m slow -rs tests/ui tests/flows/deployments/test_approval.py tests/flows/deployments/test_automations.py
 
 screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
-	STECA_SCREENSHOTS=1 $(BIN)/pytest -m slow tests/ui
+	STECA_SCREENSHOTS=1 $(BIN)/pytest -m slow -rs tests/ui
 
 compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a container engine, killed in a run (needs Debian's postgresql)
 	$(BIN)/pytest -m slow -s -rs tests/compose

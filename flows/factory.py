@@ -41,12 +41,13 @@ from flows.runs.lock import Held, lock_run
 from flows.runs.run import folder_of, open_run, root_of, run_id
 from flows.runs.starting import all_cached, require_before, stages_from
 from flows.server.flow_run_process import watch_this_process
+from flows.server.flow_run_states import report_below
 from flows.stages import STAGE_FLOWS, round_argument
 from storage.runs import RunFolder
 from tasks.preflight import preflight
 
 
-@flow(name="factory")
+@flow(name="factory", on_crashed=[report_below])
 def factory(
     config: Configuration,
     seed: Seed = None,

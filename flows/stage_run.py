@@ -18,7 +18,7 @@ from flows.reporting.flow_run import current_flow_run
 from flows.reporting.progress import Reporter, current
 from flows.runs.lock import lock_run
 from flows.runs.run import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
-from flows.server.flow_run_process import last_words
+from flows.server.flow_run_process import last_words, told_to_end
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -237,14 +237,15 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
             with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
-            reporter.stage_ended(failed=True)
-            _save_failure(stage, error)
-            if not _is_from_outside(error):
+            stopped = _is_from_outside(error) or told_to_end()
+            reporter.stage_ended("stopped" if stopped else "failed")
+            _save_failure(stage, error, stopped)
+            if not stopped:
                 _tell(stage, "failed", str(error) or type(error).__name__)
             raise
         stage.complete()
         stage.publish()
-        reporter.stage_ended(failed=False)
+        reporter.stage_ended("done")
         _tell(stage, "completed")
 
 
@@ -257,10 +258,10 @@ def _tell(stage: StageRun, how: str, error: str | None = None) -> None:
     emit(f"steca.stage.{how}", stage.folder, stage.name, round=stage.round, seconds=seconds, error=error)
 
 
-def _save_failure(stage: StageRun, error: BaseException) -> None:
+def _save_failure(stage: StageRun, error: BaseException, stopped: bool) -> None:
     """Record and publish what was finished. A fault on the way must not hide the error that ended the stage."""
     try:
-        if _is_from_outside(error):
+        if stopped:
             stage.save("crashed", ENDED)
         else:
             stage.save("failed", str(error) or type(error).__name__)

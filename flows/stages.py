@@ -18,6 +18,7 @@ from flows.runs.derived import NEWEST, known_run, with_changes
 from flows.runs.run import run_id
 from flows.runs.starting import stages_from
 from flows.server.flow_run_process import watch_this_process
+from flows.server.flow_run_states import report_below
 from flows.stage_run import StageRun, stage_run
 from flows.work import chain
 
@@ -67,7 +68,7 @@ def stage_flow(work: Callable[[StageRun], None], round_means: str = "") -> Flow[
     made.__doc__ = f"{work.__doc__}\n" + PARAMETERS.format(
         round=f"\n    round: {round_means}" if round_means else ""
     )
-    return flow(name=name)(made)
+    return flow(name=name, on_crashed=[report_below])(made)
 
 
 def run_known(

@@ -18,7 +18,7 @@ from cli.errors import FAULTS
 from cli.signals import leave_on_interrupt
 from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
-from flows.reporting.progress import Reporter
+from flows.reporting.progress import Ending, Reporter
 from flows.server import environment
 from flows.server.process import prefect_server
 
@@ -68,7 +68,7 @@ class EventReporter(Reporter):
     def spent_so_far(self, spent: str) -> None:
         """The report at the end has all costs."""
 
-    def stage_ended(self, failed: bool) -> None:
+    def stage_ended(self, how: Ending) -> None:
         """The next stage's start says it."""
 
     def _send(self, done: float) -> None:

@@ -9,7 +9,7 @@ from typing import Self
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
 from cli.terminal.console import PlainColumn, SafeConsole, say
-from flows.reporting.progress import LineReporter, Reporter, title_of
+from flows.reporting.progress import Ending, LineReporter, Reporter, title_of
 
 
 def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:
@@ -67,11 +67,11 @@ class BarReporter(Reporter):
     def spent_so_far(self, spent: str) -> None:
         self._spent = spent
 
-    def stage_ended(self, failed: bool) -> None:
+    def stage_ended(self, how: Ending) -> None:
         if self._task is not None:
             self._progress.stop_task(self._task)
-            if failed:
-                self._progress.update(self._task, note="failed")
+            if how != "done":
+                self._progress.update(self._task, note=how)
         self._task = None
 
 

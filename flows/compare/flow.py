@@ -16,13 +16,14 @@ from flows.factory import factory
 from flows.faults import StageFault
 from flows.reporting.progress import current
 from flows.server.flow_run_process import watch_this_process
+from flows.server.flow_run_states import report_below
 from storage.store import Store
 from tasks.preflight import preflight
 
 SHIPPED = Path("configs/compare/quickstart.yaml")
 
 
-@flow(name="compare")
+@flow(name="compare", on_crashed=[report_below])
 def compare(
     file: Path = SHIPPED,
     arms: tuple[str, ...] = (),

@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
-from typing import Protocol
+from typing import Literal, Protocol
 
 EVERY_SECONDS = 20.0
 """Most seconds without a line while a stage runs."""
+
+
+Ending = Literal["done", "failed", "stopped"]
+"""How a stage ends; stopped: from outside, by a person or a signal."""
 
 
 class Reporter(Protocol):
@@ -33,7 +37,7 @@ class Reporter(Protocol):
         """What the run's rollouts have cost so far, in words."""
         ...
 
-    def stage_ended(self, failed: bool) -> None: ...
+    def stage_ended(self, how: Ending) -> None: ...
 
 
 class Silent:
@@ -49,7 +53,7 @@ class Silent:
 
     def spent_so_far(self, spent: str) -> None: ...
 
-    def stage_ended(self, failed: bool) -> None: ...
+    def stage_ended(self, how: Ending) -> None: ...
 
 
 class LineReporter:
@@ -86,12 +90,11 @@ class LineReporter:
     def spent_so_far(self, spent: str) -> None:
         self._spent = spent
 
-    def stage_ended(self, failed: bool) -> None:
+    def stage_ended(self, how: Ending) -> None:
         self._stop_ticking()
         if not self._title:  # it failed before it began: the error says why
             return
         seconds = time.monotonic() - self._began
-        how = "failed" if failed else "done"
         self._say(f"{how} after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
         self._title = ""
 

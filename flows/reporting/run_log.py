@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from flows.reporting.flow_run import current_flow_run
-from flows.reporting.progress import LineReporter, in_batches, title_of
+from flows.reporting.progress import Ending, LineReporter, in_batches, title_of
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -57,9 +57,9 @@ class LogReporter(LineReporter):
         cache = " (cached)" if cached else ""
         self._own(f"{self._title}: batch {self._done}/{self._batches}{cache}{spent}")
 
-    def stage_ended(self, failed: bool) -> None:
+    def stage_ended(self, how: Ending) -> None:
         self._show(self._status())
-        super().stage_ended(failed)
+        super().stage_ended(how)
 
     def tick(self) -> None:
         super().tick()

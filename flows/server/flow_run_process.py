@@ -28,7 +28,7 @@ from uuid import UUID
 
 import psutil
 
-from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report
+from flows.server.flow_run_states import FLOW_RUN_VARIABLE, process_name, report, show_suspended_below
 from models.processes.ending import end_children
 
 if TYPE_CHECKING:
@@ -55,6 +55,22 @@ def watch_this_process() -> None:
     here = threading.current_thread() is threading.main_thread()
     if run and here and not any(isinstance(thread, _Watch) for thread in threading.enumerate()):
         _Watch(UUID(run)).start()
+
+
+def told_to_end() -> bool:
+    """Whether a person has cancelled or suspended the run of this process, as far as the server answers. What fails
+    then may fail for it: the servers and child processes of the run are ended with it."""
+    from prefect.client.orchestration import get_client
+
+    run = os.environ.get(FLOW_RUN_VARIABLE)
+    if not run:
+        return False
+    try:
+        with get_client(httpx_settings={"timeout": 5.0}, sync_client=True) as client:
+            state = client.read_flow_run(UUID(run)).state
+    except Exception:
+        return False
+    return state is not None and (state.is_cancelling() or state.is_cancelled() or state.name == "Suspended")
 
 
 _LAST_WORDS: list[Callable[[], None]] = []
@@ -114,14 +130,16 @@ class _Watch(threading.Thread):
         except Exception:
             return
         if state and state.is_paused() and state.name == "Suspended":
-            self._end_suspended(state)
+            self._end_suspended(client, state)
         elif state and (state.is_cancelling() or state.is_cancelled() or state.is_crashed()):
             self._cancelling = state.is_cancelling()
             self._deadline = time.monotonic() + UNWIND
 
-    def _end_suspended(self, state: State[None]) -> None:
+    def _end_suspended(self, client: SyncPrefectClient, state: State[None]) -> None:
         time.sleep(PREFECT_FIRST)
         self._suspended = state
+        with suppress(Exception):  # a server that is away: only what the UI shows of the stage
+            show_suspended_below(client, self._run)
         self._unwind_soon()
 
     def _report(self, client: SyncPrefectClient, why: str) -> None:

@@ -15,6 +15,7 @@ from uuid import UUID
 import psutil
 
 if TYPE_CHECKING:
+    from prefect import Flow
     from prefect.client.orchestration import SyncPrefectClient
     from prefect.client.schemas.objects import FlowRun, State
 
@@ -77,9 +78,43 @@ def report(client: SyncPrefectClient, run: FlowRun, why: str) -> str:
 
     wanted = Cancelled if run.state is not None and run.state.is_cancelling() else Crashed
     _set(client, run.id, wanted(message=f"{why}; {RETRY}"))
-    for below in list(_unfinished(client, {"parent_flow_run_id": {"any_": [run.id]}})):
-        report(client, below, why)
+    _report_below(client, run.id, why)
     return wanted.__name__
+
+
+def report_below(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Hook of a flow whose run has crashed, for example because its process was killed for want of memory: Prefect
+    reports only the run itself."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        _report_below(client, flow_run.id, "the process of this run has ended")
+
+
+def _report_below(client: SyncPrefectClient, run: UUID, why: str) -> None:
+    """Report the unfinished task runs of a run, and the flow runs below it."""
+    from prefect.client.schemas.filters import FlowRunFilter, TaskRunFilter
+    from prefect.states import Crashed
+
+    tasks = client.read_task_runs(
+        flow_run_filter=FlowRunFilter(id={"any_": [run]}),
+        task_run_filter=TaskRunFilter(state={"type": {"any_": ["RUNNING", "PENDING"]}}),
+    )
+    for task in tasks:
+        client.set_task_run_state(task.id, Crashed(message=why), force=True)
+    for below in list(_unfinished(client, {"parent_flow_run_id": {"any_": [run]}})):
+        report(client, below, why)
+
+
+def show_suspended_below(client: SyncPrefectClient, run: UUID) -> None:
+    """Show the unfinished runs below a suspended one as Suspended too. They go on when it is resumed."""
+    from prefect.states import Paused
+
+    for below in list(_unfinished(client, {"parent_flow_run_id": {"any_": [run]}})):
+        state: State[None] = Paused(
+            name="Suspended", message="the run above is suspended, and Resume there goes on"
+        )
+        client.set_flow_run_state(below.id, state, force=True)
 
 
 def _set(client: SyncPrefectClient, run: UUID, state: State[Any]) -> None:

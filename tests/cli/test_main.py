@@ -187,11 +187,11 @@ def test_stages_are_listed_in_the_order_of_the_chain(copied: FactoryConfig) -> N
 def test_a_stage_that_fails_before_it_begins_has_no_end() -> None:
     out = io.StringIO()
     reporter = PlainReporter(make_console(out, 100))
-    reporter.stage_ended(failed=True)
+    reporter.stage_ended("failed")
     assert out.getvalue() == ""
     reporter.stage_started("explore", 1, 2)
-    reporter.stage_ended(failed=False)
-    reporter.stage_ended(failed=True)  # of the next one
+    reporter.stage_ended("done")
+    reporter.stage_ended("failed")  # of the next one
     assert out.getvalue().count("done after") == 1
     assert "failed" not in out.getvalue()
 

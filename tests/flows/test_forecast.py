@@ -10,7 +10,7 @@ import pytest
 
 from configs.load import check
 from configs.schema import BudgetConfig
-from flows.reporting.progress import reporting
+from flows.reporting.progress import Ending, reporting
 from flows.stages import STAGE_FLOWS
 from flows.work.forecast import per_candidate
 from steca.allocation import PRIOR, plan
@@ -38,7 +38,7 @@ class Recorder:
     def spent_so_far(self, spent: str) -> None:
         self.spent.append(spent)
 
-    def stage_ended(self, failed: bool) -> None: ...
+    def stage_ended(self, how: Ending) -> None: ...
 
 
 def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(

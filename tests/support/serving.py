@@ -23,7 +23,13 @@ from tests.support.tiny_factory import ROOT, STECA, TINY
 def surroundings(**more: str) -> dict[str, str]:
     """A user's environment: no Prefect server known, except that serve polls more often than every ten seconds."""
     mine = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    return {**mine, "PREFECT_RUNNER_POLL_FREQUENCY": "2", "PREFECT_WORKER_QUERY_SECONDS": "2", "OMP_NUM_THREADS": "1", **more}
+    return {
+        **mine,
+        "PREFECT_RUNNER_POLL_FREQUENCY": "2",
+        "PREFECT_WORKER_QUERY_SECONDS": "2",
+        "OMP_NUM_THREADS": "1",
+        **more,
+    }
 
 
 def interruptible() -> None:

@@ -74,7 +74,7 @@ def plain_lines(out: Console, text: str) -> None:
     reporter.stage_started(text, 2, 3)
     reporter.log(text)
     reporter.spent_so_far(text)
-    reporter.stage_ended(failed=True)
+    reporter.stage_ended("failed")
 
 
 def a_bar(out: Console, text: str) -> None:
@@ -83,7 +83,7 @@ def a_bar(out: Console, text: str) -> None:
         reporter.spent_so_far(text)
         reporter.progressed(1, 2)
         reporter.log(text)
-        reporter.stage_ended(failed=True)
+        reporter.stage_ended("failed")
 
 
 class Answers:

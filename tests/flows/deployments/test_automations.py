@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
+from collections.abc import Iterator
 from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -59,6 +63,65 @@ def test_a_stage_that_fails_says_why(api: Api, tmp_path: Path) -> None:
     wait_until(failed)
     assert failed()[0]["payload"]["stage"] == "warmup"
     assert "cannot write a checkpoint" in failed()[0]["payload"]["error"]
+
+
+@pytest.fixture
+def webhook() -> Iterator[tuple[str, list[Any]]]:
+    """A server of the person who wants to be told: its address, and what it was told."""
+    told: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            told.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", told
+    server.shutdown()
+
+
+def test_an_automation_tells_a_person_which_stage_failed_and_why(
+    api: Api, webhook: tuple[str, list[Any]], tmp_path: Path
+) -> None:
+    from prefect.blocks.notifications import CustomWebhookNotificationBlock
+    from prefect.client.orchestration import get_client
+    from prefect.events.actions import SendNotification
+    from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    (tmp_path / "checkpoints").write_text("in the way\n")
+    address, told = webhook
+    run, name = run_id(tiny(tmp_path, "seed=44")), f"test-{uuid4().hex[:6]}"
+    with temporary_settings({PREFECT_API_URL: api.url}), get_client(sync_client=True) as client:
+        block = CustomWebhookNotificationBlock(
+            name="me", url=address, json_data={"text": "{{subject}}: {{body}}"}
+        )
+        automation = AutomationCore(
+            name=name,
+            trigger=EventTrigger(
+                match={"prefect.resource.id": f"steca.run.{run}"},
+                expect={"steca.stage.failed"}, posture=Posture.Reactive, threshold=1, within=timedelta(0),
+            ),
+            actions=[
+                SendNotification(
+                    block_document_id=UUID(str(block.save(name))),
+                    subject="{{ event.resource.name }}",
+                    body="{{ event.payload.stage }}: {{ event.payload.error }}",
+                )
+            ],
+        )  # fmt: skip
+        made = client.create_automation(automation)
+        try:
+            assert api.wait(api.start("tiny", data_dir=str(tmp_path), seed=44))["state_type"] == "FAILED"
+            wait_until(lambda: told)
+        finally:
+            httpx.delete(f"{api.url}/automations/{made}")
+    assert told[0]["text"].startswith(f"{run}: warmup: ")
+    assert "cannot write a checkpoint" in told[0]["text"]
 
 
 def test_an_automation_starts_another_evaluation(api: Api, tmp_path: Path) -> None:

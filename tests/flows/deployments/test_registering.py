@@ -17,9 +17,10 @@ from flows.deployments.offered import Offer, offers
 from flows.deployments.refreshing import kept_current
 from flows.deployments.registering import register
 from flows.runs.run import folder_of, open_run, run_id
+from flows.server.polling import WorkerPolling
 from tests.conftest import offered_configs
 from tests.flows.reporting.test_progress import wait_for
-from tests.support.tiny_factory import tiny
+from tests.support.tiny_factory import ROOT, tiny
 
 
 @pytest.fixture
@@ -62,6 +63,29 @@ def test_schedules_pauses_and_edits_survive(client: SyncPrefectClient, offer: Of
         f"{offer.name}: budget_rollouts stays 500, as edited in the UI",
         f"{offer.name}: rounds stays 3, as edited in the UI",
     ]
+
+
+def test_deployments_of_a_work_pool_have_the_same_forms_and_keep_edits(
+    client: SyncPrefectClient, offer: Offer
+) -> None:
+    served = register([replace(offer, name=f"{offer.name}-served")], print)[0]
+    pool, said = f"pool-{uuid4().hex[:6]}", list[str]()
+    for _ in range(2):
+        WorkerPolling(pool, healthcheck=False).create_pool(said.append)
+    assert said == [f"created the work pool {pool}"]
+
+    register([offer], print, pool)
+    made = known(client, offer)
+    assert (made.work_pool_name, made.entrypoint) == (pool, "flows/factory.py:factory")
+    assert made.pull_steps == [{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}]
+    assert made.parameter_openapi_schema == served._parameter_openapi_schema.model_dump(exclude_unset=True)
+    edited = {**made.parameters, "rounds": 3}
+    variables = {"env": {"OMP_NUM_THREADS": "4"}}
+    client.update_deployment(made.id, DeploymentUpdate(parameters=edited, job_variables=variables))
+
+    register([offer], print, pool)
+    again = known(client, offer)
+    assert (again.id, again.parameters, again.job_variables) == (made.id, edited, variables)
 
 
 def test_without_an_edit_everything_follows_the_file(client: SyncPrefectClient, offer: Offer) -> None:

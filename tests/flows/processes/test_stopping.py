@@ -25,6 +25,13 @@ from tests.support.tiny_factory import tiny
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine
 LONG = "warmup.steps=100000"
 STAND_IN = json.dumps([sys.executable, "-m", "tests.support.vllm_stand_in"])
+NEVER_READY = json.dumps(
+    [
+        sys.executable,
+        "-c",
+        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(0)); time.sleep(10**6)",
+    ]
+)
 MANY_ROLLOUTS = ("rewards.rollouts=4000", "rewards.candidates=20")
 PLACES = {
     "training": ("warmup", (LONG,)),
@@ -37,6 +44,10 @@ PLACES = {
     "a served policy": (
         "rewards",
         (*MANY_ROLLOUTS, "policy.engine=openai", f"execution.server.command={STAND_IN}", "seed=5"),
+    ),
+    "a policy's server that starts": (
+        "explore",
+        ("policy.engine=openai", f"execution.server.command={NEVER_READY}", "seed=8"),
     ),
 }
 """By what a run is doing: the stage, and the settings that make it last."""
@@ -136,6 +147,8 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     serve.api.suspend(run)
     assert gone(family)
     assert serve.api.state(run)["name"] == "Suspended"
+    assert {below["state_name"] for below in serve.api.below(run)} <= {"Completed", "Suspended"}
+    assert "Suspended" in {below["state_name"] for below in serve.api.below(run)}
     state = stage_of(data_dir, stage, *overrides)
     assert state
     assert state.status == "crashed", state.error
@@ -145,8 +158,27 @@ def test_a_suspended_run_stops_inside_a_batch_and_resume_goes_on(
     demonstrated = stage_of(data_dir, "demonstrate", *overrides)
     assert demonstrated
     assert demonstrated.cached_batches == len(demonstrated.batches) > 0
+    wait_until(lambda: "Suspended" not in {below["state_name"] for below in serve.api.below(run)})
     serve.api.cancel(run)
     serve.api.wait_for(run, "Cancelled", seconds=60)
+
+
+@pytest.mark.parametrize("pool", ["", "workers"])
+def test_a_run_whose_process_is_killed_is_crashed_with_all_below_and_retried(
+    pool: str, tmp_path: Path
+) -> None:
+    """As the kernel does where memory is short."""
+    with serving(tmp_path, pool=pool) as serve:
+        run = start_until(serve, tmp_path, "warmup", LONG)
+        [process] = serve.flow_processes()
+        process.kill()
+        serve.api.wait_for(run, "Crashed", seconds=60)
+        wait_until(lambda: {one["state_name"] for one in serve.api.below(run)} == {"Completed", "Crashed"})
+        unfinished = {"task_runs": {"state": {"type": {"any_": ["RUNNING", "PENDING"]}}}}
+        wait_until(lambda: not serve.api.post("/task_runs/filter", **unfinished))
+        serve.api.retry(run)
+        wait_until(lambda: serve.flow_processes())
+        serve.api.wait_for(run, "Running", seconds=60)
 
 
 def test_a_run_of_a_worker_is_cancelled_suspended_and_resumed(tmp_path: Path) -> None:
@@ -200,16 +232,15 @@ def test_whatever_ends_serve_its_runs_are_crashed_and_gone(
     assert "Traceback" not in serve.said()
 
 
-@pytest.mark.parametrize("pool", ["", "workers"])
-def test_serve_with_its_own_server_recovers_from_everything(pool: str, tmp_path: Path) -> None:
+def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> None:
     """Ctrl-C, then Retry; the server killed; serve killed, then reported, then Retry to the end."""
     port, overrides = free_port(), ("warmup.steps=5000",)
     name = run_id(tiny(tmp_path, *overrides))
-    with serving(tmp_path, port=port, pool=pool) as serve:
+    with serving(tmp_path, port=port) as serve:
         run = start_until(serve, tmp_path, "warmup", *overrides)
         assert gone(serve.end(signal.SIGINT, whole_group=True))
         assert f"1 flow run ended: {name} (Crashed); Retry in the UI goes on" in serve.said()
-    with serving(tmp_path, port=port, pool=pool) as serve:
+    with serving(tmp_path, port=port) as serve:
         assert serve.api.state(run)["message"].startswith("`steca serve` was stopped (SIGINT)")
         serve.api.retry(run)
         wait_until(lambda: getattr(stage_of(tmp_path, "warmup", *overrides), "status", None) == "running")
@@ -223,7 +254,7 @@ def test_serve_with_its_own_server_recovers_from_everything(pool: str, tmp_path:
         assert serve.api.state(run)["name"] == "Running"
         wait_until(lambda: len(serve.flow_processes()) == 1)
         assert gone(serve.end(signal.SIGKILL))
-    with serving(tmp_path, port=port, pool=pool) as serve:
+    with serving(tmp_path, port=port) as serve:
         assert f"1 flow run had no process any more: {name} (Crashed); Retry in the UI" in serve.said()
         serve.api.retry(run)
         assert serve.api.wait_for(run, "Completed", "Failed", "Crashed")["name"] == "Completed"

@@ -24,7 +24,7 @@ def test_a_stage_that_finishes_nothing_still_says_how_far_it_is() -> None:
     reporter.stage_started("warmup", 1, 1)
     reporter.progressed(300, 1500)
     wait_for(lambda: len(said) >= 4)
-    reporter.stage_ended(failed=False)
+    reporter.stage_ended("done")
     assert said[0] == "warmup: 1 batch"
     assert "warmup: 0/1 batches, 300/1,500 in the next, after 0.0 min" in said
     assert said[-1].startswith("warmup: done after ")
@@ -35,7 +35,8 @@ def test_nothing_is_said_after_the_end() -> None:
     reporter = LineReporter(said.append, every_seconds=0.05)
     reporter.stage_started("explore", 2, 3)
     wait_for(lambda: len(said) >= 2)
-    reporter.stage_ended(failed=True)
+    reporter.stage_ended("stopped")
+    assert said[-1].startswith("explore (round 2): stopped after ")
     count = len(said)
     time.sleep(0.5)
     assert len(said) == count
@@ -52,7 +53,7 @@ def test_the_finished_share_counts_parts_of_a_batch(
     if within:
         reporter.progressed(*within)
     assert reporter.fraction == expected
-    reporter.stage_ended(failed=False)
+    reporter.stage_ended("done")
 
 
 def test_what_was_spent_is_said_too() -> None:
@@ -61,7 +62,7 @@ def test_what_was_spent_is_said_too() -> None:
     reporter.stage_started("rewards", 1, 2)
     reporter.spent_so_far("70 rollouts")
     wait_for(lambda: any(line.endswith("; 70 rollouts") for line in said))
-    reporter.stage_ended(failed=False)
+    reporter.stage_ended("done")
 
 
 def test_it_is_said_in_the_context_of_the_stage() -> None:
@@ -72,5 +73,5 @@ def test_it_is_said_in_the_context_of_the_stage() -> None:
     reporter = LineReporter(lambda line: said.append(where.get()), every_seconds=0.05)
     reporter.stage_started("warmup", 1, 1)
     wait_for(lambda: len(said) >= 3)
-    reporter.stage_ended(failed=False)
+    reporter.stage_ended("done")
     assert set(said) == {"here"}
