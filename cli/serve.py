@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 from cli.runtime import check_writable
 from cli.signals import Interrupt, stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
 from flows.deployments.offered import Offer, offers
+from flows.faults import StageFault
 from flows.server import environment, settings
+from flows.server.polling import Polling
 from flows.server.process import (
     GuardedServer,
     answers,
@@ -35,12 +38,14 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
     have `data_dir` as their default. `pool`: as a worker of this work pool. Raises StageFault where no
     server answers or starts."""
     check_writable(data_dir)
+    if not configs.is_dir():
+        raise StageFault(f"--configs {configs}: there is no such folder")
     stop_on_signals()
     environment.prepare(data_dir)
     console = make_console()
     with server(data_dir, port, console) as watched:
         from flows.deployments.refreshing import kept_current
-        from flows.deployments.registering import register
+        from flows.deployments.registering import register, registered_for
         from flows.server.polling import RunnerPolling, WorkerPolling
 
         out = partial(say, console)
@@ -49,13 +54,16 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
             polling = WorkerPolling(pool, healthcheck)
             polling.create_pool(out)
         offered, problems = offers(data_dir, configs)
+        if not any(offer.flow.name == "factory" for offer in offered):
+            out(f"no configuration file (*.yaml) that can be used is in {configs}")
+        _refuse_to_take_over(registered_for(offered, str(data_dir.expanduser().resolve())), polling)
         for problem in problems:
             say(console, f"not offered: {problem}")
         serving = Serving(register(offered, out, pool), polling, out)
         serving.start()
         as_worker = f" as a worker of the pool {pool}" if pool else ""
         say(console, f"serving {', '.join(offer.name for offer in offered)}{as_worker}")
-        say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/deployments")
+        say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/v2/deployments")
         say(console, "stop with Ctrl-C, which also stops active runs")
 
         def update(changed: list[Offer]) -> None:
@@ -68,6 +76,21 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
         serving.stop(f"`steca serve` was stopped ({number.name})")
     sys.stdout.flush()
     os._exit(128 + number)  # Prefect would try to reach the stopped server for a while
+
+
+def _refuse_to_take_over(registered: dict[str, tuple[UUID, str]], polling: Polling) -> None:
+    """Raises StageFault where another process serves these deployments for another data folder: their forms would get
+    this one, and their runs would go to either process."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        ids = {name: known for name, (known, _) in registered.items()}
+        if ids and polling.others(client, ids, lambda line: None):
+            folder = next(iter(registered.values()))[1]
+            raise StageFault(
+                f"another process serves these deployments on this Prefect server, for the runs in {folder}: stop it, "
+                "or use another server (--port), or the same data folder (--data-dir)"
+            )
 
 
 def _wait_for_signal(serving: Serving, watched: Watched) -> signal.Signals:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.faults import ConfigFault
-from configs.load import apply, check, read_yaml, refuse_comparison, schema_at
+from configs.load import apply, check, given_by, read_yaml, refuse_comparison, schema_at
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 
@@ -72,7 +72,7 @@ def from_form(
     if data_dir is not None:
         settings["data_dir"] = str(data_dir)
     where = "configuration" if given else str(source)
-    config = check(settings, where)
+    config = check(settings, where, given_by(changes, "changes"))
     refuse_conflicts(config, where)
     return config
 

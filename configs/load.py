@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import yaml
@@ -15,6 +16,7 @@ from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 
 M = TypeVar("M", bound=BaseModel)
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> FactoryConfig:
@@ -25,9 +27,15 @@ def load_config(path: Path | str | None, overrides: Sequence[str] = ()) -> Facto
     for override in overrides:
         apply(settings, override)
     source = str(path) if path is not None else "configuration"
-    config = check(settings, source)
+    config = check(settings, source, given_by(overrides, "--set"))
     refuse_conflicts(config, source)
     return config
+
+
+def given_by(changes: Sequence[str], option: str) -> dict[str, str]:
+    """By the name of each changed setting, the option that gave it: where its problems come from. Not its value, which
+    may be a key."""
+    return {change.partition("=")[0].strip(): option for change in changes}
 
 
 def refuse_comparison(settings: Mapping[str, Any], source: str) -> None:
@@ -36,19 +44,31 @@ def refuse_comparison(settings: Mapping[str, Any], source: str) -> None:
         raise ConfigFault(f"{source}: is a comparison file: use `steca compare {source}`")
 
 
-def check(settings: Mapping[str, Any], source: str) -> FactoryConfig:
-    """Settings as a FactoryConfig. Raises ConfigFault, whose lines start with `source` (usually the file)."""
-    return validated(FactoryConfig, settings, source)
+def check(settings: Mapping[str, Any], source: str, given: Mapping[str, str] = NOTHING) -> FactoryConfig:
+    """Settings as a FactoryConfig. Raises ConfigFault, whose lines start with `source` (usually the file), or with what
+    `given` says of a changed setting."""
+    return validated(FactoryConfig, settings, source, given)
 
 
-def validated(model: type[M], settings: Mapping[str, Any], source: str) -> M:
+def validated(
+    model: type[M], settings: Mapping[str, Any], source: str, given: Mapping[str, str] = NOTHING
+) -> M:
     """Settings as a model: a FactoryConfig, or another one that a user writes in YAML. Raises ConfigFault."""
     try:
         return model.model_validate(settings)
     except ValidationError as error:
         schema = model.model_json_schema()
-        lines = [f"{source}: {_line(problem, schema)}" for problem in error.errors(include_url=False)]
+        lines = [
+            f"{_origin(problem['loc'], given) or source}: {_line(problem, schema)}"
+            for problem in error.errors(include_url=False)
+        ]
         raise ConfigFault("\n".join(lines)) from None
+
+
+def _origin(location: Sequence[Any], given: Mapping[str, str]) -> str | None:
+    """Which change gave the setting at a location, or a section around it."""
+    places = [".".join(map(str, location[:end])) for end in range(len(location), 0, -1)]
+    return next((given[place] for place in places if place in given), None)
 
 
 def apply(settings: dict[str, Any], text: str, option: str = "--set") -> None:

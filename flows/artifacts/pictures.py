@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from flows.artifacts.markdown import picture
+from flows.artifacts.markdown import joined, picture
 from flows.artifacts.page import RunSource
 from flows.curves import curves
 from flows.figures import rate_axes, rate_with_interval, small_png
@@ -19,6 +19,9 @@ CONTROL = "before_deviation"
 GAPS = """
 SELECT verdict, list(gap), any_value(delta) FROM step_reward_gaps
 WHERE run_id = $run AND ($round IS NULL OR round = $round) AND gap IS NOT NULL GROUP BY verdict
+"""
+COMPARISONS = """
+SELECT count(*) FROM step_reward_gaps WHERE run_id = $run AND ($round IS NULL OR round = $round)
 """
 COLOURS = {"deviated": "C1", "not_deviated": "C0", "undecided": "0.6", "filtered": "0.85"}
 """By verdict."""
@@ -79,7 +82,15 @@ def gap_picture(source: RunSource, round: int | None = None) -> str:
     axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
-    return picture(small_png(figure), "Gaps of the step rewards by verdict")
+    drawn = picture(small_png(figure), "Gaps of the step rewards by verdict")
+    known, ((all_of_them,),) = (
+        sum(len(gaps) for gaps, _ in found.values()),
+        source.rows(COMPARISONS, round=round),
+    )
+    if known == all_of_them:
+        return drawn
+    why = "the verdicts of the others were certain before all rollouts were played, or need none"
+    return joined(drawn, f"The gap is known for {known:,} of {all_of_them:,} comparisons: {why}.")
 
 
 def training_picture(trainings: Sequence[CheckpointRecord]) -> str:

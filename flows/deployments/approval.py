@@ -14,6 +14,7 @@ from configs.schema import FactoryConfig
 from flows.deployments.evidence import shown_before
 from flows.deployments.form import without_null
 from flows.faults import StageFault
+from flows.reporting.progress import current
 from flows.runs.lock import Held
 from flows.runs.run import open_run
 from flows.stages import STAGE_FLOWS
@@ -58,6 +59,7 @@ def approved(
     while True:
         asked += 1
         text = shown_before(config, folder, stage, round)
+        current().log(f"{stage} waits for a person: Resume, in the menu of this run, opens the form")
         with turn.let_go() if turn else nullcontext():
             answer = _ask(f"{remark}\n\n{text}".strip(), f"{stage}-{round}-{asked}")
         if answer.decision == "abort":

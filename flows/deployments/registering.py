@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import flows
 from flows.deployments.form import form_of
@@ -30,6 +31,18 @@ def register(offers: Sequence[Offer], say: Callable[[str], None], pool: str = ""
             _keep_edits(deployment, known, say)
         deployment.apply()
     return made
+
+
+def registered_for(offers: Sequence[Offer], others_than: str) -> dict[str, tuple[UUID, str]]:
+    """Of these deployments, by "flow/name", those that the server has for another data folder, with that folder."""
+    found = {}
+    for name in (f"{offer.flow.name}/{offer.name}" for offer in offers):
+        known = _known(name)
+        fields = ((known.parameter_openapi_schema or {}) if known else {}).get("properties", {})
+        folder = fields.get("data_dir", {}).get("default")
+        if known and folder and folder != others_than:
+            found[name] = known.id, str(folder)
+    return found
 
 
 def _deployment(offer: Offer, pool: str) -> RunnerDeployment:

@@ -8,7 +8,7 @@ from typing import Any
 
 from configs.cache_inputs import run_id_settings
 from configs.faults import ConfigFault
-from configs.load import apply, check
+from configs.load import apply, check, given_by
 from configs.needed import needed_stages
 from configs.schema import FactoryConfig
 from configs.stages import STAGES, round_of
@@ -71,7 +71,7 @@ def config_of_run(data_dir: Path, run: str, changes: Sequence[str] = ()) -> Fact
         settings |= how.model_dump()
     for change in changes:
         apply(settings, change)
-    return check(settings, f"run {run}")
+    return check(settings, f"run {run}", given_by(changes, "--set"))
 
 
 def completed(folder: RunFolder, stage: str, round: int) -> StageState:

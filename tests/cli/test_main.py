@@ -168,6 +168,12 @@ def test_a_run_whose_last_stage_never_ran_is_not_completed(copied: FactoryConfig
     assert "incomplete" in said
 
 
+def test_serve_refuses_a_folder_of_configurations_that_is_not_there(tmp_path: Path) -> None:
+    result = steca("serve", "--configs", tmp_path / "no", "--data-dir", tmp_path / "data")
+    assert result.exit_code == 1
+    assert f"--configs {tmp_path / 'no'}: there is no such folder" in result.output
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 def test_what_cannot_work_is_refused_before_a_server_is_started_and_a_folder_made(tmp_path: Path) -> None:
     result = run_tiny(tmp_path / "data", "execution.device=cuda")

@@ -75,7 +75,8 @@ def test_overrides_are_yaml_and_win_over_the_file(tmp_path: Path) -> None:
     ],
 )
 def test_an_impossible_value_names_the_field_the_value_and_the_range(override: str, line: str) -> None:
-    assert problems(None, override) == [f"configuration: {line}"]
+    where = "configuration" if "kv_heads" in line else "--set"  # of a section, not of the changed field alone
+    assert problems(None, override) == [f"{where}: {line}"]
 
 
 @pytest.mark.parametrize(
@@ -121,9 +122,9 @@ def test_dollars_need_a_price() -> None:
 
 def test_an_unknown_field_names_the_nearest_known_one() -> None:
     assert problems(None, "rewards.rollot=2") == [
-        "configuration: unknown field rewards.rollot; did you mean rewards.rollouts?"
+        "--set: unknown field rewards.rollot; did you mean rewards.rollouts?"
     ]
-    assert problems(None, "zzz=1")[0].startswith("configuration: unknown field zzz; known: budget, ")
+    assert problems(None, "zzz=1")[0].startswith("--set: unknown field zzz; known: budget, ")
 
 
 def test_every_problem_gets_a_line_that_starts_with_the_file(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from flows.deployments.offered import Offer, offers
 from flows.deployments.refreshing import kept_current
-from flows.deployments.registering import register
+from flows.deployments.registering import register, registered_for
 from flows.runs.run import folder_of, open_run, run_id
 from flows.server.polling import WorkerPolling
 from tests.conftest import offered_configs
@@ -88,6 +88,17 @@ def test_deployments_of_a_work_pool_have_the_same_forms_and_keep_edits(
     assert (again.id, again.parameters, again.job_variables) == (made.id, edited, variables)
 
 
+def test_deployments_that_are_registered_for_another_data_folder_are_known(
+    client: SyncPrefectClient, offer: Offer
+) -> None:
+    register([offer], print)
+    here, made = str(offer.defaults["data_dir"]), known(client, offer)
+    assert registered_for([offer], here) == {}
+    client.update_deployment(made.id, DeploymentUpdate(parameters={**made.parameters, "data_dir": "/edited"}))
+    assert registered_for([offer], here) == {}, "what a person edited is no other folder"
+    assert registered_for([offer], "/elsewhere") == {f"factory/{offer.name}": (made.id, here)}
+
+
 def test_without_an_edit_everything_follows_the_file(client: SyncPrefectClient, offer: Offer) -> None:
     said: list[str] = []
     for seen in (3, 4):
@@ -114,7 +125,7 @@ def test_a_new_run_and_an_edited_file_appear_in_the_forms(
         text = (folder / f"{named}.yaml").read_text()
         (folder / f"{named}.yaml").write_text(text.replace("seen: 2, unseen: 2", "seen: 5, unseen: 2"))
         wait_for(lambda: client.read_deployment_by_name(f"factory/{named}").parameters["seen"] == 5)
-        assert updated == [named]
+        wait_for(lambda: updated == [named])
         (folder / f"{named}-2.yaml").write_text(text)
         wait_for(lambda: updated == [named, f"{named}-2"])
         (folder / f"{named}-3.yaml").write_text("rewards: {rollots: 3}\n")

@@ -286,12 +286,19 @@ def test_a_server_of_others_may_be_away(tmp_path: Path) -> None:
 def test_a_second_serve_warns_and_leaves_the_runs_of_the_first_alone(url: str, tmp_path: Path) -> None:
     with serving(tmp_path / "one", url) as first:
         run = start_until(first, tmp_path / "one", "warmup", LONG)
-        with serving(tmp_path / "two", url) as second:
+        with serving(tmp_path / "one", url) as second:
             warnings = [line for line in second.said().splitlines() if line.startswith("warning:")]
             assert len(warnings) == 1
             assert "factory/tiny" in warnings[0]
             assert "another process already serves" in warnings[0]
             second.end(signal.SIGTERM)
+        with serving(tmp_path / "two", url, wait=False) as third:
+            assert third.process.wait(120) == 1
+            said = third.said()
+            assert f"for the runs in {tmp_path / 'one'}" in said
+            assert "serving tiny" not in said
+        folder = first.api.deployments()["tiny"]["parameters"]["data_dir"]
+        assert folder == str(tmp_path / "one"), "the form is as it was"
         assert first.api.state(run)["name"] == "Running"
         assert "warning:" not in first.said(), "the first one had nobody beside it"
         first.end(signal.SIGTERM)
