@@ -124,7 +124,7 @@ def test_every_vllm_is_of_one_version(compose: dict[str, Any]) -> None:
     assert {f"vllm/vllm-openai:v{version}" for version in versions} == {compose["services"]["vllm"]["image"]}
 
 
-def test_the_image_copies_every_package_and_all_that_prefect_yaml_names() -> None:
+def test_the_image_copies_every_package_and_what_they_are_installed_with() -> None:
     assert uncopied(copied(DOCKERFILE)) == set()
 
 
@@ -149,19 +149,13 @@ def uncopied(copied: set[str]) -> set[str]:
     """What the image needs from the checkout and does not get."""
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests", "benchmarks"}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    entrypoints = {one["entrypoint"].split("/")[0] for one in deployments}
-    given = [value for one in deployments for value in one.get("parameters", {}).values()]
-    assert [path for path in given if not (ROOT / path).is_file()] == []
-    files = {"pyproject.toml", "prefect.yaml", project["readme"], *(path.split("/")[0] for path in given)}
-    return (packages | entrypoints | files) - copied
+    return (packages | {"pyproject.toml", project["readme"]}) - copied
 
 
-def test_a_restarted_worker_sets_no_schedule_back() -> None:
-    """Its `prefect deploy` would replace the schedules made in the UI by those of the file."""
-    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    assert "prefect --no-prompt deploy --all" in DOCKERFILE.read_text()
-    assert [one["name"] for one in deployments if "schedules" in one] == []
+def test_a_restarted_worker_sets_nothing_back() -> None:
+    """`prefect deploy` would replace what people edited in the UI. `steca serve` keeps them."""
+    assert read_steps(DOCKERFILE)[-1].exec_form()[:3] == ["steca", "serve", "--pool"]
+    assert "prefect deploy" not in DOCKERFILE.read_text()
 
 
 def test_what_is_copied_is_not_ignored() -> None:
