@@ -43,8 +43,9 @@ def flow_runtime(data_dir: Path, console: SafeConsole, debug: bool) -> Iterator[
             environment.quiet()
         from cli.terminal.progress import make_reporter
         from flows.reporting.progress import reporting
+        from tasks.prefect_internals import own_sigterm
 
-        with make_reporter(console) as reporter, reporting(reporter):
+        with make_reporter(console) as reporter, reporting(reporter), own_sigterm():
             yield
 
 

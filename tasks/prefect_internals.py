@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 TEMPORARY_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
@@ -50,6 +50,21 @@ def drain_queues() -> None:
 
         APILogWorker.drain_all(timeout=5)
         EventsWorker.drain_all(timeout=5)
+
+
+@contextmanager
+def own_sigterm() -> Iterator[None]:
+    """Inside, flows leave the handler of SIGTERM as it is. Prefect's own raises an exception in the main thread. Where
+    Python ignores exceptions (destructors, callbacks of weak references) it is lost, and the run goes on."""
+    from prefect import flow_engine
+
+    place: Any = flow_engine
+    before = place.capture_sigterm
+    place.capture_sigterm = nullcontext
+    try:
+        yield
+    finally:
+        place.capture_sigterm = before
 
 
 @contextmanager

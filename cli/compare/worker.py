@@ -100,9 +100,10 @@ def run(job: Job, out: IO[str]) -> None:
 def _ended(arm: str, config: FactoryConfig, reporter: EventReporter) -> Event:
     from flows.factory import factory
     from flows.reporting.progress import reporting
+    from tasks.prefect_internals import own_sigterm
 
     try:
-        with reporting(reporter):
+        with reporting(reporter), own_sigterm():
             return Event(arm=arm, kind="done", said=factory(config))
     except Exception as error:
         traceback.print_exc()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import signal
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -12,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, poll_patiently, result_in
+from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, own_sigterm, poll_patiently, result_in
 from tests.support.tiny_factory import ROOT
 
 
@@ -97,3 +98,17 @@ def test_the_loggers_have_these_names() -> None:
 
     assert (get_logger("flow_runs").name, get_logger("task_runs").name) == RUN_LOGGERS
     assert (EventsWorker.__name__, APILogWorker.__name__) == QUEUE_LOGGERS
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_sigterm_stays_with_the_command_that_runs_flows(own: bool, prefect_api: str) -> None:
+    from prefect import flow
+
+    @flow
+    def handler() -> bool:
+        return signal.getsignal(signal.SIGTERM) is before
+
+    before = signal.getsignal(signal.SIGTERM)
+    with own_sigterm() if own else nullcontext():
+        assert handler() is own
+    assert signal.getsignal(signal.SIGTERM) is before
