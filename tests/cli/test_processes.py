@@ -22,6 +22,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.support.serving import command_of
 from tests.support.tiny_factory import ROOT, STECA, TINY
 
 pytestmark = pytest.mark.slow
@@ -45,6 +46,13 @@ def _interruptible() -> None:
         signal.SIGHUP,
     ):  # a shell's background jobs and nohup's inherit them ignored
         signal.signal(number, signal.SIG_DFL)
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    try:
+        return process.environ()
+    except psutil.Error:  # it has ended
+        return {}
 
 
 @contextmanager
@@ -86,8 +94,8 @@ def test_a_run_that_is_ended_leaves_nothing_running(
     with started(command, {**surroundings, "OPENAI_API_KEY": "not-for-children"}) as process:
         wait_until(lambda: list(data_dir.glob("runs/*/stages/*-warmup.json")), process)
         family = family_of(process)
-        assert not [each for each in family if "not-for-children" in each.environ().values()]
-        assert any("flows/server/app.py" in " ".join(each.cmdline()) for each in family), (
+        assert not [each for each in family if "not-for-children" in environment_of(each).values()]
+        assert any("flows/server/app.py" in " ".join(command_of(each)) for each in family), (
             "its server is a child"
         )
         (os.killpg if whole_group else os.kill)(process.pid, number)
@@ -147,7 +155,7 @@ def test_a_server_whose_guard_is_killed_with_the_run_ends_too(
         wait_until(lambda: list(tmp_path.glob("runs/*/stages/*-warmup.json")), process)
         family = family_of(process)
         for one in family:
-            if "guard.py" in str(one.cmdline()):
+            if "guard.py" in str(command_of(one)):
                 one.kill()
         process.kill()
         assert not psutil.wait_procs(family, timeout=30)[1]

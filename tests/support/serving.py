@@ -70,7 +70,7 @@ class Serve:
         return [*flows, *(below for flow in flows for below in flow.children(recursive=True))]
 
     def flow_processes(self) -> list[psutil.Process]:
-        return [one for one in self.family() if "prefect.engine" in " ".join(_command(one))]
+        return [one for one in self.family() if "prefect.engine" in " ".join(command_of(one))]
 
     def end(self, number: signal.Signals, whole_group: bool = False) -> list[psutil.Process]:
         """Send a signal, and wait for the end. Returns the processes that were there before."""
@@ -80,7 +80,8 @@ class Serve:
         return family
 
 
-def _command(process: psutil.Process) -> list[str]:
+def command_of(process: psutil.Process) -> list[str]:
+    """The command of a process; [] where it has ended, also if nobody has noticed yet."""
     try:
         return process.cmdline()
     except psutil.Error:

@@ -19,7 +19,7 @@ import pytest
 from flows.runs.run import run_id
 from storage.runs import RunFolder, StageState
 from tests.support.prefect_api import wait_until
-from tests.support.serving import Serve, free_port, prefect_server, serving, start_tiny
+from tests.support.serving import Serve, command_of, free_port, prefect_server, serving, start_tiny
 from tests.support.tiny_factory import tiny
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # a busy machine
@@ -247,7 +247,7 @@ def test_serve_with_its_own_server_recovers_from_everything(tmp_path: Path) -> N
         server = [
             one
             for one in serve.family()
-            if "server" in one.cmdline() and "guard.py" not in str(one.cmdline())
+            if "server" in command_of(one) and "guard.py" not in str(command_of(one))
         ]
         os.kill(server[0].pid, signal.SIGKILL)
         wait_until(lambda: "the Prefect server runs again" in serve.said())
