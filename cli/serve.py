@@ -45,7 +45,7 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
     console = make_console()
     with server(data_dir, port, console) as watched:
         from flows.deployments.refreshing import kept_current
-        from flows.deployments.registering import register, registered_for
+        from flows.deployments.registering import register, registered_elsewhere
         from flows.server.polling import RunnerPolling, WorkerPolling
 
         out = partial(say, console)
@@ -56,22 +56,22 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
         offered, problems = offers(data_dir, configs)
         if not any(offer.flow.name == "factory" for offer in offered):
             out(f"no configuration file (*.yaml) that can be used is in {configs}")
-        _refuse_to_take_over(registered_for(offered, str(data_dir.expanduser().resolve())), polling)
+        _refuse_to_take_over(registered_elsewhere(offered, str(data_dir.expanduser().resolve())), polling)
         for problem in problems:
-            say(console, f"not offered: {problem}")
+            out(f"not offered: {problem}")
         serving = Serving(register(offered, out, pool), polling, out)
         serving.start()
         as_worker = f" as a worker of the pool {pool}" if pool else ""
-        say(console, f"serving {', '.join(offer.name for offer in offered)}{as_worker}")
-        say(console, f"Prefect UI: {watched.url.removesuffix('/api')}/v2/deployments")
-        say(console, "stop with Ctrl-C, which also stops active runs")
+        out(f"serving {', '.join(offer.name for offer in offered)}{as_worker}")
+        out(f"Prefect UI: {watched.url.removesuffix('/api')}/v2/deployments")
+        out("stop with Ctrl-C, which also stops active runs")
 
         def update(changed: list[Offer]) -> None:
             serving.add(register(changed, lambda line: None, pool))
 
         with kept_current(data_dir, configs, (offered, problems), update, out):
             number = _wait_for_signal(serving, watched)
-        say(console, f"stopping ({number.name}) ...")
+        out(f"stopping ({number.name}) ...")
         logging.disable()  # Prefect's runner, which is still there, would report what is ended now as errors
         serving.stop(f"`steca serve` was stopped ({number.name})")
     sys.stdout.flush()

@@ -83,10 +83,8 @@ def gap_picture(source: RunSource, round: int | None = None) -> str:
     axes.grid(axis="y", alpha=0.3)
     axes.legend(fontsize=8)
     drawn = picture(small_png(figure), "Gaps of the step rewards by verdict")
-    known, ((all_of_them,),) = (
-        sum(len(gaps) for gaps, _ in found.values()),
-        source.rows(COMPARISONS, round=round),
-    )
+    known = sum(len(gaps) for gaps, _ in found.values())
+    ((all_of_them,),) = source.rows(COMPARISONS, round=round)
     if known == all_of_them:
         return drawn
     why = "the verdicts of the others were certain before all rollouts were played, or need none"

@@ -33,14 +33,15 @@ def register(offers: Sequence[Offer], say: Callable[[str], None], pool: str = ""
     return made
 
 
-def registered_for(offers: Sequence[Offer], others_than: str) -> dict[str, tuple[UUID, str]]:
-    """Of these deployments, by "flow/name", those that the server has for another data folder, with that folder."""
+def registered_elsewhere(offers: Sequence[Offer], data_dir: str) -> dict[str, tuple[UUID, str]]:
+    """Of these deployments, by "flow/name", those that the server has for another data folder than
+    this one, with that folder."""
     found = {}
     for name in (f"{offer.flow.name}/{offer.name}" for offer in offers):
         known = _known(name)
         fields = ((known.parameter_openapi_schema or {}) if known else {}).get("properties", {})
         folder = fields.get("data_dir", {}).get("default")
-        if known and folder and folder != others_than:
+        if known and folder and folder != data_dir:
             found[name] = known.id, str(folder)
     return found
 

@@ -15,7 +15,7 @@ from prefect.client.schemas.schedules import CronSchedule
 
 from flows.deployments.offered import Offer, offers
 from flows.deployments.refreshing import kept_current
-from flows.deployments.registering import register, registered_for
+from flows.deployments.registering import register, registered_elsewhere
 from flows.runs.run import folder_of, open_run, run_id
 from flows.server.polling import WorkerPolling
 from tests.conftest import offered_configs
@@ -88,15 +88,15 @@ def test_deployments_of_a_work_pool_have_the_same_forms_and_keep_edits(
     assert (again.id, again.parameters, again.job_variables) == (made.id, edited, variables)
 
 
-def test_deployments_that_are_registered_for_another_data_folder_are_known(
+def test_deployments_that_are_registered_elsewhere_another_data_folder_are_known(
     client: SyncPrefectClient, offer: Offer
 ) -> None:
     register([offer], print)
     here, made = str(offer.defaults["data_dir"]), known(client, offer)
-    assert registered_for([offer], here) == {}
+    assert registered_elsewhere([offer], here) == {}
     client.update_deployment(made.id, DeploymentUpdate(parameters={**made.parameters, "data_dir": "/edited"}))
-    assert registered_for([offer], here) == {}, "what a person edited is no other folder"
-    assert registered_for([offer], "/elsewhere") == {f"factory/{offer.name}": (made.id, here)}
+    assert registered_elsewhere([offer], here) == {}, "what a person edited is no other folder"
+    assert registered_elsewhere([offer], "/elsewhere") == {f"factory/{offer.name}": (made.id, here)}
 
 
 def test_without_an_edit_everything_follows_the_file(client: SyncPrefectClient, offer: Offer) -> None:
