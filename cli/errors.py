@@ -9,15 +9,9 @@ from contextlib import contextmanager
 import typer
 
 from configs.faults import ConfigFault
-from environments.base import EnvironmentFault
-from flows.faults import StageFault
+from flows.known_faults import FAULTS
 from flows.wording import visible
-from models.judges.judge import JudgementFault
-from models.policy import PolicyFault
-from models.reflectors.reflector import ReflectionFault
 from storage.faults import StorageFault
-
-FAULTS = (EnvironmentFault, JudgementFault, PolicyFault, ReflectionFault, StorageFault, StageFault)
 
 
 @contextmanager

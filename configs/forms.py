@@ -12,24 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from configs.faults import ConfigFault
+from configs.form_fields import FIELDS
 from configs.load import apply, check, given_by, read_yaml, refuse_comparison, schema_at
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
-
-FIELDS = {
-    "seed": "seed",
-    "rounds": "rounds",
-    "demonstrations": "tasks.demonstrations",
-    "exploration": "tasks.exploration",
-    "seen": "tasks.seen",
-    "unseen": "tasks.unseen",
-    "preset": "deviation.preset",
-    "threshold": "deviation.delta",
-    "mode": "rewards.mode",
-    "budget_rollouts": "budget.rollouts",
-    "budget_minutes": "budget.minutes",
-}
-"""By field of the form, the setting that it stands for."""
 
 
 def field_schema(field: str) -> dict[str, Any]:

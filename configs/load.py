@@ -12,6 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from configs.faults import ConfigFault
+from configs.form_fields import FIELDS
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 
@@ -162,12 +163,23 @@ def _may_be_secret(location: Sequence[Any]) -> bool:
 
 
 def _nearest(location: Sequence[Any], schema: Mapping[str, Any]) -> str:
+    """What may have been meant: a field of this name in another section, else a similar one in the same section."""
     known = sorted(schema_at(location[:-1], schema).get("properties", {}))
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    section = ".".join(map(str, location[:-1]))
-    if close:
-        return f"; did you mean {'.'.join([*([section] if section else []), close[0]])}?"
+    name, section = str(location[-1]), ".".join(map(str, location[:-1]))
+    close = difflib.get_close_matches(name, known, n=1)
+    if meant := _elsewhere(name, schema) or [f"{section}.{one}" if section else one for one in close]:
+        return f"; did you mean {' or '.join(meant)}?"
     return f"; known{' in ' + section if section else ''}: {', '.join(known)}"
+
+
+def _elsewhere(name: str, schema: Mapping[str, Any]) -> list[str]:
+    """The fields of this name in sections at the top; for a field of the form, the setting that it stands for."""
+    sections = schema.get("properties", {})
+    fields = [f"{one}.{name}" for one in sections if name in schema_at((one,), schema).get("properties", {})]
+    section, _, setting = FIELDS.get(name, "").partition(".")
+    if setting in schema_at((section,), schema).get("properties", {}):
+        fields.append(f"{section}.{setting}")
+    return sorted(set(fields))
 
 
 def schema_at(location: Sequence[Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -36,6 +36,7 @@ from flows.deployments.seeds import with_next_seed
 from flows.deployments.waiting import turn_in
 from flows.reporting.events import emit
 from flows.reporting.progress import current
+from flows.reporting.readable_log import make_readable
 from flows.reporting.run_log import shown_here_too
 from flows.runs.lock import Held, lock_run
 from flows.runs.run import folder_of, open_run, root_of, run_id
@@ -78,6 +79,7 @@ def factory(
         approve: Stages that wait until a person lets them begin, in a form on the page of the run.
     """
     watch_this_process()
+    make_readable()
     fields = {
         "rounds": rounds,
         "demonstrations": demonstrations,

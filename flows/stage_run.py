@@ -56,7 +56,8 @@ class StageRun:
         self.round, self.force, self.reporter = round, force, reporter
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
         self._budget_events = BudgetEvents(folder, self.tracker.used)
-        self.resources = RunResources(config, reporter.progressed, self.tracker, reporter.log)
+        self.resources = RunResources(config, self._progressed, self.tracker, reporter.log)
+        self._parts = ""
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self.batches: list[BatchRef] = []
@@ -127,6 +128,7 @@ class StageRun:
         """Run one batch, or take it from the cache. `instead_of` is the batch that it continues, which a budget cut
         short. `more` holds further inputs of the cache key."""
         place = len(self.batches) if instead_of is None else self.batches.index(instead_of)
+        self._parts = task.parts
         label = f"{task.name} {place + 1}/{self._announced}{'' if part == 'all' else f' · {part}'}"
         request = task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
         ref, cached = self._run_or_look_up(task, request, label)
@@ -212,6 +214,9 @@ class StageRun:
     def _run_or_look_up(self, task: BatchTask, request: Request, label: str) -> tuple[BatchRef, bool]:
         """`label`: what the batch is called in Prefect's UI."""
         return task.run(request, self.resources, self.force, label)
+
+    def _progressed(self, done: int, total: int) -> None:
+        self.reporter.progressed(done, total, self._parts)
 
     def _paid(self, spent: Spent) -> None:
         said = describe_spending(spent, self.config.budget)

@@ -14,6 +14,7 @@ from flows.deployments.names import rename, run_name
 from flows.deployments.parameters import Changes, Folder, KnownRun, Round
 from flows.deployments.waiting import turn_in
 from flows.reporting.progress import current
+from flows.reporting.readable_log import make_readable
 from flows.runs.derived import NEWEST, known_run, with_changes
 from flows.runs.run import run_id
 from flows.runs.starting import stages_from
@@ -47,6 +48,7 @@ def stage_flow(work: Callable[[StageRun], None], round_means: str = "") -> Flow[
         data_dir: Folder = None,
     ) -> str:
         watch_this_process()
+        make_readable()
         root = Path(data_dir or "data").expanduser().resolve()
         if isinstance(run, FactoryConfig):
             return run_stage(work, run, run_id(run), round, force)

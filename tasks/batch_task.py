@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class BatchTask:
     """A stage's work on one batch. `reads` names every setting that the body uses. `each_task`: the rows of a task do
-    not depend on the other tasks of the batch. `replies_kept`: replies of models are kept for every run."""
+    not depend on the other tasks of the batch. `replies_kept`: replies of models are kept for every run. `parts`: what
+    its progress counts, such as episodes; "" where it reports none."""
 
     name: str
     version: str
@@ -37,6 +38,7 @@ class BatchTask:
     body: Callable[[Batch], Sequence[Record]]
     each_task: bool = False
     replies_kept: bool = False
+    parts: str = ""
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -183,7 +185,12 @@ class BatchTask:
 
 
 def batch_task(
-    name: str, version: str, reads: Sequence[str], each_task: bool = False, replies_kept: bool = False
+    name: str,
+    version: str,
+    reads: Sequence[str],
+    each_task: bool = False,
+    replies_kept: bool = False,
+    parts: str = "",
 ) -> Callable[[Callable[[Batch], Sequence[Record]]], BatchTask]:
     """Decorator: make a function of a batch a cached task that writes one shard batch."""
-    return lambda body: BatchTask(name, version, tuple(reads), body, each_task, replies_kept)
+    return lambda body: BatchTask(name, version, tuple(reads), body, each_task, replies_kept, parts)

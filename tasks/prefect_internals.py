@@ -17,8 +17,9 @@ from typing import Any
 TEMPORARY_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """The settings of the temporary servers that Prefect itself starts."""
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+ENGINE_LOGGER = "prefect.engine"
 QUEUE_LOGGERS = ("EventsWorker", "APILogWorker")
-"""Names of the loggers of runs, and of the queues that report to the server."""
+"""Names of the loggers of runs, of the process of a run, and of the queues that report to the server."""
 
 
 def result_in(record: bytes) -> Any:

@@ -39,13 +39,18 @@ WRITING = ("policy.engine", "policy.arguments", "policy.thinking", "policy.max_t
 """The settings that decide, with the checkpoint and the prompt, what a policy writes when it is no turn."""
 
 
-@batch_task("demonstrate", version="1", reads=("environment",), each_task=True)
+@batch_task("demonstrate", version="1", reads=("environment",), each_task=True, parts="episodes")
 def demonstrate_batch(batch: Batch) -> list[Record]:
     """The expert's runs."""
     return demonstrate(batch.world, batch.tasks, batch.config, batch.progress)
 
 
-@batch_task("warmup", version="2", reads=("seed", "environment", "policy.small", *TRAINED, "warmup"))
+@batch_task(
+    "warmup",
+    version="2",
+    reads=("seed", "environment", "policy.small", *TRAINED, "warmup"),
+    parts="training steps",
+)
 def warmup_batch(batch: Batch) -> list[Record]:
     """Train the base policy. `inputs["base"]` is the digest of the model folder to start from, "" for a new small
     model."""
@@ -54,7 +59,9 @@ def warmup_batch(batch: Batch) -> list[Record]:
     return [warm_up(batch)]
 
 
-@batch_task("explore", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True)
+@batch_task(
+    "explore", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True, parts="episodes"
+)
 def explore_batch(batch: Batch) -> list[Record]:
     """The policy's own runs after the expert's prefixes."""
     return explore(batch.world, batch.policy, batch.records(), batch.config, batch.progress)
@@ -65,6 +72,7 @@ def explore_batch(batch: Batch) -> list[Record]:
     version="1",
     reads=("seed", "environment", "exploration.temperature", *GENERATION_SETTINGS),
     each_task=True,
+    parts="episodes",
 )
 def sample_batch(batch: Batch) -> list[Record]:
     """Stage explore: one sampled run of each task. `inputs["sample"]` is its place among the samples, so that more
@@ -81,6 +89,7 @@ def sample_batch(batch: Batch) -> list[Record]:
         *(*REWARD_SETTINGS, *GENERATION_SETTINGS),
     ),
     each_task=True,
+    parts="rollouts",
 )
 def score_batch(batch: Batch) -> list[Record]:
     """Stage rewards, first half: Monte-Carlo rollouts. Since 0.4 their rows have `first_turn`. This is no new version:
@@ -89,7 +98,12 @@ def score_batch(batch: Batch) -> list[Record]:
 
 
 @batch_task(
-    "judge", version="1", reads=("rewards.candidates", *JUDGE_SETTINGS), each_task=True, replies_kept=True
+    "judge",
+    version="1",
+    reads=("rewards.candidates", *JUDGE_SETTINGS),
+    each_task=True,
+    replies_kept=True,
+    parts="judgements",
 )
 def judge_batch(batch: Batch) -> list[Record]:
     """Stage rewards: what a language model says of the explored turns."""
@@ -105,6 +119,7 @@ def judge_batch(batch: Batch) -> list[Record]:
         *(*REWARD_SETTINGS, *GENERATION_SETTINGS),
     ),
     each_task=True,
+    parts="rollouts",
 )
 def score_ipr_batch(batch: Batch) -> list[Record]:
     """In place of `score` for method ipr: the rollouts of its comparisons, shared with those of `score`."""
@@ -137,6 +152,7 @@ def choose_batch(batch: Batch) -> list[Record]:
     reads=("environment", *CALIBRATION_SETTINGS),
     each_task=True,
     replies_kept=True,
+    parts="reflections",
 )
 def calibrate_batch(batch: Batch) -> list[Record]:
     """Reflections on the deviations, and repairs proved by executing them."""
@@ -144,7 +160,11 @@ def calibrate_batch(batch: Batch) -> list[Record]:
 
 
 @batch_task(
-    "calibrate_self", version="1", reads=("environment", *CALIBRATION_SETTINGS, *WRITING), each_task=True
+    "calibrate_self",
+    version="1",
+    reads=("environment", *CALIBRATION_SETTINGS, *WRITING),
+    each_task=True,
+    parts="reflections",
 )
 def calibrate_self_batch(batch: Batch) -> list[Record]:
     """The same, with reflections by the policy that explored, whose digest is the checkpoint."""
@@ -191,7 +211,7 @@ def pair_batch(batch: Batch) -> list[Record]:
     return [*found.rows]
 
 
-@batch_task("train", version="2", reads=("seed", *TRAINED, "training"))
+@batch_task("train", version="2", reads=("seed", *TRAINED, "training"), parts="training steps")
 def train_batch(batch: Batch) -> list[Record]:
     """Stage train, second half: the policy trained on the weighted sets."""
     from tasks.train_bodies import reinforce
@@ -199,7 +219,9 @@ def train_batch(batch: Batch) -> list[Record]:
     return [reinforce(batch)]
 
 
-@batch_task("train_base", version="1", reads=("seed", "policy.small", *TRAINED, "training"))
+@batch_task(
+    "train_base", version="1", reads=("seed", "policy.small", *TRAINED, "training"), parts="training steps"
+)
 def train_base_batch(batch: Batch) -> list[Record]:
     """The same, starting from the base model. `inputs["base"]` is the digest of its folder, "" for a new small model,
     which has the tokenizer of the checkpoint."""
@@ -208,7 +230,7 @@ def train_base_batch(batch: Batch) -> list[Record]:
     return [train_base(batch)]
 
 
-@batch_task("prefer", version="1", reads=("seed", *TRAINED, "training"))
+@batch_task("prefer", version="1", reads=("seed", *TRAINED, "training"), parts="training steps")
 def prefer_batch(batch: Batch) -> list[Record]:
     """Stage train, second half: the policy trained on preference pairs. `inputs["reference"]` is the digest of the
     reference model."""
@@ -223,7 +245,9 @@ def forced_deviations_batch(batch: Batch) -> list[Record]:
     return force_deviations(batch.world, batch.policy, batch.records(), batch.config)
 
 
-@batch_task("evaluate", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True)
+@batch_task(
+    "evaluate", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True, parts="episodes"
+)
 def evaluate_batch(batch: Batch) -> list[Record]:
     """Test episodes on held-out tasks."""
     return evaluate(

@@ -14,10 +14,9 @@ from typing import IO, Literal
 
 from pydantic import BaseModel
 
-from cli.errors import FAULTS
 from cli.signals import leave_on_interrupt
-from configs.faults import ConfigFault
 from configs.schema import FactoryConfig
+from flows.known_faults import FAULTS
 from flows.reporting.progress import Ending, Reporter
 from flows.server import environment
 from flows.server.process import prefect_server
@@ -55,7 +54,7 @@ class EventReporter(Reporter):
         self._done, self._total, self._sent = 0, batches, -1.0
         self._send(0.0)
 
-    def progressed(self, done: int, total: int) -> None:
+    def progressed(self, done: int, total: int, parts: str) -> None:
         self._send(self._done + done / max(total, 1))
 
     def batch_done(self, cached: bool) -> None:
@@ -107,7 +106,7 @@ def _ended(arm: str, config: FactoryConfig, reporter: EventReporter) -> Event:
             return Event(arm=arm, kind="done", said=factory(config))
     except Exception as error:
         traceback.print_exc()
-        known = isinstance(error, (ConfigFault, *FAULTS))
+        known = isinstance(error, FAULTS)
         return Event(arm=arm, kind="failed", said=str(error) if known else f"{type(error).__name__}: {error}")
 
 

@@ -47,9 +47,9 @@ class BarReporter(Reporter):
         self._spent = ""
         self._task = self._progress.add_task(title_of(stage, round), total=batches, note="")
 
-    def progressed(self, done: int, total: int) -> None:
+    def progressed(self, done: int, total: int, parts: str) -> None:
         if self._task is not None:
-            note = f"({done}/{total} in this one)" if total > 1 and done < total else ""
+            note = f"({done}/{total} {parts} of this one)" if total > 1 and done < total else ""
             note = f"{note} {self._spent}".strip()
             self._progress.update(self._task, completed=self._done + done / max(total, 1), note=note)
 

@@ -15,6 +15,7 @@ from flows.deployments.waiting import turn_in
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.reporting.progress import current
+from flows.reporting.readable_log import make_readable
 from flows.server.flow_run_process import watch_this_process
 from flows.server.flow_run_states import report_below
 from storage.store import Store
@@ -39,6 +40,7 @@ def compare(
         data_dir: Folder of the runs; empty: that of the configuration.
     """
     watch_this_process()
+    make_readable()
     whole = load_comparison(file, seeds=seeds, data_dir=data_dir)
     wanted = whole.part(arms)
     for arm in wanted.arms:

@@ -23,8 +23,8 @@ class Reporter(Protocol):
 
     def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def progressed(self, done: int, total: int) -> None:
-        """`done` of `total` parts (episodes, training steps) of the current batch are finished."""
+    def progressed(self, done: int, total: int, parts: str) -> None:
+        """`done` of `total` parts of the current batch are finished. `parts`: what they are, such as episodes."""
         ...
 
     def batch_done(self, cached: bool) -> None: ...
@@ -45,7 +45,7 @@ class Silent:
 
     def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def progressed(self, done: int, total: int) -> None: ...
+    def progressed(self, done: int, total: int, parts: str) -> None: ...
 
     def batch_done(self, cached: bool) -> None: ...
 
@@ -62,7 +62,7 @@ class LineReporter:
     def __init__(self, say: Callable[[str], None], every_seconds: float = EVERY_SECONDS) -> None:
         """`say` is called from two threads."""
         self._write, self._every = say, every_seconds
-        self._title = self._spent = ""
+        self._title = self._spent = self._parts = ""
         self._done = self._cached = self._batches = 0
         self._within = (0, 0)
         self._began = self._said = time.monotonic()
@@ -76,8 +76,8 @@ class LineReporter:
         self._say(in_batches(batches))
         self._start_ticking()
 
-    def progressed(self, done: int, total: int) -> None:
-        self._within = (done, total)
+    def progressed(self, done: int, total: int, parts: str) -> None:
+        self._within, self._parts = (done, total), parts
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1
@@ -95,7 +95,11 @@ class LineReporter:
         if not self._title:  # it failed before it began: the error says why
             return
         seconds = time.monotonic() - self._began
-        self._say(f"{how} after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
+        if how == "done":
+            self._say(f"done after {seconds:.1f} s, {self._cached} of {self._done} batches from the cache")
+        else:
+            finished = f"{self._done} of {in_batches(self._batches)}"
+            self._say(f"{how} after {seconds:.1f} s, {finished} finished ({self._cached} from the cache)")
         self._title = ""
 
     @property
@@ -111,7 +115,7 @@ class LineReporter:
 
     def _status(self) -> str:
         done, total = self._within
-        parts = f", {done:,}/{total:,} in the next" if total else ""
+        parts = f", {done:,} of {total:,} {self._parts} of the next" if total else ""
         minutes = (time.monotonic() - self._began) / 60
         spent = f"; {self._spent}" if self._spent else ""
         return f"{self._done}/{self._batches} batches{parts}, after {minutes:.1f} min{spent}"

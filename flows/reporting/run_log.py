@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from flows.reporting.flow_run import current_flow_run
 from flows.reporting.progress import Ending, LineReporter, in_batches, title_of
+from flows.reporting.readable_log import REPEATED
 
 if TYPE_CHECKING:
     from uuid import UUID
-
 
 _PARENT: ContextVar[Callable[[str], None] | None] = ContextVar("log of the parent run", default=None)
 
@@ -21,7 +21,7 @@ _PARENT: ContextVar[Callable[[str], None] | None] = ContextVar("log of the paren
 @contextmanager
 def shown_here_too() -> Iterator[None]:
     """What stages say inside is also in the log of the current flow run, of which they are sub-runs."""
-    token = _PARENT.set(_log())
+    token = _PARENT.set(_log(repeated=True))
     try:
         yield
     finally:
@@ -79,8 +79,8 @@ class LogReporter(LineReporter):
             self._write(f"the progress bar stays where it is: {error}")
 
 
-def _log() -> Callable[[str], None]:
-    """Writes to the log of the current flow run, from any thread."""
+def _log(repeated: bool = False) -> Callable[[str], None]:
+    """Writes to the log of the current flow run, from any thread. `repeated`: another log has these lines already."""
     from prefect.exceptions import MissingContextError
     from prefect.logging import get_run_logger
 
@@ -88,7 +88,7 @@ def _log() -> Callable[[str], None]:
         logger: logging.Logger | logging.LoggerAdapter[logging.Logger] = get_run_logger()
     except MissingContextError:
         return lambda line: None
-    return lambda line: logger.info("%s", line)
+    return lambda line: logger.info("%s", line, extra=REPEATED if repeated else None)
 
 
 def _new_bar(description: str) -> UUID | None:

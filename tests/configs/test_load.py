@@ -127,6 +127,20 @@ def test_an_unknown_field_names_the_nearest_known_one() -> None:
     assert problems(None, "zzz=1")[0].startswith("--set: unknown field zzz; known: budget, ")
 
 
+@pytest.mark.parametrize(
+    ("field", "meant"),
+    [
+        ("threshold", "deviation.delta"),  # its name in a form
+        ("delta", "deviation.delta"),
+        ("rewards.delta", "deviation.delta"),
+        ("seen", "tasks.seen"),  # not seed, which looks like it
+        ("rollouts", "budget.rollouts or rewards.rollouts"),
+    ],
+)
+def test_a_field_of_another_section_is_named(field: str, meant: str) -> None:
+    assert problems(None, f"{field}=1") == [f"--set: unknown field {field}; did you mean {meant}?"]
+
+
 def test_every_problem_gets_a_line_that_starts_with_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "seed: -1\nrewards: {rollouts: 0}\nraunds: 2\n")
     lines = problems(path)

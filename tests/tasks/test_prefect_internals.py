@@ -13,7 +13,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, own_sigterm, poll_patiently, result_in
+from tasks.prefect_internals import (
+    ENGINE_LOGGER,
+    QUEUE_LOGGERS,
+    RUN_LOGGERS,
+    own_sigterm,
+    poll_patiently,
+    result_in,
+)
 from tests.support.tiny_factory import ROOT
 
 
@@ -92,11 +99,13 @@ def test_a_stored_result_is_read_without_prefect(tmp_path: Path) -> None:
 
 
 def test_the_loggers_have_these_names() -> None:
+    from prefect.engine import engine_logger
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.logging.loggers import get_logger
 
     assert (get_logger("flow_runs").name, get_logger("task_runs").name) == RUN_LOGGERS
+    assert engine_logger.name == ENGINE_LOGGER
     assert (EventsWorker.__name__, APILogWorker.__name__) == QUEUE_LOGGERS
 
 

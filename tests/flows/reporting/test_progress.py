@@ -22,11 +22,11 @@ def test_a_stage_that_finishes_nothing_still_says_how_far_it_is() -> None:
     said: list[str] = []
     reporter = LineReporter(said.append, every_seconds=0.05)
     reporter.stage_started("warmup", 1, 1)
-    reporter.progressed(300, 1500)
+    reporter.progressed(300, 1500, "training steps")
     wait_for(lambda: len(said) >= 4)
     reporter.stage_ended("done")
     assert said[0] == "warmup: 1 batch"
-    assert "warmup: 0/1 batches, 300/1,500 in the next, after 0.0 min" in said
+    assert "warmup: 0/1 batches, 300 of 1,500 training steps of the next, after 0.0 min" in said
     assert said[-1].startswith("warmup: done after ")
 
 
@@ -42,6 +42,15 @@ def test_nothing_is_said_after_the_end() -> None:
     assert len(said) == count
 
 
+def test_a_stage_that_was_stopped_says_how_much_is_finished() -> None:
+    said: list[str] = []
+    reporter = LineReporter(said.append)
+    reporter.stage_started("train", 1, 2)
+    reporter.batch_done(cached=True)
+    reporter.stage_ended("stopped")
+    assert said[-1].endswith(" s, 1 of 2 batches finished (1 from the cache)")
+
+
 @pytest.mark.parametrize(("done", "within", "expected"), [(0, None, 0), (1, None, 0.25), (3, (1, 2), 0.875)])
 def test_the_finished_share_counts_parts_of_a_batch(
     done: int, within: tuple[int, int] | None, expected: float
@@ -51,7 +60,7 @@ def test_the_finished_share_counts_parts_of_a_batch(
     for _ in range(done):
         reporter.batch_done(cached=False)
     if within:
-        reporter.progressed(*within)
+        reporter.progressed(*within, "episodes")
     assert reporter.fraction == expected
     reporter.stage_ended("done")
 
