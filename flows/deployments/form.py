@@ -46,10 +46,11 @@ def form_of(
         without_null(field)
         if name in choices:
             field["enum"] = choices[name]
-    form = FormSchema(**known.model_dump() | {"properties": properties, "additionalProperties": False})
+    more: dict[str, Any] = {}
     if MODES and {"preset", "mode"} <= properties.keys():
-        form.allOf = MODES  # left unset it is not sent: an empty one is no valid schema
-    return form
+        more["allOf"] = MODES  # left unset it is not sent: an empty one is no valid schema
+        properties["mode"]["description"] += _in_words(MODES)  # the server's refusal does not name the preset
+    return FormSchema(**known.model_dump() | {"properties": properties, "additionalProperties": False} | more)
 
 
 def without_null(field: dict[str, Any]) -> None:
@@ -57,6 +58,15 @@ def without_null(field: dict[str, Any]) -> None:
     refuse it, because the type of the field is another."""
     if field.get("default", ...) is None:
         del field["default"]
+
+
+def _in_words(modes: list[dict[str, Any]]) -> str:
+    """What each preset with a choice of modes allows."""
+    return "".join(
+        f" Preset {one['if']['properties']['preset']['const']}: "
+        f"{' or '.join(one['then']['properties']['mode']['enum'])}."
+        for one in modes
+    )
 
 
 def _modes_of_presets() -> list[dict[str, Any]]:

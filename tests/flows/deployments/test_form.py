@@ -33,3 +33,14 @@ def test_only_the_default_null_is_taken_away() -> None:
     for field in fields:
         without_null(field)
     assert fields == [{}, {"default": 0}, {"default": []}, {}]
+
+
+def test_the_form_says_which_modes_a_preset_allows(offered: list[Offer]) -> None:
+    """What the server says of a mode that is excluded does not name the preset."""
+    factory = next(offer for offer in offered if offer.flow.name == "factory")
+    mode = form_of(factory.flow, factory.defaults, factory.choices).properties["mode"]
+    assert mode["description"].endswith(
+        " Preset paper: fixed or curtailed. Preset release: fixed or curtailed. Preset sequential: fixed or sequential."
+    )
+    [rewards] = [offer for offer in offered if offer.name == "rerun-rewards"]
+    assert "mode" not in form_of(rewards.flow, rewards.defaults, rewards.choices).properties
