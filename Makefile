@@ -82,7 +82,7 @@ ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (instal
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
 	$(BIN)/pytest -m slow -rs tests/ui tests/flows/deployments/test_approval.py tests/flows/deployments/test_automations.py
 
-screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`)
+screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/steca-demo (installs the extra `ui`; a quarter of an hour)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'
 	STECA_SCREENSHOTS=1 $(BIN)/pytest -m slow -rs tests/ui
 

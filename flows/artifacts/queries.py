@@ -65,7 +65,9 @@ def queries(source: RunSource) -> list[tuple[str, str]]:
 def ask(source: RunSource) -> str:
     """The queries, and how to ask them, as a section of a page. Raises StorageFault."""
     shell = f'steca sql{in_folder(source.folder.root)} "QUERY"\n'
-    shell += f"duckdb -readonly {shlex.quote(str(source.store.published))}  # if DuckDB's own program is installed"
+    shell += (
+        f"duckdb -readonly {shlex.quote(str(source.store.published))}  # if DuckDB's own program is installed"
+    )
     asked = (f"{what}:\n\n{block(sql, 'sql')}" for what, sql in queries(source))
     return joined("## Ask the store", *asked, "Either of these asks it:", block(shell, "sh"), place(source))
 

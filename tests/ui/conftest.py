@@ -12,14 +12,12 @@ import pytest
 
 from tests.ui.pictures import FOLDER, save
 from tests.ui.screens import Screens
-from tests.ui.serving import Serving, configurations
+from tests.ui.serving import PICTURES, SECONDS, Serving, configurations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-PICTURES = bool(os.environ.get("STECA_SCREENSHOTS"))
-"""Whether the tests make the pictures of docs/operating.md: `make screenshots`. Then they run a reduced quick start."""
 DEMO = Path("/tmp/steca-demo")
 """Where the factory of the pictures is: the path is in them."""
 
@@ -32,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if Path(__file__).parent in item.path.parents:
             item.add_marker(pytest.mark.slow)
-            item.add_marker(pytest.mark.timeout(1200))
+            item.add_marker(pytest.mark.timeout(4 * SECONDS))
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,7 +66,7 @@ def serving(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Itera
     if PICTURES:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-    configurations(folder / "configs", reduced=PICTURES)
+    configurations(folder / "configs")
     serving = Serving(folder)
     try:
         serving.start()

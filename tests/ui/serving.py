@@ -21,22 +21,19 @@ from tests.support.shared import stop_process
 from tests.support.tiny_factory import ROOT, STECA, TINY
 
 QUICKSTART = "quickstart"
-"""The deployment that the tests start. Its configuration is a tiny one, or a reduced quick start for pictures."""
-REDUCED = {
-    "tasks": {"demonstrations": 400, "exploration": 60, "validation": 0, "seen": 40, "unseen": 40},
-    "warmup": {"steps": 1000, "batch_size": 8, "learning_rate": 4.0e-3},
-    "training": {"steps": 100, "batch_size": 8, "learning_rate": 2.0e-3},
-}
-"""A quick start of two or three minutes, for pictures."""
-SECONDS = 300
+"""The deployment that the tests start. Its configuration is a tiny one; for pictures it is the real one."""
+PICTURES = bool(os.environ.get("STECA_SCREENSHOTS"))
+"""Whether the tests make the pictures of docs/operating.md: `make screenshots`."""
+SECONDS = 1200 if PICTURES else 300
+"""How long a run may take on a busy machine."""
 
 
-def configurations(folder: Path, reduced: bool) -> None:
-    """The configurations that come with the project, where the quick start is one of seconds, or a reduced one."""
+def configurations(folder: Path) -> None:
+    """The configurations that come with the project, where the quick start is one of seconds."""
     shutil.copytree(ROOT / "configs", folder, ignore=shutil.ignore_patterns("*.py", "__pycache__", "stages"))
-    source = ROOT / "configs" / f"{QUICKSTART}.yaml" if reduced else TINY
-    settings = yaml.safe_load(source.read_text()) | {"name": QUICKSTART} | (REDUCED if reduced else {})
-    (folder / f"{QUICKSTART}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+    if not PICTURES:
+        settings = yaml.safe_load(TINY.read_text()) | {"name": QUICKSTART}
+        (folder / f"{QUICKSTART}.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
 
 
 @dataclass
