@@ -33,8 +33,9 @@ def kept_current(
                 found, faults = offers(data_dir, folder)
                 changed = [each for each in found if known.get(each.name) != each]
                 update(changed)
-                for fault in sorted(set(faults) - problems):
-                    say(f"not offered: {fault}")
+                new = [f"not offered: {fault}" for fault in sorted(set(faults) - problems)]
+                for line in new + _gone(known):
+                    say(line)
                 problems = set(faults)
                 known |= {offer.name: offer for offer in changed}
                 failed = ""
@@ -49,3 +50,15 @@ def kept_current(
         yield
     finally:
         stop.set()
+
+
+def _gone(known: dict[str, Offer]) -> list[str]:
+    """A line for each deployment whose file was removed, which is not known any more then."""
+    gone = {name: offer.defaults["config"] for name, offer in known.items() if "config" in offer.defaults}
+    gone = {name: file for name, file in gone.items() if not Path(file).exists()}
+    for name in gone:
+        del known[name]
+    return [
+        f"{name}: its file {file} is gone, and its runs would fail: delete the deployment in the UI"
+        for name, file in gone.items()
+    ]

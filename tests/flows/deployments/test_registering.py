@@ -129,8 +129,17 @@ def test_a_new_run_and_an_edited_file_appear_in_the_forms(
         (folder / f"{named}-2.yaml").write_text(text)
         wait_for(lambda: updated == [named, f"{named}-2"])
         (folder / f"{named}-3.yaml").write_text("rewards: {rollots: 3}\n")
-        wait_for(lambda: bool(said))
-    [problem] = said
+        wait_for(lambda: len(said) == 1)
+        (folder / f"{named}-2.yaml").unlink()
+        wait_for(lambda: len(said) == 2)
+        (folder / f"{named}-2.yaml").write_text(text)
+        wait_for(lambda: updated == [named, f"{named}-2", f"{named}-2"])
+    problem, gone = said
+    file = folder / f"{named}-2.yaml"
+    assert (
+        gone
+        == f"{named}-2: its file {file} is gone, and its runs would fail: delete the deployment in the UI"
+    )
     assert problem.startswith(f"not offered: {folder / named}-3.yaml: unknown field rewards.rollots")
 
 
