@@ -6,11 +6,11 @@ from configs.schema import FactoryConfig
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource
 from flows.artifacts.stages.verdicts import calibrate, verdicts_of
-from flows.reporting.progress import Silent
+from flows.reporting.progress import current
 from flows.stage_run import StageRun
 from flows.summary.table import words
 from flows.wording import action_in_words, gap_in_words
-from flows.work.chain import explored
+from flows.work.chain import explored, scorer
 from flows.work.forecast import forecast
 from rollouts.budget import describe_spending
 from storage.runs import RunFolder
@@ -40,8 +40,9 @@ def shown_before(config: FactoryConfig, folder: RunFolder, stage: str, round: in
 
 
 def _forecast(config: FactoryConfig, source: RunSource, round: int) -> str:
-    stage = StageRun("rewards", config, source.folder, round, False, Silent())
-    return forecast(stage, [pair[-1] for pair in explored(stage)]).capitalize() + "."
+    stage = StageRun("rewards", config, source.folder, round, False, current())
+    said = forecast(stage, explored(stage), scorer(stage))
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _verdicts(config: FactoryConfig, source: RunSource, round: int) -> str:
