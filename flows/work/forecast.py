@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from configs.needed import compares_suffixes
 from configs.schema import BudgetConfig, FactoryConfig
 from rollouts.budget import cost, describe_spending
-from rollouts.comparisons import StoredPoints, comparisons_of, ipr_comparisons
-from rollouts.rows import by_task
+from rollouts.comparisons import StoredPoints, TaskComparisons, comparisons_of, ipr_comparisons
 from rollouts.stages.decide import rule_of
 from rollouts.stages.reuse import Reuse, reuse
 from steca.allocation import plan
 from steca.preferences import ipr_rule
 from storage.records import StepRecord, TrajectoryRecord
-from storage.rollout_pool import Rollouts
+from storage.rollout_pool import RolloutPool
 from storage.runs import Spent
 from storage.shards import BatchRef
 
@@ -26,43 +25,38 @@ if TYPE_CHECKING:  # the pages of stages, which show the forecast, are published
 
 
 @dataclass(frozen=True, slots=True)
-class Expected:
-    """Rollouts for `candidates` (at most so many): `stored` are there already; `likely` are expected to be played, at
-    most `most`."""
+class Work:
+    """Rollouts: `stored` are there already; `likely` are expected to be played, at most
+    `most`."""
 
-    candidates: int = 0
     stored: int = 0
-    likely: float = 0.0
-    most: float = 0.0
+    likely: float = 0
+    most: float = 0
 
-    def __add__(self, other: Expected) -> Expected:
-        return Expected(
-            self.candidates + other.candidates,
-            self.stored + other.stored,
-            self.likely + other.likely,
-            self.most + other.most,
-        )
+    def __add__(self, other: Work) -> Work:
+        return Work(self.stored + other.stored, self.likely + other.likely, self.most + other.most)
 
 
 def forecast(stage: StageRun, pairs: Sequence[Sequence[BatchRef]], scorer: str) -> str:
     """One line for batches of (demonstrations, explorations) and the digest of their scorer: candidates, the expected
     number of rollouts, those of them that are stored and cost nothing, the cost of the others, and what the run has
     spent before. Raises StorageFault where a batch is missing or damaged."""
-    work = sum((_of_batch(stage, pair, scorer) for pair in pairs), Expected())
-    if not work.candidates:
+    runs = [run for pair in pairs for run in stage.resources.shards.read(pair[-1], TrajectoryRecord)]
+    candidates, *estimate = expected(runs, stage.config)
+    if not candidates:
         return "forecast: no explored run failed, so no rollouts"
-    about = f"at most {work.candidates:,} candidates, about {_rollouts(stage, work, [pair[-1] for pair in pairs])}"
+    work = _with_stored(stage, pairs, scorer, {run.task_id for run in runs}) or Work(0, *estimate)
+    about = f"at most {candidates:,} candidates, about {_rollouts(stage, work, runs, pairs[0][-1])}"
     if stage.config.judges:
-        about += f" and {work.candidates:,} judgements"
+        about += f" and {candidates:,} judgements"
     return f"forecast: {about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
 
 
-def _rollouts(stage: StageRun, work: Expected, explorations: Sequence[BatchRef]) -> str:
+def _rollouts(stage: StageRun, work: Work, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> str:
     likely, most = round(work.likely), round(work.most)
     if work.stored and not most:
         return f"{work.stored:,} rollouts, all of which are stored already and cost nothing"
-    runs = [run for ref in explorations for run in stage.resources.shards.read(ref, TrajectoryRecord)]
-    price = describe_spending(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
+    price = describe_spending(_cost(stage, likely, runs, sample), _prices(stage.config))
     left = f"{price}; at most {most:,} rollouts"
     if not work.stored:
         return left
@@ -70,40 +64,35 @@ def _rollouts(stage: StageRun, work: Expected, explorations: Sequence[BatchRef])
     return f"{work.stored + likely:,} rollouts, {stored}; left to play: about {left}"
 
 
-def _of_batch(stage: StageRun, pair: Sequence[BatchRef], scorer: str) -> Expected:
-    runs = stage.resources.shards.read(pair[-1], TrajectoryRecord)
+def _with_stored(
+    stage: StageRun, pairs: Sequence[Sequence[BatchRef]], scorer: str, tasks: Collection[str]
+) -> Work | None:
+    """The work that the stored rollouts leave; None where there are none for these comparisons, so that nothing more
+    is known than the number of candidates."""
     pool = stage.resources.rollout_pool(scorer, stage.force)
-    stored = {task: rows for task in {run.task_id for run in runs} if (rows := pool.load(task))}
-    begun = _begun(stage, pair, scorer, stored) if stored else {}
-    own: dict[str, list[TrajectoryRecord]] = {}
-    for run in runs:
-        own.setdefault(run.task_id, []).append(run)
-    parts = (_of_task(each, stage.config, begun.get(task)) for task, each in own.items())
-    return sum(parts, Expected())
+    if not any(pool.load(task) for task in tasks):
+        return None
+    work = sum((_of_batch(stage, pair, scorer, pool) for pair in pairs), Work())
+    return work if work.stored else None
 
 
-def _begun(
-    stage: StageRun, pair: Sequence[BatchRef], scorer: str, stored: Mapping[str, Rollouts]
-) -> dict[str, Reuse]:
-    """By task, what its stored rollouts spare. They are found by the ids of their points, for which nothing is
-    played."""
+def _of_batch(stage: StageRun, pair: Sequence[BatchRef], scorer: str, pool: RolloutPool) -> Work:
+    """Stored rollouts are found by the ids of their points, for which nothing is played."""
     resources, config = stage.resources, stage.config
-    records = by_task(row for ref in pair for row in resources.shards.read_batch(ref))
+    records = [row for ref in pair for row in resources.shards.read_batch(ref)]
     compare = ipr_comparisons if config.training.method == "ipr" else comparisons_of
-    rows = [row for task in stored for row in records[task]]
-    compared = compare(resources.world, rows, config, scorer, StoredPoints)
-    return {task.task_id: reuse(task, config, stored[task.task_id]) for task in compared}
+    compared = compare(resources.world, records, config, scorer, StoredPoints)
+    return sum(
+        (_of_task(task, config, reuse(task, config, pool.load(task.task_id))) for task in compared), Work()
+    )
 
 
-def _of_task(runs: Sequence[TrajectoryRecord], config: FactoryConfig, begun: Reuse | None) -> Expected:
-    """Without stored rollouts an estimate from the number of candidates. With some, it covers the comparisons that are
-    open, less what is there for them."""
-    n = _candidates(runs, config)
-    likely, most = (each * n for each in per_candidate(config))
-    if begun is None or not begun.stored:
-        return Expected(n, 0, likely, most)
-    left = max(likely * begun.open_share - begun.begun, begun.next)
-    return Expected(n, begun.stored, min(left, begun.most), begun.most)
+def _of_task(task: TaskComparisons, config: FactoryConfig, begun: Reuse) -> Work:
+    """What is expected of the candidates whose comparisons are open, less what is stored for them."""
+    candidates = len({pair.rank for pair in (*task.deviations, *task.suffixes)})
+    likely, _ = per_candidate(config)
+    left = max(likely * candidates * begun.open_share - begun.begun, begun.next)
+    return Work(begun.stored, min(left, begun.most), begun.most)
 
 
 def expected(explorations: Sequence[TrajectoryRecord], config: FactoryConfig) -> tuple[int, int, int]:
