@@ -9,13 +9,14 @@ another round or run has the same prefix), and never across different histories,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from configs.cache_inputs import rollout_id_settings
 from configs.needed import compares_suffixes
 from configs.schema import FactoryConfig
-from environments.base import FIRST_VERSION, World
+from environments.base import FIRST_VERSION, Environment, World
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, seed_of
 from rollouts.prompting import briefing_of
 from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations
@@ -88,11 +89,10 @@ def candidates(
 
 
 class PointBuilder:
-    """Builds rollout points for one configuration and one scorer (its digest)."""
+    """Builds rollout points for one configuration and one scorer (its digest), by playing their turns."""
 
     def __init__(self, world: World, config: FactoryConfig, scorer: str) -> None:
-        self._world, self._environment = world, world.environment()
-        self._settings = EpisodeSettings.of(config)
+        self._world, self._settings = world, EpisodeSettings.of(config)
         self._basis = _basis(config, scorer, world)
 
     def starts(self, demo: Demonstration) -> list[Start]:
@@ -101,8 +101,7 @@ class PointBuilder:
 
     def point(self, side: Side, source: StoredTrajectory, index: int, start: Start) -> RolloutPoint:
         """The point after the turn with this index of a trajectory. `start` is the start before it."""
-        text = source.trajectory.steps[index].text
-        after = execute(self._environment, start, [text], "policy", self._settings)[0]
+        after = self._after(source, index, start)
         history = [[step.text, step.observation] for step in after.trajectory.steps]
         basis = self._basis | self._briefing_digest(start)
         identity = content_id("point", basis, start.task.task_id, start.first_observation, history)
@@ -113,12 +112,39 @@ class PointBuilder:
         briefing = briefing_of(self._world, start.task, self._settings.style)
         return {"briefing": content_id(briefing)} if briefing else {}
 
+    @cached_property
+    def _environment(self) -> Environment:
+        return self._world.environment()
+
+    def _after(self, source: StoredTrajectory, index: int, start: Start) -> PlayedEpisode:
+        text = source.trajectory.steps[index].text
+        return execute(self._environment, start, [text], "policy", self._settings)[0]
+
+
+class StoredPoints(PointBuilder):
+    """The same points (equal ids, ends and known values) from stored rows alone: nothing is played, so no rollout can
+    start from them."""
+
+    def starts(self, demo: Demonstration) -> list[Start]:
+        expert = demo.expert.trajectory
+        return [
+            Start(demo.task, expert.first_observation, expert.steps[:turns], snapshot=None)
+            for turns in range(len(expert.steps))
+        ]
+
+    def _after(self, source: StoredTrajectory, index: int, start: Start) -> PlayedEpisode:
+        whole, progress = source.trajectory, source.record.progress
+        if index + 1 == len(whole.steps):
+            return PlayedEpisode(whole, whole.outcome if progress is None else progress, snapshot=None)
+        unfinished = replace(whole, steps=whole.steps[: index + 1], outcome=0.0, end="running")
+        return PlayedEpisode(unfinished, 0.0, snapshot=None)
+
 
 class ComparisonBuilder:
-    """Builds the comparisons of tasks for one configuration and one scorer (its digest)."""
+    """Builds the comparisons of tasks for one configuration, from points of one scorer."""
 
-    def __init__(self, world: World, config: FactoryConfig, scorer: str) -> None:
-        self.config, self.points = config, PointBuilder(world, config, scorer)
+    def __init__(self, config: FactoryConfig, points: PointBuilder) -> None:
+        self.config, self.points = config, points
         self.rule = sampling_rule_of(config.deviation, config.rewards)
         self.suffix_rule = suffix_sampling_rule_of(config.deviation, config.rewards)
 
@@ -166,21 +192,29 @@ def _basis(config: FactoryConfig, scorer: str, world: World) -> dict[str, Any]:
 
 
 def comparisons_of(
-    world: World, records: Sequence[Record], config: FactoryConfig, scorer: str
+    world: World,
+    records: Sequence[Record],
+    config: FactoryConfig,
+    scorer: str,
+    points: type[PointBuilder] = PointBuilder,
 ) -> list[TaskComparisons]:
     """The comparisons of every demonstrated task among the records."""
-    builder, runs = ComparisonBuilder(world, config, scorer), explorations(records)
+    builder, runs = ComparisonBuilder(config, points(world, config, scorer)), explorations(records)
     return [builder.of_task(demo, runs.get(demo.task.task_id, {})) for demo in demonstrations(records)]
 
 
 def ipr_comparisons(
-    world: World, records: Sequence[Record], config: FactoryConfig, scorer: str
+    world: World,
+    records: Sequence[Record],
+    config: FactoryConfig,
+    scorer: str,
+    points: type[PointBuilder] = PointBuilder,
 ) -> list[TaskComparisons]:
     """What method ipr compares: of every run explored from step j >= 1 that could make a pair by its outcome, the
     explored turn with the expert's turn j. At most `rewards.candidates` for each task, the earliest."""
-    points, runs = PointBuilder(world, config, scorer), explorations(records)
+    builder, runs = points(world, config, scorer), explorations(records)
     return [
-        _ipr_of_task(points, demo, runs.get(demo.task.task_id, {}), config)
+        _ipr_of_task(builder, demo, runs.get(demo.task.task_id, {}), config)
         for demo in demonstrations(records)
     ]
 

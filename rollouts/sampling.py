@@ -15,10 +15,10 @@ from rollouts.comparisons import RolloutPoint, TaskComparisons
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, sampling_of
 from rollouts.rows import compared_value
 from steca.rewards import Tally
-from steca.vocabulary import Progress
+from steca.vocabulary import Progress, RewardOutcome
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
-from storage.rollout_pool import RolloutPool
+from storage.rollout_pool import RolloutPool, Rollouts
 
 SAVE_INTERVAL = 10.0
 """Seconds between saves of new rollouts to the pool."""
@@ -35,9 +35,49 @@ class SampleRequest:
     rank: int
 
 
-class Sampler:
-    """The outcomes of a batch's points sampled so far, played or from the pool. A rollout that is available counts only
-    once it was requested, so that verdicts do not depend on what the pool holds."""
+class Outcomes:
+    """The outcomes of points sampled so far. A rollout that is available counts only once it was requested, so that
+    verdicts do not depend on which ones are stored."""
+
+    def __init__(self, available: Rollouts, measure: RewardOutcome) -> None:
+        """`available`: all rollouts there are; `measure`: what a rule compares of them."""
+        self._available, self._measure = available, measure
+        self._used: dict[str, list[RolloutRecord]] = {}
+        self._tallies: dict[str, Tally] = {}
+
+    def tally(self, point: RolloutPoint) -> Tally:
+        """The outcomes of a point sampled so far, as the rule measures them."""
+        if point.ended:
+            return Tally(
+                known=compared_value(point.after.trajectory.outcome, point.after.progress, self._measure)
+            )
+        return self._tallies.get(point.id, Tally())
+
+    def used(self, point: RolloutPoint) -> list[RolloutRecord]:
+        """The rollouts of a point that were requested and available."""
+        return self._used.get(point.id, [])
+
+    def missing(self, request: SampleRequest) -> list[tuple[RolloutPoint, int]]:
+        """The samples of a request that are not available."""
+        point = request.point
+        new = range(len(self.used(point)), request.n)
+        return [(point, sample) for sample in new if (point.id, sample) not in self._available]
+
+    def use(self, request: SampleRequest) -> None:
+        """Count what is available of a request."""
+        used = self._used.setdefault(request.point.id, [])
+        while len(used) < request.n and (row := self._available.get((request.point.id, len(used)))):
+            used.append(row)
+        outcomes = [compared_value(row.outcome, row.progress, self._measure) for row in used]
+        self._tallies[request.point.id] = Tally.of(outcomes)
+
+    def restart(self) -> None:
+        """Start over with no outcome used. The rollouts stay available."""
+        self._used, self._tallies = {}, {}
+
+
+class Sampler(Outcomes):
+    """The outcomes of a batch's points: those that are not in the pool are played."""
 
     def __init__(
         self,
@@ -48,55 +88,29 @@ class Sampler:
         pool: RolloutPool | None,
         tracker: BudgetTracker,
     ) -> None:
+        available = {
+            key: row for task in tasks if pool and task.points for key, row in pool.load(task.task_id).items()
+        }
+        super().__init__(available, config.deviation.outcome)
         self._world, self._policy, self._pool, self.tracker = world, policy, pool, tracker
         self._settings = EpisodeSettings.of(config)
         self._sampling = sampling_of(config, config.rewards.temperature, config.rewards.top_p)
-        self._measure = config.deviation.outcome
         self._tasks = tasks
-        self._available = {
-            key: row for task in tasks if pool and task.points for key, row in pool.load(task.task_id).items()
-        }
-        self._used: dict[str, list[RolloutRecord]] = {}
-        self._tallies: dict[str, Tally] = {}
         self._unsaved: dict[str, list[RolloutRecord]] = {}
         self._saved_at = time.monotonic()
         self._superseded = False
         self._n_played = self._requested = 0
 
-    def tally(self, point: RolloutPoint) -> Tally:
-        """The outcomes of a point sampled so far, as the rule measures them."""
-        if point.ended:
-            return Tally(
-                known=compared_value(point.after.trajectory.outcome, point.after.progress, self._measure)
-            )
-        return self._tallies.get(point.id, Tally())
-
     def sample(self, requests: Sequence[SampleRequest], progress: Progress | None) -> bool:
         """Sample the outcomes of one round. False if the budget ended it early."""
-        missing = [
-            (request.point, sample)
-            for request in requests
-            for sample in range(len(self._used.get(request.point.id, [])), request.n)
-            if (request.point.id, sample) not in self._available
-        ]
+        missing = [draw for request in requests for draw in self.missing(request)]
         self._requested += len(missing)
         while missing and (count := self.tracker.affordable(len(missing))):
             self._play(missing[:count], progress)
             missing = missing[count:]
         for request in requests:
-            self._use(request)
+            self.use(request)
         return not missing
-
-    def restart(self) -> None:
-        """Start over with no outcome used. The rollouts stay available."""
-        self._used, self._tallies = {}, {}
-
-    def _use(self, request: SampleRequest) -> None:
-        used = self._used.setdefault(request.point.id, [])
-        while len(used) < request.n and (row := self._available.get((request.point.id, len(used)))):
-            used.append(row)
-        outcomes = [compared_value(row.outcome, row.progress, self._measure) for row in used]
-        self._tallies[request.point.id] = Tally.of(outcomes)
 
     def _play(self, draws: Sequence[tuple[RolloutPoint, int]], progress: Progress | None) -> None:
         began, before = time.monotonic(), self._n_played
@@ -149,7 +163,7 @@ class Sampler:
         rows: list[Record] = []
         for task in self._tasks:
             for point in task.points.values():
-                used = self._used.get(point.id, [])
+                used = self.used(point)
                 if used or point.ended:
                     rows += [_scored(point, self._policy.digest), *used]
         return rows

@@ -11,6 +11,7 @@ from configs.comparison import Comparison, load_comparison
 from flows.artifacts.comparison_page import publish_comparison
 from flows.compare.record import finish, record_runs
 from flows.deployments.names import rename
+from flows.deployments.parameters import FolderPath
 from flows.deployments.waiting import turn_in
 from flows.factory import factory
 from flows.faults import StageFault
@@ -29,7 +30,7 @@ def compare(
     file: Path = SHIPPED,
     arms: tuple[str, ...] = (),
     seeds: tuple[int, ...] = (),
-    data_dir: Path | None = None,
+    data_dir: FolderPath = None,
 ) -> str:
     """Arms of a comparison file over several seeds, with paired differences. Returns the name of the comparison.
 
@@ -37,7 +38,7 @@ def compare(
         file: The comparison file. Relative to the folder of the process that runs the flow.
         arms: The arms to run; empty: all.
         seeds: The seeds to run; empty: those of the file.
-        data_dir: Folder of the runs; empty: that of the configuration.
+        data_dir: Folder of the runs and the store. Empty: the configuration's.
     """
     watch_this_process()
     make_readable()

@@ -6,13 +6,14 @@ from configs.schema import FactoryConfig
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource
 from flows.artifacts.stages.verdicts import calibrate, verdicts_of
-from flows.reporting.progress import Silent
+from flows.reporting.progress import current
 from flows.stage_run import StageRun
 from flows.summary.table import words
-from flows.wording import action_in_words, gap_in_words
-from flows.work.chain import explored
+from flows.wording import action_in_words, counted, gap_in_words
+from flows.work.chain import explored, scorer
 from flows.work.forecast import forecast
 from rollouts.budget import describe_spending
+from steca.vocabulary import RewardOutcome
 from storage.runs import RunFolder
 
 SAMPLE = """
@@ -40,12 +41,13 @@ def shown_before(config: FactoryConfig, folder: RunFolder, stage: str, round: in
 
 
 def _forecast(config: FactoryConfig, source: RunSource, round: int) -> str:
-    stage = StageRun("rewards", config, source.folder, round, False, Silent())
-    return forecast(stage, [pair[-1] for pair in explored(stage)]).capitalize() + "."
+    stage = StageRun("rewards", config, source.folder, round, False, current())
+    said = forecast(stage, explored(stage), scorer(stage))
+    return f"{said[0].upper()}{said[1:]}."
 
 
 def _verdicts(config: FactoryConfig, source: RunSource, round: int) -> str:
-    return joined(table(verdicts_of(source, round)), _sample(source, round))
+    return joined(table(verdicts_of(source, round)), _sample(source, round, config.deviation.outcome))
 
 
 def _repairs(config: FactoryConfig, source: RunSource, round: int) -> str:
@@ -62,21 +64,30 @@ def _stopped(source: RunSource, round: int) -> str:
     )
 
 
-def _sample(source: RunSource, round: int) -> str:
+def _sample(source: RunSource, round: int, outcome: RewardOutcome) -> str:
     """Verdicts with their evidence: the means and numbers of rollouts on both sides, and the gap. A list, because the
     form is too narrow for a table."""
-    found = [_line(*row) for row in source.rows(SAMPLE, round=round)]
+    found = [_line(outcome, *row) for row in source.rows(SAMPLE, round=round)]
     return joined("### Some verdicts with their evidence", "\n".join(found)) if found else ""
 
 
 def _line(
-    verdict: str, task: str, step: int, explored_action: str, expert_action: str, explored_mean: float | None,
-    explored_n: int | None, expert_mean: float | None, expert_n: int | None, gap: float | None, low: float | None,
-    high: float | None,
+    outcome: RewardOutcome, verdict: str, task: str, step: int, explored_action: str, expert_action: str,
+    explored_mean: float | None, explored_n: int | None, expert_mean: float | None, expert_n: int | None,
+    gap: float | None, low: float | None, high: float | None,
 ) -> str:  # fmt: skip
     where = f"- **{words(verdict)}**, step {step} of {code(task)}: {code(action_in_words(explored_action))} "
     where += f"instead of {code(action_in_words(expert_action))}"
     if gap is None:
         return f"{where}; decided without rollouts"
-    means = f"{explored_mean:.2f} of {explored_n} rollouts, before it {expert_mean:.2f} of {expert_n}"
+    means = f"mean {outcome} {_mean(explored_mean, explored_n)}, before it {_mean(expert_mean, expert_n)}"
     return f"{where}; {means}; gap {inline(gap_in_words(gap, low, high))}"
+
+
+def _mean(mean: float | None, rollouts: int | None) -> str:
+    """A step reward. One that is known needs no rollouts."""
+    return (
+        f"{mean:.2f} over {counted(rollouts, 'rollout')}"
+        if rollouts
+        else f"{mean:.2f} (the episode ended there)"
+    )

@@ -6,6 +6,7 @@ for the type of every field first. What a field may hold is checked by the confi
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
@@ -57,6 +58,6 @@ FromStage = Annotated[
 ]
 Approve = list[Literal["rewards", "calibrate", "train"]]
 Round = Annotated[int, Field(ge=1)]
-Folder = Annotated[
-    str | None, _text(description="Folder of the runs and the store. Empty: the configuration's.")
-]
+_FOLDER = _text(description="Folder of the runs and the store. Empty: the configuration's.")
+Folder = Annotated[str | None, _FOLDER]
+FolderPath = Annotated[Path | None, _FOLDER]

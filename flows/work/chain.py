@@ -91,11 +91,11 @@ def rewards(stage: StageRun) -> None:
     """Monte-Carlo step rewards by the scorer (usually the warm-up policy), and the verdicts over them."""
     if not_needed(stage):
         return
-    stage.checkpoint = stage.resources.scorer() or stage.checkpoint_of("warmup", 0)
+    stage.checkpoint = scorer(stage)
     pairs = explored(stage)
     judges = stage.config.judges
     stage.announce_batches((2 + judges) * len(pairs))
-    stage.estimates(partial(forecast, stage, [explorations for _, explorations in pairs]))
+    stage.estimates(partial(forecast, stage, pairs, stage.checkpoint))
     task = score_ipr_batch if stage.config.training.method == "ipr" else score_batch
     scored = score_all(stage, task, pairs)
     labels = [labels_of(stage, pair) if judges else [] for pair in pairs]
@@ -232,6 +232,12 @@ def explorer(stage: StageRun) -> str:
     if stage.round == 1:
         return stage.checkpoint_of("warmup", 0)
     return stage.checkpoint_of("train", stage.round - 1)
+
+
+def scorer(stage: StageRun) -> str:
+    """The digest of the policy whose rollouts are the step rewards. Raises PolicyFault if `rewards.scorer` is no
+    model."""
+    return stage.resources.scorer() or stage.checkpoint_of("warmup", 0)
 
 
 def explored(stage: StageRun) -> list[list[BatchRef]]:

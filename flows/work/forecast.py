@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from configs.needed import compares_suffixes
 from configs.schema import BudgetConfig, FactoryConfig
 from rollouts.budget import cost, describe_spending
+from rollouts.comparisons import StoredPoints, TaskComparisons, comparisons_of, ipr_comparisons
 from rollouts.stages.decide import rule_of
+from rollouts.stages.reuse import Reuse, reuse
 from steca.allocation import plan
 from steca.preferences import ipr_rule
 from storage.records import StepRecord, TrajectoryRecord
+from storage.rollout_pool import RolloutPool
 from storage.runs import Spent
 from storage.shards import BatchRef
 
@@ -20,22 +24,80 @@ if TYPE_CHECKING:  # the pages of stages, which show the forecast, are published
     from flows.stage_run import StageRun
 
 
-def forecast(stage: StageRun, explorations: Sequence[BatchRef]) -> str:
-    """One line: candidates, the expected number of rollouts and their cost, and what the run has spent before. Stored
-    rollouts cost nothing and are not taken into account."""
-    runs = [run for ref in explorations for run in stage.resources.shards.read(ref, TrajectoryRecord)]
-    candidates, likely, most = expected(runs, stage.config)
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Rollouts: `stored` are there already; `likely` are expected to be played, at most
+    `most`."""
+
+    stored: int = 0
+    likely: float = 0
+    most: float = 0
+
+    def __add__(self, other: Work) -> Work:
+        return Work(self.stored + other.stored, self.likely + other.likely, self.most + other.most)
+
+
+def forecast(stage: StageRun, pairs: Sequence[Sequence[BatchRef]], scorer: str) -> str:
+    """One line for batches of (demonstrations, explorations) and the digest of their scorer: candidates, the expected
+    number of rollouts, those of them that are stored and cost nothing, the cost of the others, and what the run has
+    spent before. Raises StorageFault where a batch is missing or damaged."""
+    runs = [run for pair in pairs for run in stage.resources.shards.read(pair[-1], TrajectoryRecord)]
+    candidates, *estimate = expected(runs, stage.config)
     if not candidates:
         return "forecast: no explored run failed, so no rollouts"
-    price = describe_spending(_cost(stage, likely, runs, explorations[0]), _prices(stage.config))
-    about = f"forecast: at most {candidates:,} candidates, about {price}; at most {most:,} rollouts"
+    work = _with_stored(stage, pairs, scorer, {run.task_id for run in runs}) or Work(0, *estimate)
+    about = f"at most {candidates:,} candidates, about {_rollouts(stage, work, runs, pairs[0][-1])}"
     if stage.config.judges:
         about += f" and {candidates:,} judgements"
-    return f"{about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
+    return f"forecast: {about}; spent so far: {describe_spending(stage.tracker.spent, stage.config.budget)}"
+
+
+def _rollouts(stage: StageRun, work: Work, runs: Sequence[TrajectoryRecord], sample: BatchRef) -> str:
+    likely, most = round(work.likely), round(work.most)
+    if work.stored and not most:
+        return f"{work.stored:,} rollouts, all of which are stored already and cost nothing"
+    price = describe_spending(_cost(stage, likely, runs, sample), _prices(stage.config))
+    left = f"{price}; at most {most:,} rollouts"
+    if not work.stored:
+        return left
+    stored = f"of which {work.stored:,} are stored already and cost nothing"
+    return f"{work.stored + likely:,} rollouts, {stored}; left to play: about {left}"
+
+
+def _with_stored(
+    stage: StageRun, pairs: Sequence[Sequence[BatchRef]], scorer: str, tasks: Collection[str]
+) -> Work | None:
+    """The work that the stored rollouts leave; None where there are none for these comparisons, so that nothing more
+    is known than the number of candidates."""
+    pool = stage.resources.rollout_pool(scorer, stage.force)
+    if not any(pool.load(task) for task in tasks):
+        return None
+    work = sum((_of_batch(stage, pair, scorer, pool) for pair in pairs), Work())
+    return work if work.stored else None
+
+
+def _of_batch(stage: StageRun, pair: Sequence[BatchRef], scorer: str, pool: RolloutPool) -> Work:
+    """Stored rollouts are found by the ids of their points, for which nothing is played."""
+    resources, config = stage.resources, stage.config
+    records = [row for ref in pair for row in resources.shards.read_batch(ref)]
+    compare = ipr_comparisons if config.training.method == "ipr" else comparisons_of
+    compared = compare(resources.world, records, config, scorer, StoredPoints)
+    return sum(
+        (_of_task(task, config, reuse(task, config, pool.load(task.task_id))) for task in compared), Work()
+    )
+
+
+def _of_task(task: TaskComparisons, config: FactoryConfig, begun: Reuse) -> Work:
+    """What is expected of the candidates whose comparisons are open, less what is stored for them."""
+    candidates = len({pair.rank for pair in (*task.deviations, *task.suffixes)})
+    likely, _ = per_candidate(config)
+    left = max(likely * candidates * begun.open_share - begun.begun, begun.next)
+    return Work(begun.stored, min(left, begun.most), begun.most)
 
 
 def expected(explorations: Sequence[TrajectoryRecord], config: FactoryConfig) -> tuple[int, int, int]:
-    """Of these explored runs: at most so many candidates, rollouts expected for them, and at most so many."""
+    """Of these explored runs: at most so many candidates, rollouts expected for them, and at most so many, stored ones
+    among them."""
     candidates = _candidates(explorations, config)
     likely, most = (round(each * candidates) for each in per_candidate(config))
     return candidates, likely, most

@@ -18,7 +18,7 @@ from environments.base import World
 from models.policy import Policy
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of, ipr_comparisons
-from rollouts.sampling import Sampler, SampleRequest
+from rollouts.sampling import Outcomes, Sampler, SampleRequest
 from rollouts.stages.decide import rollouts_of
 from steca.rewards import Tally
 from steca.stopping import Curtailed, Fixed, Sequential, StoppingRule, verdict_so_far
@@ -85,7 +85,7 @@ def _rounds(
     """Sample until every comparison is closed; False if the budget ended it. `best_first`: each round serves only the
     requests with at least half the highest priority."""
     by_task = [OpenComparisons(task, config, sampler) for task in tasks]
-    while requests := _merged(comparisons.requests() for comparisons in by_task):
+    while requests := merged(comparisons.requests() for comparisons in by_task):
         if best_first:
             requests = [one for one in requests if one.priority >= requests[0].priority / 2]
         if not sampler.sample(requests, progress):
@@ -93,7 +93,7 @@ def _rounds(
     return True
 
 
-def _merged(by_task: Iterable[Iterable[SampleRequest]]) -> list[SampleRequest]:
+def merged(by_task: Iterable[Iterable[SampleRequest]]) -> list[SampleRequest]:
     """One request per point, with the largest n and the highest priority; highest priority first."""
     merged: dict[str, SampleRequest] = {}
     for requests in by_task:
@@ -109,12 +109,17 @@ def _merged(by_task: Iterable[Iterable[SampleRequest]]) -> list[SampleRequest]:
 class OpenComparisons:
     """The comparisons of one task that still need outcomes."""
 
-    def __init__(self, task: TaskComparisons, config: FactoryConfig, sampler: Sampler) -> None:
-        self._sampler, self._config = sampler, config
+    def __init__(self, task: TaskComparisons, config: FactoryConfig, outcomes: Outcomes) -> None:
+        self._outcomes, self._config = outcomes, config
         self._suffixes, self._deviations = list(task.suffixes), list(task.deviations)
         self._in_order = any(
             pair.rule.first_only and stopping_rule_of(config, pair).in_order for pair in task.deviations
         )
+
+    @property
+    def open(self) -> tuple[Comparison, ...]:
+        """Those that were open at the last `requests`, and those that wait for them."""
+        return (*self._deviations, *self._suffixes)
 
     def requests(self) -> Iterator[SampleRequest]:
         """What the open comparisons need next. Closed ones are dropped."""
@@ -148,7 +153,7 @@ class OpenComparisons:
         return target != (reference.n, explored.n)
 
     def _tallies(self, pair: Comparison) -> tuple[Tally, Tally]:
-        return self._sampler.tally(pair.reference), self._sampler.tally(pair.explored)
+        return self._outcomes.tally(pair.reference), self._outcomes.tally(pair.explored)
 
 
 def stopping_rule_of(config: FactoryConfig, pair: Comparison) -> StoppingRule:

@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 
 from configs.load import check
-from configs.schema import BudgetConfig
+from configs.schema import BudgetConfig, FactoryConfig
 from flows.reporting.progress import Ending, reporting
+from flows.runs.run import run_id
 from flows.stages import STAGE_FLOWS
 from flows.work.forecast import per_candidate
 from steca.allocation import PRIOR, plan
 from steca.rewards import Tally
+from storage.runs import RunFolder
 from tests.support.fake_openai.server import FakeOpenAI
 from tests.support.tiny_factory import tiny
 
@@ -64,6 +66,60 @@ def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(
     assert likely == most == 6 * candidates  # fixed: two rollouts for each of three turns
     assert ended.startswith("budget.rollouts = 7 is spent")
     assert [line.split(" ")[0] for line in heard.spent][-1] == "7"
+
+
+def rewards_of(config: FactoryConfig, force: bool = False) -> tuple[str, int]:
+    """The forecast of a run's stage rewards, and the rollouts that the run then paid for."""
+    heard, folder = Recorder(), RunFolder(config.data_dir, run_id(config))
+    before = folder.spent().rollouts
+    with reporting(heard):
+        for stage in ("demonstrate", "warmup", "explore"):
+            STAGE_FLOWS[stage](config)
+        STAGE_FLOWS["rewards"](config, force=force)
+    [line] = [line for line in heard.lines if line.startswith("forecast")]
+    return line, folder.spent().rollouts - before
+
+
+LEFT = (
+    r"forecast: at most \d+ candidates, about (\d+) rollouts, of which (\d+) are stored already and cost nothing; "
+    r"left to play: about (\d+) rollouts, [\d,]+ tokens, ([\d.]+ min, )?\$[\d.]+; at most (\d+) rollouts; spent"
+)
+
+
+def test_stored_rollouts_are_in_the_forecast_and_cost_nothing(prefect_api: str, tmp_path: Path) -> None:
+    def run(*changes: str, limit: int | None = None) -> FactoryConfig:
+        budget = BudgetConfig(rollouts=limit, usd_per_million_tokens=2.0)
+        return tiny(tmp_path, *changes).model_copy(update={"budget": budget})
+
+    said, paid = rewards_of(run(limit=7))
+    assert paid == 7
+    assert "stored" not in said
+
+    said, paid = rewards_of(run())  # the same run, resumed
+    found = re.match(LEFT, said)
+    assert found, said
+    assert int(found[2]) == 7
+    assert 0 < paid == int(found[3]) == int(found[5]), (
+        "mode fixed: once points are looked up, nothing is estimated"
+    )
+
+    said, more = rewards_of(run("rewards.rollouts=3"))
+    found = re.match(LEFT, said)
+    assert found, said
+    assert int(found[2]) == 7 + paid
+    assert 0 < more == int(found[3]) == int(found[5])
+    assert int(found[1]) == 7 + paid + more
+
+    another_threshold = run("rewards.rollouts=3", "deviation.delta=0.1")
+    said, nothing = rewards_of(another_threshold)
+    assert nothing == 0
+    assert (
+        f"about {7 + paid + more} rollouts, all of which are stored already and cost nothing; spent" in said
+    )
+
+    said, again = rewards_of(another_threshold, force=True)
+    assert again == 7 + paid + more
+    assert "stored" not in said
 
 
 @pytest.mark.parametrize(

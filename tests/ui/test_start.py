@@ -35,6 +35,13 @@ def test_a_run_starts_with_one_changed_field_and_its_name_is_its_id(
     assert found["parameters"]["threshold"] == 0.25
 
 
+def test_the_file_of_a_comparison_is_chosen_from_a_list(each: Screens, serving: Serving) -> None:
+    each.open_form("compare")
+    other = str(serving.folder / "configs" / "compare" / "learning.yaml")
+    each.choose("file", other)
+    each.field("file").get_by_text(other, exact=True).first.wait_for()
+
+
 def test_a_name_that_was_typed_stays(v2: Screens, finished: str) -> None:
     v2.open_form(QUICKSTART)
     v2.name_run("for the paper")

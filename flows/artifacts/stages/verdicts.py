@@ -21,6 +21,13 @@ ROLLOUTS = """
 SELECT count(*), coalesce(sum(tokens), 0)::BIGINT, coalesce(sum(n_steps), 0)::BIGINT FROM run_rollouts
 WHERE run_id = $run AND round = $round
 """
+MEANINGS = {
+    "deviated": "a mistake by the run's rule",
+    "not_deviated": "no mistake",
+    "undecided": "not enough to tell",
+    "filtered": "not judged, for the reason beside it",
+}
+"""The verdicts, in a few words."""
 PAID = "SELECT rollouts_paid FROM stage_costs WHERE run_id = $run AND round = $round AND stage = 'rewards'"
 REPAIRS = """
 SELECT CASE WHEN kept THEN 'kept' ELSE 'rejected' END, coalesce(rejection, ''), plan, count(*) FROM run_calibrations
@@ -49,12 +56,12 @@ def rewards(source: RunSource, round: int) -> str:
 
 
 def verdicts_of(source: RunSource, round: int) -> Table:
-    """How many comparisons have which verdict, and by which rule."""
-    verdicts = tuple(
-        (words(verdict), rule, f"{n:,}", f"{selected:,}")
-        for verdict, rule, n, selected in source.rows(VERDICTS, round=round)
-    )
-    return Table("Verdicts", ("verdict", "why"), ("comparisons", "selected"), verdicts)
+    """How many comparisons have which verdict, and by which rule; and what these verdicts mean."""
+    found = source.rows(VERDICTS, round=round)
+    rows = tuple((words(verdict), rule, f"{n:,}", f"{selected:,}") for verdict, rule, n, selected in found)
+    kinds = dict.fromkeys(verdict for verdict, *_ in found)
+    meanings = "; ".join(f"{words(kind)}: {MEANINGS[kind]}" for kind in kinds)
+    return Table("Verdicts", ("verdict", "why"), ("comparisons", "selected"), rows, (f"{meanings}.",))
 
 
 def _spending(source: RunSource, round: int) -> Table:
@@ -75,14 +82,15 @@ def _spending(source: RunSource, round: int) -> Table:
 
 
 def _forecast(source: RunSource, round: int) -> list[tuple[str, str]]:
-    """What the stage said before it began, from the same explorations."""
+    """The forecast from the same explorations, whether or not rollouts were stored before the stage began."""
     state = source.stage("explore", round)
     if source.config is None or state is None:
         return []
     shards = ShardStore(source.folder.root)
     runs = [run for ref in batches_of(state, "explore") for run in shards.read(ref, TrajectoryRecord)]
     candidates, likely, most = expected(runs, source.config)
-    return [("forecast", f"at most {candidates:,} candidates; about {likely:,} rollouts, at most {most:,}")]
+    said = f"at most {candidates:,} candidates; about {likely:,} rollouts, at most {most:,}"
+    return [("forecast, stored ones included", said)]
 
 
 def calibrate(source: RunSource, round: int) -> str:

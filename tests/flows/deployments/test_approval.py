@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -52,7 +53,10 @@ def test_a_person_sees_the_evidence_raises_the_budget_and_goes_on(api: Api, tmp_
     assert states(root)["rewards"].stopped is None
     text = api.shown_in_the_form(run, "calibrate-1-2")
     assert "- **deviated**, step " in text
-    assert "of 2 rollouts" in text
+    assert re.search(
+        r"; mean success \d\.\d\d over 2 rollouts, before it \d\.\d\d over 2 rollouts; gap ", text
+    )
+    assert "filtered: not judged, for the reason beside it." in text
 
     api.resume(run, decision="go on")
     assert api.wait(run)["state_type"] == "COMPLETED"

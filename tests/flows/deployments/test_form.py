@@ -44,3 +44,16 @@ def test_the_form_says_which_modes_a_preset_allows(offered: list[Offer]) -> None
     )
     [rewards] = [offer for offer in offered if offer.name == "rerun-rewards"]
     assert "mode" not in form_of(rewards.flow, rewards.defaults, rewards.choices).properties
+
+
+def test_a_field_with_choices_is_a_list_and_asks_for_no_type(offered: list[Offer]) -> None:
+    """The UIs show a list for an `enum` at the field itself; beside `anyOf` they show a choice of types instead."""
+    listed = {offer.name for offer in offered if offer.choices}
+    assert {"compare", "rerun-rewards"} <= listed
+    for offer in offered:
+        fields = form_of(offer.flow, offer.defaults, offer.choices).properties
+        for name, choices in offer.choices.items():
+            assert fields[name]["enum"] == choices
+            assert fields[name]["default"] in choices
+            assert fields[name]["type"] == "string"
+        assert [name for name in fields if "anyOf" in fields[name] and name != "seed"] == []
