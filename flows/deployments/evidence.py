@@ -78,14 +78,21 @@ def _line(
 ) -> str:  # fmt: skip
     where = f"- **{words(verdict)}**, step {step} of {code(task)}: {code(action_in_words(explored_action))} "
     where += f"instead of {code(action_in_words(expert_action))}"
-    if gap is None:
-        return f"{where}; decided without rollouts"
-    means = f"mean {outcome} {_mean(explored_mean, explored_n)}, before it {_mean(expert_mean, expert_n)}"
-    return f"{where}; {means}; gap {inline(gap_in_words(gap, low, high))}"
+    explored, expert = _mean(explored_mean, explored_n), _mean(expert_mean, expert_n)
+    if gap is not None:
+        measured = inline(gap_in_words(gap, low, high))
+        return f"{where}; mean {outcome} {explored}, before it {expert}; gap {measured}"
+    if explored or expert:
+        side = f"mean {outcome} {explored}" if explored else f"before it mean {outcome} {expert}"
+        return f"{where}; {side}, which decides alone"
+    return f"{where}; decided without rollouts"
 
 
 def _mean(mean: float | None, rollouts: int | None) -> str:
-    """A step reward. One that is known needs no rollouts."""
+    """A step reward; "" if the turn was not scored. Where a turn ended the episode, its value is known without
+    rollouts."""
+    if mean is None:
+        return ""
     return (
         f"{mean:.2f} over {counted(rollouts, 'rollout')}"
         if rollouts
