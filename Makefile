@@ -15,6 +15,7 @@ help:  ## List the targets
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed. Choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "installing into $(VENV): about two minutes, 2 GB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $(STAMP)
@@ -33,7 +34,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 serve: $(STAMP)  ## Prefect UI: every configuration and every stage, with forms, schedules and results
-	$(BIN)/steca serve
+	$(BIN)/steca serve || [ $$? -gt 128 ]  # stopped by a signal
 
 vllm: .vllm/.gpu  ## Install vLLM for NVIDIA GPUs in an environment of its own (.vllm)
 vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces what is in .vllm

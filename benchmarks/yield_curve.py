@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.errors import readable_errors
+from flows.compare.rates import Share, rate, recovery, set_sizes
 from flows.compare.results import AFTER, BEGINNING, Results, kept
-from flows.compare.statistics import Share, rate, recovery, set_sizes
 from flows.figures import write_figure
 
 KEPT = Path(__file__).parent / "results" / "learning" / "repairs.parquet"

@@ -37,7 +37,7 @@ ChangeOption = Annotated[
         "--set",
         metavar="NAME=VALUE",
         help="Change a setting. Those of execution and budget, e.g. budget.rollouts=2000, are the run's from then on; "
-        "others, e.g. deviation.delta=0.1, make another run, which shares all earlier stages. Repeatable.",
+        "others, e.g. deviation.delta=-0.2, make another run, which shares all earlier stages. Repeatable.",
     ),
 ]
 DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]

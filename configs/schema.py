@@ -188,7 +188,7 @@ class DeviationConfig(Section):
     delta: Annotated[float, Field(ge=-1, le=1)] = Field(
         0.0,
         description="Threshold of eq. 5: a turn is deviated if its reward, less that of the expert's turn before, is "
-        "below it. A larger one finds more deviations.",
+        "below it. A larger one finds more deviations; one above 0 also turns as good as the expert's.",
     )
     outcome: RewardOutcome = Field(
         "success",

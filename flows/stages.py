@@ -28,8 +28,8 @@ Args:
     run: Id or name of a known run; newest: the one that was created last.{round}
     force: Make every batch again, even where it is in the cache.
     following: Also run the stages that follow.
-    changes: Settings to change, as --set takes them, e.g. deviation.delta=0.1. Where results depend on them, this makes
-        another run, which shares all earlier stages.
+    changes: Settings to change, as --set takes them, e.g. deviation.delta=-0.2. Where results depend on them, this
+        makes another run, which shares all earlier stages.
     data_dir: Folder of the runs and the store.
 """
 """Prefect shows these descriptions in the form that starts a flow."""

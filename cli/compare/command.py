@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.compare.display import make_display
+from cli.compare.ending import headline, next_commands
 from cli.compare.workers import GRACE_SECONDS, Failures, run_seeds
 from cli.runtime import check_writable
 from cli.signals import leave_on_interrupt
@@ -163,3 +164,7 @@ def _print(
         say(console, f"store    {store.published} (comparisons, comparison_success, comparison_differences)")
     if asked.save:
         say(console, f"kept     {keep(results, asked.save)}")
+    if said := headline(shown):
+        say(console, f"result   {said}")
+    for command in next_commands(shown, store) if store else ():
+        say(console, f"next     {command}")

@@ -51,8 +51,9 @@ class ComparisonDisplay(AbstractContextManager["ComparisonDisplay"]):
         """Show how far an arm is."""
         if time.monotonic() - self._said.get(key, 0.0) > EVERY_SECONDS:
             self._said[key] = time.monotonic()
-            of = f" {round(event.done, 1):g}/{event.total} batches" if event.total else ""
-            say(self._console, f"{self.title(key)}: {event.stage}{of}")
+            of = f" {int(event.done)}/{event.total} batches" if event.total else ""
+            within = f", {event.within} of the next" if event.within else ""
+            say(self._console, f"{self.title(key)}: {event.stage}{of}{within}")
 
     def ends(self, key: Key) -> None:
         """Remove the line of an arm."""

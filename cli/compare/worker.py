@@ -31,14 +31,15 @@ class Job(BaseModel):
 
 
 class Event(BaseModel):
-    """What happens to one arm. `stage` with `done` of `total` batches while it is running; `said`: the run's id when it
-    is done, the error when it failed."""
+    """What happens to one arm. `stage` with `done` of `total` batches while it is running, and how far the next one is
+    (`within`); `said`: the run's id when it is done, the error when it failed."""
 
     arm: str
     kind: Literal["running", "done", "failed"]
     stage: str = ""
     done: float = 0.0
     total: int = 0
+    within: str = ""
     said: str = ""
 
 
@@ -55,7 +56,7 @@ class EventReporter(Reporter):
         self._send(0.0)
 
     def progressed(self, done: int, total: int, parts: str) -> None:
-        self._send(self._done + done / max(total, 1))
+        self._send(self._done + done / max(total, 1), f"{done:,} of {total:,} {parts}")
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1
@@ -70,13 +71,20 @@ class EventReporter(Reporter):
     def stage_ended(self, how: Ending) -> None:
         """The next stage's start says it."""
 
-    def _send(self, done: float) -> None:
+    def _send(self, done: float, within: str = "") -> None:
         """Not for every episode: only where it moves by a hundredth of a batch."""
         if done < self._sent or done >= self._sent + 0.01:
             self._sent = done
             send(
                 self._out,
-                Event(arm=self._arm, kind="running", stage=self._stage, done=done, total=self._total),
+                Event(
+                    arm=self._arm,
+                    kind="running",
+                    stage=self._stage,
+                    done=done,
+                    total=self._total,
+                    within=within,
+                ),
             )
 
 

@@ -35,8 +35,8 @@ def compare(
     """Arms of a comparison file over several seeds, with paired differences. Returns the name of the comparison.
 
     Args:
-        file: The comparison file. Relative to the folder of the process that runs the flow.
-        arms: The arms to run; empty: all.
+        file: The comparison file. A comment in it says what it compares.
+        arms: The arms to run, by their names in the file; empty: all.
         seeds: The seeds to run; empty: those of the file.
         data_dir: Folder of the runs and the store. Empty: the configuration's.
     """

@@ -1,12 +1,13 @@
-"""A comparison as a picture: each arm's success with its interval, and each seed as a small dot."""
+"""A comparison as a picture: each arm's success with its interval, and several seeds as small dots."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from configs.comparison import WARM_UP
+from flows.compare.rates import cells, rate
 from flows.compare.results import BEFORE, Results
-from flows.compare.statistics import cells, rate
 from flows.figures import rate_axes, rate_with_interval, write_figure
 
 if TYPE_CHECKING:
@@ -30,9 +31,8 @@ def figure_of(results: Results) -> Figure:
         _panel(axes, results, split, start)
     grid[0, 0].set_yticks(range(len(results.rows)), results.rows)
     grid[0, 0].invert_yaxis()
-    figure.suptitle(
-        f"{results.header.name}: success, 95 % interval, seeds {', '.join(map(str, results.seeds))}"
-    )
+    seeds = f"seed{'s' if len(results.seeds) > 1 else ''} {', '.join(map(str, results.seeds))}"
+    figure.suptitle(f"{results.header.name}: success, 95 % interval, {seeds}")
     return figure
 
 
@@ -42,7 +42,8 @@ def _panel(axes: Any, results: Results, split: str, start: str) -> None:
         found = rate(results, row, split, start)
         if found is None:
             continue
-        colour = "C1" if row == results.header.reference else "C0"
+        colour = {results.header.reference: "C1", WARM_UP: "0.45"}.get(row, "C0")
         rate_with_interval(axes, place, found.rate, found.low, found.high, colour)
-        seeds = list(found.by_seed.values())
-        axes.plot(seeds, [place + 0.25] * len(seeds), "o", color="0.5", markersize=2.5)
+        if len(found.by_seed) > 1:
+            seeds = list(found.by_seed.values())
+            axes.plot(seeds, [place + 0.25] * len(seeds), "o", color="0.5", markersize=2.5)

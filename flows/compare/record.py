@@ -6,8 +6,8 @@ from pathlib import Path
 
 from configs.comparison import Comparison
 from flows.compare.picture import draw
+from flows.compare.rates import differences
 from flows.compare.results import Results, from_store
-from flows.compare.statistics import differences
 from flows.runs.run import run_id
 from storage.comparisons import (
     ComparedRun,

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from flows.compare.results import AFTER, BEFORE, BEGINNING, Results
-from flows.compare.statistics import (
+from flows.compare.rates import (
     Share,
     by_length,
     cells,
@@ -17,6 +16,7 @@ from flows.compare.statistics import (
     recovery,
     set_sizes,
 )
+from flows.compare.results import AFTER, BEFORE, BEGINNING, Results
 from flows.summary.table import Table
 
 PARTS = {

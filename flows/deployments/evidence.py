@@ -17,9 +17,9 @@ from steca.vocabulary import RewardOutcome
 from storage.runs import RunFolder
 
 SAMPLE = """
-SELECT verdict, task_id, step_index, explored_action, expert_action, explored_reward, explored_n, reference_reward,
+SELECT verdict, instruction, step_index, explored_action, expert_action, explored_reward, explored_n, reference_reward,
     reference_n, gap, gap_low, gap_high
-FROM step_reward_gaps
+FROM step_reward_gaps JOIN tasks USING (task_id)
 WHERE run_id = $run AND round = $round AND verdict IN ('deviated', 'not_deviated')
 QUALIFY row_number() OVER (PARTITION BY verdict ORDER BY md5(deviation_id)) <= 4
 ORDER BY verdict, md5(deviation_id)
@@ -33,10 +33,10 @@ def shown_before(config: FactoryConfig, folder: RunFolder, stage: str, round: in
     parts = {"rewards": _forecast, "calibrate": _verdicts, "train": _repairs}[stage](config, source, round)
     return joined(
         f"## Stage {stage} of run {code(folder.run_id)} waits for you",
+        "*Resume* lets it begin. To end the run, choose *abort* at the bottom first.",
         _stopped(source, round),
         parts,
         f"Spent so far: {describe_spending(folder.spent(), config.budget)}." if stage != "rewards" else "",
-        "Choose *go on* or *abort* below.",
     )
 
 
@@ -76,7 +76,9 @@ def _line(
     explored_mean: float | None, explored_n: int | None, expert_mean: float | None, expert_n: int | None,
     gap: float | None, low: float | None, high: float | None,
 ) -> str:  # fmt: skip
-    where = f"- **{words(verdict)}**, step {step} of {code(task)}: {code(action_in_words(explored_action))} "
+    where = (
+        f'- **{words(verdict)}**, step {step} of "{inline(task)}": {code(action_in_words(explored_action))} '
+    )
     where += f"instead of {code(action_in_words(expert_action))}"
     explored, expert = _mean(explored_mean, explored_n), _mean(expert_mean, expert_n)
     if gap is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def _configured(root: Path, folder: Path, problems: list[str]) -> Iterator[Offer
             problems.append(str(fault))
             continue
         defaults = {"config": str(file), **values_of(config), "data_dir": str(root)}
-        about = f"{_summary(factory)}\n\nThe form begins with the settings of `{file}`."
+        about = f"{_purpose(file) or _summary(factory)}\n\nThe form begins with the settings of `{file}`."
         yield Offer(file.stem, factory, defaults, about)
 
 
@@ -70,6 +71,13 @@ def _comparisons(root: Path, folder: Path) -> Iterator[Offer]:
         first = next((file for file in files if Path(file).stem == "quickstart"), files[0])
         defaults = {"file": first, "data_dir": str(root)}
         yield Offer("compare", compare, defaults, _summary(compare), {"file": files})
+
+
+def _purpose(file: Path) -> str:
+    """What the comment at the beginning of a configuration file says: its lines up to the first command or gap."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    comment = takewhile(lambda line: line.startswith("# ") and not line.startswith("#  "), lines)
+    return " ".join(line.removeprefix("# ") for line in comment)
 
 
 def _summary(flow: Flow[..., Any]) -> str:

@@ -29,7 +29,7 @@ def known_run(root: Path, wanted: str) -> str:
 def with_changes(
     root: Path, run: str, changes: Sequence[str], first: tuple[str, int], log: Callable[[str], None]
 ) -> tuple[FactoryConfig, str]:
-    """The configuration of a known run with changes ("deviation.delta=0.1"), and the id of the run that it is then of:
+    """The configuration of a known run with changes ("deviation.delta=-0.2"), and the id of the run that it is then of:
     of the same one if results do not depend on the changes, else of a derived run. That one gets its stages before
     `first` (stage, round) from the cache. Raises ConfigFault, and StageFault where a change concerns one of them, or
     there is no such round."""

@@ -67,6 +67,15 @@ def test_what_a_form_cannot_take_is_refused_before_there_is_a_run(
     assert said in answer.json()["detail"]
 
 
+def test_a_comparison_is_run(api: Api, served: Served, tmp_path: Path) -> None:
+    file = api.deployments()["compare"]["parameters"]["file"]
+    done = api.wait(api.start("compare", file=file, arms=["SFT"], seeds=[1], data_dir=str(tmp_path / "data")))
+    assert done["state_type"] == "COMPLETED", done["state"]["message"]
+    assert done["name"] == "compare · pair"
+    query = "SELECT DISTINCT arm FROM comparison_success WHERE comparison = 'pair' ORDER BY arm"
+    assert Store(tmp_path / "data").query(query)[1] == [("SFT",), ("warm-up",)]
+
+
 def test_what_only_the_configuration_knows_is_refused_with_its_own_message(api: Api, tmp_path: Path) -> None:
     run = api.start("tiny", data_dir=str(tmp_path / "data"), changes=["rewards.rollots=3"])
     failed = api.wait(run)

@@ -74,6 +74,11 @@ class Screens:
             button.click()
             self.page.get_by_role("option", name=value, exact=True).click()
 
+    def close_list(self) -> None:
+        """Close the list of a field that takes several values. While it is there, a click only closes it."""
+        self.page.keyboard.press("Escape")
+        self.page.locator("[role=option]").first.wait_for(state="hidden")
+
     def add_change(self, change: str) -> None:
         """Add an item to the list `changes`."""
         fields = self.field("changes")

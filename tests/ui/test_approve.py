@@ -13,7 +13,7 @@ def test_a_paused_run_shows_the_evidence_and_is_resumed_with_the_form(
 ) -> None:
     each.open_form(QUICKSTART)
     each.choose("approve", "calibrate")
-    each.page.keyboard.press("Escape")
+    each.close_list()
     each.submit()
     run = each.started(QUICKSTART)
     each.open_run(run)

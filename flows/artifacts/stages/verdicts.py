@@ -90,7 +90,7 @@ def _forecast(source: RunSource, round: int) -> list[tuple[str, str]]:
     runs = [run for ref in batches_of(state, "explore") for run in shards.read(ref, TrajectoryRecord)]
     candidates, likely, most = expected(runs, source.config)
     said = f"at most {candidates:,} candidates; about {likely:,} rollouts, at most {most:,}"
-    return [("forecast, stored ones included", said)]
+    return [("forecast, had nothing been stored", said)]
 
 
 def calibrate(source: RunSource, round: int) -> str:

@@ -17,8 +17,8 @@ from configs.comparison import load_comparison
 from configs.schema import FactoryConfig
 from flows.artifacts.comparison_page import comparison_page
 from flows.compare.flow import compare
+from flows.compare.rates import differences
 from flows.compare.results import combined, from_store, kept
-from flows.compare.statistics import differences
 from flows.compare.tables import tables
 from flows.faults import StageFault
 from flows.runs.run import run_id

@@ -109,4 +109,4 @@ def test_a_report_leaves_the_picture_of_all_seeds(compared: Comparison, tmp_path
         assert picture_file(compared).read_bytes() == before
     out = tmp_path / "own.svg"
     assert CliRunner().invoke(app, [*words, "--out", str(out)]).exit_code == 0
-    assert "seeds 1" in out.read_text()
+    assert "seed 1" in out.read_text()

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.compare.picture import draw
-from flows.compare.results import Episode, Header, Results, SetSize, StageCost, combined, keep, kept
-from flows.compare.statistics import (
+from flows.compare.rates import (
     Bin,
     by_length,
     cells,
@@ -21,6 +20,7 @@ from flows.compare.statistics import (
     recovery,
     set_sizes,
 )
+from flows.compare.results import Episode, Header, Results, SetSize, StageCost, combined, keep, kept
 from flows.faults import StageFault
 from steca.rewards import wilson_interval
 

@@ -38,7 +38,7 @@ def lines(root: Path, **config: object) -> list[str]:
     ],
 )
 def test_a_verdict_has_the_means_that_decided_it(step: int, said: str, tmp_path: Path) -> None:
-    [line] = [line for line in lines(tmp_path) if f", step {step} of `task`" in line]
+    [line] = [line for line in lines(tmp_path) if f', step {step} of "put a cup in the sink"' in line]
     assert f"`go` instead of `look`; {said}" in line
 
 
