@@ -2,7 +2,7 @@
 
 A known fault is one line. Prefect logs each error with its traceback: for the task, for the stage, for the run, and
 once more when the process ends. And what a stage says is also in the log of the run above it, but only once in the
-terminal, which shows the logs of both.
+terminal, which shows the logs of both. Of a run that was ended from outside, Prefect says that it finished as Running.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ def make_readable() -> None:
     """Do this to the logs of this process. Once is enough, and twice no harm."""
     for name in RUN_LOGGERS:
         logging.getLogger(name).addFilter(_in_one_line)
+        logging.getLogger(name).addFilter(_is_an_end)
     logging.getLogger(ENGINE_LOGGER).addFilter(_is_news)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_said_once)
@@ -39,6 +40,10 @@ def _in_one_line(record: logging.LogRecord) -> bool:
     logs.add(run)
     record.msg, record.args, record.exc_info = "%s", (str(fault),), None
     return not said
+
+
+def _is_an_end(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Finished in state Running")
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -70,6 +70,13 @@ def test_a_defect_keeps_its_traceback(shown: Shown) -> None:
     assert all("Traceback" in line and "log_error" in line for line in shown.lines)
 
 
+def test_a_run_that_was_ended_from_outside_has_not_finished_as_running(shown: Shown) -> None:
+    logger = logging.getLogger(RUN_LOGGERS[0])
+    logger.info("Finished in state Running()")
+    logger.info("Finished in state Completed()")
+    assert shown.lines == ["Finished in state Completed()"]
+
+
 def test_a_line_that_another_log_has_is_not_shown_again(shown: Shown) -> None:
     logger = logging.getLogger(RUN_LOGGERS[0])
     logger.info("rewards: 8 batches")
