@@ -51,9 +51,7 @@ class ComparisonDisplay(AbstractContextManager["ComparisonDisplay"]):
         """Show how far an arm is."""
         if time.monotonic() - self._said.get(key, 0.0) > EVERY_SECONDS:
             self._said[key] = time.monotonic()
-            of = f" {int(event.done)}/{event.total} batches" if event.total else ""
-            within = f", {event.within} of the next" if event.within else ""
-            say(self._console, f"{self.title(key)}: {event.stage}{of}{within}")
+            say(self._console, f"{self.title(key)}: {event.stage} {position(event)}".rstrip())
 
     def ends(self, key: Key) -> None:
         """Remove the line of an arm."""
@@ -68,7 +66,7 @@ class MovingLines(ComparisonDisplay):
             PlainColumn("{task.description:<28}"),
             PlainColumn("{task.fields[stage]:<14}"),
             BarColumn(bar_width=20),
-            PlainColumn("{task.completed:.1f}/{task.total:.0f} batches"),
+            PlainColumn("{task.fields[position]}"),
             TimeElapsedColumn(),
             console=console,
         )
@@ -83,10 +81,22 @@ class MovingLines(ComparisonDisplay):
 
     def moves(self, key: Key, event: Event) -> None:
         if key not in self._tasks:
-            self._tasks[key] = self._progress.add_task(self.title(key), total=0, stage="")
+            self._tasks[key] = self._progress.add_task(self.title(key), total=0, stage="", position="")
         total = max(event.total, 1)
-        self._progress.update(self._tasks[key], completed=event.done, total=total, stage=event.stage)
+        self._progress.update(
+            self._tasks[key],
+            completed=event.done,
+            total=total,
+            stage=event.stage,
+            position=position(event),
+        )
 
     def ends(self, key: Key) -> None:
         if key in self._tasks:
             self._progress.remove_task(self._tasks.pop(key))
+
+
+def position(event: Event) -> str:
+    """How far the stage of an event is: `0/1 batches, 142 of 500 training steps of the next`."""
+    within = f", {event.within} of the next" if event.within else ""
+    return f"{int(event.done)}/{event.total} batches{within}" if event.total else ""
