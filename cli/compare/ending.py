@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from configs.comparison import WARM_UP
 from flows.compare.rates import difference, rate
@@ -28,11 +29,9 @@ def headline(results: Results) -> str:
     paired = difference(results, arm, split, BEGINNING)
     if not paired or not all(found.values()):
         return ""
-    won = ", ".join(f"{row} won {100 * share.rate:.1f} %" for row, share in found.items() if share)
-    change = (
-        f"{100 * paired.mean:+.1f} points (95 % interval {100 * paired.low:+.1f} to {100 * paired.high:+.1f})"
-    )
-    return f"{split} tasks: {won}: {change}, {counted(len(results.seeds), 'seed')}"
+    won = ", ".join(f"{row} {100 * share.rate:.1f} %" for row, share in found.items() if share)
+    change = f"{100 * paired.mean:+.1f} points (95 %: {100 * paired.low:+.1f} to {100 * paired.high:+.1f})"
+    return f"{split} tasks won: {won}: {change}, {counted(len(results.seeds), 'seed')}"
 
 
 def next_commands(results: Results, store: Store) -> Iterator[str]:
@@ -46,4 +45,5 @@ def next_commands(results: Results, store: Store) -> Iterator[str]:
 
 def _program() -> str:
     """`steca` as it can be typed here: also where its environment is not active."""
-    return "steca" if shutil.which("steca") else sys.argv[0]
+    started = sys.argv[0]
+    return started if Path(started).name == "steca" and not shutil.which("steca") else "steca"

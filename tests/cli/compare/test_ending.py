@@ -29,7 +29,7 @@ def results(won: dict[str, int], reference: str = "SFT") -> Results:
 
 def test_two_arms_have_a_headline() -> None:
     said = headline(results({WARM_UP: 2, "SFT": 4, "STeCa": 7}))
-    assert said.startswith("unseen tasks: STeCa won 70.0 %, SFT won 40.0 %: +30.0 points (95 % interval ")
+    assert said.startswith("unseen tasks won: STeCa 70.0 %, SFT 40.0 %: +30.0 points (95 %: ")
     assert said.endswith("), 1 seed")
 
 

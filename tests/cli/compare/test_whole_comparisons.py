@@ -98,7 +98,7 @@ def test_one_more_arm_runs_that_arm_only(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
     code, output = ended(comparison_file(tmp_path), data_dir)
     assert code == 0, output
-    assert "result   unseen tasks: STeCa won " in output
+    assert "result   unseen tasks won: STeCa " in output
     assert f'sql --data-dir {data_dir} "FROM success_change"' in output
     before = states(data_dir)
     more = ARMS | {

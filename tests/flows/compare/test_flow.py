@@ -116,12 +116,14 @@ def test_costs_and_sets_are_those_of_the_arm(compared: Compared) -> None:
 
 
 def without_paths(output: str) -> list[str]:
-    return [line for line in output.splitlines() if not line.startswith(("picture", "store", "kept"))]
+    return [line for line in output.splitlines() if not line.startswith(("picture", "store", "kept", "next"))]
 
 
 def test_the_report_of_a_kept_file_is_that_of_the_store(compared: Compared, tmp_path: Path) -> None:
     said = compared.steca("--report", "--save", str(tmp_path))
     assert said.exit_code == 0, said.output
+    commands = [line.split()[1:3] for line in said.output.splitlines() if line.startswith("next ")]
+    assert commands == [["steca", "sql"], ["steca", "trace"], ["steca", "serve"]]
     file = tmp_path / "pair.parquet"
     again = CliRunner().invoke(app, ["compare", "--from", str(file)])
     assert without_paths(again.output) == without_paths(said.output)
