@@ -68,6 +68,26 @@ def own_sigterm() -> Iterator[None]:
         place.capture_sigterm = before
 
 
+def keep_retries(worker: Any) -> None:
+    """Let a worker of Prefect's report no run as Crashed that was retried since. It reports the end of a process twice,
+    some seconds apart, and a retry in between would be lost."""
+    report = worker._propose_crashed_state
+
+    async def unless_retried(flow_run: Any, message: str, client: Any = None) -> None:
+        if not await _is_retried(client or worker.client, flow_run.id):
+            await report(flow_run, message, client)
+
+    worker._propose_crashed_state = unless_retried
+
+
+async def _is_retried(client: Any, flow_run: Any) -> bool:
+    try:
+        state = (await client.read_flow_run(flow_run)).state
+    except Exception:  # a run that was deleted, a server that is away: the report says so itself
+        return False
+    return state is not None and state.name == "AwaitingRetry"
+
+
 @contextmanager
 def poll_patiently() -> Iterator[None]:
     """Inside, a runner or worker of Prefect's asks for scheduled and cancelled runs as long as it lives. By itself it

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from flows.server.other_servers import polled_by_others
+from tasks.prefect_internals import keep_retries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,4 +94,5 @@ class WorkerPolling:
         from prefect.workers.process import ProcessWorker
 
         worker = ProcessWorker(work_pool_name=self._pool, name=self._name)
+        keep_retries(worker)
         await worker.start(with_healthcheck=self._healthcheck, printer=lambda *text: None)

@@ -17,6 +17,7 @@ from tasks.prefect_internals import (
     ENGINE_LOGGER,
     QUEUE_LOGGERS,
     RUN_LOGGERS,
+    keep_retries,
     own_sigterm,
     poll_patiently,
     result_in,
@@ -35,6 +36,7 @@ from tests.support.tiny_factory import ROOT
         "prefect.runner._scheduled_run_poller.critical_service_loop",
         "prefect._internal._observation_delivery.critical_service_loop",
         "prefect.utilities.math.clamped_poisson_interval",
+        "prefect.workers.base.BaseWorker._propose_crashed_state",
     ],
 )
 def test_an_internal_is_there(name: str) -> None:
@@ -121,3 +123,30 @@ def test_sigterm_stays_with_the_command_that_runs_flows(own: bool, prefect_api: 
     with own_sigterm() if own else nullcontext():
         assert handler() is own
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_end_of_a_process_does_not_undo_a_retry(kept: bool, prefect_api: str) -> None:
+    """The control: Prefect's own worker reports the retried run as Crashed."""
+    from prefect import flow
+    from prefect.client.orchestration import get_client
+    from prefect.states import AwaitingRetry, Crashed
+    from prefect.workers.process import ProcessWorker
+
+    @flow
+    def nothing() -> None: ...
+
+    async def after(retried: bool) -> str | None:
+        worker = ProcessWorker(work_pool_name="none")
+        if kept:
+            keep_retries(worker)
+        async with get_client() as client:
+            run = await client.create_flow_run(nothing, state=Crashed())
+            if retried:
+                await client.set_flow_run_state(run.id, AwaitingRetry(), force=True)
+            await worker._propose_crashed_state(run, "its process has ended", client=client)
+            state = (await client.read_flow_run(run.id)).state
+            return state.name if state else None
+
+    assert asyncio.run(after(retried=True)) == ("AwaitingRetry" if kept else "Crashed")
+    assert asyncio.run(after(retried=False)) == "Crashed"
