@@ -32,7 +32,7 @@ def expert_run(world: World, task: Task, cap: int = 40) -> Run:
     environment, steps, texts = world.environment(), list[Step](), list[str]()
     first, rng = environment.reset(task), random.Random(task.task_id)
     while len(steps) < cap and (turn := environment.expert_turn(first, steps)):
-        result = environment.step(turn.text)
+        result = environment.step(turn.action)
         steps.append(Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert"))
         texts += [INVALID, turn.text] if rng.random() < 0.1 else [turn.text]
         if result.done:

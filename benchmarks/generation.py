@@ -28,7 +28,7 @@ from benchmarks.breakdown import breakdown
 from benchmarks.measuring import warmed_up
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from environments.registry import make_world
 from models.checkpoint import CheckpointRef, load, reference
 from models.local.transformers_policy import TransformersPolicy

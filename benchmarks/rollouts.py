@@ -35,7 +35,7 @@ from benchmarks.measuring import CpuClock, TimedWorld, machine, warmed_up
 from benchmarks.release import Release, draws
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from environments.registry import make_world
 from models.checkpoint import CheckpointRef, load, reference
 from models.local.transformers_policy import TransformersPolicy

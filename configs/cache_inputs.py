@@ -40,6 +40,10 @@ JUDGE_SETTINGS = tuple(f"judge.{name}" for name in JudgeConfig.model_fields if n
 REWARD_SETTINGS = tuple(f"rewards.{name}" for name in RewardsConfig.model_fields if name != "scorer")
 """The settings of step rewards. In place of the scorer's folder its digest is in keys, as the checkpoint that plays."""
 ADDED_SINCE_030: dict[str, Any] = {
+    "environment.action_format": "react",
+    "environment.briefing": "",
+    "environment.demonstrations": None,
+    "tasks.splits": {},
     "policy.thinking": "off",
     "policy.max_thinking_tokens": 1024,
     "deviation.probability": 0.5,
@@ -58,6 +62,10 @@ ADDED_SINCE_030: dict[str, Any] = {
 """Settings added after version 0.3.0, each with the value that means what 0.3.0 did. With this value a setting is left
 out of cache keys and ids, so that older runs and rollouts keep theirs."""
 
+BY_CONTENT = ("environment.demonstrations", "environment.briefing")
+"""Settings that are in keys by their content and not by their value: the digest of the recorded runs, and the text that
+the policy is told."""
+
 
 def restricted_config(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:
     """The configuration with only the given fields ("seed", "policy.prompt"). Reading any other one raises
@@ -67,7 +75,10 @@ def restricted_config(config: FactoryConfig, fields: Sequence[str]) -> FactoryCo
 
 def cache_key_settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
     """The same fields as JSON values, for the cache key of a stage that reads them."""
-    return _picked(_without_030_values(config.model_dump(mode="json")), _tree(fields))
+    values = _without_030_values(config.model_dump(mode="json"))
+    for name in BY_CONTENT:
+        _drop_any(values, name.split("."))
+    return _picked(values, _tree(fields))
 
 
 def rollout_id_settings(config: FactoryConfig) -> dict[str, Any]:
@@ -100,6 +111,13 @@ def _drop(values: dict[str, Any], path: Sequence[str], value: Any) -> None:
         _drop(values[first], rest, value)
     if values[first] == ({} if rest else value):
         del values[first]
+
+
+def _drop_any(values: dict[str, Any], path: Sequence[str]) -> None:
+    """Leave a setting out, whatever its value."""
+    for section in path[:-1]:
+        values = values.get(section, {})
+    values.pop(path[-1], None)
 
 
 def _tree(fields: Sequence[str]) -> Tree:

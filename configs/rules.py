@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from configs.faults import ConfigFault
 from configs.needed import compares_suffixes, needed_stages
-from configs.schema import FactoryConfig
+from configs.schema import FactoryConfig, TasksConfig
+from steca.vocabulary import TRAIN
 
 
 def refuse_conflicts(config: FactoryConfig, source: str) -> None:
@@ -20,6 +21,7 @@ def refuse_conflicts(config: FactoryConfig, source: str) -> None:
     problems = [
         *_tasks(config),
         *_splits(config),
+        *_format(config),
         *_lengths(config),
         *_training(config),
         *_datasets(config),
@@ -46,10 +48,20 @@ def _splits(config: FactoryConfig) -> Iterator[str]:
     for split, times in Counter(config.evaluation.splits).items():
         if times > 1:
             yield f"evaluation.splits lists {split} {times} times: list it once"
-        if getattr(config.tasks, split) == 0:
-            yield (
-                f"evaluation.splits lists {split}, but tasks.{split} is 0: set tasks.{split}, or remove the split"
-            )
+        if split == TRAIN:
+            yield f"evaluation.splits lists {TRAIN}, whose tasks are trained on: list held-out splits"
+        elif not config.tasks.of(split):
+            name = f"tasks.{split}" if split in TasksConfig.model_fields else f"tasks.splits.{split}"
+            yield f"evaluation.splits lists {split}, but {name} is 0: set {name}, or remove the split"
+
+
+def _format(config: FactoryConfig) -> Iterator[str]:
+    form = config.environment.action_format
+    if config.policy.constrain == "admissible" and form != "react":
+        yield (
+            f"policy.constrain is admissible, but environment.action_format is {form}: set it to react, or constrain "
+            "to none"
+        )
 
 
 def _lengths(config: FactoryConfig) -> Iterator[str]:

@@ -16,7 +16,7 @@ from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.section import Count, HomePath, Positive, Section
 from configs.servers import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
 from configs.training import ReinforcedTrainingConfig, TrainingConfig
-from steca.vocabulary import Device, PromptStyle, RewardOutcome, TestSplit
+from steca.vocabulary import ActionFormatName, Device, PromptStyle, RewardOutcome
 
 
 class EnvironmentConfig(Section):
@@ -24,9 +24,22 @@ class EnvironmentConfig(Section):
 
     model_config = ConfigDict(title="Environment")
     name: str = Field(
-        "alfworld-generated", description="Name of the world, e.g. alfworld-generated or alfworld."
+        "alfworld-generated",
+        description="Name of the world, e.g. alfworld-generated or alfworld; or module:Class of your own.",
     )
     options: dict[str, Any] = Field(default_factory=dict, description="Options of this world.")
+    action_format: ActionFormatName = Field(
+        "react",
+        description="How a turn holds its action. react: Thought and Action; tool_call: a call of a tool; code: a "
+        "block of code; text: the action alone.",
+    )
+    briefing: str = Field(
+        "",
+        description="What a chat model is told first (policy.prompt), for a world without a text of its own.",
+    )
+    demonstrations: HomePath | None = Field(
+        None, description="File of recorded expert runs, one a line: ShareGPT, OpenAI messages or ATIF."
+    )
     step_cap: Positive = Field(20, description="Maximum steps of an episode, counted from its start.")
     invalid_streak: Positive = Field(
         5, description="An episode fails after this many invalid actions in a row."
@@ -46,6 +59,14 @@ class TasksConfig(Section):
     validation: Count = Field(100, description="Tasks for choosing settings; not evaluated by default.")
     seen: Count = Field(150, description="Evaluation tasks in layouts known from training.")
     unseen: Count = Field(150, description="Evaluation tasks in new layouts with held-out goals.")
+    splits: dict[str, Count] = Field(
+        default_factory=dict, description="Evaluation tasks of other splits that the world has, by its name."
+    )
+
+    def of(self, split: str) -> int:
+        """The number of tasks of an evaluation split."""
+        own = {"validation": self.validation, "seen": self.seen, "unseen": self.unseen}
+        return {**own, **self.splits}.get(split, 0)
 
 
 class SmallModelConfig(Section):
@@ -241,7 +262,10 @@ class EvaluationConfig(Section):
     """How policies are evaluated, always with greedy decoding."""
 
     model_config = ConfigDict(title="Evaluation")
-    splits: tuple[TestSplit, ...] = ("seen", "unseen")
+    splits: tuple[str, ...] = Field(
+        ("seen", "unseen"),
+        description="The splits to test on: validation, seen, unseen, or those of tasks.splits.",
+    )
     forced_deviations: bool = Field(
         True, description="Also evaluate episodes that start after a deviated turn."
     )

@@ -22,12 +22,17 @@ class EnvironmentFault(Exception):
     """A world, task or game cannot be used. The message names it, the defect and what to do."""
 
 
+class EpisodeFault(EnvironmentFault):
+    """One episode cannot be continued: the world's connection failed several times, or the episode, played again, gave
+    other answers. The other episodes are not affected."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One task. `payload` is all that the world needs to rebuild it, e.g. the JSON of a generated game, or the path of a
-    game with the digest of its files: the store alone is enough to play a task again. The id covers everything that the
-    world reads for the task: other data, another task. `world` and `split` may be left out: the name of the world, and
-    the split that was asked for, are filled in."""
+    """One task. `payload` is all that the world needs to rebuild it, e.g. the JSON of a generated game, or the path of
+    a game with the digest of its files: the store alone is enough to play a task again. The id covers everything that
+    the world reads for the task: other data, another task. `world` and `split` may be left out: the name of the world,
+    and the split that was asked for, are filled in."""
 
     task_id: str
     world: str = ""

@@ -26,10 +26,12 @@ A world may also set attributes:
 | attribute | meaning | without it |
 | --- | --- | --- |
 | `name` | its name in the store | the configured name |
-| `version` | text; another one makes every cached result invalid. Raise it whenever the same task and actions may give another result: changed rules, texts, experts or tasks | the digest of its source files |
+| `version` | text; another one makes every cached result invalid (see below) | the digest of its source files |
 | `live_environments` | most environments at a time, and so most running episodes | 512 |
-| `blocking` | its environments wait for something outside of Python (HTTP, a JVM): they are stepped in threads | False |
+| `blocking` | its environments wait for something outside of Python (HTTP, a JVM): step them in threads | False |
 | `no_action` | the answer to a turn without an action | a sentence that shows the form |
+
+Raise a version whenever the same task and actions may give another result: changed rules, texts, experts or tasks.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 from environments.base import Task
+from steca.action_formats import ActionFormat
 from steca.types import Step, Turn
 
 
@@ -113,11 +116,11 @@ class Recorded(Protocol):
 class Briefs(Protocol):
     """World: it can tell a chat model how to act."""
 
-    def briefing(self, task: Task, example: bool) -> str:
-        """The text before the task's first observation: which actions there are, in the spelling that the task
-        understands, and with `example` also one worked episode, really executed, of a task outside all splits. Equal
-        tasks get the same text, cached. The form of a turn is added by the caller. Raises EnvironmentFault if the task
-        cannot be loaded."""
+    def briefing(self, task: Task, example: bool, form: ActionFormat) -> str:
+        """The text before the task's first observation: how to act, the form of a turn (`form.instruction`), which
+        actions there are, in the spelling that the task understands, and with `example` also one worked episode, really
+        executed, of a task outside all splits, its turns as `form.text(turn)`. Equal tasks get the same text, cached.
+        Raises EnvironmentFault if the task cannot be loaded."""
         ...
 
 

@@ -1,41 +1,126 @@
-"""Worlds by name. Add yours with `register("my-world", factory)`, where factory(options) -> World."""
+"""Worlds by name: those of this repository, those of installed packages (entry points of the group `steca.worlds`), and
+`module:attribute` or `file.py:attribute`, found from the current folder. So every process finds a world by its name.
+"""
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
+import os
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
+from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
+from configs.schema import EnvironmentConfig
 from environments.base import EnvironmentFault, World
+from environments.complete import CompleteWorld
+from environments.states.calling import called, where
 
-Factory = Callable[[Mapping[str, Any]], World]
+GROUP = "steca.worlds"
 BUILT_IN = {
-    "alfworld": ("environments.alfworld.official.world", "RealAlfworld"),
-    "alfworld-generated": ("environments.alfworld.generation.world", "GeneratedAlfworld"),
+    "alfworld": "environments.alfworld.official.world:RealAlfworld",
+    "alfworld-generated": "environments.alfworld.generation.world:GeneratedAlfworld",
 }
-"""The worlds of this repository: (module, factory), imported on first use."""
-_FACTORIES: dict[str, Factory] = {}
-
-
-def register(name: str, factory: Factory) -> None:
-    """Register a world as `name`. Raises ValueError if the name is taken."""
-    if name in names():
-        raise ValueError(f"world {name!r} is registered already")
-    _FACTORIES[name] = factory
+"""The worlds of this repository, imported on first use."""
 
 
 def names() -> list[str]:
-    """The names of all worlds, sorted."""
-    return sorted({*BUILT_IN, *_FACTORIES})
+    """The names of all worlds that need no path, sorted."""
+    return sorted({*BUILT_IN, *(point.name for point in entry_points(group=GROUP))})
+
+
+def open_world(config: EnvironmentConfig) -> CompleteWorld:
+    """The configured world. Raises EnvironmentFault for one that cannot be found or made."""
+    return CompleteWorld(make_world(config.name, config.options), config)
 
 
 def make_world(name: str, options: Mapping[str, Any]) -> World:
-    """The world registered as `name`, built with its options. Raises EnvironmentFault for an unknown name."""
-    if name in BUILT_IN:
-        module, attribute = BUILT_IN[name]
-        factory: Factory = getattr(import_module(module), attribute)
-    elif name in _FACTORIES:
-        factory = _FACTORIES[name]
-    else:
-        raise EnvironmentFault(f"no world is registered as {name!r}; known: {', '.join(names())}")
-    return factory(options)
+    """The world with this name, as its author wrote it. Raises EnvironmentFault."""
+    factory = _factory(name)
+    takes_options = _takes_an_argument(factory)
+    if options and not takes_options:
+        raise EnvironmentFault(
+            f"world {name} takes no options, and the configuration gives {', '.join(options)}"
+        )
+    made = called(f"world {name}", factory, *([dict(options)] if takes_options else []))
+    for method in ("tasks", "environment"):
+        if not callable(getattr(made, method, None)):
+            raise EnvironmentFault(
+                f"world {name}: {type(made).__name__} has no method {method}: a world has tasks(split, count, seed) "
+                "and environment()"
+            )
+    return made
+
+
+def _factory(name: str) -> Callable[..., Any]:
+    point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
+    path = BUILT_IN.get(name) or (point.value if point else name)
+    module, colon, attribute = path.rpartition(":")
+    if not colon or not module or not attribute:
+        raise EnvironmentFault(
+            f"no world is called {name!r}; known: {', '.join(names())}; or give module:Class, e.g. maze:World for "
+            "maze.py in the current folder"
+        )
+    found: Any = _module(name, module)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise EnvironmentFault(f"world {name}: {module} has no {part}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise EnvironmentFault(
+            f"world {name}: {attribute} is a {type(found).__name__}, and not a class or function"
+        )
+    return found
+
+
+def _module(name: str, module: str) -> Any:
+    """An imported module, or one from a file. The current folder is searched too, as `python` does."""
+    try:
+        if module.endswith(".py"):
+            return _from_file(Path(module))
+        if (here := os.getcwd()) not in sys.path:
+            sys.path.append(here)
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise EnvironmentFault(f"world {name}: it needs the package {error.name}: install it") from error
+        raise EnvironmentFault(
+            f"world {name}: there is no module {error.name!r} in the current folder ({os.getcwd()}) or among the "
+            "installed packages: start from the folder that has it, set PYTHONPATH, or install it"
+        ) from None
+    except EnvironmentFault:
+        raise
+    except Exception as error:
+        raise EnvironmentFault(f"world {name}: importing {module} raised {where(error)}") from error
+
+
+def _from_file(path: Path) -> Any:
+    if not path.is_file():
+        raise EnvironmentFault(f"there is no file {path.absolute()}")
+    own = f"steca_world_{path.stem}"
+    if own in sys.modules and sys.modules[own].__file__ == str(path.absolute()):
+        return sys.modules[own]
+    spec = importlib.util.spec_from_file_location(own, path.absolute())
+    assert spec, "a .py file has a loader"
+    assert spec.loader, "a .py file has a loader"
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[own] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[own]
+        raise
+    return module
+
+
+def _takes_an_argument(factory: Callable[..., Any]) -> bool:
+    try:
+        parameters = inspect.signature(factory).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    return any(
+        one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL) for one in parameters
+    )

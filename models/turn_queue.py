@@ -21,7 +21,11 @@ class TurnQueue(Protocol):
         ...
 
     def answers(self) -> list[tuple[int, Generation]]:
-        """Wait for at least one answer; (ticket, turn) pairs. Raises PolicyFault."""
+        """Wait for at least one answer, or until woken; (ticket, turn) pairs. Raises PolicyFault."""
+        ...
+
+    def wake(self) -> None:
+        """Let `answers` return, from any thread."""
         ...
 
     def cancel(self) -> None:
@@ -60,6 +64,9 @@ class LockstepTurnQueue:
         pending, self._pending = self._pending, []
         turns = self._policy.act([h for _, h, _ in pending], [seed for _, _, seed in pending], self._sampling)
         return [(ticket, turn) for (ticket, _, _), turn in zip(pending, turns, strict=True)]
+
+    def wake(self) -> None:
+        """Nothing waits: answers are made when they are asked for."""
 
     def cancel(self) -> None:
         self._pending = []

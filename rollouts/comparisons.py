@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
-from configs.cache_inputs import rollout_id_settings
+from configs.cache_inputs import cache_key_settings, rollout_id_settings
 from configs.needed import compares_suffixes
 from configs.schema import FactoryConfig
-from environments.base import FIRST_VERSION, Environment, World
+from environments.complete import CompleteWorld
+from environments.versions import FIRST_VERSION
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, seed_of
 from rollouts.prompting import briefing_of
 from rollouts.rows import Demonstration, StoredTrajectory, demonstrations, explorations
@@ -91,13 +91,13 @@ def candidates(
 class PointBuilder:
     """Builds rollout points for one configuration and one scorer (its digest), by playing their turns."""
 
-    def __init__(self, world: World, config: FactoryConfig, scorer: str) -> None:
+    def __init__(self, world: CompleteWorld, config: FactoryConfig, scorer: str) -> None:
         self._world, self._settings = world, EpisodeSettings.of(config)
         self._basis = _basis(config, scorer, world)
 
     def starts(self, demo: Demonstration) -> list[Start]:
         """The starts after 0..T-1 turns of the expert."""
-        return prefix_starts(self._environment, demo, self._settings)
+        return prefix_starts(self._world, demo, self._settings)
 
     def point(self, side: Side, source: StoredTrajectory, index: int, start: Start) -> RolloutPoint:
         """The point after the turn with this index of a trajectory. `start` is the start before it."""
@@ -112,13 +112,9 @@ class PointBuilder:
         briefing = briefing_of(self._world, start.task, self._settings.style)
         return {"briefing": content_id(briefing)} if briefing else {}
 
-    @cached_property
-    def _environment(self) -> Environment:
-        return self._world.environment()
-
     def _after(self, source: StoredTrajectory, index: int, start: Start) -> PlayedEpisode:
         text = source.trajectory.steps[index].text
-        return execute(self._environment, start, [text], "policy", self._settings)[0]
+        return execute(self._world, start, [text], "policy", self._settings)[0]
 
 
 class StoredPoints(PointBuilder):
@@ -128,16 +124,16 @@ class StoredPoints(PointBuilder):
     def starts(self, demo: Demonstration) -> list[Start]:
         expert = demo.expert.trajectory
         return [
-            Start(demo.task, expert.first_observation, expert.steps[:turns], snapshot=None)
+            Start(demo.task, expert.first_observation, expert.steps[:turns], state=None)
             for turns in range(len(expert.steps))
         ]
 
     def _after(self, source: StoredTrajectory, index: int, start: Start) -> PlayedEpisode:
         whole, progress = source.trajectory, source.record.progress
         if index + 1 == len(whole.steps):
-            return PlayedEpisode(whole, whole.outcome if progress is None else progress, snapshot=None)
+            return PlayedEpisode(whole, whole.outcome if progress is None else progress, state=None)
         unfinished = replace(whole, steps=whole.steps[: index + 1], outcome=0.0, end="running")
-        return PlayedEpisode(unfinished, 0.0, snapshot=None)
+        return PlayedEpisode(unfinished, 0.0, state=None)
 
 
 class ComparisonBuilder:
@@ -178,12 +174,12 @@ class ComparisonBuilder:
         return self.config.rewards.mode == "fixed"
 
 
-def _basis(config: FactoryConfig, scorer: str, world: World) -> dict[str, Any]:
+def _basis(config: FactoryConfig, scorer: str, world: CompleteWorld) -> dict[str, Any]:
     """What decides a rollout besides the history that it continues."""
     return {
         "scorer": scorer,
         "seed": config.seed,
-        "environment": config.environment.model_dump(mode="json"),
+        "environment": cache_key_settings(config, ["environment"])["environment"],
         **rollout_id_settings(config),
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,
@@ -192,7 +188,7 @@ def _basis(config: FactoryConfig, scorer: str, world: World) -> dict[str, Any]:
 
 
 def comparisons_of(
-    world: World,
+    world: CompleteWorld,
     records: Sequence[Record],
     config: FactoryConfig,
     scorer: str,
@@ -204,7 +200,7 @@ def comparisons_of(
 
 
 def ipr_comparisons(
-    world: World,
+    world: CompleteWorld,
     records: Sequence[Record],
     config: FactoryConfig,
     scorer: str,

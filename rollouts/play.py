@@ -1,21 +1,25 @@
 """Plays episodes: a policy acts in a world, from given starts.
 
 Running episodes request their turns from the policy's turn queue (models.turn_queue: in lockstep, or each as soon as it
-is ready). A finished episode makes room for a waiting one. Rollouts start from an environment snapshot, never from a
-replay. The result of an episode depends on its start and seed only.
+is ready). A finished episode makes room for a waiting one. The result of an episode depends on its start and seed
+only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from configs.schema import EnvironmentConfig, FactoryConfig
-from environments.base import Environment, StepResult, Task, World
+from environments.base import EnvironmentFault, EpisodeFault, StepResult, Task
+from environments.complete import CompleteWorld
+from environments.states.state import State
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import messages, step_messages
 from models.turn_queue import TurnQueue, turn_queue_of
 from rollouts.prompting import briefing_of
+from rollouts.stepping import stepper_of
 from steca.types import Step, Trajectory
 from steca.vocabulary import End, Origin, Progress, PromptStyle
 from storage.ids import content_id
@@ -23,17 +27,20 @@ from storage.ids import content_id
 OnFinished = Callable[[int, "PlayedEpisode"], None]
 """Called as soon as an episode ends, with its index among the starts."""
 MAX_RUNNING = 512
-"""Most episodes running at once; the others wait."""
+"""Most episodes running at once; the others wait. A world with fewer live environments runs fewer."""
+MAX_LOST = 8
+"""So many episodes lost in a row mean that the world is broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an episode starts or continues: the executed steps, and the world's state after them."""
+    """Where an episode starts or continues: the executed steps, and the world's state after them (None: it cannot be
+    continued)."""
 
     task: Task
     first_observation: str
     steps: tuple[Step, ...]
-    snapshot: object
+    state: State | None
     seed: int = 0
 
 
@@ -44,12 +51,12 @@ class PlayedEpisode:
 
     trajectory: Trajectory
     progress: float
-    snapshot: object
+    state: State | None
     constrained: bool = False
 
     def resume(self, task: Task, seed: int = 0) -> Start:
         """A start that continues from the end of this trajectory."""
-        return Start(task, self.trajectory.first_observation, self.trajectory.steps, self.snapshot, seed)
+        return Start(task, self.trajectory.first_observation, self.trajectory.steps, self.state, seed)
 
     def with_prefix(self, steps: int) -> PlayedEpisode:
         """The same run, counting its first `steps` steps as replayed."""
@@ -86,44 +93,70 @@ def seed_of(*parts: object) -> int:
     return int(content_id("seed", *parts), 16) % (1 << 63)
 
 
-def end_of(steps: Sequence[Step], done: bool, settings: EpisodeSettings) -> End:
-    """Why an episode with these steps has ended, or "running"."""
+def end_of(steps: Sequence[Step], done: bool, step_cap: int, settings: EpisodeSettings) -> End:
+    """Why an episode with these steps has ended, or "running". `step_cap`: most steps of its task."""
     if done:
         return "done"
     streak = settings.environment.invalid_streak
     if len(steps) >= streak and not any(step.valid for step in steps[-streak:]):
         return "invalid_streak"
-    if len(steps) >= settings.environment.step_cap:
+    if len(steps) >= step_cap:
         return "step_cap"
     return "running"
 
 
 def execute(
-    environment: Environment, start: Start, texts: Sequence[str], origin: Origin, settings: EpisodeSettings
+    world: CompleteWorld, start: Start, texts: Sequence[str], origin: Origin, settings: EpisodeSettings
 ) -> list[PlayedEpisode]:
     """Play the given turns (whole texts) from a start, up to the episode's end. Returns the episode after each turn,
-    with prefix 0."""
-    environment.restore(start.snapshot)
-    steps, played = start.steps, []
+    with prefix 0. Raises EpisodeFault where the world cannot continue it."""
+    steps, state, played = start.steps, _state_of(start), []
+    step_cap = world.step_cap(start.task)
     for text in texts:
-        result = environment.step(text)
-        steps = (*steps, _step(text, result, origin))
-        end = end_of(steps, result.done, settings)
+        step, result, state = _turn(world, state, Generation(text, 0, "stop"), origin)
+        steps = (*steps, step)
+        end = end_of(steps, result.done, step_cap, settings)
         trajectory = Trajectory(start.task.task_id, start.first_observation, steps, result.reward, end)
-        played.append(PlayedEpisode(trajectory, environment.progress(), environment.snapshot()))
+        played.append(PlayedEpisode(trajectory, world.progress(state), state))
         if end != "running":
             break
     return played
 
 
-def start_of(environment: Environment, task: Task, seed: int = 0) -> Start:
+def start_of(world: CompleteWorld, task: Task, seed: int = 0) -> Start:
     """The start of a task from scratch."""
-    observation = environment.reset(task)
-    return Start(task, observation, (), environment.snapshot(), seed)
+    observation, state = world.begin(task)
+    return Start(task, observation, (), state, seed)
+
+
+def _state_of(start: Start) -> State:
+    assert start.state, "only ids are made from a start without a state"
+    return start.state
+
+
+def _turn(
+    world: CompleteWorld, state: State, written: Generation, origin: Origin
+) -> tuple[Step, StepResult, State]:
+    """Play one turn: the step, what the world said of it, and the state after it."""
+    parsed = world.form.parse(written.text)
+    thought, action = parsed or ("", "")
+    result, after = world.advance(state, action if parsed else None)
+    step = Step(
+        written.text,
+        thought,
+        action,
+        result.observation,
+        result.valid,
+        origin,
+        written.tokens,
+        written.thinking,
+        written.thinking_tokens,
+    )
+    return step, result, after
 
 
 def play(
-    world: World,
+    world: CompleteWorld,
     policy: Policy,
     starts: Sequence[Start],
     sampling: Sampling,
@@ -132,31 +165,70 @@ def play(
     on_finished: OnFinished | None = None,
 ) -> list[PlayedEpisode]:
     """Let the policy play every start to its end. Each turn has a seed of its own, derived from the start's seed and
-    the turn's index. If the policy raises, `on_finished` has been called for every episode that ended before."""
-    environment, queue = world.environment(), turn_queue_of(policy, sampling)
+    the turn's index. If the policy raises, `on_finished` has been called for every episode that ended before. Raises
+    EnvironmentFault if the world fails, or loses one episode after another."""
+    queue = turn_queue_of(policy, sampling)
+    most = min(MAX_RUNNING, world.live_environments)
+    stepper = stepper_of(world.blocking, most, queue)
+    results = _Results(on_finished)
     waiting = list(range(len(starts)))[::-1]
     running: dict[int, _Episode] = {}
-    results: dict[int, PlayedEpisode] = {}
     try:
         while waiting or running:
-            while waiting and len(running) < MAX_RUNNING:
+            while waiting and len(running) < most:
                 index = waiting.pop()
                 running[index] = _Episode.started(index, starts[index], world, settings.style)
-                _ask(queue, environment, running[index], settings)
+                _ask(queue, world, running[index], settings)
             for index, turn in queue.answers():
+                stepper.submit(index, partial(_advance, world, running[index], turn, settings))
+            for index in stepper.done():
                 episode = running[index]
-                _advance(environment, episode, turn, settings)
                 if episode.end == "running" and episode.turns != settings.turns:
-                    _ask(queue, environment, episode, settings)
+                    _ask(queue, world, episode, settings)
                     continue
-                results[index] = running.pop(index).finished(settings.constrained)
-                if on_finished:
-                    on_finished(index, results[index])
+                results.add(running.pop(index), settings.constrained)
             if progress:
-                progress(len(results), len(starts))
+                progress(len(results.of), len(starts))
     finally:
         queue.cancel()
-    return [results[index] for index in range(len(starts))]
+        stepper.close()
+    results.refuse_if_all_lost()
+    return [results.of[index] for index in range(len(starts))]
+
+
+class _Results:
+    """The finished episodes. Those that the world lost are told about once another one was finished: if all that follow
+    are lost too, the world is broken, and nothing of that is to be stored."""
+
+    def __init__(self, on_finished: OnFinished | None) -> None:
+        self.of: dict[int, PlayedEpisode] = {}
+        self._on_finished = on_finished
+        self._lost: list[_Episode] = []
+
+    def add(self, episode: _Episode, constrained: bool) -> None:
+        self.of[episode.index] = episode.finished(constrained)
+        if episode.end == "environment_fault":
+            self._lost.append(episode)
+            if len(self._lost) >= MAX_LOST:
+                self._refuse()
+            return
+        for index in (*(lost.index for lost in self._lost), episode.index):
+            if self._on_finished:
+                self._on_finished(index, self.of[index])
+        self._lost.clear()
+
+    def refuse_if_all_lost(self) -> None:
+        """Called at the end. Episodes that were lost after the last good one count, unless there was no good one."""
+        if self._lost and len(self._lost) == len(self.of):
+            self._refuse()
+        for lost in self._lost:
+            if self._on_finished:
+                self._on_finished(lost.index, self.of[lost.index])
+
+    def _refuse(self) -> None:
+        raise EnvironmentFault(
+            f"the world lost {len(self._lost)} episodes in a row, the last one: {self._lost[-1].fault}"
+        )
 
 
 @dataclass(slots=True)
@@ -165,17 +237,20 @@ class _Episode:
     start: Start
     steps: list[Step]
     history: list[Message]
-    snapshot: object
+    state: State
+    step_cap: int
     outcome: float = 0.0
     progress: float = 0.0
     end: End = "running"
     turns: int = field(default=0)
+    fault: str = ""
 
     @classmethod
-    def started(cls, index: int, start: Start, world: World, style: PromptStyle) -> _Episode:
+    def started(cls, index: int, start: Start, world: CompleteWorld, style: PromptStyle) -> _Episode:
         briefing = briefing_of(world, start.task, style)
         history = messages(start.first_observation, start.steps, briefing)
-        return cls(index, start, list(start.steps), history, start.snapshot)
+        state = _state_of(start)
+        return cls(index, start, list(start.steps), history, state, world.step_cap(start.task), state.reward)
 
     def finished(self, constrained: bool) -> PlayedEpisode:
         start = self.start
@@ -187,31 +262,27 @@ class _Episode:
             self.end,
             len(start.steps),
         )
-        return PlayedEpisode(trajectory, self.progress, self.snapshot, constrained)
+        return PlayedEpisode(trajectory, self.progress, self.state, constrained)
 
 
-def _ask(queue: TurnQueue, environment: Environment, episode: _Episode, settings: EpisodeSettings) -> None:
-    choices = None
-    if settings.constrained:
-        environment.restore(episode.snapshot)
-        choices = environment.admissible_actions()
+def _ask(queue: TurnQueue, world: CompleteWorld, episode: _Episode, settings: EpisodeSettings) -> None:
+    choices = world.admissible_actions(episode.state) if settings.constrained else None
     queue.ask(episode.index, episode.history, _turn_seed(episode.start.seed, len(episode.steps)), choices)
 
 
-def _advance(
-    environment: Environment, episode: _Episode, turn: Generation, settings: EpisodeSettings
-) -> None:
-    environment.restore(episode.snapshot)
-    result = environment.step(turn.text)
-    step = _step(turn.text, result, "policy", turn)
-    episode.steps.append(step)
-    episode.history += step_messages(step)
-    episode.turns += 1
-    episode.outcome = result.reward
-    episode.end = end_of(episode.steps, result.done, settings)
-    episode.snapshot = environment.snapshot()
-    if episode.end != "running" or episode.turns == settings.turns:
-        episode.progress = environment.progress()
+def _advance(world: CompleteWorld, episode: _Episode, turn: Generation, settings: EpisodeSettings) -> None:
+    """Play a turn. An episode that the world cannot continue ends as it stands."""
+    try:
+        step, result, episode.state = _turn(world, episode.state, turn, "policy")
+        episode.steps.append(step)
+        episode.history += step_messages(step)
+        episode.turns += 1
+        episode.outcome = result.reward
+        episode.end = end_of(episode.steps, result.done, episode.step_cap, settings)
+        if episode.end != "running" or episode.turns == settings.turns:
+            episode.progress = world.progress(episode.state)
+    except EpisodeFault as fault:
+        episode.end, episode.fault, episode.progress = "environment_fault", str(fault), episode.outcome
 
 
 def _turn_seed(seed: int, turn: int) -> int:
@@ -220,21 +291,6 @@ def _turn_seed(seed: int, turn: int) -> int:
     value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & 0xFFFFFFFFFFFFFFFF
     value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & 0xFFFFFFFFFFFFFFFF
     return value ^ (value >> 31)
-
-
-def _step(text: str, result: StepResult, origin: Origin, generation: Generation | None = None) -> Step:
-    generation = generation or Generation(text, 0, "stop")
-    return Step(
-        text,
-        result.thought,
-        result.action,
-        result.observation,
-        result.valid,
-        origin,
-        generation.tokens,
-        generation.thinking,
-        generation.thinking_tokens,
-    )
 
 
 def with_origin(steps: Sequence[Step], origin: Origin) -> tuple[Step, ...]:

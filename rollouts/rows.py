@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
-from environments.base import Task, World
+from environments.base import Task
+from environments.complete import CompleteWorld
 from rollouts.play import PlayedEpisode
 from rollouts.prompting import briefing_of
 from steca.rewards import Tally
@@ -193,7 +194,7 @@ def task_of(record: TaskRecord) -> Task:
     )
 
 
-def briefings_of(world: World, records: Iterable[Record], prompt: PromptStyle) -> dict[str, str]:
+def briefings_of(world: CompleteWorld, records: Iterable[Record], prompt: PromptStyle) -> dict[str, str]:
     """task id -> the text before its first observation, for every task among the records."""
     return {row.task_id: briefing_of(world, task_of(row), prompt) for row in of_type(records, TaskRecord)}
 

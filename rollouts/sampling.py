@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from configs.schema import FactoryConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from models.policy import Policy, Sampling
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import RolloutPoint, TaskComparisons
@@ -81,7 +81,7 @@ class Sampler(Outcomes):
 
     def __init__(
         self,
-        world: World,
+        world: CompleteWorld,
         policy: Policy,
         config: FactoryConfig,
         tasks: Sequence[TaskComparisons],

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-Split = Literal["train", "validation", "seen", "unseen"]
-TestSplit = Literal["validation", "seen", "unseen"]
+TRAIN = "train"
+"""The split that training tasks come from. A world names the others."""
+ActionFormatName = Literal["react", "tool_call", "code", "text"]
+"""How a turn holds its action (steca/action_formats.py)."""
 
 TrajectoryKind = Literal[
     "expert", "explored", "sampled", "calibrated", "rejected_repair", "evaluation", "forced_deviation"
@@ -14,15 +16,16 @@ TrajectoryKind = Literal[
 Origin = Literal["expert", "policy", "deviation", "repair"]
 """Who wrote a turn: the expert, the policy under study, the policy at a calibrated trajectory's deviated
 step, or the repair after it (the reflected turn and what follows)."""
-End = Literal["done", "step_cap", "invalid_streak", "running"]
-"""Why a trajectory stopped."""
+End = Literal["done", "step_cap", "invalid_streak", "running", "replay_diverged", "environment_fault"]
+"""Why a trajectory stopped. replay_diverged: recorded expert turns did not lead to the recorded observations;
+environment_fault: the world could not continue it."""
 Finish = Literal["stop", "length"]
 """Why a model stopped generating: it was done, or reached its token limit."""
 
 Side = Literal["expert", "explored"]
 """Whose turn was scored."""
-RewardOutcome = Literal["success", "progress"]
-"""Which value of a rollout is its outcome."""
+RewardOutcome = Literal["success", "progress", "score"]
+"""Which value of a rollout is compared: whether it reached reward 1, the share of the goal, or the reward."""
 Decision = Literal["deviated", "not_deviated", "undecided", "filtered"]
 JudgedLabel = Literal["good", "bad"]
 """What a language model says of a turn."""

@@ -23,8 +23,6 @@ from steca.vocabulary import (
     RepairPlan,
     RewardOutcome,
     Side,
-    Split,
-    TestSplit,
     TrajectoryKind,
 )
 from storage.ids import content_id
@@ -46,7 +44,7 @@ class TaskRecord(Record):
     key: ClassVar[tuple[str, ...]] = ("task_id",)
     task_id: str
     world: str = Field(description="Registered world that can rebuild the task")
-    split: Split = Field(description="Split of the world's tasks")
+    split: str = Field(description="Split of the world's tasks")
     task_type: str
     instruction: str
     payload: str = Field(description="What the world needs to rebuild the task")
@@ -331,7 +329,7 @@ class EvaluationRecord(Record):
     evaluation_id: str
     checkpoint: str
     role: PolicyRole = Field(description="Which training gave the policy")
-    split: TestSplit = Field(description="Split that the task belongs to")
+    split: str = Field(description="Split that the task belongs to")
     start: EpisodeStart = Field(
         description="From the task, after a forced deviated turn, or the same point without the deviation"
     )

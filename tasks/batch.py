@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from configs.schema import FactoryConfig
-from environments.base import Task, World
+from environments.base import Task
+from environments.complete import CompleteWorld
 from models.policy import Policy
 from rollouts.rows import by_task
 from steca.vocabulary import Progress
@@ -47,7 +48,7 @@ class Batch:
     only: Collection[str] | None = None
 
     @property
-    def world(self) -> World:
+    def world(self) -> CompleteWorld:
         return self.resources.world
 
     @property

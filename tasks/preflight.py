@@ -9,7 +9,7 @@ from configs.needed import needed_stages
 from configs.schema import ExecutionConfig, FactoryConfig
 from configs.servers import EndpointConfig
 from configs.stages import STAGES
-from environments.registry import make_world
+from environments.registry import open_world
 from models.policy import PolicyFault
 from tasks.resources.api_keys import key_of
 
@@ -27,7 +27,7 @@ def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bo
         accelerate_file(config.execution)
     _check_device(config, wanted)
     _check_endpoints(config, wanted, ask_prefect=not quick)
-    make_world(config.environment.name, config.environment.options)
+    open_world(config.environment)
     if "warmup" in wanted and config.policy.base and not quick:
         _check_base_model(config)
     if "rewards" in wanted and config.rewards.scorer and not quick:

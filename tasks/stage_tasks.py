@@ -42,7 +42,7 @@ WRITING = ("policy.engine", "policy.arguments", "policy.thinking", "policy.max_t
 @batch_task("demonstrate", version="1", reads=("environment",), each_task=True, parts="episodes")
 def demonstrate_batch(batch: Batch) -> list[Record]:
     """The expert's runs."""
-    return demonstrate(batch.world, batch.tasks, batch.config, batch.progress)
+    return demonstrate(batch.world, batch.tasks, batch.config, batch.progress, batch.resources.log)
 
 
 @batch_task(

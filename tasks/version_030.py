@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from environments.base import FIRST_VERSION
+from environments.versions import FIRST_VERSION
 from storage.ids import content_id
 from storage.records import CheckpointRecord, Record
 from storage.shards import BatchRef

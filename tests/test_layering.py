@@ -32,6 +32,7 @@ PURE = {
     "enum",
     "functools",
     "itertools",
+    "json",
     "math",
     "numpy",
     "re",

@@ -1,7 +1,7 @@
 """An episode in an ALFWorld game, official or generated, presented to the agent as in the paper.
 
-The name of the place is stripped from the observation on arrival ("You arrive at loc 5. "). An unparsable turn and an
-inadmissible action both cost a step, and the answer is "Nothing happens.".
+The name of the place is stripped from the observation on arrival ("You arrive at loc 5. "). A turn without an action
+and an inadmissible action both cost a step, and the answer is "Nothing happens.".
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from environments.alfworld.official.reader import read_game
 from environments.alfworld.official.trials import trial_folder
 from environments.alfworld.texts.dialect import after_arrival
 from environments.base import EnvironmentFault, StepResult, Task
-from steca.turns import parse_turn
 from steca.types import Step, Turn
 
 NOTHING = "Nothing happens."
@@ -35,8 +34,8 @@ class Snapshot(NamedTuple):
 
 
 class AlfworldEnvironment:
-    """Implements `environments.base.Environment`. `data` is the folder of the official games ($ALFWORLD_DATA if
-    None)."""
+    """Implements `environments.base.Environment`, and all capabilities of an environment. `data` is the folder of the
+    official games ($ALFWORLD_DATA if None)."""
 
     def __init__(self, data: Path | None = None) -> None:
         self._data = data
@@ -48,18 +47,16 @@ class AlfworldEnvironment:
         self._at = Snapshot(game, game.initial, game.won(game.initial))
         return game.intro()
 
-    def step(self, turn: str) -> StepResult:
+    def step(self, action: str) -> StepResult:
         now = self._now()
-        parsed = parse_turn(turn)
-        thought, action = parsed or ("", "")
-        done = now.game.apply(now.state, action) if parsed else None
+        done = now.game.apply(now.state, action)
         if done is None:
-            return StepResult(NOTHING, float(now.won), now.won, False, thought, action)
+            return StepResult(NOTHING, float(now.won), now.won, False)
         state, text = done
         unchanged = now.game.goal.unchanged(now.state, state)
         won = now.won if unchanged else now.game.won(state)
         self._at = Snapshot(now.game, state, won)
-        return StepResult(after_arrival(text), 1.0 if won else 0.0, won, True, thought, action)
+        return StepResult(after_arrival(text), 1.0 if won else 0.0, won)
 
     def snapshot(self) -> Snapshot:
         return self._now()

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from functools import partial
 
 from configs.needed import needed_stages, needs_greedy_runs
-from environments.base import data_digest_of, remarks_of
 from flows.stage_run import StageRun
 from flows.wording import nothing_to_do
 from flows.work.budgeted import score_all
@@ -48,7 +47,7 @@ def demonstrate(stage: StageRun) -> None:
     """Expert runs of all tasks."""
     size = stage.config.execution.batch_tasks
     parts = planned(stage.resources.world, stage.config)
-    for remark in remarks_of(stage.resources.world):
+    for remark in stage.resources.world.remarks():
         stage.log(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in in_batches(tasks, size)]
     stage.announce_batches(len(batches))
@@ -62,7 +61,7 @@ def warmup(stage: StageRun) -> None:
     base = base_digest(stage)
     refs = {"records": stage.upstream("demonstrate", "demonstrate", WARMUP_PARTS)}
     # the tokenizer of a new model is trained on it
-    data = "" if base else data_digest_of(stage.resources.world)
+    data = "" if base else stage.resources.world.data_digest()
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
     stage.trained(stage.run(warmup_batch, upstream=refs, more=more))
 

@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from configs.schema import FactoryConfig
-from environments.base import Task, World
+from environments.base import Task
+from environments.complete import CompleteWorld
+from steca.vocabulary import TRAIN
 
 WARMUP_PARTS = ("demonstrations", "shared")
 EXPLORED_PARTS = ("exploration", "shared")
 
 
-def planned(world: World, config: FactoryConfig) -> dict[str, list[Task]]:
+def planned(world: CompleteWorld, config: FactoryConfig) -> dict[str, list[Task]]:
     """Tasks by part: demonstrations (for the warm-up only), exploration, shared (both), and the evaluated splits.
     Raises EnvironmentFault if the world has too few."""
     counts = config.tasks
     if counts.explore_demonstrated:
-        train = world.tasks("train", counts.demonstrations, config.seed)
+        train = world.tasks(TRAIN, counts.demonstrations, config.seed)
         both = min(counts.exploration, counts.demonstrations)
         # in the order of the tasks: a training sees its examples in the order of their batches
         parts = {"shared": train[:both], "demonstrations": train[both:]}
     else:
-        train = world.tasks("train", counts.demonstrations + counts.exploration, config.seed)
+        train = world.tasks(TRAIN, counts.demonstrations + counts.exploration, config.seed)
         parts = {
             "demonstrations": train[: counts.demonstrations],
             "exploration": train[counts.demonstrations :],
         }
     for split in dict.fromkeys(config.evaluation.splits):
-        parts[split] = world.tasks(split, getattr(counts, split), config.seed)
+        parts[split] = world.tasks(split, counts.of(split), config.seed)
     return parts
 
 

@@ -108,7 +108,7 @@ class ConcurrentTurnQueue:
     def __init__(self, policy: OpenAIPolicy, sampling: Sampling) -> None:
         self._policy, self._sampling = policy, sampling
         self._asked: dict[Future[Generation], int] = {}
-        self._done: SimpleQueue[Future[Generation]] = SimpleQueue()
+        self._done: SimpleQueue[Future[Generation] | None] = SimpleQueue()  # None: woken
 
     def ask(self, ticket: int, history: History, seed: int, choices: Choices = None) -> None:
         future = self._policy.submit(list(history), seed, self._sampling, choices)
@@ -119,7 +119,10 @@ class ConcurrentTurnQueue:
         done = [self._done.get()]
         while not self._done.empty():
             done.append(self._done.get())
-        return [(self._asked.pop(future), future.result()) for future in done]
+        return [(self._asked.pop(future), future.result()) for future in done if future]
+
+    def wake(self) -> None:
+        self._done.put(None)
 
     def cancel(self) -> None:
         if self._asked:

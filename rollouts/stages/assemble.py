@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 from configs.schema import DatasetConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from models.prompts import messages
 from models.training.train import Example
 from rollouts.prompting import briefing_of
@@ -160,7 +160,7 @@ def _row(sample: TrainingSample) -> TrainingExampleRecord:
 
 
 def warmup_examples(
-    world: World, records: Sequence[Record], style: PromptStyle, thinking: bool = False
+    world: CompleteWorld, records: Sequence[Record], style: PromptStyle, thinking: bool = False
 ) -> list[Example]:
     """The warm-up's examples: whole expert runs with weight 1. `thinking`: the policy thinks before its turns."""
     return [
@@ -170,7 +170,7 @@ def warmup_examples(
 
 
 def training_inputs(
-    world: World,
+    world: CompleteWorld,
     rows: Sequence[TrainingExampleRecord],
     records: Sequence[Record],
     style: PromptStyle,

@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from configs.schema import FactoryConfig
-from environments.base import Environment, World
+from environments.complete import CompleteWorld
 from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequest, Reflector
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of, with_origin
 from rollouts.rows import Demonstration, demonstrations, of_type, stored_trajectories, trajectory_records
@@ -34,7 +34,7 @@ class RepairAttempt:
 
 
 def calibrate(
-    world: World,
+    world: CompleteWorld,
     reflector: Reflector,
     records: Sequence[Record],
     config: FactoryConfig,
@@ -43,7 +43,6 @@ def calibrate(
 ) -> list[Record]:
     """Rows of the calibrations of all selected deviations, and of the executed trajectories. `chosen`: ids of the
     deviations to repair instead."""
-    environment = world.environment()
     settings = EpisodeSettings(config.environment)
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
     runs = {run.id: run.trajectory for run in stored_trajectories(records)}
@@ -52,7 +51,7 @@ def calibrate(
         if deviation.selected if chosen is None else deviation.deviation_id in chosen:
             demo, explored = demos[deviation.task_id], runs[deviation.explored_trajectory_id]
             exploration = Exploration(demo.expert.trajectory, explored, deviation.step_index)
-            attempt = best_attempt(environment, demo, exploration, settings, config.calibration.replan)
+            attempt = best_attempt(world, demo, exploration, settings, config.calibration.replan)
             repairs.append(Repair(deviation, demo, exploration, attempt))
     executed = [repair for repair in repairs if repair.attempt.rejection is None]
     thoughts = reflector.reflect([repair.request() for repair in executed], progress)
@@ -98,19 +97,19 @@ class Repair:
 
 
 def best_attempt(
-    environment: Environment,
+    world: CompleteWorld,
     demo: Demonstration,
     exploration: Exploration,
     settings: EpisodeSettings,
     replan: bool,
 ) -> RepairAttempt:
     """The first plan that succeeds, else the last one tried."""
-    start = start_of(environment, demo.task)
-    deviated = execute(environment, start, splice(exploration, ()), "expert", settings)[-1]
+    start = start_of(world, demo.task)
+    deviated = execute(world, start, splice(exploration, ()), "expert", settings)[-1]
     attempt = RepairAttempt("expert_suffix", deviated, rejection(exploration, deviated.trajectory))
     if deviated.trajectory.end != "running":
         return attempt
-    for plan, run in _plans(environment, deviated.resume(demo.task), exploration, settings, replan):
+    for plan, run in _plans(world, deviated.resume(demo.task), exploration, settings, replan):
         played = run() or deviated
         attempt = RepairAttempt(plan, played, _rejection_of(exploration, played, deviated))
         if attempt.rejection is None:
@@ -127,18 +126,18 @@ def _rejection_of(
 
 
 def _plans(
-    environment: Environment, start: Start, exploration: Exploration, settings: EpisodeSettings, replan: bool
+    world: CompleteWorld, start: Start, exploration: Exploration, settings: EpisodeSettings, replan: bool
 ) -> Iterator[tuple[RepairPlan, Callable[[], PlayedEpisode | None]]]:
     def executed(texts: Sequence[str]) -> PlayedEpisode | None:
-        return execute(environment, start, texts, "repair", settings)[-1] if texts else None
+        return execute(world, start, texts, "repair", settings)[-1] if texts else None
 
     def planned() -> PlayedEpisode | None:
-        environment.restore(start.snapshot)
-        return executed([turn.text for turn in environment.plan_repair() or ()])
+        assert start.state, "it was just played"
+        return executed([world.form.text(turn) for turn in world.plan_repair(start.state) or ()])
 
-    yield "expert_suffix", lambda: executed([turn.text for turn in exploration.expert_suffix])
+    yield "expert_suffix", lambda: executed([step.text for step in exploration.expert_suffix])
     if replan:
-        yield "expert_continuation", lambda: continue_expert(environment, start, settings)
+        yield "expert_continuation", lambda: continue_expert(world, start, settings)
         yield "planner", planned
 
 

@@ -1,59 +1,145 @@
-"""Stage demonstrate: the expert's run of every task."""
+"""Stage demonstrate: the expert's run of every task.
+
+A successful run is played again from its states before it is used: later stages continue from these states, so a world
+whose answers change, or whose snapshots change with later steps, is noticed here.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from configs.schema import FactoryConfig
-from environments.base import Environment, Task, World
+from environments.base import EpisodeFault, Task
+from environments.capabilities import Snapshots
+from environments.complete import CompleteWorld
+from environments.recorded.recording import Recording
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of
 from rollouts.rows import trajectory_records
-from steca.types import Turn
+from steca.types import Step
 from steca.vocabulary import Progress
 from storage.records import Record, TaskRecord
 
+MOST_LINES = 5
+"""So many problems of a batch are told in full."""
+
 
 def demonstrate(
-    world: World, tasks: Sequence[Task], config: FactoryConfig, progress: Progress | None = None
+    world: CompleteWorld,
+    tasks: Sequence[Task],
+    config: FactoryConfig,
+    progress: Progress | None = None,
+    log: Callable[[str], None] = lambda line: None,
 ) -> list[Record]:
     """Rows of the tasks and of the expert's executed runs. A task that the expert cannot finish is stored with its
-    failed run; no training stage uses it."""
+    failed run; no training stage uses it. `log` gets a line for a run that cannot be used because the world answers
+    otherwise than recorded, or than when it was played first."""
     settings = EpisodeSettings(config.environment)
-    environment = world.environment()
     records: list[Record] = []
+    problems: list[str] = []
     for number, task in enumerate(tasks):
-        run = expert_run(environment, task, world.demonstration(task), settings)
+        run, problem = expert_run(world, task, settings)
         records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
+        if problem:
+            problems.append(f"task {task.task_id}: {problem}")
         if progress:
             progress(number + 1, len(tasks))
+    for line in problems[:MOST_LINES]:
+        log(f"expert run not used: {line}")
+    if len(problems) > MOST_LINES:
+        log(f"expert runs not used: {len(problems) - MOST_LINES} more of this batch")
     return records
 
 
 def expert_run(
-    environment: Environment, task: Task, recorded: Sequence[Turn] | None, settings: EpisodeSettings
-) -> PlayedEpisode | None:
-    """The expert's run from scratch: the recorded turns if there are any, else the exploring expert's."""
-    start = start_of(environment, task)
-    if recorded is not None:
-        played = execute(environment, start, [turn.text for turn in recorded], "expert", settings)
-        return played[-1] if played else None
-    return continue_expert(environment, start, settings)
+    world: CompleteWorld, task: Task, settings: EpisodeSettings
+) -> tuple[PlayedEpisode | None, str]:
+    """The expert's run from scratch, and why it cannot be used ("" if it can, or simply fails): the recorded turns if
+    there are any, else the expert's own. One that cannot be repeated ends "replay_diverged", and is no success. None
+    without any turn."""
+    try:
+        start = start_of(world, task)
+        recording = world.recording(task, start.first_observation)
+        if recording:
+            run, problem = _recorded_run(world, start, recording, settings)
+        else:
+            run, problem = continue_expert(world, start, settings), ""
+        if run and run.trajectory.success and not problem:
+            problem = _difference_when_repeated(world, start, run, settings)
+    except EpisodeFault as fault:
+        return None, str(fault)
+    if run and problem:
+        run = replace(run, trajectory=replace(run.trajectory, outcome=0.0, end="replay_diverged"))
+    return run, problem
 
 
-def continue_expert(
-    environment: Environment, start: Start, settings: EpisodeSettings
-) -> PlayedEpisode | None:
-    """The exploring expert plays from a start to the end; None if it has no turn at the start already."""
+def continue_expert(world: CompleteWorld, start: Start, settings: EpisodeSettings) -> PlayedEpisode | None:
+    """The expert plays from a start to the end; None if it has no turn at the start already."""
     last: PlayedEpisode | None = None
     while last is None or last.trajectory.end == "running":
-        turn = environment.expert_turn(start.first_observation, start.steps)
+        assert start.state, "it was just played"
+        turn = world.expert_turn(start.state, start.first_observation, start.steps)
         if turn is None:
             return last
-        last = execute(environment, start, [turn.text], "expert", settings)[-1]
+        last = execute(world, start, [world.form.text(turn)], "expert", settings)[-1]
         start = last.resume(start.task)
     return last
+
+
+def _recorded_run(
+    world: CompleteWorld, start: Start, recording: Recording, settings: EpisodeSettings
+) -> tuple[PlayedEpisode | None, str]:
+    """The recorded turns, played up to the first answer that is not the recorded one."""
+    texts = [world.form.text(turn) for turn in recording.turns]
+    played = execute(world, start, texts, "expert", settings)
+    for index, (episode, answer) in enumerate(zip(played, recording.answers, strict=False)):
+        step = episode.trajectory.steps[-1]
+        if answer is not None and not world.same(_plain(answer), step.observation.strip()):
+            line = f"line {recording.line}: " if recording.line else ""
+            return episode, f"{line}{_changed(index, step, answer, step.observation)}"
+    return (played[-1], "") if played else (None, "")
+
+
+def _plain(answer: str) -> str:
+    return answer.strip().removeprefix("Observation:").strip()
+
+
+def _difference_when_repeated(
+    world: CompleteWorld, start: Start, run: PlayedEpisode, settings: EpisodeSettings
+) -> str:
+    """What is different when a run is played again from its states; "" if nothing is."""
+    for first, states in _repetitions(world, start, run, settings):
+        for now in states:
+            index = len(now.trajectory.steps) - 1
+            step, again = run.trajectory.steps[index], now.trajectory.steps[index]
+            if not world.same(step.observation, again.observation) or step.valid != again.valid:
+                return f"{_changed(index, step, step.observation, again.observation)} when played again from {first}"
+        if states[-1].trajectory.outcome != run.trajectory.outcome:
+            return f"its reward is {states[-1].trajectory.outcome:g} when played again from {first}"
+    return ""
+
+
+def _repetitions(
+    world: CompleteWorld, start: Start, run: PlayedEpisode, settings: EpisodeSettings
+) -> Iterator[tuple[str, list[PlayedEpisode]]]:
+    """The run from its start; and where states are snapshots, again from the start and from its middle, which the first
+    repetition must not have changed."""
+    texts = [step.text for step in run.trajectory.steps]
+    once = execute(world, start, texts, "expert", settings)
+    yield "its start", once
+    if world.can(Snapshots):
+        yield "the snapshot at its start", execute(world, start, texts, "expert", settings)
+        middle = len(texts) // 2
+        if 0 < middle < len(once):
+            after = once[middle - 1].resume(start.task)
+            rest = execute(world, after, texts[middle:], "expert", settings)
+            yield f"the snapshot after step {middle}", rest
+
+
+def _changed(index: int, step: Step, then: str, now: str) -> str:
+    return f"step {index + 1}, {step.action!r}, was answered {then.strip()!r} and is answered {now.strip()!r}"
 
 
 def _task_record(task: Task) -> TaskRecord:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from configs.schema import FactoryConfig
-from environments.base import Environment, Task, World
+from environments.base import Task
+from environments.complete import CompleteWorld
 from models.policy import Policy
 from rollouts.play import (
     EpisodeSettings,
@@ -53,18 +54,15 @@ class TestEpisode:
 
 
 def force_deviations(
-    world: World, policy: Policy, records: Sequence[Record], config: FactoryConfig
+    world: CompleteWorld, policy: Policy, records: Sequence[Record], config: FactoryConfig
 ) -> list[Record]:
     """Rows of trajectories that end in a deviated turn: at one random prefix of each demonstrated task, the warm-up
     policy's first sampled turn whose action is not the expert's. `prefix_steps` is the number of expert turns
     before."""
     settings = EpisodeSettings.of(config, turns=1)
-    environment = world.environment()
-    prefixes = [_random_prefix(environment, demo, config.seed, settings) for demo in demonstrations(records)]
+    prefixes = [_random_prefix(world, demo, config.seed, settings) for demo in demonstrations(records)]
     starts = [
-        Start(
-            p.task, p.first_observation, p.steps, p.snapshot, seed_of(config.seed, "force", p.task.task_id, i)
-        )
+        Start(p.task, p.first_observation, p.steps, p.state, seed_of(config.seed, "force", p.task.task_id, i))
         for p, _ in prefixes
         for i in range(SAMPLED_TURNS)
     ]
@@ -80,10 +78,10 @@ def force_deviations(
 
 
 def _random_prefix(
-    environment: Environment, demo: Demonstration, seed: int, settings: EpisodeSettings
+    world: CompleteWorld, demo: Demonstration, seed: int, settings: EpisodeSettings
 ) -> tuple[Start, str]:
     """A prefix of the expert's run, drawn with a seed of its task, and the expert's next action."""
-    starts = prefix_starts(environment, demo, settings)
+    starts = prefix_starts(world, demo, settings)
     index = seed_of(seed, "point", demo.task.task_id) % len(starts)
     return starts[index], demo.expert.trajectory.actions[index]
 
@@ -94,7 +92,7 @@ def _deviates(run: PlayedEpisode, expert_action: str) -> bool:
 
 
 def evaluate(
-    world: World,
+    world: CompleteWorld,
     policy: Policy,
     records: Sequence[Record],
     config: FactoryConfig,
@@ -103,7 +101,6 @@ def evaluate(
 ) -> list[Record]:
     """Rows of every test episode of the batch's tasks: from scratch, and for every forced deviation among the records
     one with the deviated turn and one without."""
-    environment = world.environment()
     settings = EpisodeSettings.of(config)
     forced = {
         run.record.task_id: run
@@ -114,9 +111,9 @@ def evaluate(
     episodes: list[TestEpisode] = []
     for row in of_type(records, TaskRecord):
         task = task_of(row)
-        starts: list[tuple[EpisodeStart, Start]] = [("task", start_of(environment, task))]
+        starts: list[tuple[EpisodeStart, Start]] = [("task", start_of(world, task))]
         if row.task_id in forced:
-            starts += _forced_starts(environment, task, forced[row.task_id], settings)
+            starts += _forced_starts(world, task, forced[row.task_id], settings)
         episodes += [TestEpisode(row, kind, start, lengths.get(row.task_id)) for kind, start in starts]
     starting = [episode.start for episode in episodes]
     played = play(world, policy, starting, sampling_of(config), settings, progress)
@@ -128,11 +125,11 @@ def evaluate(
 
 
 def _forced_starts(
-    environment: Environment, task: Task, run: StoredTrajectory, settings: EpisodeSettings
+    world: CompleteWorld, task: Task, run: StoredTrajectory, settings: EpisodeSettings
 ) -> list[tuple[EpisodeStart, Start]]:
-    start = start_of(environment, task)
+    start = start_of(world, task)
     texts = [step.text for step in run.trajectory.steps]
-    played = execute(environment, start, texts, "expert", settings)
+    played = execute(world, start, texts, "expert", settings)
     before = played[-2].resume(task) if len(played) > 1 else start
     after = played[-1].resume(task)
     steps = (*before.steps, *with_origin(after.steps[-1:], "deviation"))

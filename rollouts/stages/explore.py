@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from configs.schema import FactoryConfig
-from environments.base import Environment, World
+from environments.complete import CompleteWorld
 from models.policy import Policy, Sampling
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, play, sampling_of, seed_of, start_of
 from rollouts.rows import Demonstration, Sample, demonstrations, trajectory_records
@@ -19,17 +19,17 @@ from storage.records import Record
 
 
 def prefix_starts(
-    environment: Environment, demonstration: Demonstration, settings: EpisodeSettings
+    world: CompleteWorld, demonstration: Demonstration, settings: EpisodeSettings
 ) -> list[Start]:
     """The starts after 0..T-1 expert turns (T: the length of the expert's run)."""
-    start = start_of(environment, demonstration.task)
+    start = start_of(world, demonstration.task)
     texts = [step.text for step in demonstration.expert.trajectory.steps]
-    played = execute(environment, start, texts, "expert", settings)
+    played = execute(world, start, texts, "expert", settings)
     return [start, *(after.resume(demonstration.task) for after in played[:-1])]
 
 
 def explore(
-    world: World,
+    world: CompleteWorld,
     policy: Policy,
     records: Sequence[Record],
     config: FactoryConfig,
@@ -39,8 +39,7 @@ def explore(
     differs from the expert's. `prefix_steps` is j."""
     demos = demonstrations(records)
     settings = EpisodeSettings.of(config)
-    environment = world.environment()
-    starts = [start for demo in demos for start in prefix_starts(environment, demo, settings)]
+    starts = [start for demo in demos for start in prefix_starts(world, demo, settings)]
     expert_text = {
         (demo.task.task_id, j): step.text
         for demo in demos
@@ -58,7 +57,7 @@ def explore(
 
 
 def _finish(
-    world: World,
+    world: CompleteWorld,
     policy: Policy,
     probed: Sequence[tuple[Start, PlayedEpisode]],
     sampling: Sampling,
@@ -76,7 +75,7 @@ def _finish(
 
 
 def sample_runs(
-    world: World,
+    world: CompleteWorld,
     policy: Policy,
     records: Sequence[Record],
     config: FactoryConfig,
@@ -85,11 +84,9 @@ def sample_runs(
 ) -> list[Record]:
     """Rows of one sampled run of every demonstrated task, from its start to its end. `index` is the run's place among
     the samples of its task: runs with different indices have different random streams."""
-    environment, temperature = world.environment(), config.exploration.temperature
+    temperature = config.exploration.temperature
     starts = [
-        start_of(
-            environment, demo.task, seed_of("sampled", config.seed, policy.digest, demo.task.task_id, index)
-        )
+        start_of(world, demo.task, seed_of("sampled", config.seed, policy.digest, demo.task.task_id, index))
         for demo in demonstrations(records)
     ]
     sampling = sampling_of(config, temperature)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from configs.schema import DatasetConfig, FactoryConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from models.prompts import messages
 from models.training.encoding import Example
 from models.training.objectives.preferences import PreferencePair
@@ -253,7 +253,7 @@ def _row(
 
 
 def pair_inputs(
-    world: World,
+    world: CompleteWorld,
     rows: Sequence[PreferencePairRecord],
     records: Sequence[Record],
     style: PromptStyle,

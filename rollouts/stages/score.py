@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 from configs.schema import FactoryConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from models.policy import Policy
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of, ipr_comparisons
@@ -26,12 +26,12 @@ from steca.vocabulary import Progress
 from storage.records import Record
 from storage.rollout_pool import RolloutPool
 
-Compare = Callable[[World, Sequence[Record], FactoryConfig, str], list[TaskComparisons]]
+Compare = Callable[[CompleteWorld, Sequence[Record], FactoryConfig, str], list[TaskComparisons]]
 """Makes the comparisons of a batch's tasks from its rows and the digest of the scorer."""
 
 
 def score(
-    world: World,
+    world: CompleteWorld,
     policy: Policy,
     records: Sequence[Record],
     config: FactoryConfig,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.schema import FactoryConfig
 from configs.servers import ReflectorEndpoint
-from environments.base import World
+from environments.complete import CompleteWorld
 from models.client.calls import CallLog
 from models.client.endpoint import Endpoint
 from models.judges.llm_judge import LLMJudge
@@ -20,7 +20,7 @@ from steca.vocabulary import CallPurpose
 from tasks.resources.api_keys import key_of
 
 
-def template_reflector(world: World) -> TemplateReflector:
+def template_reflector(world: CompleteWorld) -> TemplateReflector:
     """The offline reflector: the world composes the thought from what was observed."""
 
     def compose(request: ReflectionRequest) -> str:
@@ -31,7 +31,7 @@ def template_reflector(world: World) -> TemplateReflector:
     return TemplateReflector(compose)
 
 
-def ungrounded_names(world: World) -> UngroundedNames:
+def ungrounded_names(world: CompleteWorld) -> UngroundedNames:
     """The world says which names a thought may mention."""
 
     def ungrounded(request: ReflectionRequest, thought: str) -> list[str]:
@@ -45,7 +45,7 @@ def ungrounded_names(world: World) -> UngroundedNames:
 def llm_reflector(
     config: CalibrationConfig,
     where: ReflectorEndpoint,
-    world: World,
+    world: CompleteWorld,
     call_log: CallLog,
     log: Callable[[str], None],
 ) -> LLMReflector:
@@ -63,7 +63,7 @@ def llm_judge(
 
 
 def policy_reflector(
-    config: FactoryConfig, policy: Policy, world: World, log: Callable[[str], None]
+    config: FactoryConfig, policy: Policy, world: CompleteWorld, log: Callable[[str], None]
 ) -> PolicyReflector:
     """The policy itself. Its sampling is greedy, unless `calibration.temperature` is set."""
     calibration, thinks = config.calibration, config.policy.thinking == "on"

@@ -12,8 +12,8 @@ from typing import Any
 from configs.cache_inputs import cache_key_settings, restricted_config
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.schema import ExecutionConfig, FactoryConfig
-from environments.base import World
-from environments.registry import make_world
+from environments.complete import CompleteWorld
+from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
 from models.judges.judge import Judge
 from models.policy import Generation, History, Policy, PolicyFault, Sampling
@@ -62,8 +62,8 @@ class RunResources:
         return self._config.policy.base
 
     @cached_property
-    def world(self) -> World:
-        return make_world(self._config.environment.name, self._config.environment.options)
+    def world(self) -> CompleteWorld:
+        return open_world(self._config.environment)
 
     @cached_property
     def batches_of_030(self) -> dict[str, BatchRef]:
@@ -135,7 +135,7 @@ class RunResources:
         self.use_threads()
         return TransformersPolicy.from_checkpoint(ref, self.execution.device)
 
-    def reflector(self, config: CalibrationConfig, world: World) -> Reflector:
+    def reflector(self, config: CalibrationConfig, world: CompleteWorld) -> Reflector:
         """The configured reflector, which writes the reflections."""
         from tasks.resources import reflectors
 
@@ -148,7 +148,7 @@ class RunResources:
             self._reflector = model
         return self._reflector
 
-    def self_reflector(self, config: FactoryConfig, policy: Policy, world: World) -> Reflector:
+    def self_reflector(self, config: FactoryConfig, policy: Policy, world: CompleteWorld) -> Reflector:
         """The policy as its own reflector."""
         from tasks.resources import reflectors
 
@@ -170,6 +170,8 @@ class RunResources:
         self._policy = self._reflector = self._judge = None
         self._policy_open.close()
         self._reflector_open.close()
+        if "world" in self.__dict__:
+            self.world.close()
 
     def rollout_pool(self, scorer: str, fresh: bool) -> RolloutPool:
         """The rollout pool of a scorer. There is one for each scorer, so that a forced stage that resumes a batch

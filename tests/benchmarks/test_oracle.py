@@ -24,7 +24,7 @@ TINY = Corridor("tiny", 2, True, on=(0.5, 0.6), back=(0.0, 0.2), hatch=(0.2, 0.1
 def oracle_start(index: int) -> tuple[Corridor, Start]:
     task = WORLD.tasks("train", index + 1, 0)[index]
     environment = WORLD.environment()
-    start = start_of(environment, task)
+    start = start_of(world(), task)
     return environment.corridor, start
 
 
@@ -100,10 +100,10 @@ def test_the_expert_reaches_the_goal_and_plans_repairs_from_the_cellar() -> None
         assert (plan is not None) == environment.corridor.ladder
         assert environment.admissible_actions() == (["climb ladder"] if plan else [])
         if plan:
-            assert [environment.step(turn.text).done for turn in plan][-1]
+            assert [environment.step(turn.action).done for turn in plan][-1]
         environment.reset(task)
         while turn := environment.expert_turn(first, steps):
-            result = environment.step(turn.text)
+            result = environment.step(turn.action)
             steps.append(
                 Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
             )

@@ -38,7 +38,7 @@ def test_a_greedy_rollout_is_that_of_the_stage(small: tuple[Any, Any]) -> None:
     baseline._sampling = GREEDY
     policy, settings = TransformersPolicy(model, tokenizer, "small"), EpisodeSettings(CONFIG.environment)
     for demo in demonstrations(demonstrated(3)):
-        starts = prefix_starts(world().environment(), demo, settings)[:4]
+        starts = prefix_starts(world(), demo, settings)[:4]
         runs = play(world(), policy, starts, GREEDY, settings)
         for start, run in zip(starts, runs, strict=True):
             texts = tuple(step.text for step in start.steps)

@@ -196,11 +196,10 @@ class Thinker(Toy):
 
 
 def test_thinking_is_stored_with_its_step_and_is_in_no_history() -> None:
-    environment = world().environment()
     [run] = play(
         world(),
         Thinker(like_expert),
-        [start_of(environment, tasks(1)[0])],
+        [start_of(world(), tasks(1)[0])],
         GREEDY,
         EpisodeSettings.of(config()),
     )

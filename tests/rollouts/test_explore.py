@@ -37,7 +37,7 @@ def explored(speak: Speak, count: int = 5) -> list[Record]:
 def direct_runs(speak: Speak, demo: Demonstration) -> list[Trajectory]:
     """For every prefix j, the run played from there."""
     settings = EpisodeSettings(CONFIG.environment)
-    starts = prefix_starts(world().environment(), demo, settings)
+    starts = prefix_starts(world(), demo, settings)
     assert [len(start.steps) for start in starts] == list(range(len(demo.expert.trajectory.steps)))
     return [played.trajectory for played in play(world(), Toy(speak), starts, GREEDY, settings)]
 

@@ -32,8 +32,7 @@ EPISODE_SETTINGS = EpisodeSettings(config(environment={"step_cap": 15, "invalid_
 
 
 def starts(count: int = 5, seeds: int = 2) -> list[Start]:
-    environment = world().environment()
-    return [start_of(environment, task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
+    return [start_of(world(), task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
 
 
 def results(played: list[PlayedEpisode]) -> list[tuple[object, ...]]:
@@ -42,9 +41,8 @@ def results(played: list[PlayedEpisode]) -> list[tuple[object, ...]]:
 
 def test_the_expert_as_policy_plays_the_demonstrations() -> None:
     demos = demonstrations(demonstrated(6))
-    environment = world().environment()
     played = play(
-        world(), Toy(like_expert), [start_of(environment, d.task) for d in demos], GREEDY, EPISODE_SETTINGS
+        world(), Toy(like_expert), [start_of(world(), d.task) for d in demos], GREEDY, EPISODE_SETTINGS
     )
     assert [told(run.trajectory) for run in played] == [told(d.expert.trajectory) for d in demos]
     assert all(run.trajectory.success and run.progress == 1.0 for run in played)
@@ -93,9 +91,8 @@ def test_results_do_not_depend_on_how_many_run_at_once(monkeypatch: pytest.Monke
 
 def test_every_turn_of_every_episode_has_a_seed_of_its_own() -> None:
     toy = Toy(always(LOOK))
-    environment = world().environment()
     task = tasks(1)[0]
-    these = [start_of(environment, task, seed) for seed in (1, 2, 1)]
+    these = [start_of(world(), task, seed) for seed in (1, 2, 1)]
     play(world(), toy, these, SAMPLED, EPISODE_SETTINGS)
     by_turn = [toy.asked[i : i + 3] for i in range(0, len(toy.asked), 3)]
     assert [turn for batch in by_turn for turn, _ in batch] == [t for t in range(15) for _ in these]
@@ -105,11 +102,10 @@ def test_every_turn_of_every_episode_has_a_seed_of_its_own() -> None:
 
 def test_a_seed_counts_from_the_start_of_the_episode() -> None:
     """Turn t has the same seed whether the turns before it were played or replayed."""
-    environment = world().environment()
-    start = start_of(environment, tasks(1)[0], seed=5)
+    start = start_of(world(), tasks(1)[0], seed=5)
     whole = Toy(always(LOOK))
     play(world(), whole, [start], SAMPLED, EPISODE_SETTINGS)
-    after = execute(environment, start, [LOOK] * 4, "expert", EPISODE_SETTINGS)[-1].resume(start.task, seed=5)
+    after = execute(world(), start, [LOOK] * 4, "expert", EPISODE_SETTINGS)[-1].resume(start.task, seed=5)
     rest = Toy(always(LOOK))
     play(world(), rest, [after], SAMPLED, EPISODE_SETTINGS)
     assert rest.asked == whole.asked[4:]
@@ -117,10 +113,9 @@ def test_a_seed_counts_from_the_start_of_the_episode() -> None:
 
 @pytest.mark.parametrize("replayed", [0, 1, 6])
 def test_the_step_cap_counts_replayed_steps(replayed: int) -> None:
-    environment = world().environment()
-    start = start_of(environment, tasks(1)[0])
+    start = start_of(world(), tasks(1)[0])
     if replayed:
-        start = execute(environment, start, [LOOK] * replayed, "expert", EPISODE_SETTINGS)[-1].resume(
+        start = execute(world(), start, [LOOK] * replayed, "expert", EPISODE_SETTINGS)[-1].resume(
             start.task
         )
     toy = Toy(always(LOOK))
@@ -149,10 +144,8 @@ def test_an_invalid_streak_ends_an_episode_and_a_broken_one_does_not() -> None:
 def test_an_unparsable_turn_costs_a_step_and_keeps_its_text() -> None:
     def late(now: Seen) -> str:
         return like_expert(now) if now.steps else GARBAGE
-
-    environment = world().environment()
     [demo] = demonstrations(demonstrated(1))
-    [run] = play(world(), Toy(late), [start_of(environment, demo.task)], GREEDY, EPISODE_SETTINGS)
+    [run] = play(world(), Toy(late), [start_of(world(), demo.task)], GREEDY, EPISODE_SETTINGS)
     lost = run.trajectory.steps[0]
     assert (lost.text, lost.thought, lost.action, lost.valid) == (GARBAGE, "", "", False)
     assert lost.observation == "Nothing happens."
@@ -161,11 +154,10 @@ def test_an_unparsable_turn_costs_a_step_and_keeps_its_text() -> None:
 
 
 def test_a_probe_plays_one_turn_and_still_says_that_it_won() -> None:
-    environment = world().environment()
     [demo] = demonstrations(demonstrated(1))
     texts = [step.text for step in demo.expert.trajectory.steps]
-    first = start_of(environment, demo.task)
-    last = execute(environment, first, texts[:-1], "expert", EPISODE_SETTINGS)[-1].resume(demo.task)
+    first = start_of(world(), demo.task)
+    last = execute(world(), first, texts[:-1], "expert", EPISODE_SETTINGS)[-1].resume(demo.task)
     probe = EpisodeSettings(EPISODE_SETTINGS.environment, turns=1)
     ends = [run.trajectory for run in play(world(), Toy(like_expert), [first, last], GREEDY, probe)]
     assert [(run.end, len(run.steps)) for run in ends] == [("running", 1), ("done", len(texts))]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from configs.schema import FactoryConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from rollouts.comparisons import comparisons_of
 from rollouts.play import EpisodeSettings, play, start_of
 from rollouts.prompting import briefing_of
@@ -60,8 +60,7 @@ def test_a_briefing_is_nothing_the_instruction_or_the_instruction_and_an_example
 @pytest.mark.parametrize("style", STYLES[1:])
 def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(style: PromptStyle) -> None:
     chosen = tasks(4)
-    environment = world().environment()
-    starts = [start_of(environment, task, seed=number) for number, task in enumerate(chosen)]
+    starts = [start_of(world(), task, seed=number) for number, task in enumerate(chosen)]
     policy = Toy(unbriefed(erring(0.3), lambda task: briefing_of(WORDY, task, style), chosen))
     played = play(WORDY, policy, starts, SAMPLED, EpisodeSettings(of(style).environment, style))
     plain = play(world(), Toy(erring(0.3)), starts, SAMPLED, EpisodeSettings(of(style).environment))
@@ -71,7 +70,7 @@ def test_every_episode_begins_with_its_tasks_briefing_and_goes_on_as_before(styl
 def test_a_policy_that_insists_on_a_briefing_notices_where_there_is_none() -> None:
     """Negative control of the toy policy that these tests use."""
     chosen = tasks(1)
-    start = start_of(world().environment(), chosen[0])
+    start = start_of(world(), chosen[0])
     policy = Toy(unbriefed(like_expert, lambda task: briefing_of(WORDY, task, "react"), chosen))
     for style in ("plain", "one_shot"):
         with pytest.raises((AssertionError, StopIteration)):

@@ -24,8 +24,7 @@ RUN = PlayedEpisode(
 
 def test_trajectories_come_back_whole() -> None:
     settings = EpisodeSettings(config(environment={"step_cap": 12}).environment)
-    environment = world().environment()
-    starts = [start_of(environment, task) for task in tasks(5)]
+    starts = [start_of(world(), task) for task in tasks(5)]
     played = [run.with_prefix(2) for run in play(world(), Toy(fragile(0.2)), starts, GREEDY, settings)]
     assert len({run.trajectory.end for run in played}) > 1
     records = [row for run in played for row in trajectory_records(run, "explored", "toy")[1]]
@@ -106,7 +105,7 @@ def test_a_demonstration_needs_a_successful_expert_run() -> None:
 
 def test_a_recorded_expert_is_executed_and_not_believed() -> None:
     task: Task = tasks(1)[0]
-    environment, settings = world().environment(), EpisodeSettings(config().environment)
+    settings = EpisodeSettings(config().environment)
     [demo] = demonstrations(demonstrated(1))
     turns = [Turn("recorded", action) for action in demo.expert.trajectory.actions]
     run = expert_run(environment, task, turns, settings)

@@ -126,12 +126,12 @@ def test_a_rollout_happens_again_from_its_row_alone() -> None:
     runs = {run.id: run for run in stored_trajectories(records)}
     demos = {demo.task.task_id: demo for demo in demonstrations(records)}
     rewards = {row.step_reward_id: row for row in of_type(rows, ScoredTurnRecord)}
-    environment, settings = world().environment(), EpisodeSettings(CONFIG.environment)
+    settings = EpisodeSettings(CONFIG.environment)
     for rollout in of_type(rows, RolloutRecord):
         reward = rewards[rollout.step_reward_id]
         task = demos[reward.task_id].task
         texts = [step.text for step in runs[reward.trajectory_id].trajectory.steps[: reward.step_index + 1]]
-        after = execute(environment, start_of(environment, task), texts, "policy", settings)[-1]
+        after = execute(world(), start_of(world(), task), texts, "policy", settings)[-1]
         start = after.resume(task, rollout.seed)
         [again] = play(world(), Toy(FRAGILE), [start], SAMPLED, settings)
         assert again.trajectory.actions[len(texts) :] == tuple(rollout.actions)
@@ -259,9 +259,8 @@ def test_progress_counts_the_rollouts() -> None:
 
 
 def test_a_start_is_not_changed_by_playing_from_it() -> None:
-    environment = world().environment()
     task: Task = demonstrations(demonstrated(1))[0].task
-    start: Start = start_of(environment, task, seed=3)
+    start: Start = start_of(world(), task, seed=3)
     settings = EpisodeSettings(CONFIG.environment)
     once = play(world(), Toy(erring(0.5)), [start] * 3, SAMPLED, settings)
     again = play(world(), Toy(erring(0.5)), [start], SAMPLED, settings)

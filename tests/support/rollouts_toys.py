@@ -15,13 +15,15 @@ from typing import Any
 from configs.load import check
 from configs.schema import FactoryConfig
 from environments.alfworld.expert.explorer import expert_turn
-from environments.base import Task, World
-from environments.registry import make_world
+from environments.base import Task
+from environments.complete import CompleteWorld
+from environments.registry import open_world
 from models.policy import Generation, History, Sampling
 from rollouts.rows import StoredTrajectory, of_type, stored_trajectories
 from rollouts.stages.demonstrate import demonstrate
+from steca.action_formats import REACT, ActionFormat
 from steca.turns import parse_turn
-from steca.types import Step, Trajectory
+from steca.types import Step, Trajectory, Turn
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord
 
@@ -32,8 +34,18 @@ GREEDY, SAMPLED = Sampling(), Sampling(temperature=1.0)
 
 
 @cache
-def world() -> World:
-    return make_world("alfworld-generated", OPTIONS)
+def world() -> CompleteWorld:
+    return open_world(config().environment)
+
+
+def text(turn: Turn) -> str:
+    """A turn as the toys write it."""
+    return REACT.text(turn)
+
+
+def complete(own: Any, **environment: Any) -> CompleteWorld:
+    """A world of a test as the stages use it."""
+    return CompleteWorld(own, config(environment=environment).environment)
 
 
 def config(**sections: Any) -> FactoryConfig:
@@ -120,7 +132,7 @@ def seen(history: History, seed: int, sampling: Sampling) -> Seen:
 
 def like_expert(now: Seen) -> str:
     turn = expert_turn(now.first_observation, now.steps)
-    return turn.text if turn else GARBAGE
+    return text(turn) if turn else GARBAGE
 
 
 def erring(chance: float, salt: int = 0) -> Speak:
@@ -174,9 +186,12 @@ def told(run: Trajectory) -> tuple[Any, ...]:
 
 def executed(task: Task, texts: Sequence[str]) -> tuple[list[str], float, bool]:
     """Observations, last reward and `done` of texts played in a fresh environment."""
-    environment = world().environment()
-    environment.reset(task)
-    results = [environment.step(text) for text in texts]
+    _, state = world().begin(task)
+    results = []
+    for said in texts:
+        parsed = parse_turn(said)
+        result, state = world().advance(state, parsed[1] if parsed else None)
+        results.append(result)
     return [r.observation for r in results], results[-1].reward, results[-1].done
 
 
@@ -190,7 +205,7 @@ class Wordy:
     def __init__(self, said: str) -> None:
         self.said = said
 
-    def briefing(self, task: Task, example: bool) -> str:
+    def briefing(self, task: Task, example: bool, form: ActionFormat) -> str:
         return f"{self.said} of {task.task_type}{', with an example' if example else ''}."
 
     def __getattr__(self, name: str) -> Any:
@@ -199,7 +214,7 @@ class Wordy:
 
 def unbriefed(speak: Speak, briefing_of: Callable[[Task], str], chosen: Sequence[Task]) -> Speak:
     """The same policy for a prompt: it asserts its task's briefing before the first observation."""
-    prompts = {world().environment().reset(task): briefing_of(task) for task in chosen}
+    prompts = {world().begin(task)[0]: briefing_of(task) for task in chosen}
 
     def behind(now: Seen) -> str:
         first = next(first for first in prompts if now.first_observation.endswith(f"\n\n{first}"))

@@ -22,7 +22,7 @@ import pytest
 
 from configs.schema import FactoryConfig
 from configs.servers import ServerConfig
-from environments.base import World
+from environments.complete import CompleteWorld
 from environments.registry import make_world
 from models.checkpoint_ref import CheckpointRef, reference
 from models.local.transformers_policy import TransformersPolicy
@@ -168,7 +168,7 @@ def test_greedy_episodes_are_those_of_transformers(small: Ran) -> None:
 
 def starts_of(world: World, count: int) -> list[Start]:
     environment = world.environment()
-    return [start_of(environment, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
+    return [start_of(world(), task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
 def server_of(ran: Ran, call_log: MemoryCallLog, logs: Path) -> OpenAIPolicy:

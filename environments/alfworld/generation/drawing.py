@@ -26,7 +26,6 @@ from environments.alfworld.catalog import (
     Room,
 )
 from environments.base import EnvironmentFault
-from steca.vocabulary import Split
 
 TASK_TYPES = (
     "pick_and_place_simple",
@@ -49,7 +48,7 @@ TRAIN_LAYOUTS, UNSEEN_LAYOUTS = 24, 12
 MAX_COPIES = 3
 """Most objects of one type in a game."""
 
-_SPLIT_SHARES: tuple[Split, ...] = ("train", "train", "validation", "seen")
+_SPLIT_SHARES: tuple[str, ...] = ("train", "train", "validation", "seen")
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,7 @@ def held_out(goal: Goal) -> bool:
     return hashlib.blake2b(f"{goal.thing} {goal.target}".encode()).digest()[0] % 5 == 0
 
 
-def split_of(digest: bytes) -> Split:
+def split_of(digest: bytes) -> str:
     """The split (train, validation or seen) of a game in the training layouts."""
     return _SPLIT_SHARES[digest[0] % len(_SPLIT_SHARES)]
 

@@ -13,7 +13,7 @@ from hashlib import sha256
 from typing import Any
 
 from environments.alfworld.catalog import CAN_CONTAIN, PLACES
-from environments.alfworld.environment import AlfworldEnvironment
+from environments.alfworld.environment import NOTHING, AlfworldEnvironment
 from environments.alfworld.generation.drawing import (
     MAX_COPIES,
     TASK_TYPES,
@@ -25,9 +25,9 @@ from environments.alfworld.generation.problem import make_payload, read_payload
 from environments.alfworld.texts import grounding, thoughts
 from environments.alfworld.texts.briefing import briefing
 from environments.alfworld.texts.phrases import STATES
-from environments.base import FIRST_VERSION, Environment, EnvironmentFault, Task
-from steca.types import Turn
-from steca.vocabulary import Split
+from environments.base import Environment, EnvironmentFault, Task
+from environments.versions import FIRST_VERSION
+from steca.action_formats import ActionFormat
 
 NAME = "alfworld-generated"
 _ATTEMPTS = 2000
@@ -38,6 +38,7 @@ class GeneratedAlfworld:
 
     name = NAME
     version = FIRST_VERSION
+    no_action = NOTHING
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises EnvironmentFault for an unknown option or an impossible size."""
@@ -47,7 +48,7 @@ class GeneratedAlfworld:
         self._receptacles = _whole("receptacles", options.get("receptacles", 8), 6, 12)
         self._objects = _whole("objects", options.get("objects", 8), 3, 16)
 
-    def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
+    def tasks(self, split: str, count: int, seed: int) -> list[Task]:
         """The first `count` games of an endless list: the six task types in rotation, no game twice."""
         size = f"{self._receptacles} x {self._objects}"
         rng = random.Random(f"games of {size}, {split}, {seed}")
@@ -57,12 +58,8 @@ class GeneratedAlfworld:
     def environment(self) -> Environment:
         return AlfworldEnvironment()
 
-    def demonstration(self, task: Task) -> list[Turn] | None:
-        """None: the exploring expert plays the demonstration of a generated game."""
-        return None
-
-    def briefing(self, task: Task, example: bool) -> str:
-        return briefing("put", example)
+    def briefing(self, task: Task, example: bool, form: ActionFormat) -> str:
+        return briefing("put", example, form)
 
     reflect = staticmethod(thoughts.reflect)
     ungrounded = staticmethod(grounding.ungrounded)
@@ -77,7 +74,7 @@ class GeneratedAlfworld:
         ]
         return [*entities, *(name.lower() for name in types), *STATES]
 
-    def _draw(self, split: Split, task_type: str, rng: random.Random, drawn: set[bytes]) -> Task:
+    def _draw(self, split: str, task_type: str, rng: random.Random, drawn: set[bytes]) -> Task:
         unseen = split == "unseen"
         for _ in range(_ATTEMPTS):
             household = draw_household(task_type, unseen, self._receptacles, self._objects, rng)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from environments.alfworld.engine.game import TASK_MARK
-from environments.alfworld.environment import AlfworldEnvironment
+from environments.alfworld.environment import NOTHING, AlfworldEnvironment
 from environments.alfworld.official.reader import (
     GET_AGAIN,
     GET_DATA,
@@ -32,13 +32,14 @@ from environments.alfworld.texts.briefing import briefing
 from environments.alfworld.texts.dialect import Dialect
 from environments.alfworld.texts.phrases import STATES
 from environments.alfworld.texts.thoughts import compose_thoughts
-from environments.base import FIRST_VERSION, EnvironmentFault, Task
+from environments.base import EnvironmentFault, Task
+from environments.versions import FIRST_VERSION
+from steca.action_formats import ActionFormat
 from steca.types import Turn
-from steca.vocabulary import Split
 
 NAME = "alfworld"
 HELD_OUT = 10  # one train game in this many belongs to validation
-_FOLDERS: Mapping[Split, str] = {
+_FOLDERS: Mapping[str, str] = {
     "train": "train",
     "validation": "train",
     "seen": "valid_seen",
@@ -53,6 +54,7 @@ class RealAlfworld:
 
     name = NAME
     version = FIRST_VERSION
+    no_action = NOTHING
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises EnvironmentFault for an unknown option or missing data."""
@@ -63,10 +65,10 @@ class RealAlfworld:
         if self._expert not in ("recorded", "exploring"):
             raise EnvironmentFault(f"{NAME}: expert is {self._expert!r}; it must be recorded or exploring")
         self._data = data_folder(Path(options["data"]) if options.get("data") else None)
-        self._looked_at: dict[Split, dict[str, str]] = {}
+        self._looked_at: dict[str, dict[str, str]] = {}
         """By split and game: why the game was left out, "" if it was not."""
 
-    def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
+    def tasks(self, split: str, count: int, seed: int) -> list[Task]:
         """The first `count` of the split's games, in an order drawn with the seed, the task types in rotation."""
         found = (self._task(path, split) for path in _spread(_games(self._data, split), f"{split} {seed}"))
         tasks = list(islice((task for task in found if task), count))
@@ -99,8 +101,8 @@ class RealAlfworld:
         first, pairs = read_recording(file)
         return compose_thoughts(first, pairs)
 
-    def briefing(self, task: Task, example: bool) -> str:
-        return briefing(_dialect(self._data, task.payload), example)
+    def briefing(self, task: Task, example: bool, form: ActionFormat) -> str:
+        return briefing(_dialect(self._data, task.payload), example, form)
 
     reflect = staticmethod(thoughts.reflect)
     ungrounded = staticmethod(grounding.ungrounded)
@@ -114,7 +116,7 @@ class RealAlfworld:
         """The digest of the vocabulary, which comes from all train games, not only from those of the tasks."""
         return hashlib.sha256("\n".join(self.vocabulary()).encode()).hexdigest()[:16]
 
-    def _task(self, path: str, split: Split) -> Task | None:
+    def _task(self, path: str, split: str) -> Task | None:
         """None for a game that the official loader leaves out too. Raises EnvironmentFault for a damaged file."""
         looked_at = self._looked_at.setdefault(split, {})
         try:
@@ -144,7 +146,7 @@ def _task_type(path: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def _games(data: Path, split: Split) -> tuple[str, ...]:
+def _games(data: Path, split: str) -> tuple[str, ...]:
     """Trial folders relative to `data`, sorted. Games with movable receptacles or slicing are left out, as in
     the official loader: their goals are not those of the six task types."""
     folder = data / LAYOUT / _FOLDERS[split]

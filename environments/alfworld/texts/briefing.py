@@ -17,7 +17,8 @@ from environments.alfworld.environment import AlfworldEnvironment, Snapshot
 from environments.alfworld.generation.problem import game_texts
 from environments.alfworld.texts.dialect import COMMAND, Dialect
 from environments.base import EnvironmentFault
-from steca.types import Step
+from steca.action_formats import REACT, ActionFormat
+from steca.types import Step, Turn
 
 PROMPTS = Path(__file__).parent / "prompts"
 EXAMPLE = PROMPTS / "example.json"
@@ -32,11 +33,13 @@ class WorkedExample:
 
 
 @cache
-def briefing(dialect: Dialect, example: bool) -> str:
-    """The instruction in a dialect, with or without the worked example."""
+def briefing(dialect: Dialect, example: bool, form: ActionFormat) -> str:
+    """The instruction in a dialect and a form of turns, with or without the worked example."""
     template = Environment(undefined=StrictUndefined).from_string((PROMPTS / "briefing.jinja").read_text())
     put = COMMAND[dialect].format(o="{obj}", r="{recep}")
-    return template.render(put=put, example=worked_example(dialect) if example else None)
+    shown = worked_example(dialect) if example else None
+    turns = [form.text(Turn(step.thought, step.action)) for step in shown.steps] if shown else []
+    return template.render(put=put, example=shown, turns=turns, form=form.instruction)
 
 
 @cache
@@ -47,8 +50,10 @@ def worked_example(dialect: Dialect) -> WorkedExample:
     environment.restore(Snapshot(game, game.initial, won=False))
     steps: tuple[Step, ...] = ()
     while turn := environment.expert_turn(game.intro(), steps):
-        result = environment.step(turn.text)
-        steps += (Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert"),)
+        result = environment.step(turn.action)
+        steps += (
+            Step(REACT.text(turn), turn.thought, turn.action, result.observation, result.valid, "expert"),
+        )
         if result.done:
             return WorkedExample(game.intro(), steps)
     raise EnvironmentFault(f"{EXAMPLE}: the expert cannot do this game's task; choose another game")

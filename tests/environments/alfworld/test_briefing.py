@@ -158,7 +158,7 @@ def test_the_expert_speaks_the_dialect_of_the_game_that_it_is_in(
         while not done:
             turn = environment.expert_turn(first, steps)
             assert turn is not None
-            result = environment.step(turn.text)
+            result = environment.step(turn.action)
             assert result.valid, turn
             done = result.done
             steps.append(Step(turn.text, turn.thought, turn.action, result.observation, True, "expert"))

@@ -134,7 +134,7 @@ def test_generated_games_are_won_by_the_expert_and_by_the_planner():
         while not (steps and environment.progress() == 1.0):
             turn = environment.expert_turn(first, steps)
             assert turn is not None
-            result = environment.step(turn.text)
+            result = environment.step(turn.action)
             steps.append(
                 Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
             )
@@ -142,4 +142,4 @@ def test_generated_games_are_won_by_the_expert_and_by_the_planner():
         environment.reset(task)
         repair = environment.plan_repair()
         assert repair is not None
-        assert [environment.step(turn.text) for turn in repair][-1].done
+        assert [environment.step(turn.action) for turn in repair][-1].done

@@ -174,7 +174,7 @@ def test_the_registry_makes_the_world_and_its_games_can_be_played() -> None:
     first = environment.reset(task)
     turn = environment.expert_turn(first, [])
     assert turn is not None
-    assert environment.step(turn.text).valid
+    assert environment.step(turn.action).valid
     assert world.demonstration(task) is None
     step = Step("", "", "go to moon 1", "Nothing happens.", False, "policy")
     assert "nothing happened" in world.reflect(task.instruction, first, [step], turn.action)

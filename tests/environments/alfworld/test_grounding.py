@@ -208,7 +208,7 @@ def test_so_they_do_in_real_games_and_every_recorded_run_passes_too() -> None:
         steps: list[Step] = []
         for turn in world.demonstration(task) or ():
             assert world.ungrounded(first, instruction, steps, turn.action, turn.thought) == []
-            result = environment.step(turn.text)
+            result = environment.step(turn.action)
             steps.append(
                 Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
             )

@@ -148,7 +148,7 @@ def test_a_demonstration_is_the_recorded_run_with_thoughts(data):
     assert all(turn.thought for turn in turns)
     environment = world.environment()
     environment.reset(task)
-    assert [environment.step(turn.text).done for turn in turns][-1]
+    assert [environment.step(turn.action).done for turn in turns][-1]
     (data / path_of(task) / "gt_traj.json").unlink()
     assert world.demonstration(task) is None
 

@@ -53,7 +53,7 @@ def test_the_experts_own_run_is_told_as_the_expert_told_it() -> None:
         while not done:
             turn = expert_turn(first, steps)
             assert turn is not None
-            result = environment.step(turn.text)
+            result = environment.step(turn.action)
             done = result.done
             steps.append(Step(turn.text, turn.thought, turn.action, result.observation, True, "expert"))
         told = compose_thoughts(first, [(step.action, step.observation) for step in steps])

@@ -74,8 +74,7 @@ def policy_of(
 
 
 def starts(count: int = 6, seeds: int = 3) -> list[Start]:
-    environment = world().environment()
-    return [start_of(environment, task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
+    return [start_of(world(), task, seed) for task in tasks(count) for seed in range(1, seeds + 1)]
 
 
 def results(played: list[PlayedEpisode]) -> list[tuple[object, ...]]:

@@ -1,0 +1,218 @@
+"""A world as the stages use it: every capability, the world's own or its default, and states as values.
+
+Nothing above this package asks whether a world has a capability, except to tell the user what is missing
+(`environments/missing.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import TypeVar, cast
+
+from configs.schema import EnvironmentConfig
+from environments import capabilities as can
+from environments import general
+from environments.base import SPLITS, Environment, EnvironmentFault, StepResult, Task, World
+from environments.briefing import told
+from environments.recorded.recording import Recording, Recordings, read_recordings
+from environments.states.calling import called
+from environments.states.replays import ReplayedStates
+from environments.states.snapshots import SnapshotStates, close_quietly
+from environments.states.state import State, States
+from environments.versions import version_of
+from steca.action_formats import FORMATS
+from steca.types import Step, Turn
+
+T = TypeVar("T")
+LIVE_ENVIRONMENTS = 512
+"""Most environments of a world that names no number."""
+
+
+class CompleteWorld:
+    """A world with every capability, as configured. Close it at the end. Its methods raise EnvironmentFault."""
+
+    def __init__(self, world: World, config: EnvironmentConfig) -> None:
+        self.own, self._config = world, config
+        self._abilities: dict[type, bool] = {}
+        self.name = str(getattr(world, "name", config.name))
+        self.form = FORMATS[config.action_format]
+        self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
+        self.blocking = bool(getattr(world, "blocking", False))
+        self.no_action = str(getattr(world, "no_action", f"This turn has no action. Write {self.form.hint}."))
+
+    @cached_property
+    def version(self) -> str:
+        return version_of(self.own)
+
+    def splits(self) -> tuple[str, ...]:
+        return tuple(self.own.splits()) if isinstance(self.own, can.HasSplits) else SPLITS
+
+    def tasks(self, split: str, count: int, seed: int) -> list[Task]:
+        """See environments.base.World. World and split are filled in."""
+        if split not in self.splits():
+            raise EnvironmentFault(
+                f"world {self.name} has no split {split!r}; it has {', '.join(self.splits())}"
+            )
+        listed = called(
+            f"world {self.name}: tasks({split!r}, {count}, {seed})", self.own.tasks, split, count, seed
+        )
+        tasks = [replace(task, world=task.world or self.name, split=task.split or split) for task in listed]
+        _check_tasks(self.name, tasks, split, count)
+        return tasks
+
+    # -- states -------------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def states(self) -> States:
+        first = self._first_environment
+        spare = [first]
+
+        def make() -> Environment:
+            return spare.pop() if spare else called(f"world {self.name}: environment()", self.own.environment)
+
+        if isinstance(first, can.Snapshots):
+            return SnapshotStates(make)
+        return ReplayedStates(make, self.live_environments, self.same)
+
+    @cached_property
+    def _first_environment(self) -> Environment:
+        """The environment whose class says what all of them can do."""
+        return called(f"world {self.name}: environment()", self.own.environment)
+
+    def can(self, capability: type) -> bool:
+        """Whether the world, or its environments, have a capability of environments.capabilities."""
+        if capability not in self._abilities:  # isinstance with a protocol is slow
+            has = isinstance(self.own, capability) or isinstance(self._first_environment, capability)
+            self._abilities[capability] = has
+        return self._abilities[capability]
+
+    def begin(self, task: Task, seed: int = 0) -> tuple[str, State]:
+        """The first observation of a task, and the state at its start."""
+        return self.states.begin(task, seed)
+
+    def advance(self, state: State, action: str | None) -> tuple[StepResult, State]:
+        """The answer to an action, and the state after it. None: the turn had no action; it costs a step and changes
+        nothing."""
+        if action is None:
+            return StepResult(self.no_action, state.reward, valid=False), state
+        return self.states.advance(state, action)
+
+    def progress(self, state: State) -> float:
+        """Share of the goal reached at a state, in [0, 1]; the reward so far where environments do not measure it."""
+        if not self.can(can.MeasuresProgress):
+            return state.reward
+        return self._ask(state, lambda environment: cast(can.MeasuresProgress, environment).progress())
+
+    def admissible_actions(self, state: State) -> list[str]:
+        """Every action that the world accepts at a state; none where environments cannot tell."""
+        if not self.can(can.AdmitsActions):
+            return []
+        return self._ask(state, lambda environment: cast(can.AdmitsActions, environment).admissible_actions())
+
+    def expert_turn(self, state: State, first_observation: str, steps: Sequence[Step]) -> Turn | None:
+        """The expert's next turn; None where there is no expert, or no next turn."""
+        if not self.can(can.Expert):
+            return None
+        return self._ask(
+            state, lambda environment: cast(can.Expert, environment).expert_turn(first_observation, steps)
+        )
+
+    def plan_repair(self, state: State) -> list[Turn] | None:
+        """A plan to the goal from a state; None where there is no planner, or no plan."""
+        if not self.can(can.Planner):
+            return None
+        return self._ask(state, lambda environment: cast(can.Planner, environment).plan_repair())
+
+    def _ask(self, state: State, question: Callable[[Environment], T]) -> T:
+        return called(f"world {self.name}, task {state.task.task_id}", self.states.ask, state, question)
+
+    def close(self) -> None:
+        """Close the environments and the world."""
+        if "_first_environment" in self.__dict__:
+            self.states.close()
+        close_quietly(self.own)
+
+    # -- what is said about tasks ----------------------------------------------------------------------------------
+
+    @cached_property
+    def recordings(self) -> Recordings | None:
+        """The recorded runs that the configuration names."""
+        path = self._config.demonstrations
+        return read_recordings(path, self.form) if path else None
+
+    def recording(self, task: Task, first_observation: str) -> Recording | None:
+        """The recorded expert run of a task: the configuration's, else the world's; None if it has none."""
+        if self.recordings:
+            return self.recordings.find(task, first_observation, self.same)
+        turns = self.own.demonstration(task) if isinstance(self.own, can.Recorded) else None
+        return None if turns is None else Recording(tuple(turns), (None,) * len(turns))
+
+    def briefing(self, task: Task, example: bool) -> str:
+        """What a chat model is told before the task's first observation."""
+        own = self.own
+        if isinstance(own, can.Briefs):
+            said = own.briefing(task, example, self.form)
+        elif example:
+            raise EnvironmentFault(f"world {self.name} has no worked example: set policy.prompt: react")
+        else:
+            said = f"{self._config.briefing}\n\n{self.form.instruction}".strip()
+        return told(said, own, self._config)
+
+    def reflect(
+        self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
+    ) -> str:
+        """See environments.capabilities.Reflects."""
+        by = self.own.reflect if isinstance(self.own, can.Reflects) else general.reflect
+        return by(instruction, first_observation, steps, required_action)
+
+    def ungrounded(
+        self,
+        first_observation: str,
+        instruction: str,
+        steps: Sequence[Step],
+        required_action: str,
+        thought: str,
+    ) -> list[str]:
+        """See environments.capabilities.ChecksGrounding."""
+        by = self.own.ungrounded if isinstance(self.own, can.ChecksGrounding) else general.ungrounded
+        return by(first_observation, instruction, steps, required_action, thought)
+
+    def vocabulary(self) -> list[str]:
+        """See environments.capabilities.HasVocabulary."""
+        return list(self.own.vocabulary()) if isinstance(self.own, can.HasVocabulary) else []
+
+    def same(self, one: str, other: str) -> bool:
+        """Whether two observations mean the same."""
+        return one == other or (isinstance(self.own, can.Compares) and self.own.same(one, other))
+
+    def step_cap(self, task: Task) -> int:
+        """Most steps of a task's episodes."""
+        cap = self._config.step_cap
+        return min(cap, self.own.step_cap(task)) if isinstance(self.own, can.CapsSteps) else cap
+
+    def remarks(self) -> list[str]:
+        """What a user should know about the listed tasks, one line each."""
+        return list(self.own.remarks()) if isinstance(self.own, can.Remarks) else []
+
+    def data_digest(self) -> str:
+        """The digest of what the world reads besides the data of its tasks; "" if nothing."""
+        return self.own.data_digest() if isinstance(self.own, can.ReadsData) else ""
+
+
+def _check_tasks(world: str, tasks: Sequence[Task], split: str, count: int) -> None:
+    """Raises EnvironmentFault for too few tasks, for two with the same id, and for one of another split."""
+    if len(tasks) != count:
+        raise EnvironmentFault(
+            f"world {world}: {count} {split} tasks were requested and {len(tasks)} listed: request fewer"
+        )
+    seen: set[str] = set()
+    for task in tasks:
+        if task.task_id in seen:
+            raise EnvironmentFault(f"world {world}: two {split} tasks have the id {task.task_id!r}")
+        if task.split != split:
+            raise EnvironmentFault(
+                f"world {world}: task {task.task_id} of split {task.split!r} is listed for {split!r}"
+            )
+        seen.add(task.task_id)

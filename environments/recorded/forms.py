@@ -1,0 +1,144 @@
+"""The forms of recorded runs, each as exchanges: what the agent said, and what it was answered.
+
+| form | known by | fields |
+| --- | --- | --- |
+| ShareGPT, as ETO and AgentTraj use it | `conversations` | a list of {"from": "human" or "gpt", "value"} |
+| messages, as OpenAI's API has them | `messages` | a list of {"role", "content", "tool_calls"} |
+| ATIF | `steps` | a list of {"source", "message", "tool_calls", "observation": {"results"}} |
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_AGENT = frozenset(("gpt", "assistant", "agent", "model", "chatgpt", "bot"))
+_WORLD = frozenset(("human", "user", "tool", "function", "observation", "environment", "ipython"))
+
+
+class NotARun(Exception):
+    """A line that holds no run; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """A turn of the agent, and the observation after it (None: not recorded). `call`: the action, where the turn called
+    a tool in a field of its own."""
+
+    said: str
+    answer: str | None
+    call: str | None = None
+
+
+def exchanges_of(row: Mapping[str, Any]) -> tuple[str | None, list[Exchange]]:
+    """What the agent was told first, and the exchanges. Raises NotARun."""
+    for name, read in (("conversations", _conversation), ("messages", _messages), ("steps", _atif)):
+        if isinstance(row.get(name), list):
+            return _paired(read(row[name]))
+    raise NotARun("has none of the fields conversations (ShareGPT), messages (OpenAI) and steps (ATIF)")
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    agent: bool
+    text: str
+    call: str | None = None
+
+
+def _paired(said: Sequence[_Said]) -> tuple[str | None, list[Exchange]]:
+    """Everything that the world says between two turns is one answer."""
+    first: str | None = None
+    exchanges: list[Exchange] = []
+    for one in said:
+        if one.agent:
+            exchanges.append(Exchange(one.text, None, one.call))
+        elif not exchanges:
+            first = one.text if first is None else f"{first}\n{one.text}"
+        else:
+            last = exchanges[-1]
+            answer = one.text if last.answer is None else f"{last.answer}\n{one.text}"
+            exchanges[-1] = Exchange(last.said, answer, last.call)
+    return first, exchanges
+
+
+def _conversation(rows: Sequence[Any]) -> list[_Said]:
+    return _by_role(rows, "from", "value")
+
+
+def _messages(rows: Sequence[Any]) -> list[_Said]:
+    return _by_role(rows, "role", "content")
+
+
+def _by_role(rows: Sequence[Any], role: str, content: str) -> list[_Said]:
+    said = []
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict) or not isinstance(row.get(role), str):
+            raise NotARun(f"message {number} has no {role!r}")
+        who = row[role].lower()
+        if who in ("system", "developer"):
+            continue
+        if who not in _AGENT | _WORLD:
+            raise NotARun(f"message {number} is by {row[role]!r}, neither the agent nor the world")
+        said.append(_Said(who in _AGENT, _text(row.get(content), number), _openai_call(row, number)))
+    return said
+
+
+def _text(content: Any, number: int) -> str:
+    """A text, or the texts of a list of parts."""
+    if content is None:
+        return ""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        return "".join(str(part.get("text", part.get("value", ""))) for part in content)
+    raise NotARun(f"message {number}: its content is a {type(content).__name__} and not text")
+
+
+def _openai_call(row: Mapping[str, Any], number: int) -> str | None:
+    calls = row.get("tool_calls")
+    if not calls:
+        return None
+    if len(calls) > 1:
+        raise NotARun(f"message {number} has {len(calls)} tool calls; a turn has one action")
+    try:
+        function = calls[0]["function"]
+        arguments = function["arguments"]
+        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        return _call(function["name"], arguments)
+    except (KeyError, TypeError, ValueError):
+        raise NotARun(f"message {number}: its tool call is not {{function: {{name, arguments}}}}") from None
+
+
+def _call(name: str, arguments: Any) -> str:
+    """A call as an action: the command of the tool `act`, else the call as JSON."""
+    if name == "act" and isinstance(arguments, dict) and isinstance(arguments.get("command"), str):
+        return str(arguments["command"])
+    return json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+
+
+def _atif(steps: Sequence[Any]) -> list[_Said]:
+    said = []
+    for number, step in enumerate(steps, start=1):
+        if not isinstance(step, dict) or not isinstance(step.get("source"), str):
+            raise NotARun(f"step {number} has no 'source'")
+        if step["source"] == "system":
+            continue
+        agent = step["source"] == "agent"
+        said.append(_Said(agent, _text(step.get("message"), number), _atif_call(step, number)))
+        results = (step.get("observation") or {}).get("results") or []
+        said += [_Said(False, _text(result.get("content"), number)) for result in results]
+    return said
+
+
+def _atif_call(step: Mapping[str, Any], number: int) -> str | None:
+    calls = step.get("tool_calls")
+    if not calls:
+        return None
+    if len(calls) > 1:
+        raise NotARun(f"step {number} has {len(calls)} tool calls; a turn has one action")
+    try:
+        return _call(calls[0]["function_name"], calls[0]["arguments"])
+    except (KeyError, TypeError):
+        raise NotARun(f"step {number}: its tool call is not {{function_name, arguments}}") from None

@@ -1,0 +1,1 @@
+"""States of episodes as values: taken from snapshots, or from replayed histories."""
