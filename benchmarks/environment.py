@@ -21,23 +21,23 @@ from rich.table import Table
 from environments.alfworld.environment import compiled_game
 from environments.base import Environment, Task, World
 from environments.registry import make_world
-from steca.types import Step, Turn
+from steca.types import Step
 
 Run = tuple[Task, list[str]]
-INVALID = Turn("I try something that cannot be done.", "go to nowhere 1").text
+INVALID = "go to nowhere 1"
 
 
 def expert_run(world: World, task: Task, cap: int = 40) -> Run:
-    """The texts of the exploring expert's turns, with an inadmissible turn inserted before one in ten."""
-    environment, steps, texts = world.environment(), list[Step](), list[str]()
-    first, rng = environment.reset(task), random.Random(task.task_id)
+    """The actions of the exploring expert, with an inadmissible one inserted before one in ten."""
+    environment, steps, actions = world.environment(), list[Step](), list[str]()
+    first, rng = environment.reset(task, 0), random.Random(task.task_id)
     while len(steps) < cap and (turn := environment.expert_turn(first, steps)):
         result = environment.step(turn.action)
-        steps.append(Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert"))
-        texts += [INVALID, turn.text] if rng.random() < 0.1 else [turn.text]
+        steps.append(Step("", turn.thought, turn.action, result.observation, result.valid, "expert"))
+        actions += [INVALID, turn.action] if rng.random() < 0.1 else [turn.action]
         if result.done:
             break
-    return task, texts
+    return task, actions
 
 
 def seconds(work: Callable[[], int], repeats: int) -> float:
@@ -51,11 +51,11 @@ def seconds(work: Callable[[], int], repeats: int) -> float:
 
 
 def play(environment: Environment, runs: list[Run]) -> int:
-    for task, texts in runs:
-        environment.reset(task)
-        for text in texts:
-            environment.step(text)
-    return sum(len(texts) for _, texts in runs)
+    for task, actions in runs:
+        environment.reset(task, 0)
+        for action in actions:
+            environment.step(action)
+    return sum(len(actions) for _, actions in runs)
 
 
 def rewind(environment: Environment, times: int = 2000) -> int:
@@ -68,7 +68,7 @@ def reset_all(environment: Environment, runs: list[Run], forget: bool) -> int:
     for task, _ in runs:
         if forget:
             compiled_game.cache_clear()
-        environment.reset(task)
+        environment.reset(task, 0)
     return len(runs)
 
 

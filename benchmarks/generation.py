@@ -29,7 +29,7 @@ from benchmarks.measuring import warmed_up
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from environments.complete import CompleteWorld
-from environments.registry import make_world
+from environments.registry import open_world
 from models.checkpoint import CheckpointRef, load, reference
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, History, Policy, Sampling
@@ -78,7 +78,7 @@ class PlainGenerate:
 class Workload:
     """A batch of explored games, ready for the rewards stage."""
 
-    world: World
+    world: CompleteWorld
     config: FactoryConfig
     records: list[Record]
 
@@ -105,7 +105,7 @@ class Workload:
         return [point.start(0) for point in points if not point.ended]
 
 
-def workload(world: World, config: FactoryConfig, ref: CheckpointRef, tasks: int) -> Workload:
+def workload(world: CompleteWorld, config: FactoryConfig, ref: CheckpointRef, tasks: int) -> Workload:
     """The games that the quick start explores after the demonstrated ones, demonstrated and explored."""
     first = config.tasks.demonstrations
     games = world.tasks("train", first + tasks, config.seed)[first:]
@@ -147,7 +147,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     config = load_config("configs/quickstart.yaml", PUBLISHED)
-    world = make_world(config.environment.name, config.environment.options)
+    world = open_world(config.environment)
     with tempfile.TemporaryDirectory() as scratch:
         given = options.checkpoint
         ref = reference(given) if given else warmed_up(world, config, Path(scratch))

@@ -24,7 +24,7 @@ from typing import Any
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from environments.base import Task
-from environments.registry import make_world
+from environments.registry import open_world
 from flows.work.planning import in_batches
 from models.policy import Generation, History, Policy, Sampling
 from rollouts.rows import demonstrations
@@ -75,7 +75,7 @@ class Batches:
 
     def __init__(self, root: Path, config: FactoryConfig, policy: Policy | None) -> None:
         self.config, self.policy = config, policy
-        self.world = make_world(config.environment.name, config.environment.options)
+        self.world = open_world(config.environment)
         self.shards, self.root = ShardStore(root), root
         self.seconds = dict.fromkeys(("demonstrate", "explore", "score", "decide"), 0.0)
         self.rollouts = 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from configs.schema import FactoryConfig
-from environments.base import Environment, World
+from environments.complete import CompleteWorld
 from models.checkpoint import CheckpointRef, reference, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
@@ -20,8 +20,8 @@ from rollouts.stages.assemble import warmup_examples
 from rollouts.stages.demonstrate import demonstrate
 
 R = TypeVar("R")
-ASKED = ("reset", "step", "snapshot", "restore", "progress")
-"""The environment's methods that stages call during rollouts."""
+ASKED = ("begin", "advance", "progress")
+"""The world's methods that stages call during rollouts."""
 
 
 class CpuClock:
@@ -54,29 +54,18 @@ class CpuClock:
 
 
 class TimedWorld:
-    """A world with timed environments, as "environment"."""
+    """A world whose episodes are timed, as "environment"."""
 
-    def __init__(self, world: World, clock: CpuClock) -> None:
-        self._world, self._clock = world, clock
+    def __init__(self, world: CompleteWorld, clock: CpuClock) -> None:
+        self._world = world
+        for name in ASKED:
+            setattr(self, name, clock.timed("environment", getattr(world, name)))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._world, name)
 
-    def environment(self) -> Any:
-        return _TimedEnvironment(self._world.environment(), self._clock)
 
-
-class _TimedEnvironment:
-    def __init__(self, environment: Environment, clock: CpuClock) -> None:
-        self._environment = environment
-        for name in ASKED:
-            setattr(self, name, clock.timed("environment", getattr(environment, name)))
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._environment, name)
-
-
-def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
+def warmed_up(world: CompleteWorld, config: FactoryConfig, data: Path) -> CheckpointRef:
     """The warm-up policy of a configuration, trained in about a minute, or reused from `data`."""
     kept = data / f"warm-up-{config.tasks.demonstrations}-{config.warmup.steps}.txt"
     if kept.is_file():
@@ -87,7 +76,9 @@ def warmed_up(world: World, config: FactoryConfig, data: Path) -> CheckpointRef:
     return trained.ref
 
 
-def warm_up_inputs(world: World, config: FactoryConfig, data: Path) -> tuple[CheckpointRef, list[Example]]:
+def warm_up_inputs(
+    world: CompleteWorld, config: FactoryConfig, data: Path
+) -> tuple[CheckpointRef, list[Example]]:
     """What a configuration's warm-up starts from: a new small model, saved in `data`, and the examples."""
     records = demonstrate(world, world.tasks("train", config.tasks.demonstrations, config.seed), config)
     examples = warmup_examples(world, records, config.policy.prompt)

@@ -12,17 +12,15 @@ from __future__ import annotations
 import json
 import random
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
+from configs.schema import EnvironmentConfig
 from environments.base import StepResult, Task
-from environments.registry import register
+from environments.complete import CompleteWorld
 from models.policy import Generation, History, Sampling
-from steca.turns import parse_turn
 from steca.types import Step, Turn
-from steca.vocabulary import Split
 
 CELLAR = -1
 ON, BACK, HATCH, CLIMB, WAIT = "go on", "go back", "open hatch", "climb ladder", "wait"
@@ -113,13 +111,12 @@ class OracleEnvironment:
         self.corridor, self.place = corridor(json.loads(task.payload)["name"]), 0
         return f"{_seen(self.corridor, 0)} Your task is to: {task.instruction}"
 
-    def step(self, turn: str) -> StepResult:
-        thought, action = parse_turn(turn) or ("", "")
+    def step(self, action: str) -> StepResult:
         then = self.corridor.after(self.place, action)
         valid, self.place = then != self.place, then
         done = then == self.corridor.rooms
         seen = _seen(self.corridor, then) if valid else f"Nothing happens. {_seen(self.corridor, then)}"
-        return StepResult(seen, float(done), done, valid, thought, action)
+        return StepResult(seen, float(done), done, valid)
 
     def snapshot(self) -> object:
         return self.corridor, self.place
@@ -160,8 +157,9 @@ def _way(corridor: Corridor, place: int) -> list[Turn]:
 class OracleWorld:
     name = "oracle"
     version = "1"
+    no_action = "Nothing happens."
 
-    def tasks(self, split: Split, count: int, seed: int) -> list[Task]:
+    def tasks(self, split: str, count: int, seed: int) -> list[Task]:
         names = [f"{split}-{seed}-{index}" for index in range(count)]
         goal = "reach the last room of corridor"
         return [
@@ -171,9 +169,6 @@ class OracleWorld:
 
     def environment(self) -> OracleEnvironment:
         return OracleEnvironment(corridor("none"))
-
-    def demonstration(self, task: Task) -> list[Turn] | None:
-        return None
 
     def reflect(
         self, instruction: str, first_observation: str, steps: Sequence[Step], required_action: str
@@ -233,8 +228,6 @@ def exact_comparisons(tasks: Sequence[Task], step_cap: int, invalid_streak: int)
                     yield ExactComparison(here, step, action, reference, value)
 
 
-def make(options: Mapping[str, Any]) -> OracleWorld:
-    return OracleWorld()
-
-
-register("oracle", make)
+def make() -> CompleteWorld:
+    """The world as the stages use it."""
+    return CompleteWorld(OracleWorld(), EnvironmentConfig(name="oracle"))

@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 from configs.schema import FactoryConfig
-from environments.base import Task, World
+from environments.base import Task
+from environments.complete import CompleteWorld
 from models.policy import History, Sampling
 from models.prompts import messages
 from rollouts.play import EpisodeSettings, end_of, seed_of
@@ -61,8 +62,8 @@ def draws(records: Sequence[Record], rollouts: int) -> list[Draw]:
 class Release:
     """Plays one rollout after another."""
 
-    def __init__(self, world: World, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
-        self._world, self._environment = world, world.environment()
+    def __init__(self, world: CompleteWorld, model: Any, tokenizer: Any, config: FactoryConfig) -> None:
+        self._world = world
         self._model, self._tokenizer = model, tokenizer
         self._settings = EpisodeSettings(config.environment, config.policy.prompt)
         rewards = config.rewards
@@ -71,7 +72,7 @@ class Release:
     def rollout(self, draw: Draw) -> list[Step]:
         """The steps of the whole episode: the replayed ones, then those of the rollout."""
         torch.manual_seed(draw.seed)
-        first = self._environment.reset(draw.task)
+        first, self._state = self._world.begin(draw.task)
         briefing = briefing_of(self._world, draw.task, self._settings.style)
         steps: list[Step] = []
         for text in draw.texts:
@@ -81,9 +82,10 @@ class Release:
         return steps
 
     def _step(self, steps: list[Step], text: str) -> str:
-        result = self._environment.step(text)
-        steps.append(Step(text, result.thought, result.action, result.observation, result.valid, "policy"))
-        return end_of(steps, result.done, self._settings)
+        thought, action = parsed = self._world.form.parse(text) or ("", "")
+        result, self._state = self._world.advance(self._state, action if any(parsed) else None)
+        steps.append(Step(text, thought, action, result.observation, result.valid, "policy"))
+        return end_of(steps, result.done, self._settings.environment.step_cap, self._settings)
 
     @torch.inference_mode()
     def _turn(self, history: History) -> str:

@@ -36,7 +36,7 @@ from benchmarks.release import Release, draws
 from configs.load import load_config
 from configs.schema import FactoryConfig
 from environments.complete import CompleteWorld
-from environments.registry import make_world
+from environments.registry import open_world
 from models.checkpoint import CheckpointRef, load, reference
 from models.local.transformers_policy import TransformersPolicy
 from rollouts.rows import of_type
@@ -89,7 +89,7 @@ class Bench:
     def __init__(self, ref: CheckpointRef, count: int) -> None:
         self.clock, self.count = CpuClock(), count
         config = self._config(METHODS["fixed"])
-        world: World = make_world(config.environment.name, config.environment.options)
+        world: CompleteWorld = open_world(config.environment)
         first = config.tasks.demonstrations
         tasks = world.tasks("train", first + count, config.seed)[first:]
         self._model, self._tokenizer = load(ref)
@@ -291,10 +291,7 @@ def main(
     torch.set_num_threads(1)
     console = Console(width=180)
     config = load_config(QUICKSTART)
-    if checkpoint:
-        ref = reference(checkpoint)
-    else:
-        ref = warmed_up(make_world(config.environment.name, config.environment.options), config, data)
+    ref = reference(checkpoint) if checkpoint else warmed_up(open_world(config.environment), config, data)
     console.print(machine())
     measured = measure(Bench(ref, tasks), repeats, draws)
     console.print(verdicts_table(measured, tasks))

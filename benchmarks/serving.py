@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.measuring import machine
 from configs.load import load_config
 from configs.servers import ServerConfig
-from environments.registry import make_world
+from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
 from models.client.calls import Call, Reply
 from models.local.transformers_policy import TransformersPolicy
@@ -80,7 +80,7 @@ class Measured:
 def histories(count: int) -> list[list[Message]]:
     """`count` histories that end with an observation: expert prefixes of generated training games."""
     config = load_config(Path("configs/quickstart.yaml"))
-    world = make_world(config.environment.name, config.environment.options)
+    world = open_world(config.environment)
     found: list[list[Message]] = []
     for demo in demonstrations(demonstrate(world, world.tasks("train", count, 0), config)):
         run = demo.expert.trajectory

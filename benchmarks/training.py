@@ -32,7 +32,7 @@ from benchmarks.growth import QUICKSTART
 from benchmarks.measuring import machine, warm_up_inputs
 from configs.load import load_config
 from configs.training import TrainingConfig
-from environments.registry import make_world
+from environments.registry import open_world
 from models.checkpoint import CheckpointRef, load
 from models.training.encoding import Example
 from models.training.loop.ordering import FILLER, TrainingOrder
@@ -200,7 +200,7 @@ def largest_difference(found: dict[tuple[int, str], list[Run]]) -> float:
 def workload(demonstrations: int, steps: int, scratch: Path, settings: Sequence[str] = ()) -> Workload:
     """The quick start's warm-up, with fewer expert runs and steps."""
     config = load_config(QUICKSTART, [f"tasks.demonstrations={demonstrations}", *settings])
-    world = make_world(config.environment.name, config.environment.options)
+    world = open_world(config.environment)
     base, examples = warm_up_inputs(world, config, scratch)
     return Workload(base, examples, config.warmup.model_copy(update={"steps": steps}), config.seed, scratch)
 

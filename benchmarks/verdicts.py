@@ -137,7 +137,7 @@ def fitted(likelihood: Floats, seen: Floats) -> Floats:
 
 @cache
 def oracle_values() -> Values:
-    turns = list(exact_comparisons(make({}).tasks("train", 60, 0), 20, 5))
+    turns = list(exact_comparisons(make().tasks("train", 60, 0), 20, 5))
     pairs = np.array([(turn.reference, turn.explored) for turn in turns])
     return Values(pairs[:, 0], pairs[:, 1], np.full(len(pairs), 1 / len(pairs)))
 

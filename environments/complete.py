@@ -187,10 +187,9 @@ class CompleteWorld:
         """Whether two observations mean the same."""
         return one == other or (isinstance(self.own, can.Compares) and self.own.same(one, other))
 
-    def step_cap(self, task: Task) -> int:
-        """Most steps of a task's episodes."""
-        cap = self._config.step_cap
-        return min(cap, self.own.step_cap(task)) if isinstance(self.own, can.CapsSteps) else cap
+    def step_cap(self, task: Task, most: int) -> int:
+        """Most steps of a task's episodes: `most`, or the task's own cap if that is less."""
+        return min(most, self.own.step_cap(task)) if isinstance(self.own, can.CapsSteps) else most
 
     def remarks(self) -> list[str]:
         """What a user should know about the listed tasks, one line each."""

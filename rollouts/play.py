@@ -111,7 +111,7 @@ def execute(
     """Play the given turns (whole texts) from a start, up to the episode's end. Returns the episode after each turn,
     with prefix 0. Raises EpisodeFault where the world cannot continue it."""
     steps, state, played = start.steps, _state_of(start), []
-    step_cap = world.step_cap(start.task)
+    step_cap = world.step_cap(start.task, settings.environment.step_cap)
     for text in texts:
         step, result, state = _turn(world, state, Generation(text, 0, "stop"), origin)
         steps = (*steps, step)
@@ -177,7 +177,7 @@ def play(
         while waiting or running:
             while waiting and len(running) < most:
                 index = waiting.pop()
-                running[index] = _Episode.started(index, starts[index], world, settings.style)
+                running[index] = _Episode.started(index, starts[index], world, settings)
                 _ask(queue, world, running[index], settings)
             for index, turn in queue.answers():
                 stepper.submit(index, partial(_advance, world, running[index], turn, settings))
@@ -246,11 +246,12 @@ class _Episode:
     fault: str = ""
 
     @classmethod
-    def started(cls, index: int, start: Start, world: CompleteWorld, style: PromptStyle) -> _Episode:
-        briefing = briefing_of(world, start.task, style)
+    def started(cls, index: int, start: Start, world: CompleteWorld, settings: EpisodeSettings) -> _Episode:
+        briefing = briefing_of(world, start.task, settings.style)
         history = messages(start.first_observation, start.steps, briefing)
         state = _state_of(start)
-        return cls(index, start, list(start.steps), history, state, world.step_cap(start.task), state.reward)
+        step_cap = world.step_cap(start.task, settings.environment.step_cap)
+        return cls(index, start, list(start.steps), history, state, step_cap, state.reward)
 
     def finished(self, constrained: bool) -> PlayedEpisode:
         start = self.start

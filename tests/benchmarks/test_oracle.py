@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from math import sqrt
 
 import numpy as np
 import pytest
 
-from benchmarks.oracle import CELLAR, ON, WAIT, Corridor, OraclePolicy, corridor, exact_comparisons, make
+from benchmarks.oracle import (
+    CELLAR,
+    ON,
+    WAIT,
+    Corridor,
+    OraclePolicy,
+    OracleWorld,
+    corridor,
+    exact_comparisons,
+    make,
+)
 from configs.schema import EnvironmentConfig
 from models.policy import Sampling
 from rollouts.play import EpisodeSettings, Start, end_of, execute, play, seed_of, start_of
 from steca.types import Step
 
-WORLD = make({})
+WORLD = make()
 CAP, STREAK = 12, 3
 EPISODE_SETTINGS = EpisodeSettings(EnvironmentConfig(name="oracle", step_cap=CAP, invalid_streak=STREAK))
 ROLLOUTS = 600
@@ -23,9 +34,7 @@ TINY = Corridor("tiny", 2, True, on=(0.5, 0.6), back=(0.0, 0.2), hatch=(0.2, 0.1
 
 def oracle_start(index: int) -> tuple[Corridor, Start]:
     task = WORLD.tasks("train", index + 1, 0)[index]
-    environment = WORLD.environment()
-    start = start_of(world(), task)
-    return environment.corridor, start
+    return corridor(json.loads(task.payload)["name"]), start_of(WORLD, task)
 
 
 def rollouts(start: Start) -> np.ndarray:
@@ -41,7 +50,7 @@ def test_the_mean_of_many_rollouts_is_the_stated_value(index: int) -> None:
     here, start = oracle_start(index)
     for turns, place, invalid in (([], 0, 0), ([ON], 1, 0), ([WAIT], 0, 1)):
         texts = [f"Thought: x\nAction: {turn}" for turn in turns]
-        played = execute(WORLD.environment(), start, texts, "policy", EPISODE_SETTINGS)
+        played = execute(WORLD, start, texts, "policy", EPISODE_SETTINGS)
         seen = rollouts(played[-1].resume(start.task) if played else start)
         stated = here.value(place, CAP - len(turns), STREAK, invalid)
         for column, value in enumerate(stated):
@@ -59,7 +68,7 @@ def test_another_policy_than_the_stated_one_would_be_noticed() -> None:
 
 def by_hand(steps: list[Step], place: int, settings: EpisodeSettings) -> tuple[float, float]:
     """The value of a state by playing every sequence of actions, with `rollouts.play`'s own end conditions."""
-    end = end_of(steps, place == TINY.rooms, settings)
+    end = end_of(steps, place == TINY.rooms, settings.environment.step_cap, settings)
     if end != "running":
         return float(end == "done"), TINY.progress(place)
     value = np.zeros(2)
@@ -91,10 +100,10 @@ def test_values_and_drops_of_all_sizes_occur() -> None:
 
 
 def test_the_expert_reaches_the_goal_and_plans_repairs_from_the_cellar() -> None:
-    environment = WORLD.environment()
+    environment = OracleWorld().environment()
     for task in WORLD.tasks("seen", 20, 4):
         first, steps = environment.reset(task), []
-        environment.step("Action: open hatch")
+        environment.step("open hatch")
         assert environment.place == CELLAR
         plan = environment.plan_repair()
         assert (plan is not None) == environment.corridor.ladder
@@ -104,9 +113,7 @@ def test_the_expert_reaches_the_goal_and_plans_repairs_from_the_cellar() -> None
         environment.reset(task)
         while turn := environment.expert_turn(first, steps):
             result = environment.step(turn.action)
-            steps.append(
-                Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
-            )
+            steps.append(Step("", turn.thought, turn.action, result.observation, result.valid, "expert"))
         assert result.done
         assert (result.reward, environment.progress()) == (1.0, 1.0)
 

@@ -18,7 +18,7 @@ from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from storage.records import DeviationRecord, RolloutRecord, TaskRecord
 
-WORLD, CAP, STREAK, TASKS = make({}), 12, 3, 250
+WORLD, CAP, STREAK, TASKS = make(), 12, 3, 250
 
 
 @dataclass(frozen=True)

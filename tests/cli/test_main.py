@@ -238,10 +238,10 @@ def test_a_corrupt_shard_is_one_line_and_force_mends_it(copied: FactoryConfig) -
 def games(tmp_path: Path) -> Path:
     """Three generated games in the official layout."""
     from environments.alfworld.generation.problem import game_texts
+    from environments.alfworld.generation.world import GeneratedAlfworld
     from environments.alfworld.official.world import _held_out
-    from environments.registry import make_world
 
-    world = make_world("alfworld-generated", {"receptacles": 6, "objects": 4})
+    world = GeneratedAlfworld({"receptacles": 6, "objects": 4})
     folders = (f"json_2.1.1/train/{{}}-A-None-B-1/trial_{n}" for n in range(99))
     for task in world.tasks("train", 3, 0):
         place = next(path for f in folders if not _held_out(path := f.format(task.task_type)))

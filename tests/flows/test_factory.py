@@ -282,10 +282,10 @@ def test_run_ids_stand_for_the_outcome(tmp_path: Path) -> None:
 
 
 def test_the_parts_of_a_plan_share_no_task_unless_told_to() -> None:
-    from environments.registry import make_world
+    from environments.registry import open_world
 
     config = tiny(Path("data"), "tasks.demonstrations=5", "tasks.exploration=4")
-    world = make_world(config.environment.name, config.environment.options)
+    world = open_world(config.environment)
     parts = {part: {task.task_id for task in tasks} for part, tasks in planned(world, config).items()}
     assert {part: len(ids) for part, ids in parts.items()} == {
         "demonstrations": 5, "exploration": 4, "seen": 2, "unseen": 2,

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.trials import trial_folder
-from environments.registry import make_world
+from environments.alfworld.official.world import RealAlfworld
 from tests.support.official_layout import export_game
 
 HERE = importlib.util.find_spec("alfworld") and importlib.util.find_spec("fast_downward")
@@ -43,14 +44,14 @@ def compare(files: list[Path]) -> None:
 @pytest.mark.skipif("ALFWORLD_DATA" not in os.environ, reason="ALFWORLD_DATA is not set: no real games here")
 @pytest.mark.parametrize("split", ["train", "seen"])
 def test_real_games_play_as_in_the_official_engine(split):
-    tasks = make_world("alfworld", {}).tasks(split, GAMES, seed=3)
+    tasks = RealAlfworld({}).tasks(split, GAMES, seed=3)
     compare(
         [trial_folder(Path(os.environ["ALFWORLD_DATA"]), task.payload) / "game.tw-pddl" for task in tasks]
     )
 
 
 def test_generated_games_play_as_in_the_official_engine(tmp_path):
-    tasks = make_world("alfworld-generated", {}).tasks("unseen", GAMES, seed=3)
+    tasks = GeneratedAlfworld({}).tasks("unseen", GAMES, seed=3)
     compare([export_game(task, tmp_path / str(number)) for number, task in enumerate(tasks)])
 
 
@@ -59,7 +60,7 @@ def test_the_new_dialect_plays_as_in_the_official_engine(tmp_path):
     import alfworld
 
     shipped = Path(alfworld.__file__).parent / "data"
-    tasks = make_world("alfworld-generated", {}).tasks("train", GAMES, seed=3)
+    tasks = GeneratedAlfworld({}).tasks("train", GAMES, seed=3)
     files = [export_game(task, tmp_path / str(number)) for number, task in enumerate(tasks)]
     for file in files:
         game = json.loads(file.read_text())
@@ -72,7 +73,7 @@ def test_the_new_dialect_plays_as_in_the_official_engine(tmp_path):
 def test_a_difference_is_noticed(tmp_path):
     from tests.parity.lockstep import Comparison, walk
 
-    (task,) = make_world("alfworld-generated", {}).tasks("train", 1, seed=3)
+    (task,) = GeneratedAlfworld({}).tasks("train", 1, seed=3)
     file = export_game(task, tmp_path)
     comparison = Comparison()
     walk(file, 0, 2, comparison, ours_from=altered(file, tmp_path / "altered"))

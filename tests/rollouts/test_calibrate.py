@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from environments.base import Environment, World
+from environments.alfworld.generation.world import GeneratedAlfworld
+from environments.base import Environment
+from environments.complete import CompleteWorld
 from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequest
 from rollouts.rows import StoredTrajectory, demonstrations, of_type, stored_trajectories
 from rollouts.stages.calibrate import calibrate
@@ -21,8 +23,10 @@ from storage.records import CalibrationRecord, DeviationRecord, Record
 from tests.support.rollouts_toys import (
     GARBAGE,
     LOOK,
+    OPTIONS,
     Speak,
     Toy,
+    complete,
     config,
     demonstrated,
     executed,
@@ -74,7 +78,10 @@ def decided(speak: Speak, rows: Sequence[Record]) -> list[Record]:
 
 
 def calibrated(
-    records: Sequence[Record], replan: bool = True, where: World | None = None, thinker: Thinker | None = None
+    records: Sequence[Record],
+    replan: bool = True,
+    where: CompleteWorld | None = None,
+    thinker: Thinker | None = None,
 ) -> list[Record]:
     settings = config(calibration={"replan": replan})
     return calibrate(where or world(), thinker or Thinker(), records, settings)
@@ -135,7 +142,7 @@ def test_the_deviated_turn_is_in_it_and_the_reflection_opens_the_repair() -> Non
 
 def test_authors_are_named_in_kept_and_rejected_runs_alike() -> None:
     records, rows = many()
-    rejected = calibrated(records, where=Misguided())
+    rejected = calibrated(records, where=complete(Misguided()))
     deviations = {d.deviation_id: d for d in of_type(records, DeviationRecord)}
     for some in (rows, rejected):
         for row in of_type(some, CalibrationRecord):
@@ -201,17 +208,18 @@ def test_without_replanning_it_is_rejected_with_the_reason_and_stored() -> None:
     assert runs_of(rows, "calibrated") == []
 
 
-class Misguided:
+class Misguided(GeneratedAlfworld):
     """The small world with a useless expert and planner."""
 
     name = "misguided"
     version = "1"
 
     def __init__(self, plan: Sequence[Turn] | None = (Turn("Hm.", "look"),), continues: bool = True) -> None:
+        super().__init__(OPTIONS)
         self._plan, self._continues = plan, continues
 
     def environment(self) -> Environment:
-        inner: Any = world().environment()
+        inner: Any = super().environment()
         turn = Turn("Hm.", "look") if self._continues else None
 
         def expert_turn(first_observation: str, steps: Sequence[Step]) -> Turn | None:
@@ -221,21 +229,18 @@ class Misguided:
         inner.plan_repair = lambda: None if self._plan is None else list(self._plan)
         return inner  # type: ignore[no-any-return]
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(world(), name)
-
 
 @pytest.mark.parametrize(
     ("where", "reason"),
     [
-        (Misguided(), "repair_failed"),
-        (Misguided(plan=()), "no_plan"),
-        (Misguided(plan=None, continues=False), "no_plan"),
-        (Misguided(plan=[Turn("Hm.", "dance")] * 9), "repair_failed"),
-        (Misguided(plan=[Turn("Hm.", "look")] * 99), "step_cap"),
+        (complete(Misguided()), "repair_failed"),
+        (complete(Misguided(plan=())), "no_plan"),
+        (complete(Misguided(plan=None, continues=False)), "no_plan"),
+        (complete(Misguided(plan=[Turn("Hm.", "dance")] * 9)), "repair_failed"),
+        (complete(Misguided(plan=[Turn("Hm.", "look")] * 99)), "step_cap"),
     ],
 )
-def test_a_bad_plan_is_never_kept(where: World, reason: str) -> None:
+def test_a_bad_plan_is_never_kept(where: CompleteWorld, reason: str) -> None:
     """Negative control: the execution check detects wrong plans of expert and planner."""
     thinker = Thinker()
     [row] = of_type(rows := calibrated(misplaced(), where=where, thinker=thinker), CalibrationRecord)
@@ -261,7 +266,7 @@ def test_the_planner_helps_where_the_exploring_expert_does_not() -> None:
             del inner.plan_repair
             return inner  # type: ignore[no-any-return]
 
-    [row] = of_type(calibrated(misplaced(), where=Silent(continues=False)), CalibrationRecord)
+    [row] = of_type(calibrated(misplaced(), where=complete(Silent(continues=False))), CalibrationRecord)
     assert (row.kept, row.plan) == (True, "planner")
 
 

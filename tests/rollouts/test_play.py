@@ -115,9 +115,7 @@ def test_a_seed_counts_from_the_start_of_the_episode() -> None:
 def test_the_step_cap_counts_replayed_steps(replayed: int) -> None:
     start = start_of(world(), tasks(1)[0])
     if replayed:
-        start = execute(world(), start, [LOOK] * replayed, "expert", EPISODE_SETTINGS)[-1].resume(
-            start.task
-        )
+        start = execute(world(), start, [LOOK] * replayed, "expert", EPISODE_SETTINGS)[-1].resume(start.task)
     toy = Toy(always(LOOK))
     [run] = play(world(), toy, [start], GREEDY, EPISODE_SETTINGS)
     assert (len(run.trajectory.steps), run.trajectory.end, run.trajectory.prefix) == (
@@ -144,6 +142,7 @@ def test_an_invalid_streak_ends_an_episode_and_a_broken_one_does_not() -> None:
 def test_an_unparsable_turn_costs_a_step_and_keeps_its_text() -> None:
     def late(now: Seen) -> str:
         return like_expert(now) if now.steps else GARBAGE
+
     [demo] = demonstrations(demonstrated(1))
     [run] = play(world(), Toy(late), [start_of(world(), demo.task)], GREEDY, EPISODE_SETTINGS)
     lost = run.trajectory.steps[0]

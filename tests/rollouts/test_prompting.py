@@ -24,6 +24,7 @@ from tests.support.rollouts_toys import (
     SAMPLED,
     Toy,
     Wordy,
+    complete,
     config,
     demonstrated,
     erring,
@@ -36,7 +37,7 @@ from tests.support.rollouts_toys import (
 )
 
 STYLES: tuple[PromptStyle, ...] = ("plain", "react", "one_shot")
-WORDY: Any = Wordy("Mind your manners")
+WORDY = complete(Wordy("Mind your manners"))
 
 
 def of(style: PromptStyle) -> FactoryConfig:
@@ -109,7 +110,7 @@ def test_training_sees_the_prompt_that_the_policy_will_see(style: PromptStyle) -
             assert first_said(example.messages) == (f"{said}\n\n{first}" if said else first)
 
 
-def point_ids(where: World, style: PromptStyle) -> list[str]:
+def point_ids(where: CompleteWorld, style: PromptStyle) -> list[str]:
     return [point for task in comparisons_of(where, explored(), of(style), "toy") for point in task.points]
 
 
@@ -119,7 +120,7 @@ def explored() -> list[Record]:
 
 
 def test_the_text_of_the_prompt_decides_the_evidence() -> None:
-    other: Any = Wordy("Be quick")
+    other = complete(Wordy("Be quick"))
     ids = {
         (said, style): set(point_ids(where, style))
         for said, where in (("manners", WORDY), ("quick", other))
@@ -129,7 +130,7 @@ def test_the_text_of_the_prompt_decides_the_evidence() -> None:
     different = [ids["manners", "plain"], *(ids[key] for key in ids if key[1] != "plain")]
     assert all(different)
     assert len(set.union(*different)) == sum(map(len, different))
-    assert set(point_ids(Wordy("Be quick"), "react")) == ids["quick", "react"]  # type: ignore[arg-type]
+    assert set(point_ids(complete(Wordy("Be quick")), "react")) == ids["quick", "react"]
 
 
 def test_plain_evidence_keeps_the_ids_that_it_had_before_there_were_briefings() -> None:

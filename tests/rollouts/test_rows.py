@@ -8,13 +8,25 @@ from typing import Any
 
 import pytest
 
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import Task
+from environments.complete import CompleteWorld
 from rollouts.play import EpisodeSettings, PlayedEpisode, play, start_of
 from rollouts.rows import demonstrations, of_type, stored_trajectories, task_of, trajectory_records
 from rollouts.stages.demonstrate import demonstrate, expert_run
 from steca.types import Step, Trajectory, Turn
 from storage.records import StepRecord, TaskRecord, TrajectoryRecord
-from tests.support.rollouts_toys import GREEDY, Toy, config, demonstrated, fragile, tasks, world
+from tests.support.rollouts_toys import (
+    GREEDY,
+    OPTIONS,
+    Toy,
+    complete,
+    config,
+    demonstrated,
+    fragile,
+    tasks,
+    world,
+)
 
 STEP = Step("Thought: a\nAction: b", "a", "b", "c", True, "policy", 5)
 RUN = PlayedEpisode(
@@ -82,7 +94,7 @@ def test_kind_checkpoint_and_progress_are_in_the_id() -> None:
 
 
 def test_equal_content_has_equal_rows_whatever_the_worlds_state() -> None:
-    again = replace(RUN, snapshot=object())
+    again = replace(RUN, state=object())
     assert trajectory_records(again, "explored", "p") == trajectory_records(RUN, "explored", "p")
 
 
@@ -103,19 +115,31 @@ def test_a_demonstration_needs_a_successful_expert_run() -> None:
     assert {step.tokens for step in of_type(rows, StepRecord)} == {0}
 
 
+def recorded(turns: list[Turn]) -> CompleteWorld:
+    """The small world, whose expert runs are recorded."""
+
+    class Recorded(GeneratedAlfworld):
+        def demonstration(self, task: Task) -> list[Turn]:
+            return turns
+
+    return complete(Recorded(OPTIONS))
+
+
 def test_a_recorded_expert_is_executed_and_not_believed() -> None:
     task: Task = tasks(1)[0]
     settings = EpisodeSettings(config().environment)
     [demo] = demonstrations(demonstrated(1))
     turns = [Turn("recorded", action) for action in demo.expert.trajectory.actions]
-    run = expert_run(environment, task, turns, settings)
+    run, problem = expert_run(recorded(turns), task, settings)
+    assert not problem
     assert run
     assert run.trajectory.success
     assert {step.thought for step in run.trajectory.steps} == {"recorded"}
-    broken = expert_run(environment, task, turns[:-1], settings)
+    broken, problem = expert_run(recorded(turns[:-1]), task, settings)
+    assert not problem
     assert broken
     assert (broken.trajectory.success, broken.trajectory.end) == (False, "running")
-    assert expert_run(environment, task, [], settings) is None
+    assert expert_run(recorded([]), task, settings) == (None, "")
 
 
 def test_demonstrating_reports_progress() -> None:

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from environments.alfworld.environment import AlfworldEnvironment
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import StepResult, Task
 from rollouts.play import EpisodeSettings, Start, execute, play, start_of
 from rollouts.rows import demonstrations, explorations, of_type, stored_trajectories
@@ -18,9 +20,11 @@ from storage.records import Record, RolloutRecord, ScoredTurnRecord
 from tests.support.rollouts_toys import (
     GARBAGE,
     LOOK,
+    OPTIONS,
     SAMPLED,
     Speak,
     Toy,
+    complete,
     config,
     demonstrated,
     erring,
@@ -222,7 +226,7 @@ def test_rows_that_differ_in_tokens_only_have_ids_of_their_own() -> None:
     assert not {k for k in one if isinstance(one[k], RolloutRecord)} & other.keys()
 
 
-class PayingWorld:
+class PayingWorld(GeneratedAlfworld):
     """The small world, but the reward is the share of the goal reached."""
 
     name = "paying"
@@ -232,19 +236,13 @@ class PayingWorld:
         return PayingEnvironment()
 
 
-class PayingEnvironment:
-    def __init__(self) -> None:
-        self._inner = world().environment()
-
-    def step(self, turn: str) -> StepResult:
-        return replace(self._inner.step(turn), reward=self._inner.progress())
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+class PayingEnvironment(AlfworldEnvironment):
+    def step(self, action: str) -> StepResult:
+        return replace(super().step(action), reward=self.progress())
 
 
 def test_partial_outcomes_are_kept_as_they_are() -> None:
-    rows = score(PayingWorld(), Toy(FRAGILE), explored(FRAGILE), CONFIG)  # type: ignore[arg-type]
+    rows = score(complete(PayingWorld(OPTIONS)), Toy(FRAGILE), explored(FRAGILE), CONFIG)
     paid = [(row.outcome, row.progress) for row in of_type(rows, RolloutRecord)]
     assert all(outcome == progress for outcome, progress in paid)
     assert any(0 < outcome < 1 for outcome, _ in paid), "no rollout was paid in part: nothing was tested"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from steca.action_formats import REACT
 from steca.turns import parse_turn
 from steca.types import Turn
 
@@ -43,4 +44,4 @@ def test_other_texts_are_not(text):
 
 def test_what_a_turn_writes_is_read_back():
     turn = Turn("I need it.", "take cup 1 from shelf 2")
-    assert parse_turn(turn.text) == (turn.thought, turn.action)
+    assert parse_turn(REACT.text(turn)) == (turn.thought, turn.action)

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from configs.schema import FactoryConfig
-from environments.registry import make_world
+from environments.registry import open_world
 from flows.runs.run import run_id
 from flows.work.planning import planned
 from rollouts.rows import of_type
@@ -110,7 +110,7 @@ def portable(
     finished: FactoryConfig, stages: Sequence[StageState], rows: dict[str, list[Record]]
 ) -> dict[str, Any]:
     """What does not depend on a model's arithmetic."""
-    tasks = planned(make_world(finished.environment.name, finished.environment.options), finished)
+    tasks = planned(open_world(finished.environment), finished)
     early = [ref for state in stages if state.stage == "demonstrate" for ref in state.batches]
     names = results(finished, [ref for state in stages for ref in state.batches])
     trained = [row for of in rows.values() for row in of_type(of, CheckpointRecord)]

@@ -15,6 +15,7 @@ from typing import Any
 from configs.load import check
 from configs.schema import FactoryConfig
 from environments.alfworld.expert.explorer import expert_turn
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import Task
 from environments.complete import CompleteWorld
 from environments.registry import open_world
@@ -199,17 +200,15 @@ def runs_of(records: Sequence[Record], kind: str) -> list[StoredTrajectory]:
     return [run for run in stored_trajectories(records) if run.record.kind == kind]
 
 
-class Wordy:
+class Wordy(GeneratedAlfworld):
     """The small world with its own briefings."""
 
     def __init__(self, said: str) -> None:
+        super().__init__(OPTIONS)
         self.said = said
 
     def briefing(self, task: Task, example: bool, form: ActionFormat) -> str:
         return f"{self.said} of {task.task_type}{', with an example' if example else ''}."
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(world(), name)
 
 
 def unbriefed(speak: Speak, briefing_of: Callable[[Task], str], chosen: Sequence[Task]) -> Speak:

@@ -27,7 +27,7 @@ from tasks.stage_tasks import (
     train_batch,
     warmup_batch,
 )
-from tests.support.rollouts_toys import OPTIONS, Wordy, demonstrated
+from tests.support.rollouts_toys import OPTIONS, Wordy, complete, demonstrated
 
 PROMPTED = [explore_batch, score_batch, forced_deviations_batch, evaluate_batch, warmup_batch, train_batch]
 OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
@@ -36,7 +36,7 @@ OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
 def resources_in(folder: Path, style: PromptStyle, said: str = "Mind your manners") -> RunResources:
     settings: dict[str, Any] = {"environment": {"options": OPTIONS}, "policy": {"prompt": style}}
     resources = RunResources(check({**settings, "data_dir": str(folder)}, "test"))
-    resources.world = Wordy(said)  # type: ignore[assignment]
+    resources.world = complete(Wordy(said))
     return resources
 
 

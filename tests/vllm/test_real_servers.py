@@ -22,8 +22,9 @@ import pytest
 
 from configs.schema import FactoryConfig
 from configs.servers import ServerConfig
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.complete import CompleteWorld
-from environments.registry import make_world
+from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
 from models.local.transformers_policy import TransformersPolicy
 from models.served.openai_policy import OpenAIPolicy
@@ -166,9 +167,8 @@ def test_greedy_episodes_are_those_of_transformers(small: Ran) -> None:
     assert not alone
 
 
-def starts_of(world: World, count: int) -> list[Start]:
-    environment = world.environment()
-    return [start_of(world(), task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
+def starts_of(world: CompleteWorld, count: int) -> list[Start]:
+    return [start_of(world, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
 def server_of(ran: Ran, call_log: MemoryCallLog, logs: Path) -> OpenAIPolicy:
@@ -182,7 +182,7 @@ def texts(played: list[PlayedEpisode]) -> list[list[str]]:
 def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
     small: Ran, tmp_path: Path
 ) -> None:
-    world = make_world(small.config.environment.name, small.config.environment.options)
+    world = open_world(small.config.environment)
     starts, settings, sampling = (
         starts_of(world, 24),
         EpisodeSettings.of(small.config),
@@ -224,7 +224,7 @@ def _is_engine(process: psutil.Process, logs: Path) -> bool:
 
 
 def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path: Path) -> None:
-    world = make_world(small.config.environment.name, small.config.environment.options)
+    world = open_world(small.config.environment)
     starts = starts_of(world, 12)
     policy = server_of(small, MemoryCallLog(), tmp_path)
     found = {}
@@ -256,9 +256,14 @@ def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: 
     endpoint = Endpoint(
         where, None, "policy", smollm2.digest, MemoryCallLog(), lambda url: verify_served(url, smollm2)
     )
-    world = make_world("alfworld-generated", {"receptacles": 8, "objects": 8})
+    world = GeneratedAlfworld({"receptacles": 8, "objects": 8})
     said: list[list[Message]] = [
-        [{"role": "user", "content": f"{world.briefing(start.task, False)}\n\n{start.first_observation}"}]
+        [
+            {
+                "role": "user",
+                "content": f"{world.briefing(start.task, example=False)}\n\n{start.first_observation}",
+            }
+        ]
         for start in starts_of(world, 8)
     ]
     policy = OpenAIPolicy(endpoint, smollm2.digest)

@@ -17,6 +17,7 @@ from environments.alfworld.official.world import RealAlfworld
 from environments.alfworld.texts.briefing import EXAMPLE, briefing
 from environments.alfworld.texts.dialect import Dialect, after_arrival, in_dialect
 from environments.base import EnvironmentFault, Task
+from steca.action_formats import REACT
 from steca.turns import parse_turn
 from steca.types import Step
 from tests.support.official_layout import export_game
@@ -48,7 +49,7 @@ def told(text: str) -> tuple[str, list[tuple[str, str]]]:
 @pytest.mark.parametrize("dialect", DIALECTS)
 @pytest.mark.parametrize("example", [False, True])
 def test_a_briefing_speaks_its_own_dialect_only(dialect: Dialect, example: bool) -> None:
-    text = briefing(dialect, example)
+    text = briefing(dialect, example, REACT)
     assert INSTRUCTED[dialect] in text.splitlines()
     assert sum(line.startswith(f"{dialect} ") for line in commands(text)) == 1 + example
     assert not [line for line in commands(text) if line.startswith(f"{OTHER[dialect]} ")]
@@ -58,13 +59,13 @@ def test_a_briefing_speaks_its_own_dialect_only(dialect: Dialect, example: bool)
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_every_listed_action_is_one_that_the_game_knows(dialect: Dialect) -> None:
-    verbs = {line.split()[0] for line in commands(briefing(dialect, False))}
+    verbs = {line.split()[0] for line in commands(briefing(dialect, False, REACT))}
     assert verbs == set(example_game(dialect).rules.commands)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_the_example_is_a_real_episode_of_8_to_12_turns_with_a_state_change(dialect: Dialect) -> None:
-    first, pairs = told(briefing(dialect, True))
+    first, pairs = told(briefing(dialect, True, REACT))
     game = example_game(dialect)
     assert first == game.intro()
     assert 8 <= len(pairs) <= 12
@@ -83,7 +84,7 @@ def test_the_example_is_a_real_episode_of_8_to_12_turns_with_a_state_change(dial
 
 def test_the_other_dialects_game_refuses_the_examples_last_action() -> None:
     """Negative control of the replay: the dialects really differ, and only where things are put down."""
-    mine, other = told(briefing("put", True))[1], told(briefing("move", True))[1]
+    mine, other = told(briefing("put", True, REACT))[1], told(briefing("move", True, REACT))[1]
     assert [turn for turn, _ in mine][:-1] == [turn for turn, _ in other][:-1]
     game = example_game("put")
     state = game.initial
@@ -112,8 +113,8 @@ def test_generated_games_are_briefed_in_the_words_of_their_grammar() -> None:
     world = GeneratedAlfworld({})
     for task in world.tasks("unseen", 6, seed=0):
         assert compile_game(*game_texts(task.payload)).dialect == "put"
-        assert world.briefing(task, example=True) is briefing("put", True)
-        assert world.briefing(task, example=False) is briefing("put", False)
+        assert world.briefing(task, example=True, form=REACT) is briefing("put", True, REACT)
+        assert world.briefing(task, example=False, form=REACT) is briefing("put", False, REACT)
 
 
 @pytest.fixture
@@ -133,19 +134,19 @@ def test_game_files_are_briefed_in_the_words_of_their_grammar(
     both: dict[Dialect, RealAlfworld], dialect: Dialect
 ) -> None:
     for task in both[dialect].tasks("seen", 6, seed=0):
-        assert both[dialect].briefing(task, example=True) is briefing(dialect, True)
-        assert both[dialect].briefing(task, example=False) is briefing(dialect, False)
+        assert both[dialect].briefing(task, example=True, form=REACT) is briefing(dialect, True, REACT)
+        assert both[dialect].briefing(task, example=False, form=REACT) is briefing(dialect, False, REACT)
 
 
 def test_a_game_file_is_read_once_for_its_briefings(both: dict[Dialect, RealAlfworld]) -> None:
     [task, *_] = both["move"].tasks("seen", 6, seed=0)
-    said = both["move"].briefing(task, example=True)
+    said = both["move"].briefing(task, example=True, form=REACT)
     folder = trial_folder(both["move"]._data, task.payload)
     (folder / "game.tw-pddl").unlink()
-    assert both["move"].briefing(task, example=True) is said
+    assert both["move"].briefing(task, example=True, form=REACT) is said
     gone = Task("x", task.world, task.split, task.task_type, task.instruction, "json_2.1.1/nowhere")
     with pytest.raises(EnvironmentFault, match="cannot be read"):
-        both["move"].briefing(gone, example=True)
+        both["move"].briefing(gone, example=True, form=REACT)
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -161,7 +162,9 @@ def test_the_expert_speaks_the_dialect_of_the_game_that_it_is_in(
             result = environment.step(turn.action)
             assert result.valid, turn
             done = result.done
-            steps.append(Step(turn.text, turn.thought, turn.action, result.observation, True, "expert"))
+            steps.append(
+                Step(REACT.text(turn), turn.thought, turn.action, result.observation, True, "expert")
+            )
         assert not [step for step in steps if step.action.startswith(f"{OTHER[dialect]} ")]
 
 
@@ -179,7 +182,7 @@ def test_real_games_are_briefed_in_the_words_of_their_grammar() -> None:
     for task in world.tasks("train", 12, seed=0):
         environment.reset(task)
         snapshot = environment.snapshot()
-        assert world.briefing(task, example=True) is briefing(snapshot.game.dialect, True)
+        assert world.briefing(task, example=True, form=REACT) is briefing(snapshot.game.dialect, True, REACT)
         mine = INSTRUCTED[snapshot.game.dialect].replace("{obj}", "{o}").replace("{recep}", "{r}")
         assert f'"{mine}"' in (trial_folder(world._data, task.payload) / "game.tw-pddl").read_text().replace(
             "\\", ""

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from environments.alfworld.environment import NOTHING
 from environments.alfworld.expert.explorer import expert_turn
 from environments.alfworld.expert.instruction import TaskGoal, parse_instruction
 from environments.alfworld.expert.memory import remember
 from environments.alfworld.generation.world import GeneratedAlfworld
-from environments.base import Environment, Task
+from environments.base import Environment, StepResult, Task
+from steca.action_formats import REACT
 from steca.types import Step
 
 CAP = 20
@@ -30,10 +32,12 @@ def play(
         turn = expert_turn(first, steps)
         if turn is None:
             return first, steps, False
-        text = turn.text if spoiled is None else spoiled
-        result = environment.step(text)
+        text = REACT.text(turn) if spoiled is None else spoiled
+        parsed = REACT.parse(text)
+        thought, action = parsed or ("", "")
+        result = environment.step(action) if parsed else StepResult(NOTHING, valid=False)
         origin = "expert" if spoiled is None else "deviation"
-        steps.append(Step(text, result.thought, result.action, result.observation, result.valid, origin))
+        steps.append(Step(text, thought, action, result.observation, result.valid, origin))
         if result.done:
             return first, steps, True
     return first, steps, False
@@ -103,10 +107,10 @@ def test_a_win_needs_the_whole_run(runs) -> None:
     world = GeneratedAlfworld({})
     environment = world.environment()
     for task, _, steps, won in runs[:40]:
-        texts = [step.text for step in steps]
+        actions = [step.action for step in steps]
         dropped = next(at for at, step in enumerate(steps) if step.action.startswith("take "))
         environment.reset(task)
-        results = [environment.step(text) for text in [*texts[:dropped], *texts[dropped + 1 :]]]
+        results = [environment.step(action) for action in [*actions[:dropped], *actions[dropped + 1 :]]]
         assert won
         assert not results[-1].done
 

@@ -13,7 +13,7 @@ from environments.alfworld.generation.problem import game_texts, problem_pddl, r
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.reader import read_game
 from environments.base import EnvironmentFault, Task
-from environments.registry import make_world
+from environments.capabilities import Recorded
 from steca.types import Step
 from tests.support.official_layout import export_game
 
@@ -168,14 +168,14 @@ def test_vocabulary_holds_every_entity_that_is_shown() -> None:
 
 
 def test_the_registry_makes_the_world_and_its_games_can_be_played() -> None:
-    world = make_world("alfworld-generated", {"receptacles": 7})
+    world = GeneratedAlfworld({"receptacles": 7})
     task = world.tasks("validation", 1, seed=0)[0]
     environment = world.environment()
     first = environment.reset(task)
     turn = environment.expert_turn(first, [])
     assert turn is not None
     assert environment.step(turn.action).valid
-    assert world.demonstration(task) is None
+    assert not isinstance(world, Recorded)
     step = Step("", "", "go to moon 1", "Nothing happens.", False, "policy")
     assert "nothing happened" in world.reflect(task.instruction, first, [step], turn.action)
 

@@ -20,6 +20,7 @@ from environments.alfworld.official.world import RealAlfworld
 from environments.alfworld.texts.dialect import Dialect
 from environments.alfworld.texts.grounding import ungrounded
 from environments.alfworld.texts.thoughts import reflect
+from steca.action_formats import REACT
 from steca.types import Step
 
 INSTRUCTION = "put a hot mug in shelf"
@@ -145,7 +146,7 @@ def deviations(
             turn = environment.expert_turn(first, steps)
             wrong = rng.choice([*environment.admissible_actions(), "go to moon 1"])
             action = turn.action if turn and at < length - 1 else wrong
-            result = environment.step(f"Thought: x\nAction: {action}")
+            result = environment.step(action)
             steps.append(Step("", "", action, result.observation, result.valid, "policy"))
             if result.done:
                 break
@@ -210,7 +211,7 @@ def test_so_they_do_in_real_games_and_every_recorded_run_passes_too() -> None:
             assert world.ungrounded(first, instruction, steps, turn.action, turn.thought) == []
             result = environment.step(turn.action)
             steps.append(
-                Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
+                Step(REACT.text(turn), turn.thought, turn.action, result.observation, result.valid, "expert")
             )
 
 

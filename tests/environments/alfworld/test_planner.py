@@ -178,8 +178,8 @@ environment, rng = world.environment(), random.Random(0)
 for task in world.tasks("train", 24, 0):
     environment.reset(task)
     for _ in range(12):
-        environment.step(f"Action: {rng.choice(sorted(environment.admissible_actions()))}")
-    print([turn.text for turn in environment.plan_repair() or ()])
+        environment.step(rng.choice(sorted(environment.admissible_actions())))
+    print([(turn.thought, turn.action) for turn in environment.plan_repair() or ()])
 """
 
 

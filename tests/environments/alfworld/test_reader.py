@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.reader import data_folder, read_game, read_recording
 from environments.alfworld.official.replay import replay, replay_folder
-from environments.base import EnvironmentFault, Task, remarks_of
-from environments.registry import make_world
+from environments.alfworld.official.world import RealAlfworld
+from environments.base import EnvironmentFault, Task
 from tests.support.alfworld_toys import PROBLEM, WINNING, grammar, write_game
+from tests.support.rollouts_toys import complete
 
 TYPES = ("pick_and_place_simple", "pick_two_obj_and_place", "look_at_obj_in_light")
 
@@ -85,10 +87,10 @@ def test_without_data_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     with pytest.raises(
         EnvironmentFault, match="ALFWORLD_DATA is not set: pip install alfworld, run alfworld-download"
     ):
-        make_world("alfworld", {})
+        RealAlfworld({})
     monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
     with pytest.raises(EnvironmentFault, match=r"holds no ALFWorld games.*alfworld-download"):
-        make_world("alfworld", {})
+        RealAlfworld({})
 
 
 def test_the_folder_comes_from_the_option_or_the_variable(data, monkeypatch, tmp_path):
@@ -98,22 +100,22 @@ def test_the_folder_comes_from_the_option_or_the_variable(data, monkeypatch, tmp
     monkeypatch.setenv("HOME", str(data.parent))
     monkeypatch.setenv("ALFWORLD_DATA", f"~/{data.name}")
     assert data_folder() == data_folder(Path("~") / data.name) == data
-    assert make_world("alfworld", {}).tasks("seen", 1, 0)
-    assert make_world("alfworld", {"data": str(data)}).tasks("seen", 1, 0)
+    assert RealAlfworld({}).tasks("seen", 1, 0)
+    assert RealAlfworld({"data": str(data)}).tasks("seen", 1, 0)
     with pytest.raises(EnvironmentFault, match="'colour'"):
-        make_world("alfworld", {"colour": 1})
+        RealAlfworld({"colour": 1})
 
 
 def test_the_demonstration_is_the_recorded_run_unless_the_expert_explores(data):
-    task = make_world("alfworld", {"data": data}).tasks("train", 1, 0)[0]
-    assert make_world("alfworld", {"data": data, "expert": "recorded"}).demonstration(task)
-    assert make_world("alfworld", {"data": data, "expert": "exploring"}).demonstration(task) is None
+    task = RealAlfworld({"data": data}).tasks("train", 1, 0)[0]
+    assert RealAlfworld({"data": data, "expert": "recorded"}).demonstration(task)
+    assert RealAlfworld({"data": data, "expert": "exploring"}).demonstration(task) is None
     with pytest.raises(EnvironmentFault, match="'planner'; it must be recorded or exploring"):
-        make_world("alfworld", {"data": data, "expert": "planner"})
+        RealAlfworld({"data": data, "expert": "planner"})
 
 
 def test_splits_are_disjoint_and_a_larger_count_extends_a_smaller(data):
-    world = make_world("alfworld", {"data": data})
+    world = RealAlfworld({"data": data})
     validation = world.tasks("validation", 3, seed=0)
     train = world.tasks("train", 30, seed=0)
     assert not {task.task_id for task in validation} & {task.task_id for task in train}
@@ -124,14 +126,14 @@ def test_splits_are_disjoint_and_a_larger_count_extends_a_smaller(data):
 
 
 def test_tasks_spread_over_the_task_types(data):
-    tasks = make_world("alfworld", {"data": data}).tasks("train", 9, seed=0)
+    tasks = RealAlfworld({"data": data}).tasks("train", 9, seed=0)
     assert sorted(task.task_type for task in tasks[:3]) == sorted(TYPES)
     assert {task.instruction for task in tasks} == {"fill the box"}
     assert tasks[0].payload.startswith("json_2.1.1/train/")
 
 
 def test_too_many_tasks_or_an_absent_split_are_refused(data):
-    world = make_world("alfworld", {"data": data})
+    world = RealAlfworld({"data": data})
     with pytest.raises(EnvironmentFault, match=r"5 seen tasks were requested.* 4; request fewer"):
         world.tasks("seen", 5, seed=0)
     with pytest.raises(
@@ -141,7 +143,7 @@ def test_too_many_tasks_or_an_absent_split_are_refused(data):
 
 
 def test_a_demonstration_is_the_recorded_run_with_thoughts(data):
-    world = make_world("alfworld", {"data": data})
+    world = RealAlfworld({"data": data})
     (task,) = world.tasks("seen", 1, seed=0)
     turns = world.demonstration(task)
     assert [turn.action for turn in turns] == WINNING
@@ -154,22 +156,22 @@ def test_a_demonstration_is_the_recorded_run_with_thoughts(data):
 
 
 def test_the_vocabulary_holds_every_entity_name_that_the_recordings_show(data):
-    vocabulary = make_world("alfworld", {"data": data}).vocabulary()
+    vocabulary = RealAlfworld({"data": data}).vocabulary()
     assert {"cup 1", "cup 2", "box 1", "shelf 1", "shelf 2", "lamp 1"} <= set(vocabulary)
     assert len(vocabulary) == len(set(vocabulary))
 
 
 def test_games_that_nobody_found_solvable_are_left_out_and_said(data):
-    known = make_world("alfworld", {"data": data})
+    known = RealAlfworld({"data": data})
     before = known.tasks("train", 30, seed=0)
-    assert remarks_of(known) == []
+    assert known.remarks() == []
     unsaid, unsolvable = (data / path_of(task) / "game.tw-pddl" for task in (before[1], before[4]))
     fields = json.loads(unsaid.read_text())
     unsaid.write_text(json.dumps({name: value for name, value in fields.items() if name != "solvable"}))
     unsolvable.write_text(json.dumps({**fields, "solvable": False}))
-    world = make_world("alfworld", {"data": data})
+    world = RealAlfworld({"data": data})
     assert world.tasks("train", 6, seed=0) == [before[n] for n in (0, 2, 3, 5, 6, 7)]
-    assert [line.partition("left out")[2] for line in remarks_of(world)] == [
+    assert [line.partition("left out")[2] for line in world.remarks()] == [
         f" 1 of the 8 train games looked at, as the official loader does: it {defect}, e.g. {path_of(before[n])}"
         for n, defect in ((1, "does not say whether it is solvable"), (4, "is marked unsolvable"))
     ]
@@ -179,18 +181,18 @@ def test_games_that_nobody_found_solvable_are_left_out_and_said(data):
         world.tasks("train", 41, seed=0)
     unsaid.write_text("{}")  # damaged, which is another thing
     with pytest.raises(EnvironmentFault, match="lacks the key 'pddl_domain'"):
-        make_world("alfworld", {"data": data}).tasks("train", 6, seed=0)
+        RealAlfworld({"data": data}).tasks("train", 6, seed=0)
 
 
 def test_a_world_without_remarks_has_none():
-    assert remarks_of(make_world("alfworld-generated", {})) == []
+    assert complete(GeneratedAlfworld({})).remarks() == []
 
 
 def test_unsolvable_games_and_those_the_official_loader_skips_are_no_tasks(data):
     seen = data / "json_2.1.1" / "valid_seen"
     write_game(seen / f"{TYPES[0]}-Cup-None-Box-90" / "trial_1", solvable=False)
     write_game(seen / f"{TYPES[0]}-CupSliced-None-Box-91" / "trial_1")
-    tasks = make_world("alfworld", {"data": data}).tasks("seen", 4, seed=0)
+    tasks = RealAlfworld({"data": data}).tasks("seen", 4, seed=0)
     assert not [task for task in tasks if "-90/" in task.payload or "Sliced" in task.payload]
 
 

@@ -8,6 +8,7 @@ import pytest
 from environments.alfworld.expert.explorer import expert_turn
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.texts.thoughts import compose_thoughts, reflect
+from steca.action_formats import REACT
 from steca.types import Step
 
 ENTITY = re.compile(r"[a-z]+ \d+")
@@ -55,7 +56,9 @@ def test_the_experts_own_run_is_told_as_the_expert_told_it() -> None:
             assert turn is not None
             result = environment.step(turn.action)
             done = result.done
-            steps.append(Step(turn.text, turn.thought, turn.action, result.observation, True, "expert"))
+            steps.append(
+                Step(REACT.text(turn), turn.thought, turn.action, result.observation, True, "expert")
+            )
         told = compose_thoughts(first, [(step.action, step.observation) for step in steps])
         for turn, step in zip(told, steps, strict=True):
             assert turn.thought == re.sub(r"(search [a-z]+ \d+),.*", r"\1.", step.thought)
@@ -134,7 +137,7 @@ def test_reflections_on_random_deviations_are_short_and_grounded() -> None:
         first, steps = environment.reset(task), []
         for _ in range(rng.randrange(1, 6)):
             action = rng.choice([*environment.admissible_actions(), "go to moon 1"])
-            result = environment.step(f"Thought: x\nAction: {action}")
+            result = environment.step(action)
             steps.append(Step("", "", action, result.observation, result.valid, "policy"))
         turn = expert_turn(first, steps)
         assert turn is not None

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from environments.alfworld.generation.problem import game_texts
+from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.alfworld.official.trials import trial_folder, with_digest
 from environments.alfworld.official.world import RealAlfworld, _held_out
-from environments.base import EnvironmentFault, Task, data_digest_of
-from environments.registry import make_world
+from environments.base import EnvironmentFault, Task
+from tests.support.rollouts_toys import complete
 
 
 def write_game(folder: Path, payload: str, **more: object) -> None:
@@ -23,7 +24,7 @@ def write_game(folder: Path, payload: str, **more: object) -> None:
 
 @pytest.fixture
 def drawn() -> list[Task]:
-    return make_world("alfworld-generated", {"receptacles": 6, "objects": 4}).tasks("train", 2, 0)
+    return GeneratedAlfworld({"receptacles": 6, "objects": 4}).tasks("train", 2, 0)
 
 
 @pytest.fixture
@@ -89,6 +90,6 @@ def test_tasks_of_0_3_0_have_no_digest_and_are_found(games: Path) -> None:
 
 def test_the_vocabulary_has_a_digest_where_it_is_read_from_files(games: Path) -> None:
     world = RealAlfworld({"data": str(games)})
-    before = data_digest_of(world)
-    assert before == data_digest_of(RealAlfworld({"data": str(games)})) != ""
-    assert data_digest_of(make_world("alfworld-generated", {})) == ""
+    before = world.data_digest()
+    assert before == RealAlfworld({"data": str(games)}).data_digest() != ""
+    assert complete(GeneratedAlfworld({})).data_digest() == ""

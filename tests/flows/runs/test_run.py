@@ -17,7 +17,7 @@ from configs.schema import BudgetConfig, FactoryConfig
 from configs.stages import STAGES
 from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.base import EnvironmentFault
-from environments.registry import make_world
+from environments.registry import open_world
 from flows.factory import factory
 from flows.faults import StageFault
 from flows.runs.from_cache import run_from_cache
@@ -71,7 +71,7 @@ def test_a_setting_that_came_later_leaves_run_ids_as_they_were(path: str | None)
 
 
 def test_a_setting_that_came_later_leaves_the_ids_of_rollouts_as_they_were() -> None:
-    world = make_world("alfworld-generated", {})
+    world = GeneratedAlfworld({})
     of_0_3_0 = {None: "a6c52c8408b59fc4", "configs/alfworld-qwen2.5-1.5b.yaml": "949d99fb08bded87"}
     for path, known in of_0_3_0.items():
         config = load_config(ROOT / path if path else None)
@@ -194,7 +194,7 @@ def test_a_world_that_changed_gets_nothing_from_the_cache(
     assert run_from_cache(copied) is None
     STAGE_FLOWS["demonstrate"](copied)
     assert executed(copied)["demonstrate"] == len(states(copied)["demonstrate"].batches)
-    world = make_world(copied.environment.name, copied.environment.options)
+    world = open_world(copied.environment)
     monkeypatch.undo()
     assert _basis(copied, "s", world) == _basis(copied, "s", world)
     assert content_id(_basis(copied, "s", world)) != content_id(
@@ -286,7 +286,7 @@ def test_a_replay_that_finds_not_all_leaves_nothing(copied: FactoryConfig) -> No
 
 def test_shared_demonstrations_come_in_the_order_of_the_tasks() -> None:
     """Equal rows decide one key, so they must also come to a training in one order."""
-    world = make_world("alfworld-generated", {"receptacles": 6, "objects": 4})
+    world = GeneratedAlfworld({"receptacles": 6, "objects": 4})
     apart = planned(world, tiny(Path("data"), "tasks.exploration=3"))
     shared = planned(world, tiny(Path("data"), "tasks.exploration=3", "tasks.explore_demonstrated=true"))
     both = [task for part in shared if part in WARMUP_PARTS for task in shared[part]]
