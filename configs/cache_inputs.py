@@ -70,7 +70,10 @@ the policy is told."""
 def restricted_config(config: FactoryConfig, fields: Sequence[str]) -> FactoryConfig:
     """The configuration with only the given fields ("seed", "policy.prompt"). Reading any other one raises
     AttributeError."""
-    return _pruned(config, _tree(fields))
+    pruned = _pruned(config, _tree(fields))
+    for name in BY_CONTENT:
+        pruned = _without(pruned, name.split("."))
+    return pruned
 
 
 def cache_key_settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
@@ -136,6 +139,16 @@ def _pruned(model: M, tree: Tree) -> M:
             del copy.__dict__[name]
         elif tree[name]:
             copy.__dict__[name] = _pruned(value, tree[name])
+    return copy
+
+
+def _without(model: M, path: Sequence[str]) -> M:
+    first, *rest = path
+    copy = model.model_copy()
+    if rest and first in copy.__dict__:
+        copy.__dict__[first] = _without(copy.__dict__[first], rest)
+    elif not rest:
+        copy.__dict__.pop(first, None)
     return copy
 
 

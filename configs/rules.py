@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from configs.environment import TasksConfig
 from configs.faults import ConfigFault
 from configs.needed import compares_suffixes, needed_stages
-from configs.schema import FactoryConfig, TasksConfig
+from configs.schema import FactoryConfig
 from steca.vocabulary import TRAIN
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from configs.schema import EnvironmentConfig
+from configs.environment import EnvironmentConfig
 from environments.base import World
 from environments.capabilities import HasTools
 from steca.action_formats import ACT_TOOL

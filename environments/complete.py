@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar, cast
 
-from configs.schema import EnvironmentConfig
+from configs.environment import EnvironmentConfig
 from environments import capabilities as can
 from environments import general
 from environments.base import SPLITS, Environment, EnvironmentFault, StepResult, Task, World
@@ -192,8 +192,9 @@ class CompleteWorld:
         return min(most, self.own.step_cap(task)) if isinstance(self.own, can.CapsSteps) else most
 
     def remarks(self) -> list[str]:
-        """What a user should know about the listed tasks, one line each."""
-        return list(self.own.remarks()) if isinstance(self.own, can.Remarks) else []
+        """What a user should know about the listed tasks and the recorded runs, one line each."""
+        own = list(self.own.remarks()) if isinstance(self.own, can.Remarks) else []
+        return [*own, *(self.recordings.remarks() if self.recordings else ())]
 
     def data_digest(self) -> str:
         """The digest of what the world reads besides the data of its tasks; "" if nothing."""

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from configs.schema import EnvironmentConfig
+from configs.environment import EnvironmentConfig
 from environments.base import EnvironmentFault, World
 from environments.complete import CompleteWorld
 from environments.states.calling import called, where

@@ -9,6 +9,7 @@ from configs.needed import needed_stages
 from configs.schema import ExecutionConfig, FactoryConfig
 from configs.servers import EndpointConfig
 from configs.stages import STAGES
+from environments.missing import refuse_what_it_cannot
 from environments.registry import open_world
 from models.policy import PolicyFault
 from tasks.resources.api_keys import key_of
@@ -27,11 +28,22 @@ def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bo
         accelerate_file(config.execution)
     _check_device(config, wanted)
     _check_endpoints(config, wanted, ask_prefect=not quick)
-    open_world(config.environment)
+    _check_world(config, "demonstrate" in wanted and not quick)
     if "warmup" in wanted and config.policy.base and not quick:
         _check_base_model(config)
     if "rewards" in wanted and config.rewards.scorer and not quick:
         _check_scorer(config, config.rewards.scorer)
+
+
+def _check_world(config: FactoryConfig, whole: bool) -> None:
+    """Make the world; with `whole` also one environment, to see what it can do."""
+    world = open_world(config.environment)
+    try:
+        if whole:
+            policy = config.policy
+            refuse_what_it_cannot(world, policy.prompt, policy.constrain == "admissible")
+    finally:
+        world.close()
 
 
 def _playing(config: FactoryConfig) -> frozenset[str]:

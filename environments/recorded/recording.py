@@ -17,6 +17,9 @@ from environments.recorded.forms import Exchange, NotARun, exchanges_of
 from steca.action_formats import ActionFormat
 from steca.types import Turn
 
+MOST_LINES = 5
+"""So many lines that were set aside are told in full."""
+
 
 @dataclass(frozen=True, slots=True)
 class Recording:
@@ -38,6 +41,16 @@ class Recordings:
     by_start: Mapping[str, Recording]
     set_aside: tuple[tuple[int, str], ...]
     digest: str
+
+    def remarks(self) -> list[str]:
+        """Which lines were set aside, and why."""
+        if not self.set_aside:
+            return []
+        shown = "; ".join(f"line {line} {reason}" for line, reason in self.set_aside[:MOST_LINES])
+        more = f"; and {len(self.set_aside) - MOST_LINES} more" if len(self.set_aside) > MOST_LINES else ""
+        return [
+            f"environment.demonstrations {self.path}: {len(self.set_aside)} lines set aside: {shown}{more}"
+        ]
 
     def find(self, task: Task, first_observation: str, same: Callable[[str, str], bool]) -> Recording | None:
         """The run of a task: by the task's id or payload, else by its first observation."""

@@ -9,9 +9,11 @@ from collections.abc import Callable
 from functools import partial
 
 from configs.needed import needed_stages, needs_greedy_runs
+from environments.missing import missing
 from flows.stage_run import StageRun
 from flows.wording import nothing_to_do
 from flows.work.budgeted import score_all
+from flows.work.demonstrated import tell_expert_runs
 from flows.work.empty import refuse_empty_set, refuse_no_pairs
 from flows.work.forecast import forecast
 from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS, in_batches, planned
@@ -47,12 +49,14 @@ def demonstrate(stage: StageRun) -> None:
     """Expert runs of all tasks."""
     size = stage.config.execution.batch_tasks
     parts = planned(stage.resources.world, stage.config)
-    for remark in stage.resources.world.remarks():
+    world = stage.resources.world
+    for remark in [*missing(world), *world.remarks()]:
         stage.log(remark)
     batches = [(part, batch) for part, tasks in parts.items() for batch in in_batches(tasks, size)]
     stage.announce_batches(len(batches))
-    for part, batch in batches:
-        stage.run(demonstrate_batch, part, tasks=batch)
+    more = {"demonstrations": world.recordings.digest} if world.recordings else {}
+    refs = [(part, stage.run(demonstrate_batch, part, tasks=batch, more=more)) for part, batch in batches]
+    tell_expert_runs(stage, refs)
 
 
 def warmup(stage: StageRun) -> None:

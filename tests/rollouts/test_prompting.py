@@ -138,7 +138,11 @@ def test_plain_evidence_keeps_the_ids_that_it_had_before_there_were_briefings() 
     basis = {
         "scorer": "toy",
         "seed": 0,
-        "environment": settings.environment.model_dump(mode="json"),
+        "environment": {
+            name: value
+            for name, value in settings.environment.model_dump(mode="json").items()
+            if name in ("name", "options", "step_cap", "invalid_streak")
+        },
         "prompt": "plain",
         "max_turn_tokens": 48,
         "temperature": 1.0,

@@ -34,6 +34,10 @@ def test_a_stage_sees_only_the_settings_in_its_key() -> None:
 
 
 CHANGED: dict[str, Any] = {
+    "environment.action_format": "code",
+    "environment.briefing": "Hello.",
+    "environment.demonstrations": "runs.jsonl",
+    "tasks.splits": "{hard: 3}",
     "policy.thinking": "on",
     "policy.max_thinking_tokens": 2048,
     "exploration.samples": 2,

@@ -179,7 +179,8 @@ for task in world.tasks("train", 24, 0):
     environment.reset(task)
     for _ in range(12):
         environment.step(rng.choice(sorted(environment.admissible_actions())))
-    print([(turn.thought, turn.action) for turn in environment.plan_repair() or ()])
+    for turn in environment.plan_repair() or ():
+        print("Thought:", turn.thought, "Action:", turn.action)
 """
 
 

@@ -1,0 +1,46 @@
+"""What came of the expert runs: told where some cannot be used, refused where none can."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from flows.stage_run import StageRun
+from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS
+from storage.records import TaskRecord, TrajectoryRecord
+from storage.shards import BatchRef
+
+MEANING = {
+    "running": "the expert had no further turn",
+    "step_cap": "the step cap was reached (environment.step_cap)",
+    "invalid_streak": "too many actions in a row had no effect",
+    "done": "the world ended the episode before the goal",
+    "replay_diverged": "the world answered otherwise than before",
+}
+"""By end of a run that is no success: why."""
+
+
+def tell_expert_runs(stage: StageRun, parts: Sequence[tuple[str, BatchRef]]) -> None:
+    """Say how many expert runs cannot be used, and why, for training and for test tasks. `parts`: the batches, each
+    with its part of the run. Raises StageFault if no training task has a run that can be used."""
+    training = [ref for part, ref in parts if part in {*WARMUP_PARTS, *EXPLORED_PARTS}]
+    usable, line = _told(stage, "training", training)
+    if not usable:
+        stage.refuse(f"{line}. Mend the expert or the recorded runs (`steca world check` tests a world)")
+    lines = [line]
+    if stage.config.evaluation.forced_deviations:  # which need one
+        lines.append(_told(stage, "test", [ref for _, ref in parts if ref not in training])[1])
+    for said in filter(None, lines):
+        stage.log(said)
+
+
+def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, str]:
+    """The number of runs that can be used, and a line about the others; "" if there are none."""
+    runs = [run for ref in refs for run in stage.resources.shards.read(ref, TrajectoryRecord)]
+    tasks = sum(ref.rows.get(TaskRecord.table, 0) for ref in refs)
+    failed = Counter(run.end_reason for run in runs if not run.success)
+    reasons = [f"{count} ended {end} ({MEANING.get(end, end)})" for end, count in failed.most_common()]
+    reasons += [f"{tasks - len(runs)} have none"] if tasks > len(runs) else []
+    usable = len(runs) - failed.total()
+    line = f"{usable} of {tasks} {which} tasks have an expert run that succeeded; of the others, {', '.join(reasons)}"
+    return usable, line if reasons else ""
