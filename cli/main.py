@@ -10,10 +10,12 @@ from typing import Annotated
 import typer
 
 from cli.errors import readable_errors
+from cli.options import ConfigOption, DebugOption, SetOption
+from cli.world.app import world
 from configs.load import load_config
 from configs.stages import STAGES
 
-RUNS, RESULTS, MAINTENANCE = "Runs", "Results", "Data folder"
+RUNS, RESULTS, MAINTENANCE, WORLDS = "Runs", "Results", "Data folder", "Worlds"
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,16 +23,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", "-c", help="YAML file with settings. Default: no file, all defaults."),
-]
-SetOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="NAME=VALUE", help="Change a setting, e.g. rewards.rollouts=8. Repeatable."
-    ),
-]
+app.add_typer(world, name="world", rich_help_panel=WORLDS)
+
 ChangeOption = Annotated[
     list[str] | None,
     typer.Option(
@@ -41,7 +35,6 @@ ChangeOption = Annotated[
     ),
 ]
 DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
-DebugOption = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and tracebacks of errors.")]
 RunOption = Annotated[
     str | None,
     typer.Option(

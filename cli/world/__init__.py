@@ -1,0 +1,1 @@
+"""`steca world`: make a world of your own, and test it."""

@@ -1,0 +1,1 @@
+"""Tests a world as a demanding user would: `steca world check`."""

@@ -1,0 +1,81 @@
+"""Checks of demonstrations, repairs, and what is said about them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from environments.capabilities import ChecksGrounding, Expert, Planner, Recorded
+from rollouts.play import execute, start_of
+from rollouts.stages.demonstrate import expert_run
+from rollouts.world_check.finding import Finding, Sample
+
+
+def check_expert(sample: Sample) -> Iterator[Finding]:
+    """The expert's run of every task: played, and repeated from its states."""
+    world, name = sample.world, "expert"
+    if not (world.can(Expert) or world.can(Recorded) or world.recordings):
+        yield Finding(
+            name,
+            "fault",
+            "none: no expert_turn, no demonstration, no environment.demonstrations; no run is possible",
+        )
+        return
+    ends: Counter[str] = Counter()
+    first = ""
+    for task in sample.tasks:
+        run, problem = expert_run(world, task, sample.settings)
+        won = run is not None and run.trajectory.success
+        ends["won" if won else run.trajectory.end if run else "no turn"] += 1
+        if not won and not first:
+            first = f"; e.g. task {task.task_id}{f': {problem}' if problem else ''}"
+    told = ", ".join(f"{count} {end}" for end, count in ends.most_common())
+    state = "ok" if ends["won"] == len(sample.tasks) else "note" if ends["won"] else "fault"
+    yield Finding(name, state, f"{told}, of {len(sample.tasks)}{first}")  # type: ignore[arg-type]
+
+
+def check_grounding(sample: Sample) -> Iterator[Finding]:
+    """Whether the expert's own thoughts pass the check that reflections have to pass."""
+    world, name = sample.world, "thoughts grounded"
+    by = "its own check" if world.can(ChecksGrounding) else "the general check"
+    thoughts = 0
+    for task in sample.tasks:
+        run = sample.runs.get(task.task_id)
+        steps = run.trajectory.steps if run else ()
+        for index, step in enumerate(steps):
+            thoughts += bool(step.thought)
+            assert run, "it has steps"
+            told = run.trajectory.first_observation, task.instruction, steps[:index]
+            if names := world.ungrounded(*told, step.action, step.thought):
+                yield Finding(
+                    name,
+                    "fault",
+                    f"task {task.task_id}, step {index + 1}: the thought {step.thought!r} names {', '.join(names)}, "
+                    f"which was not seen before ({by})",
+                )
+                return
+    yield Finding(name, "ok", f"{thoughts} thoughts, by {by}")
+
+
+def check_planner(sample: Sample) -> Iterator[Finding]:
+    """Whether plans from the middle of a run reach the goal."""
+    world, name = sample.world, "planner"
+    if not world.can(Planner):
+        yield Finding(name, "not there", "repairs are the expert's remaining turns, or the expert's way on")
+        return
+    tried = won = 0
+    for task in sample.tasks:
+        if not (run := sample.runs.get(task.task_id)):
+            continue
+        texts = [step.text for step in run.trajectory.steps]
+        start = start_of(world, task)
+        played = execute(world, start, texts[: len(texts) // 2], "expert", sample.settings)
+        middle = played[-1].resume(task) if played else start
+        assert middle.state, "it was just played"
+        plan = world.plan_repair(middle.state)
+        tried += 1
+        if plan:
+            rest = execute(world, middle, [world.form.text(turn) for turn in plan], "repair", sample.settings)
+            won += rest[-1].trajectory.success
+    state = "ok" if tried and won == tried else "note" if won else "fault"
+    yield Finding(name, state, f"{won} of {tried} plans from the middle of a run reach the goal")  # type: ignore[arg-type]
