@@ -11,7 +11,7 @@ from rich.tree import Tree
 from cli.terminal.console import SafeConsole, Text, console, text
 from flows.faults import StageFault
 from flows.wording import action_in_words, gap_in_words, in_folder
-from steca.rewards import Tally
+from steca.rewards import Tally, compared_value
 from storage.store import Store
 
 Row = dict[str, Any]
@@ -260,14 +260,13 @@ def _contradiction(turn: Row, rollouts: Sequence[Row]) -> str | None:
 
 def _outcome(row: Row) -> float:
     """The outcome of a rollout as the verdict counts it."""
-    partial = row["compared"] == "progress" and row["rollout_progress"] is not None
-    return float(row["rollout_progress"] if partial else row["rollout_outcome"])
+    return compared_value(row["rollout_outcome"], row["rollout_progress"], row["compared"])
 
 
 def _rollout(row: Row) -> str:
     actions = "; ".join(map(action_in_words, row["actions"])) or "no steps"
     result = "won   " if row["rollout_outcome"] >= 1 else "failed"
-    if row["compared"] == "progress":
+    if row["compared"] != "success":
         result += f" {_outcome(row):.2f}"
     return (
         f"#{row['sample_index']:<3}{result} {_steps(row['rollout_steps'])}, {row['end_reason']}, "

@@ -164,7 +164,8 @@ class DeviationConfig(Section):
     )
     outcome: RewardOutcome = Field(
         "success",
-        description="success: whether a rollout won. progress: the share of the goal's conditions that it reached.",
+        description="success: whether a rollout won. progress: the share of the goal's conditions that it reached. "
+        "score: its reward.",
     )
     error_rate: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.05, description="sequential: how often a verdict may be wrong."

@@ -14,12 +14,13 @@ from storage.store import Store
 PROBABLE = "probable"
 ROWS = """
 WITH first AS (
-    SELECT step_reward_id, sum(outcome) AS success, sum(coalesce(progress, outcome)) AS progress
+    SELECT step_reward_id, count_if(outcome >= 1) AS success, sum(coalesce(progress, outcome)) AS progress,
+        sum(outcome) AS score
     FROM distinct_rollouts WHERE sample_index < $wanted GROUP BY ALL
 )
 SELECT DISTINCT g.deviation_id, coalesce($delta, g.delta),
-    g.reference_reward, g.reference_n, CASE WHEN g.compared_outcome = 'progress' THEN x.progress ELSE x.success END,
-    g.explored_reward, g.explored_n, CASE WHEN g.compared_outcome = 'progress' THEN y.progress ELSE y.success END
+    g.reference_reward, g.reference_n, picked(g.compared_outcome, x.success, x.progress, x.score),
+    g.explored_reward, g.explored_n, picked(g.compared_outcome, y.success, y.progress, y.score)
 FROM step_reward_gaps g
 LEFT JOIN first x ON x.step_reward_id = g.reference_step_reward_id
 LEFT JOIN first y ON y.step_reward_id = g.explored_step_reward_id

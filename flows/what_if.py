@@ -44,12 +44,13 @@ WHERE e.dataset = 'calibrated' GROUP BY ALL
 """
 SUFFIXES = """
 , first AS (
-    SELECT step_reward_id, sum(outcome) AS success, sum(coalesce(progress, outcome)) AS progress
+    SELECT step_reward_id, count_if(outcome >= 1) AS success, sum(coalesce(progress, outcome)) AS progress,
+        sum(outcome) AS score
     FROM distinct_rollouts WHERE sample_index < $wanted GROUP BY ALL
 )
 SELECT DISTINCT c.deviation_id, c.expert_beats_explored = 'yes', e.example_id, c.error_rate,
-    c.expert_reward, c.expert_n, CASE WHEN c.compared_outcome = 'progress' THEN x.progress ELSE x.success END,
-    c.explored_reward, c.explored_n, CASE WHEN c.compared_outcome = 'progress' THEN y.progress ELSE y.success END
+    c.expert_reward, c.expert_n, picked(c.compared_outcome, x.success, x.progress, x.score),
+    c.explored_reward, c.explored_n, picked(c.compared_outcome, y.success, y.progress, y.score)
 FROM considered c
 LEFT JOIN (FROM examples WHERE dataset = 'expert_suffix') e USING (deviation_id)
 LEFT JOIN first x ON x.step_reward_id = c.expert_step_reward_id

@@ -12,7 +12,7 @@ from rollouts.play import PlayedEpisode
 from rollouts.prompting import briefing_of
 from steca.rewards import Tally
 from steca.types import Step, Trajectory
-from steca.vocabulary import PromptStyle, RewardOutcome, TrajectoryKind
+from steca.vocabulary import PromptStyle, TrajectoryKind
 from storage.ids import content_id
 from storage.records import (
     DeviationRecord,
@@ -226,9 +226,3 @@ def sampled_runs(records: Sequence[Record]) -> dict[str, list[StoredTrajectory]]
         if run.record.kind == "sampled":
             runs.setdefault(run.record.task_id, []).append(run)
     return {task: sorted(own, key=lambda run: run.record.sample_index or 0) for task, own in runs.items()}
-
-
-def compared_value(outcome: float, progress: float | None, measure: RewardOutcome) -> float:
-    """The value of an episode that a rule compares: its outcome, or for "progress" the share of the goal reached. Rows
-    without progress count with their outcome."""
-    return progress if measure == "progress" and progress is not None else outcome

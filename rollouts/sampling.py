@@ -13,8 +13,7 @@ from models.policy import Policy, Sampling
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import RolloutPoint, TaskComparisons
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, sampling_of
-from rollouts.rows import compared_value
-from steca.rewards import Tally
+from steca.rewards import Tally, compared_value
 from steca.vocabulary import Progress, RewardOutcome
 from storage.ids import content_id
 from storage.records import Record, RolloutRecord, ScoredTurnRecord

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
 
+from steca.vocabulary import RewardOutcome
+
 TIE = 1e-9
 """Differences of means this close to a threshold are ties: .6 - .5 is not .1 in binary."""
 
@@ -92,3 +94,11 @@ class Tally:
         if self.known is not None:
             return self.known, self.known
         return wilson_interval(self.total, self.n)
+
+
+def compared_value(outcome: float, progress: float | None, measure: RewardOutcome) -> float:
+    """The value of an episode that a rule compares: 1.0 for a success and else 0.0, the share of the goal reached (its
+    outcome for rows without), or its reward."""
+    if measure == "progress":
+        return outcome if progress is None else progress
+    return outcome if measure == "score" else float(outcome >= 1.0)

@@ -8,7 +8,7 @@ from flows.summary.table import Table, words
 from storage.store import Store
 
 SUCCESS = """
-SELECT role, round, split, start, n, successes, rate, low, high FROM success
+SELECT role, round, split, start, n, successes, rate, low, high, reward, reward_low, reward_high FROM success
 WHERE run_id = $run AND (role = 'trained' OR round = 1)  -- every round tests the same warm-up policy
 ORDER BY split, start_place(start), role DESC, round
 """
@@ -20,7 +20,7 @@ FROM success_change WHERE run_id = $run ORDER BY split, start_place(start), roun
 
 @dataclass(frozen=True)
 class Rate:
-    """The success rate of a policy on a split and kind of start, with its 95 % Wilson interval."""
+    """The success rate and the mean reward of a policy on a split and kind of start, with 95 % Wilson intervals."""
 
     role: str
     round: int
@@ -31,6 +31,9 @@ class Rate:
     rate: float
     low: float
     high: float
+    reward: float
+    reward_low: float
+    reward_high: float
 
     @property
     def policy(self) -> str:
@@ -67,15 +70,19 @@ def changes(store: Store, run: str, round: int | None = None) -> list[Change]:
 
 
 def success_table(store: Store, run: str, round: int | None = None) -> Table:
-    """Success rate of each policy, split and kind of start, with the 95 % Wilson interval."""
+    """Success rate of each policy, split and kind of start, with the 95 % Wilson interval; and the mean reward, where
+    rewards are not only 0 and 1."""
+    found = rates(store, run, round)
+    graded = any(abs(each.reward - each.rate) > 1e-9 for each in found)
     rows = tuple(
         (
             *(each.split, words(each.start), each.policy, str(each.n), str(each.successes)),
             *(f"{each.rate:.3f}", f"{each.low:.3f} - {each.high:.3f}"),
+            *((f"{each.reward:.3f}", f"{each.reward_low:.3f} - {each.reward_high:.3f}") if graded else ()),
         )
-        for each in rates(store, run, round)
+        for each in found
     )
-    right = ("episodes", "won", "rate", "interval")
+    right = ("episodes", "won", "rate", "interval", *(("mean reward", "interval") if graded else ()))
     return Table("Success rate (95 % interval)", ("split", "start", "policy"), right, rows)
 
 

@@ -16,7 +16,6 @@ from configs.schema import DeviationConfig, RewardsConfig
 from rollouts.rows import (
     Demonstration,
     StoredTrajectory,
-    compared_value,
     demonstrations,
     explorations,
     of_type,
@@ -38,7 +37,7 @@ from steca.deviation import (
 from steca.evidence import gap_interval
 from steca.exploration import Exploration
 from steca.posterior import drop_probability
-from steca.rewards import Tally
+from steca.rewards import Tally, compared_value
 from steca.stopping import verdict_so_far
 from steca.vocabulary import Decision, GapConclusion, JudgedLabel, RewardOutcome
 from storage.faults import StorageFault

@@ -21,6 +21,7 @@ ALIKE: dict[str, tuple[str, ...]] = {
     "run_settings": (),
     **{f"run_{record.table}": (record.table,) for record in RECORDS},
     "policies": ("checkpoints",),
+    "scored_evaluations": ("evaluations", "trajectories"),
     "distinct_rollouts": ("rollouts",),
     "step_rewards": ("scored_turns",),
     "run_step_rewards": ("step_rewards",),

@@ -112,7 +112,8 @@ WITH settings AS (
     JOIN deviations d ON d.explored_trajectory_id = g.trajectory_id AND d.step_index = g.step_index
     WHERE g.run_id = run
 ), early AS (  -- the first outcomes of turns that have more than the means are taken of
-    SELECT o.step_reward_id, sum(o.outcome) AS success, sum(coalesce(o.progress, o.outcome)) AS progress
+    SELECT o.step_reward_id, count_if(o.outcome >= 1) AS success, sum(coalesce(o.progress, o.outcome)) AS progress,
+        sum(o.outcome) AS score
     FROM distinct_rollouts o
     SEMI JOIN (
         SELECT a.c.reference_step_reward_id AS step_reward_id FROM asked a WHERE a.c.reference_n > a.wanted
@@ -132,11 +133,11 @@ WITH settings AS (
         a.*,
         CASE
             WHEN a.c.reference_n <= a.wanted THEN a.c.reference_reward * a.c.reference_n
-            WHEN a.c.compared_outcome = 'progress' THEN b.progress ELSE b.success
+            ELSE picked(a.c.compared_outcome, b.success, b.progress, b.score)
         END AS before,
         CASE
             WHEN a.c.explored_n <= a.wanted THEN a.c.explored_reward * a.c.explored_n
-            WHEN a.c.compared_outcome = 'progress' THEN e.progress ELSE e.success
+            ELSE picked(a.c.compared_outcome, e.success, e.progress, e.score)
         END AS after,
         a.c.step_index > l.step AS beyond, g.label AS label, g.deviation_id IS NOT NULL AS judged,
         a.c.preset = a.new_preset AND a.c.delta = a.new_delta

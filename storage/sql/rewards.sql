@@ -6,6 +6,10 @@ SELECT * FROM rollouts ANTI JOIN rollout_conflicts USING (rollout_id);
 COMMENT ON VIEW distinct_rollouts IS
     'One rollout for each position in the random stream of a step reward: the table rollouts less rollout_conflicts';
 
+CREATE OR REPLACE MACRO picked(compared_outcome, success, progress, score) AS
+    CASE compared_outcome WHEN 'progress' THEN progress WHEN 'score' THEN score ELSE success END;
+COMMENT ON MACRO picked IS 'Of three sums over rollouts, the one that a verdict compares (deviation.outcome)';
+
 CREATE OR REPLACE VIEW step_rewards AS
 WITH evidence AS (
     SELECT

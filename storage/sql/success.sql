@@ -4,11 +4,18 @@ CREATE OR REPLACE MACRO start_place(start) AS
     list_position(['beginning', 'before_deviation', 'after_deviation'], start);
 COMMENT ON MACRO start_place IS 'Where a start of test episodes comes in tables: the beginning of the task first';
 
+CREATE OR REPLACE VIEW scored_evaluations AS
+SELECT e.*, coalesce(t.outcome, e.success::INTEGER) AS outcome
+FROM run_evaluations e LEFT JOIN trajectories t USING (trajectory_id);
+COMMENT ON VIEW scored_evaluations IS 'The test episodes of each run, with the reward at their end';
+
 CREATE OR REPLACE VIEW success AS
 SELECT
     run_id, round, split, start, role, count(*) AS n, count_if(success) AS successes, avg(success::INTEGER) AS rate,
-    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high, checkpoint
-FROM run_evaluations GROUP BY run_id, round, split, start, role, checkpoint
+    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high, checkpoint,
+    avg(outcome) AS reward, wilson_low(sum(outcome), count(*)) AS reward_low,
+    wilson_high(sum(outcome), count(*)) AS reward_high
+FROM scored_evaluations GROUP BY run_id, round, split, start, role, checkpoint
 ORDER BY run_id, round, split, start_place(start), role DESC;
 COMMENT ON VIEW success IS
     'Success rate of each evaluated policy over all test tasks of a split, with its 95 % Wilson interval. Every round tests the same warm-up policy again';
@@ -17,13 +24,18 @@ COMMENT ON COLUMN success.successes IS 'Test episodes that reached the goal';
 COMMENT ON COLUMN success.rate IS 'successes / n';
 COMMENT ON COLUMN success.low IS 'Lower end of the 95 % Wilson interval of the rate';
 COMMENT ON COLUMN success.high IS 'Upper end of the 95 % Wilson interval of the rate';
+COMMENT ON COLUMN success.reward IS 'Mean reward at the end of the test episodes; the rate where rewards are 0 or 1';
+COMMENT ON COLUMN success.reward_low IS 'Lower end of the 95 % Wilson interval of the mean reward (conservative)';
+COMMENT ON COLUMN success.reward_high IS 'Upper end of the 95 % Wilson interval of the mean reward (conservative)';
 
 CREATE OR REPLACE VIEW success_by_task_type AS
 SELECT
     run_id, round, checkpoint, role, split, start, task_type,
     count(*) AS n, count_if(success) AS successes, avg(success::INTEGER) AS rate,
-    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high
-FROM run_evaluations GROUP BY run_id, round, checkpoint, role, split, start, task_type
+    wilson_low(count_if(success), count(*)) AS low, wilson_high(count_if(success), count(*)) AS high,
+    avg(outcome) AS reward, wilson_low(sum(outcome), count(*)) AS reward_low,
+    wilson_high(sum(outcome), count(*)) AS reward_high
+FROM scored_evaluations GROUP BY run_id, round, checkpoint, role, split, start, task_type
 ORDER BY run_id, round, split, start_place(start), task_type, role DESC;
 COMMENT ON VIEW success_by_task_type IS
     'Success rate of each evaluated policy on each kind of task, with its 95 % Wilson interval';
