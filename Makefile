@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -78,6 +78,9 @@ training: $(STAMP)  ## Test: training in several processes equals one, FSDP too,
 
 baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration, with what they share (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_baselines.py
+
+own-world: $(STAMP)  ## Test: the tutorial of docs/own-world.md, and worlds outside of the project (a few minutes)
+	$(BIN)/pytest -m slow tests/flows/test_own_world.py
 
 ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ui]'

@@ -128,9 +128,14 @@ def test_every_command_and_target_exists() -> None:
 def test_every_command_that_is_shown_can_be_typed(words: list[str]) -> None:
     name, *rest = words
     STECA.commands[name].make_context(name, rest)  # raises where an option or a value is refused
-    if "--config" in rest and name == "run":
+    if "--config" in rest and name == "run" and rest[rest.index("--config") + 1] != "parcel.yaml":
         changes = [rest[at + 1] for at, word in enumerate(rest) if word == "--set"]
         load_config(rest[rest.index("--config") + 1], changes)
+
+
+def test_the_tutorial_shows_the_world_that_is_written() -> None:
+    [shown] = blocks(TEXTS["docs/own-world.md"], "python")
+    assert shown == (ROOT / "environments" / "template" / "world.py").read_text()
 
 
 def test_an_option_that_is_not_there_would_be_noticed() -> None:
