@@ -28,17 +28,17 @@ EXAMPLE = Game(
     groups={"board": ("pine_board", "reed_board")},
     gather=False,
 )
-_RULES = """You craft items by recipe. First you are told the recipes, what {there} and what your task is; then you \
-act, one turn at a time, until everything that your task names was crafted. After each of your turns you are told what \
-came of it.
+_RULES = """\
+You craft items by recipe. First you are told the recipes, what {there} and what your task is; then you act, one turn \
+at a time, until everything that your task names was crafted. After each of your turns you are told what came of it.
 
 The commands, with numbers for N and names as you were told them for the items:
 {get}craft N ITEM using N ITEM, N ITEM
 inventory
 
-A recipe says how many pieces it makes and what it takes; it can be carried out several times at once: from \ "craft 2
-rope using 3 hemp" follows "craft 4 rope using 6 hemp". If a recipe names a group of items, choose one of its \ items
-and name that. What was used is gone{gone}."""
+A recipe says how many pieces it makes and what it takes; it can be carried out several times at once: from \
+"craft 2 rope using 3 hemp" follows "craft 4 rope using 6 hemp". If a recipe names a group of items, choose one of its \
+items and name that. What was used is gone{gone}."""
 _THERE = {False: "you have", True: "you can get"}
 _GET = "get N ITEM\n"
 _GONE = {

@@ -17,7 +17,7 @@ from environments.base import EnvironmentFault
 from environments.textcraft.recipes import Amounts, Recipe, listed
 
 TASK_MARK = "Your task is to: "
-_GROUP = re.compile(r"^(\w+) are any of: (.*)$", re.MULTILINE)
+_GROUP = re.compile(r"^(\w+): any of (.*)$", re.MULTILINE)
 _LISTED = re.compile(r"^craft (\d+) (\w+) using (.*)$", re.MULTILINE)
 _HAVE = re.compile(r"^You have (.*?)\.(?: You can get (.*)\.)?$", re.MULTILINE)
 _AMOUNT = re.compile(r"(\d+) (\w+)")
@@ -73,7 +73,7 @@ class Game:
     def intro(self) -> str:
         """The first observation."""
         lines = ["The recipes are:", *(recipe.command() for recipe in self.recipes)]
-        lines += [f"{group} are any of: {', '.join(items)}" for group, items in self.groups.items()]
+        lines += [f"{group}: any of {', '.join(items)}" for group, items in self.groups.items()]
         have = (
             f"You have nothing. You can get {listed(self.start)}."
             if self.gather

@@ -56,12 +56,19 @@ def narrate(game: Game, state: State, action: str, refused: bool = False) -> str
 
 
 def chain(game: Game, state: State, item: str) -> list[Link] | None:
-    """The shortest way from an item of the goal that is still missing to `item`, through needs that are not yet met.
-    None if nothing that is missing takes the item."""
+    """The shortest way from the first item of the goal that is still missing and takes `item`, through needs that are not
+    yet met. None if nothing that is missing takes the item."""
     there, held = total(state), dict(state.held)
-    missing = {goal: n - there.get(goal, 0) for goal, n in game.needed.items()}
-    waiting = deque([Link(goal, n, 0)] for goal, n in missing.items() if n > 0)
-    seen = set(missing)
+    for goal, needed in game.needed.items():
+        missing = Link(goal, needed - there.get(goal, 0), 0)
+        links = _way_to(game, held, missing, item) if missing.needed > 0 else None
+        if links:
+            return links
+    return None
+
+
+def _way_to(game: Game, held: dict[str, int], missing: Link, item: str) -> list[Link] | None:
+    waiting, seen = deque([[missing]]), {missing.item}
     while waiting:
         links = waiting.popleft()
         if links[-1].item == item:
