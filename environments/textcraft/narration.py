@@ -56,8 +56,8 @@ def narrate(game: Game, state: State, action: str, refused: bool = False) -> str
 
 
 def chain(game: Game, state: State, item: str) -> list[Link] | None:
-    """The shortest way from the first item of the goal that is still missing and takes `item`, through needs that are not
-    yet met. None if nothing that is missing takes the item."""
+    """The shortest way from the first item of the goal that is still missing and takes `item`, through needs that are
+    not yet met. None if nothing that is missing takes the item."""
     there, held = total(state), dict(state.held)
     for goal, needed in game.needed.items():
         missing = Link(goal, needed - there.get(goal, 0), 0)

@@ -138,9 +138,10 @@ def _way(game: Game, command: Craft) -> Recipe:
         exact = {item: times * n for item, n in way.takes} == command.takes
         if exact and times and times * way.count == command.pieces:
             return way
-    if ways:
-        raise RefusedError(f"That does not fit the recipe: {ways[0].command()}.")
-    recipe = next((recipe for recipe in game.recipes if recipe.item == command.item), None)
-    raise RefusedError(
-        f"The recipe is: {recipe.command()}." if recipe else f"There is no recipe for {command.item}."
-    )
+    group = next((name for name in command.takes if name in game.groups), None)
+    if group:
+        raise RefusedError(f"{group} is a group. Choose one of: {', '.join(game.groups[group])}.")
+    recipes = [recipe.command() for recipe in ways or game.recipes if recipe.item == command.item]
+    if recipes:
+        raise RefusedError(f"That does not fit the recipe: {' or '.join(recipes)}.")
+    raise RefusedError(f"There is no recipe for {command.item}.")

@@ -64,20 +64,21 @@ def published(wheel: Path, which: Set) -> tuple[Published, ...]:
 
 
 def draw_game(wheel: Path, which: Set, task: Published, gather: bool) -> Game:
+    """The game of a published task. The helpful recipes of TextCraft-Synth are those of the published run: there is one
+    recipe for each item."""
     misc = json.loads(task.line)["misc"]
     start, goal = misc["initial_inventory"], misc["target_items"]
     if which == "classic":
         book = minecraft_book(wheel)
-        helpful = None
+        helpful = _helpful(book, goal, makeable(book.recipes, book.groups, start))
     else:
         book = synth_book(wheel)
         helpful = {recipe_of_step(step) for step in misc["gold_trajectory"]}
-    there = makeable(book.recipes, book.groups, start)
-    helpful = helpful or _helpful(book, goal, there)
     reached = makeable(helpful, book.groups, start)
     others = [recipe for recipe in _possible(book, reached) if recipe not in helpful]
     drawn = random.Random(digest(task.line)).sample(others, min(DISTRACTORS, len(others)))
-    return _closed(book, start, goal, [r for r in book.recipes if r in helpful or r in drawn], gather)
+    listed = helpful.union(drawn)
+    return _closed(book, start, goal, [recipe for recipe in book.recipes if recipe in listed], gather)
 
 
 def payload(game: Game, run: list[str]) -> str:
