@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from environments.textcraft.game import Game, game_in
@@ -16,6 +17,7 @@ from environments.textcraft.recipes import listed
 from environments.textcraft.rules import (
     GET,
     INVENTORY,
+    RefusedError,
     State,
     apply,
     initial,
@@ -44,7 +46,7 @@ def replay(first_observation: str, steps: Iterable[Step]) -> tuple[Game, State] 
         return None
     state = initial(game)
     for step in steps:
-        if step.valid and step.action:
+        with suppress(RefusedError):
             state, _ = apply(game, state, step.action)
     return game, state
 

@@ -115,7 +115,7 @@ def test_the_planner_does_every_task_of_the_long_levels(wheel: Path) -> None:
         assert [environment.step(turn.action) for turn in turns][-1].done
 
 
-def test_a_third_of_the_tasks_cannot_be_done_any_more_after_random_crafts(wheel: Path) -> None:
+def test_a_quarter_of_the_tasks_cannot_be_done_any_more_after_two_random_crafts(wheel: Path) -> None:
     """The published supplies are scarce: what a wrong craft uses up is gone."""
     rng, ends = random.Random(0), Counter[bool]()
     for task in every(wheel, "classic")[::3]:
@@ -126,7 +126,7 @@ def test_a_third_of_the_tasks_cannot_be_done_any_more_after_random_crafts(wheel:
             if crafts:
                 environment.step(rng.choice(crafts))
         ends[environment.plan_repair() is not None] += 1
-    assert 0.1 < ends[False] / ends.total() < 0.6
+    assert 0.2 < ends[False] / ends.total() < 0.3
 
 
 @pytest.mark.parametrize("which", ["classic", "synth"])
