@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -67,6 +67,9 @@ parity-official: $(STAMP)  ## Test: lock-step equality with ALFWorld's own engin
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
 
+parity-textcraft: $(STAMP)  ## Test: every published run of TextCraft, in lock-step with the original code (in .textcraft; needs TEXTCRAFT_DATA)
+	$(BIN)/python -m benchmarks.worlds.textcraft_parity --original .textcraft
+
 processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/processes/test_together.py tests/flows/processes/test_resume.py tests/cli/test_processes.py tests/cli/compare
 
@@ -104,4 +107,4 @@ benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts,
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays
-	rm -rf $(VENV) .vllm *.egg-info
+	rm -rf $(VENV) .vllm .textcraft *.egg-info

@@ -23,6 +23,7 @@ GROUP = "steca.worlds"
 BUILT_IN = {
     "alfworld": "environments.alfworld.official.world:RealAlfworld",
     "alfworld-generated": "environments.alfworld.generation.world:GeneratedAlfworld",
+    "textcraft": "environments.textcraft.world:Textcraft",
 }
 """The worlds of this repository, imported on first use."""
 
