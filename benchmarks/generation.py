@@ -51,9 +51,14 @@ class PlainGenerate:
 
     digest = "generate"
 
-    def __init__(self, ref: CheckpointRef, batch: int) -> None:
-        self._model, self._tokenizer = load(ref)
-        self._tokenizer.padding_side, self._batch = "left", batch
+    def __init__(self, model: Any, tokenizer: Any, batch: int) -> None:
+        self._model, self._tokenizer, self._batch = model, tokenizer, batch
+        self._tokenizer.padding_side = "left"
+
+    @classmethod
+    def from_checkpoint(cls, ref: CheckpointRef, batch: int) -> PlainGenerate:
+        """Load a checkpoint on the CPU."""
+        return cls(*load(ref), batch)
 
     def act(self, histories: Sequence[History], seeds: Sequence[int], sampling: Sampling) -> list[Generation]:
         template: Any = self._tokenizer.apply_chat_template
@@ -67,6 +72,7 @@ class PlainGenerate:
 
     def _write(self, texts: list[str], sampling: Sampling) -> list[Generation]:
         inputs = self._tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
+        inputs = inputs.to(self._model.device)
         how = {"do_sample": False} if sampling.temperature == 0 else {"do_sample": True, "top_k": 0}
         model: Any = self._model
         out = model.generate(**inputs, **how, max_new_tokens=sampling.max_tokens)
@@ -118,7 +124,7 @@ def best_batch(load: Workload, ref: CheckpointRef) -> int:
     """The batch size at which plain `generate` is fastest."""
     rates = dict.fromkeys(BATCHES, 0.0)
     for batch in BATCHES * 2:  # the better of two runs, in case one was disturbed
-        turns, seconds = load.rewards(PlainGenerate(ref, batch))
+        turns, seconds = load.rewards(PlainGenerate.from_checkpoint(ref, batch))
         rates[batch] = max(rates[batch], turns / seconds)
     print("plain generate, turns/s by batch:", ", ".join(f"{b}: {rate:.0f}" for b, rate in rates.items()))
     return max(rates, key=rates.__getitem__)
@@ -128,7 +134,7 @@ def sampled(load: Workload, ref: CheckpointRef, batch: int, repeats: int) -> Tab
     """The rewards stage with both policies, alternating; a fresh policy each time, so every cache starts empty."""
     rates: list[tuple[float, float]] = []
     for _ in range(repeats):
-        plain, plain_seconds = load.rewards(PlainGenerate(ref, batch))
+        plain, plain_seconds = load.rewards(PlainGenerate.from_checkpoint(ref, batch))
         kept, kept_seconds = load.rewards(TransformersPolicy.from_checkpoint(ref, "cpu"))
         rates.append((plain / plain_seconds, kept / kept_seconds))
     table = Table("", "plain generate, turns/s", "KV cache, turns/s", "ratio", title=f"{kept} sampled turns")
@@ -154,7 +160,7 @@ def main() -> None:
         batch = best_batch(workload(world, config, ref, max(1, options.tasks // 3)), ref)
         load, console = workload(world, config, ref, options.tasks), Console()
         console.print(sampled(load, ref, batch, options.repeats))
-        turns, slow, expected = load.greedy(PlainGenerate(ref, batch))
+        turns, slow, expected = load.greedy(PlainGenerate.from_checkpoint(ref, batch))
         _, fast, runs = load.greedy(TransformersPolicy.from_checkpoint(ref, "cpu"))
         same = sum(_texts(a) == _texts(b) for a, b in zip(expected, runs, strict=True))
         print(f"greedy: {same} of {len(runs)} episodes equal, {turns} turns, ratio {slow / fast:.2f}")

@@ -54,7 +54,7 @@ def _playing(config: FactoryConfig) -> frozenset[str]:
 def _check_device(config: FactoryConfig, wanted: frozenset[str]) -> None:
     played_here = _playing(config) if config.policy.engine == "transformers" else frozenset[str]()
     if config.execution.device == "cuda" and wanted & (TRAINING | played_here):
-        from models.local.transformers_policy import pick_device
+        from models.local.device import pick_device
 
         pick_device("cuda")
 

@@ -1,9 +1,13 @@
-"""Speed and memory of the trainings of the two GPU configurations, on one CUDA GPU and without a model hub.
+"""Speed and memory of the stages of the two GPU configurations, on one CUDA GPU and without a model hub.
 
     python -m benchmarks.gpu [--only NAME ...] [--steps 6] [--out FILE.jsonl] [--tiny]
 
-Each case trains with `models.training.train.train`, as the stage train does, and with the settings of its configuration
-(section training): batch size, one trajectory per pass, dtype, gradient checkpointing, loss, schedule. What differs:
+Most cases train. `SIZE-playing` lets a policy play (benchmarks/gpu/playing.py), `SIZE-chain` runs the whole factory at
+small counts (benchmarks/gpu/chain.py).
+
+Each training case trains with `models.training.train.train`, as the stage train does, and with the settings of its
+configuration (section training): batch size, one trajectory per pass, dtype, gradient checkpointing, loss, schedule.
+What differs:
 
 - the models have the published sizes and random weights, the conversations random words (benchmarks/gpu/inputs.py);
 - one process. configs/alfworld-llama3-8b.yaml trains all weights on four GPUs, which one GPU cannot: it gets adapters,
@@ -32,15 +36,18 @@ import peft
 import torch
 import transformers
 
-from benchmarks.gpu.cases import DISCARDED, Report, Scratch, Work, plan
+from benchmarks.gpu.cases import DISCARDED, Report, Scratch, Work
 from benchmarks.gpu.memory import free_memory
+from benchmarks.gpu.plan import plan
 from steca.vocabulary import Device
 
 
 def row(name: str, report: Report) -> str:
     """A line of the table, or what a check found."""
     if "tokens_per_second" not in report:
-        return "\n".join([name, *(f"    {what}: {found}" for what, found in report.items())])
+        return "\n".join(
+            [name, *(f"    {line}" for what, found in report.items() for line in _lines(what, found))]
+        )
     memory = "not measured"
     if "allocated_gb" in report:
         memory = (
@@ -51,6 +58,11 @@ def row(name: str, report: Report) -> str:
         f"{report['tokens_per_second']:>9,.0f}{report['seconds_per_step']:>9.2f}"
         f"{report['starting_seconds']:>10.1f}   {memory}"
     )
+
+
+def _lines(what: str, found: object) -> list[str]:
+    """What a check found; a list has a line for each of its entries."""
+    return [f"{what}: {one}" for one in (found if isinstance(found, list) else [found])]
 
 
 HEADINGS = (
@@ -83,7 +95,7 @@ def versions(scratch: Scratch) -> Report:
 
 
 def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Speed and memory of the GPU configurations' trainings.")
+    parser = argparse.ArgumentParser(description="Speed and memory of the GPU configurations.")
     parser.add_argument("--only", nargs="+", default=[], help="parts of the names of the cases to run")
     parser.add_argument("--steps", type=int, default=6, help="optimizer steps of a timed training")
     parser.add_argument("--out", type=Path, help="a file that gets one line of JSON per case")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -43,6 +43,8 @@ DISCARDED = 2
 """First steps that are not timed."""
 USUAL, LONGEST, SHORT = Lengths(1000, 2000), Lengths(3900, 4000), Lengths(150, 300)
 """An episode; one that fills the 4,096 tokens of the configurations' warm-up; one for --tiny."""
+Build = Callable[[str, Path, str], CheckpointRef]
+"""Makes a base model of a shape under a folder, on a device."""
 Objective = Literal["likelihood", "dpo"]
 Method = Literal["LoRA", "full"]
 Report = dict[str, Any]
@@ -102,20 +104,21 @@ class Scratch:
     """A scratch folder with the base models, each built when it is first needed, and the device."""
 
     def __init__(self, root: Path, device: Device, tiny: bool) -> None:
-        self.root, self.device, self._tiny = root, device, tiny
-        self._bases: dict[str, CheckpointRef] = {}
+        self.root, self.device, self.tiny = root, device, tiny
+        self._bases: dict[tuple[str, Build], CheckpointRef] = {}
 
-    def base(self, shape: str) -> CheckpointRef:
-        wanted = TINY if self._tiny else shape
+    def base(self, shape: str, build: Build = build_base) -> CheckpointRef:
+        """A base model with random words; with `build_game_base`, one that knows the words of the games."""
+        wanted = TINY if self.tiny else shape, build
         if wanted not in self._bases:
             began = time.perf_counter()
-            self._bases[wanted] = build_base(wanted, self.root / "bases", self.device)
+            self._bases[wanted] = build(wanted[0], self.root / "bases", self.device)
             free_memory()
-            print(f"built the model {wanted} in {time.perf_counter() - began:.0f} s", flush=True)
+            print(f"built the model {wanted[0]} in {time.perf_counter() - began:.0f} s", flush=True)
         return self._bases[wanted]
 
     def lengths(self, wanted: Lengths) -> Lengths:
-        return SHORT if self._tiny else wanted
+        return SHORT if self.tiny else wanted
 
     @cached_property
     def card(self) -> str:
@@ -210,11 +213,3 @@ def divergence(scratch: Scratch, steps: int) -> Report:
     with scratch.folder() as folder:
         base = build_base(TINY, folder, scratch.device)
         return check_divergence(base, examples(config.batch_size, SHORT), config, folder, scratch.device)
-
-
-def plan(only: Sequence[str]) -> dict[str, Work]:
-    """The cases whose names contain one of `only` (none: all), the most important first."""
-    timed = {name: partial(measure, case) for name, case in TIMED.items()}
-    first = dict(list(timed.items())[:2])
-    every = {**first, "resume": resume, "divergence": divergence, **timed}
-    return {name: work for name, work in every.items() if not only or any(part in name for part in only)}

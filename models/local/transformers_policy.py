@@ -17,6 +17,7 @@ from models.chat_templates import ChatTemplate
 from models.checkpoint import CheckpointRef, load
 from models.context_length import context_length
 from models.local.decoding import DecodedTurn, Uniforms, decode, prefill
+from models.local.device import available_memory, pick_device
 from models.local.hf_internals import kv_sizes
 from models.local.kv import (
     BLOCK,
@@ -31,19 +32,8 @@ from models.local.kv import (
 )
 from models.local.rendering import HistoryEncoder
 from models.local.turns import TurnReader
-from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
+from models.policy import Generation, History, PolicyFault, Sampling, check_seeds, describe_error
 from steca.vocabulary import Device
-
-
-def pick_device(device: Device) -> str:
-    """`auto` is the GPU if there is one. Raises PolicyFault for `cuda` without a GPU."""
-    if device == "cuda" and not torch.cuda.is_available():
-        raise PolicyFault(
-            "execution.device is cuda, but this machine has no CUDA device: set it to auto or cpu"
-        )
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    return device
 
 
 @dataclass(slots=True)
@@ -76,8 +66,8 @@ class TransformersPolicy:
         batch: int = 256,
         cache_bytes: int | None = None,
     ) -> None:
-        """`batch`: rows per batch; `cache_bytes` should hold the keys and values of all running episodes (None: room
-        for 512 episodes of 512 tokens, at most 1 GiB). Raises PolicyFault for a model that this engine cannot run."""
+        """`batch`: rows per batch; `cache_bytes` should hold the keys and values of all running episodes (None:
+        `usual_cache_bytes`). Raises PolicyFault for a model that this engine cannot run."""
         if tokenizer.chat_template is None:
             raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
         self.model, self.tokenizer = model.eval(), tokenizer
@@ -88,8 +78,8 @@ class TransformersPolicy:
         self._encoders = {on: HistoryEncoder(tokenizer, on) for on in (False, True)}
         self._readers = {on: TurnReader(tokenizer, e.template) for on, e in self._encoders.items()}
         self._stops = _stop_tokens(model, tokenizer) | _template_stop_tokens(tokenizer)
-        budget = min(2**30, 512 * 512 * shape.token_bytes) if cache_bytes is None else cache_bytes
-        self._cache = PrefixCache(budget)
+        usual = usual_cache_bytes(shape, self.context) if cache_bytes is None else cache_bytes
+        self._cache = PrefixCache(usual)
 
     @classmethod
     def from_checkpoint(
@@ -110,10 +100,21 @@ class TransformersPolicy:
         requests.sort(key=lambda r: (-len(r.ids), r.ids.tobytes()))
         for batch in self._batches(requests):
             drawn = _uniforms([seeds[r.index] for r in batch], sampling)
-            for request, written in zip(batch, self._run(batch, drawn, sampling), strict=True):
+            try:
+                turns = self._run(batch, drawn, sampling)
+            except torch.OutOfMemoryError as error:
+                raise PolicyFault(self._too_large(batch, error)) from error
+            for request, written in zip(batch, turns, strict=True):
                 stopped = written.tokens[-1] in self._stops
                 results[request.index] = self._readers[sampling.thinking].read(written.tokens, stopped)
         return results
+
+    def _too_large(self, batch: list[_Request], error: Exception) -> str:
+        return (
+            f"checkpoint {self._digest[:16]}: the GPU has no room for {len(batch)} turns after histories of up to "
+            f"{len(batch[0].ids)} tokens ({describe_error(error)}): end what else uses this GPU, run fewer jobs at "
+            "once, or choose engine openai"
+        )
 
     def _requests(self, histories: Sequence[History], sampling: Sampling) -> list[_Request]:
         encoded = self._encoders[sampling.thinking].encode(histories)
@@ -184,6 +185,18 @@ class TransformersPolicy:
             self._cache.add(ids, block_keys(ids, request.keys), end.kv.row(end.row, len(ids)))
         batches = {id(end.kv): end.kv for end in written}
         self._pool.release(batches.values(), self._cache.budget - self._cache.bytes)
+
+
+def usual_cache_bytes(shape: KVShape, context: int) -> int:
+    """Bytes for the keys and values of earlier turns.
+
+    On a CPU, room for 512 episodes of 512 tokens, at most 1 GiB. On a GPU a quarter of the memory that the model
+    leaves, at most room for 512 episodes that fill the context (`context`: in tokens): batches take up to 1.75 times as
+    much besides, and the activations need some.
+    """
+    if shape.device.type == "cpu":
+        return min(2**30, 512 * 512 * shape.token_bytes)
+    return min(available_memory(shape.device) // 4, 512 * context * shape.token_bytes)
 
 
 def _uniforms(seeds: Sequence[int], sampling: Sampling) -> Uniforms:

@@ -18,7 +18,6 @@ A training stops at the first non-finite loss or gradient (models/training/loop/
 
 from __future__ import annotations
 
-import gc
 import math
 import os
 import tempfile
@@ -33,8 +32,8 @@ from transformers import PrinterCallback, TrainerCallback, TrainingArguments, se
 
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_digest
-from models.local.transformers_policy import pick_device
-from models.policy import PolicyFault
+from models.local.device import pick_device, release_memory
+from models.policy import PolicyFault, describe_error
 from models.training.adapters import add_adapters, merge_adapters, weights_dtype
 from models.training.encoding import Example
 from models.training.loop.divergence import divergence_message, first_nonfinite_weight
@@ -98,15 +97,18 @@ def train(
     """Train `base` on examples or preferences and save the result under `out_root`. Deterministic on a CPU in (base,
     data, config, seed). Raises PolicyFault for an unusable base or reference, no examples, an example without a target
     or that is too long, LoRA targets that the base does not have, a batch that cannot be divided among the processes,
-    or a training that diverges."""
+    a GPU without enough memory, or a training that diverges."""
     if not len(data):
         raise PolicyFault("the training set is empty: there is nothing to train on")
     try:
         return _train(base, data, config, out_root, seed, device, progress, saving)
-    finally:  # free the device for a server
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+    except torch.OutOfMemoryError as error:
+        raise PolicyFault(
+            f"the GPU has no room for this training of {base.path} ({describe_error(error)}): raise its "
+            "gradient_accumulation, set gradient_checkpointing or lora, or end what else uses this GPU"
+        ) from error
+    finally:
+        release_memory()
 
 
 def _train(

@@ -130,9 +130,11 @@ class RunResources:
             served = served_policy(ref, server, self.call_log, logs, self.log, keys)
             self._policy_open.callback(served.close)
             return served
+        from models.local.device import release_memory
         from models.local.transformers_policy import TransformersPolicy
 
         self.use_threads()
+        self._policy_open.callback(release_memory)
         return TransformersPolicy.from_checkpoint(ref, self.execution.device)
 
     def reflector(self, config: CalibrationConfig, world: CompleteWorld) -> Reflector:

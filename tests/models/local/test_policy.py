@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from models.checkpoint import load
-from models.local.transformers_policy import TransformersPolicy, pick_device
+from models.local.device import pick_device
+from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, History, Message, PolicyFault, Sampling
 from tests.support.policy_toys import VOCABULARY, conversation, said, tokenizer, trained, untrained
 
