@@ -17,10 +17,11 @@ from tokenizers.trainers import BpeTrainer
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.gpu.inputs import random_model
+from configs.environment import EnvironmentConfig
 from configs.load import load_config
 from configs.schema import FactoryConfig
-from environments.base import World
-from environments.registry import make_world
+from environments.complete import CompleteWorld
+from environments.registry import open_world
 from models.checkpoint import CheckpointRef, save_checkpoint
 from rollouts.stages.assemble import warmup_examples
 from rollouts.stages.demonstrate import demonstrate
@@ -47,8 +48,8 @@ def game_config(file: Path, *changes: str) -> FactoryConfig:
     return load_config(file, [*GAMES, *changes])
 
 
-def game_world() -> World:
-    return make_world("alfworld-generated", {})
+def game_world() -> CompleteWorld:
+    return open_world(EnvironmentConfig())
 
 
 @cache

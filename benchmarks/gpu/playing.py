@@ -56,10 +56,7 @@ class Playing:
     def play(self, policy: Policy, count: int, turns: int, temperature: float = 1.0) -> list[PlayedEpisode]:
         """The first turns of `count` games."""
         world = game_world()
-        starts = [
-            start_of(world.environment(), task, seed)
-            for seed, task in enumerate(world.tasks("train", count, 0))
-        ]
+        starts = [start_of(world, task, seed) for seed, task in enumerate(world.tasks("train", count, 0))]
         sampling = Sampling(temperature, max_tokens=TURN_TOKENS)
         return play(world, policy, starts, sampling, EpisodeSettings.of(self.config, turns))
 
@@ -114,7 +111,7 @@ def measure_playing(shape: str, scratch: Scratch, steps: int) -> Report:
 def decoding_step(playing: Playing, batch: int) -> Report:
     """Milliseconds of one decoding step of the local engine; on a GPU also how many of them its kernels run."""
     world = game_world()
-    starts = [start_of(world.environment(), task) for task in world.tasks("train", batch, 0)]
+    starts = [start_of(world, task) for task in world.tasks("train", batch, 0)]
     style = playing.config.policy.prompt
     histories = [messages(s.first_observation, (), briefing_of(world, s.task, style)) for s in starts]
 
