@@ -17,7 +17,7 @@ from environments import general
 from environments.base import SPLITS, Environment, EnvironmentFault, StepResult, Task, World
 from environments.briefing import told
 from environments.recorded.recording import Recording, Recordings, read_recordings
-from environments.states.calling import called
+from environments.states.calling import called, where
 from environments.states.replays import ReplayedStates
 from environments.states.snapshots import SnapshotStates, close_quietly
 from environments.states.state import State, States
@@ -126,7 +126,14 @@ class CompleteWorld:
         return self._ask(state, lambda environment: cast(can.Planner, environment).plan_repair())
 
     def _ask(self, state: State, question: Callable[[Environment], T]) -> T:
-        return called(f"world {self.name}, task {state.task.task_id}", self.states.ask, state, question)
+        try:
+            return self.states.ask(state, question)
+        except EnvironmentFault:
+            raise
+        except Exception as error:
+            raise EnvironmentFault(
+                f"world {self.name}, task {state.task.task_id}: an environment raised {where(error)}"
+            ) from error
 
     def close(self) -> None:
         """Close the environments and the world."""

@@ -38,7 +38,12 @@ def reset(environment: Environment, task: Task, seed: int) -> str:
 
 def step(environment: Environment, task: Task, action: str) -> StepResult:
     """The answer to an action. Raises EnvironmentFault."""
-    result = called(f"task {task.task_id}: step({action!r})", environment.step, action)
+    try:  # not `called`: this is done for every step, and texts are costly
+        result = environment.step(action)
+    except (EnvironmentFault, *TRANSIENT):
+        raise
+    except Exception as error:
+        raise EnvironmentFault(f"task {task.task_id}: step({action!r}) raised {where(error)}") from error
     if problem := _problem(result):
         raise EnvironmentFault(f"task {task.task_id}: step({action!r}) {problem}")
     return result
@@ -50,6 +55,8 @@ def _problem(result: object) -> str | None:
     if not isinstance(result.observation, str):
         return f"must answer with an observation as text, and gave {_shown(result.observation)}"
     reward = result.reward
+    if type(reward) is float and 0.0 <= reward <= 1.0:
+        return None
     if isinstance(reward, bool) or not isinstance(reward, int | float) or not math.isfinite(reward):
         return f"gave the reward {_shown(reward)}: it must be a number in [0, 1], the score reached so far"
     if not 0.0 <= reward <= 1.0:

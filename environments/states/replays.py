@@ -61,7 +61,7 @@ class ReplayedStates:
                 first = self._reset(environment, task, seed)
                 return first, leave_at(State(task, seed, Played(None, "", first)))
 
-        return attempted(f"task {task.task_id}", work)
+        return attempted(task, work)
 
     def advance(self, state: State, action: str) -> tuple[StepResult, State]:
         def work() -> tuple[StepResult, State]:
@@ -70,7 +70,7 @@ class ReplayedStates:
                 played = Played(state, action, result.observation)
                 return result, leave_at(State(state.task, state.seed, played, result.reward))
 
-        return attempted(f"task {state.task.task_id}, action {action!r}", work)
+        return attempted(state.task, work, action)
 
     def ask(self, state: State, question: Callable[[Environment], T]) -> T:
         def work() -> T:
@@ -79,7 +79,7 @@ class ReplayedStates:
                 leave_at(state)
                 return answer
 
-        return attempted(f"task {state.task.task_id}", work)
+        return attempted(state.task, work)
 
     def close(self) -> None:
         with self._changed:
