@@ -23,6 +23,12 @@ BROKEN = [
         "tasks.exploration is 30, but tasks.explore_demonstrated allows only the 8 tasks of tasks.demonstrations",
     ),
     (["tasks.unseen=0"], "evaluation.splits lists unseen, but tasks.unseen is 0"),
+    (["evaluation.splits=[hard]"], "evaluation.splits lists hard, but tasks.splits.hard is 0: set tasks.splits.hard"),
+    (["evaluation.splits=[train]"], "evaluation.splits lists train, whose tasks are trained on"),
+    (
+        ["environment.action_format=code", "policy.engine=openai", "policy.constrain=admissible"],
+        "policy.constrain is admissible, but environment.action_format is code",
+    ),
     (["evaluation.splits=[seen, seen]"], "evaluation.splits lists seen 2 times"),
     (["policy.max_turn_tokens=128", "policy.small.context=128"], "policy.max_turn_tokens is 128, but policy.small"),
     (
@@ -83,6 +89,7 @@ FINE = [
     ["tasks.explore_demonstrated=true", "tasks.exploration=8", "tasks.demonstrations=8"],
     ["tasks.exploration=30", "tasks.demonstrations=8"],
     ["tasks.unseen=0", "evaluation.splits=[seen]"],
+    ["tasks.splits={hard: 3}", "evaluation.splits=[hard, unseen]"],
     ["evaluation.splits=[]", "tasks.seen=0"],
     ["policy.max_turn_tokens=128", "policy.small.context=128", "policy.base=/a/model"],
     ["datasets.calibrated=false", "datasets.explored_successes=false", "datasets.expert_suffixes=false"],

@@ -7,8 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from steca.rewards import Tally, wilson_interval
+from steca.rewards import Tally, compared_value, wilson_interval
+from steca.vocabulary import RewardOutcome
 from tests.support.steca_runs import REPEATABLE
+
+
+@pytest.mark.parametrize(
+    ("measure", "values"),
+    [("success", [0.0, 1.0, 0.0]), ("progress", [0.5, 1.0, 0.7]), ("score", [0.0, 1.0, 0.7])],
+)
+def test_what_is_compared_of_an_episode(measure: RewardOutcome, values: list[float]) -> None:
+    """A failure half way to the goal, a success, and a reward of .7 in a world that does not measure progress."""
+    episodes = [(0.0, 0.5), (1.0, 1.0), (0.7, None)]
+    assert [compared_value(outcome, progress, measure) for outcome, progress in episodes] == values
 
 
 def test_the_step_reward_is_the_mean_outcome() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from itertools import product
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from flows.summary.success import success_table
 from steca.rewards import wilson_interval
 from storage.shards import ShardStore
 from storage.store import Store
-from tests.support.store_rows import evaluation, record_run
+from tests.support.store_rows import evaluation, record_run, trajectory
 
 PLAYED = {  # start: (task, won by the warm-up policy, by the trained one); None: it did not play the task
     "task": (("a", 1, 1), ("b", 0, 1), ("c", 0, 1), ("d", 1, 0), ("e", 0, 0), ("f", 1, None), ("g", None, 1)),
@@ -45,6 +48,31 @@ def episodes(role: str, checkpoint: str, column: int, loses: bool = False) -> li
         for row in rows
         if row[column] is not None
     ]  # fmt: skip
+
+
+def test_mean_rewards_stand_beside_success(tmp_path: Path) -> None:
+    """Where rewards are only 0 and 1 they are the rate, and the table leaves them out."""
+    played = [("won", 1.0, True), ("half", 0.5, False), ("lost", 0.0, False), ("binary", 1.0, True)]
+    rows: list[Any] = []
+    for name, outcome, won in played:
+        rows.append(trajectory(name).model_copy(update={"outcome": outcome, "success": won}))
+        split = "unseen" if name == "binary" else "seen"
+        rows.append(evaluation(f"e-{name}", "pick", won, task_id=name, trajectory_id=name, split=split))
+    record_run(tmp_path, "run", ShardStore(tmp_path).write_batch("evaluate", "b0", rows))
+    graded = Store(tmp_path)
+    graded.ingest()
+    sql = "SELECT split, rate, reward, reward_low, reward_high FROM success ORDER BY split"
+    low, high = wilson_interval(1.5, 3)
+    [seen, unseen] = graded.query(sql)[1]
+    assert seen == ("seen", pytest.approx(1 / 3), 0.5, pytest.approx(low), pytest.approx(high))
+    assert unseen[1:3] == (1.0, 1.0)
+    table = success_table(graded, "run")
+    assert table.right == ("episodes", "won", "rate", "interval", "mean reward", "interval")
+    assert [row[7] for row in table.rows] == ["0.500", "1.000"]
+
+
+def test_a_table_of_wins_alone_has_no_rewards(store: Store) -> None:
+    assert success_table(store, "run").right == ("episodes", "won", "rate", "interval")
 
 
 def test_success_is_by_policy_split_and_start(store: Store) -> None:

@@ -99,7 +99,7 @@ class Answers:
             return [], [(1,) * len(COUNTS)]
         if "success_change" in sql:
             return [], [(self.text, self.text, 2, 1, 3, 0.1, -0.1, 0.3)]
-        return [], [(self.text, 2, self.text, self.text, 4, 2, 0.5, 0.1, 0.9)]
+        return [], [(self.text, 2, self.text, self.text, 4, 2, 0.5, 0.1, 0.9, 0.6, 0.2, 0.9)]
 
 
 def summary_tables(out: Console, text: str) -> None:
