@@ -12,6 +12,7 @@ Factory = Callable[[Mapping[str, Any]], World]
 BUILT_IN = {
     "alfworld": ("environments.alfworld.official.world", "RealAlfworld"),
     "alfworld-generated": ("environments.alfworld.generation.world", "GeneratedAlfworld"),
+    "scienceworld": ("environments.scienceworld.world", "ScienceWorld"),
 }
 """The worlds of this repository: (module, factory), imported on first use."""
 _FACTORIES: dict[str, Factory] = {}

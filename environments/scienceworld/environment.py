@@ -56,16 +56,25 @@ class ScienceWorldEnvironment:
 
     def start(self, variation: Variation) -> str:
         """The same, for a variation."""
+        self._best = 0
+        task, look = self._running().load(variation.task_type, variation.number, SIMPLIFICATION)
+        return f"{look}\n\n{task}"
+
+    def gold_path(self, variation: Variation) -> list[str]:
+        """The actions of the simulator's own solution. Ends the episode."""
+        return self._running().gold_path(variation.task_type, variation.number, SIMPLIFICATION)
+
+    def _running(self) -> Episode:
         if self._episode is None or not self._episode.simulator.alive:
             self._episode = Episode(self._simulator())
-        self._best = 0
-        task, look = self._episode.load(variation.task_type, variation.number, SIMPLIFICATION)
-        return f"{look}\n\n{task}"
+        return self._episode
 
     def step(self, action: str) -> StepResult:
         """Raises ConnectionError if the JVM has ended or does not answer."""
         if self._episode is None:
-            raise EnvironmentFault("the ScienceWorld environment has no episode yet: call reset(task, seed) first")
+            raise EnvironmentFault(
+                "the ScienceWorld environment has no episode yet: call reset(task, seed) first"
+            )
         try:
             observation, score, completed = self._episode.step(action)
         except SimulatorError as error:

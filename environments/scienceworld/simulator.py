@@ -64,7 +64,9 @@ class Simulator:
                 enable_memory_management=False,  # else each collected object calls the JVM, also one that has ended
             )
         )
-        self._singletons = [self._singleton(name) for name in ("scala.util.Random$", "util.UniqueIdentifier$")]
+        self._singletons = [
+            self._singleton(name) for name in ("scala.util.Random$", "util.UniqueIdentifier$")
+        ]
         java = self.gateway.jvm.java.lang
         if java.System.identityHashCode(java.Object()) != java.System.identityHashCode(java.Object()):
             vendor = java.System.getProperty("java.vm.name")
@@ -110,7 +112,9 @@ class Simulator:
             except (Py4JError, OSError) as error:
                 fault = f"{type(error).__name__}: {error}"
             self.close()
-        raise ConnectionError(f"scienceworld: the JVM has ended or does not answer ({fault}); start another one")
+        raise ConnectionError(
+            f"scienceworld: the JVM has ended or does not answer ({fault}); start another one"
+        )
 
     def new_singletons(self) -> list[Any]:
         """Random numbers and object numbers of a new episode; they are in use from now on."""
@@ -195,14 +199,25 @@ def _start(jar: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
 
     java = os.path.join(os.environ["JAVA_HOME"], "bin", "java") if os.environ.get("JAVA_HOME") else "java"
     classes = os.pathsep.join((find_jar_path(), str(jar)))
-    command = [java, *JVM_OPTIONS, "-classpath", classes, "py4j.GatewayServer", "--die-on-broken-pipe", "--enable-auth", "0"]
+    command = [
+        java,
+        *JVM_OPTIONS,
+        "-classpath",
+        classes,
+        "py4j.GatewayServer",
+        "--die-on-broken-pipe",
+        "--enable-auth",
+        "0",
+    ]
     with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
             )
         except OSError as error:
-            raise EnvironmentFault(f"scienceworld: there is no {java} ({error.strerror}): {INSTALL_JAVA}") from error
+            raise EnvironmentFault(
+                f"scienceworld: there is no {java} ({error.strerror}): {INSTALL_JAVA}"
+            ) from error
         assert process.stdout
         port, token = process.stdout.readline().strip(), process.stdout.readline().strip()
         if not port.isdigit() or not token:
