@@ -35,7 +35,7 @@ def variation_of(payload: str) -> Variation:
     number, _, source = rest.partition(" ")
     if source != f"{SIMPLIFICATION} {JAR_DIGEST}" or task_type not in TASK_TYPES or not number.isdigit():
         raise EnvironmentFault(
-            f"scienceworld: task {payload!r} is not one of scienceworld {VERSION} with simplification {SIMPLIFICATION}: "
+            f"scienceworld: task {payload!r} is not one of scienceworld {VERSION}, simplification {SIMPLIFICATION}: "
             "run the stage demonstrate again"
         )
     return Variation(task_type, int(number))
@@ -50,8 +50,8 @@ class ScienceWorldEnvironment:
         self._best = 0
 
     def reset(self, task: Task, seed: int) -> str:
-        """Start the task's episode, in a new JVM if the last one has ended. Variations are fixed: the seed has no effect.
-        Raises EnvironmentFault, or ConnectionError if the JVM ends meanwhile."""
+        """Start the task's episode, in a new JVM if the last one has ended. Variations are fixed: the seed has no
+        effect. Raises EnvironmentFault, or ConnectionError if the JVM ends meanwhile."""
         return self.start(variation_of(task.payload))
 
     def start(self, variation: Variation) -> str:

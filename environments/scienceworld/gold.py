@@ -1,8 +1,8 @@
 """The simulator's own solutions: made once, played, and stored with what was answered.
 
-Making one takes a few tenths of a second, and up to 20 s. Each is a file of its own, so a stopped run continues where it
-was, and several processes may share the folder. A stored path ends when the task is completed, and without the attempts to
-open doors that are open, if it wins without them too.
+Making one takes a few tenths of a second, and up to 20 s. Each is a file of its own, so a stopped run continues where
+it was, and several processes may share the folder. A stored path ends when the task is completed. The attempts to open
+doors that are open are left out if it wins without them too.
 """
 
 from __future__ import annotations

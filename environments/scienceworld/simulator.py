@@ -2,13 +2,13 @@
 
 Three things make a play depend on more than task and actions in the simulator as it is shipped:
 
-- the order of sets, which follows the objects' identity hashes: with -XX:hashCode=2 all of them are equal, and a set keeps
-  the order in which it was filled
+- the order of sets, which follows the objects' identity hashes: with -XX:hashCode=2 all of them are equal, and a set
+  keeps the order in which it was filled
 - the random numbers, which all episodes of a JVM share: here each episode has its own `scala.util.Random`
 - the numbers of new objects, which they share too: each episode has its own `util.UniqueIdentifier`
 
-So an episode is as it would be alone in a new JVM. One call runs at a time: the JVM has one of each, exchanged when another
-episode goes on.
+So an episode is as it would be alone in a new JVM. One call runs at a time: the JVM has one of each, exchanged when
+another episode goes on.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ class Simulator:
         """Takes a second or two. Raises EnvironmentFault if Java is missing or does not start."""
         from py4j.java_gateway import GatewayParameters, JavaGateway
 
-        port, token, self.process = _start(jar)
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="steca-scienceworld-"
+        )  # the simulator writes a file
+        port, token, self.process = _start(jar, Path(self._folder.name))
         self.lock = threading.RLock()
         self.current: Episode | None = None
         _silence_py4j()
@@ -88,6 +91,7 @@ class Simulator:
         self.process.wait()
         if self.process.stdin:
             self.process.stdin.close()
+        self._folder.cleanup()
 
     def release(self, *objects: Any) -> None:
         """Let the JVM collect objects that are not needed any more."""
@@ -192,7 +196,7 @@ class Episode:
         return Answer(observation, score, bool(self._interface.getCompleted()))
 
 
-def _start(jar: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
+def _start(jar: Path, folder: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
     """Start the JVM: the port and the token of its gateway, and the process. It ends when its standard input does, that
     is with this process. It is not in this process's group: Ctrl-C is for this process. Raises EnvironmentFault."""
     from py4j.java_gateway import find_jar_path
@@ -212,7 +216,12 @@ def _start(jar: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
     with tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, process_group=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                cwd=folder,
+                process_group=0,
             )
         except OSError as error:
             raise EnvironmentFault(

@@ -5,9 +5,9 @@ ETO published lists, not a rule. The rule here gives splits of the same sizes, b
 unseen       the first ten of the simulator's test variations, or all if there are fewer: 211, exactly ETO's list
 seen         ten of its development variations, or all, chosen by digest: 199. ETO drew other ones at random, and lacks
              five (of boil and of the two power-component types): 194
-train        its training variations, and the development variations that are not in `seen`; at most 120 of a type, chosen
-             by digest: 1,513, of which one in ten is held out for `validation`. ETO has 1,483: it lacks 30 (of grow-fruit,
-             of one lifespan type and of the power-component types)
+train        its training variations, and the development variations that are not in `seen`; at most 120 of a type,
+             chosen by digest: 1,513, of which one in ten is held out for `validation`. ETO has 1,483: it lacks 30 (of
+             grow-fruit, of one lifespan type and of the power-component types)
 
 In ETO's lists 54 of the 194 variations of `seen` are in `train` too. Here no two splits share one.
 """

@@ -1,7 +1,7 @@
 """Thoughts for the actions of the simulator's solutions, in short sentences.
 
-A thought says what the last answer showed, if that matters, and what the action is for. It uses only the first observation
-(which holds the task), the steps before it and its own action: no name in it comes from elsewhere.
+A thought says what the last answer showed, if that matters, and what the action is for. It uses only the first
+observation (which holds the task), the steps before it and its own action: no name in it comes from elsewhere.
 """
 
 from __future__ import annotations

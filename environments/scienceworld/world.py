@@ -82,7 +82,7 @@ class ScienceWorld:
         return TASK_TYPES[variation_of(task.payload).task_type].step_cap
 
     def demonstration(self, task: Task) -> list[Turn] | None:
-        """The simulator's solution with composed thoughts; None if it does not win, or takes more than the most steps."""
+        """The simulator's solution with composed thoughts; None if it does not win within the task's most steps."""
         path = self._gold.path(variation_of(task.payload))
         if path.reward < 1 or len(path.pairs) > self.step_cap(task):
             return None
