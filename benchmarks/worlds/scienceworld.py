@@ -2,12 +2,13 @@
 
     python -m benchmarks.worlds.scienceworld speed          milliseconds a step, of both, on the same actions
     python -m benchmarks.worlds.scienceworld repeat         the same actions twice: which types are answered differently
-    python -m benchmarks.worlds.scienceworld parity         every answer beside that of `ScienceWorldEnv.step`
+    python -m benchmarks.worlds.scienceworld parity         every answer beside that of the package
         --each 3        variations of each task type, spread over all splits (0: all; parity then takes about an hour)
         --shipped       parity with the JVM options of the package: sets have another order there
+        --warm 60       speed: seconds that each side plays before it is timed, for Java's compiler
         --data FOLDER   where the solutions are kept
 
-The actions are the simulator's solutions. Exit code 1 if `repeat` or `parity` finds a difference in this world.
+The actions are the simulator's solutions. Exit code 1 if `repeat` or `parity` finds a difference in the first column.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from environments.scienceworld.world import ScienceWorld
 
 Answers = list[tuple[str, float, bool]]
 """Observation, highest score so far in [0, 1], and whether the episode is over."""
-console = Console()
+console = Console(width=200)
 
 
 class Play(NamedTuple):
@@ -57,6 +58,7 @@ def main() -> int:
     parser.add_argument("what", choices=("speed", "repeat", "parity"))
     parser.add_argument("--each", type=int, default=3)
     parser.add_argument("--shipped", action="store_true")
+    parser.add_argument("--warm", type=float, default=60.0)
     parser.add_argument("--data")
     options = parser.parse_args()
     world = ScienceWorld({"data": options.data} if options.data else {})
@@ -64,7 +66,7 @@ def main() -> int:
     try:
         plays = [Play(v, world._gold.path(v).actions) for v in track(chosen(options.each), "solutions")]
         if options.what == "speed":
-            return speed(world, plays)
+            return speed(world, plays, options.warm)
         return (
             repeat(plays, options.data) if options.what == "repeat" else parity(world, plays, options.shipped)
         )
@@ -105,7 +107,7 @@ def start_original(env: Any, variation: Variation) -> str:
 # Speed
 
 
-def speed(world: ScienceWorld, plays: Sequence[Play]) -> int:
+def speed(world: ScienceWorld, plays: Sequence[Play], warm: float) -> int:
     environment, env = world.environment(), original()
 
     def raw_start(variation: Variation) -> str:
@@ -122,7 +124,9 @@ def speed(world: ScienceWorld, plays: Sequence[Play]) -> int:
     )
     means = []
     for name, start, step, pid in sides:
-        timed(plays, start, step, pid)  # the JIT compiler
+        ready = time.monotonic() + warm
+        while time.monotonic() < ready:
+            timed(plays, start, step, pid)
         walls, cpu, starts = timed(plays, start, step, pid)
         means.append(statistics.mean(walls))
         middle = statistics.median(walls), means[-1], cpu
@@ -267,28 +271,51 @@ def print_differences(plays: Sequence[Play], found: dict[str, dict[Variation, Di
 
 
 def parity(world: ScienceWorld, plays: Sequence[Play], shipped: bool) -> int:
+    """Beside the package's `server.step`, and beside its `env.step`. That one asks the simulator for more after each step,
+    e.g. for all valid actions, and its bees fly elsewhere from then on."""
     env = original(*(() if shipped else JVM_OPTIONS[2:]))
-    environment, found = world.environment(), {}
+    environment = world.environment()
+    without: dict[Variation, Difference] = {}
+    whole: dict[Variation, Difference] = {}
     for play in track(plays, "lock-step", console=console):
-        ours, theirs = zip(*lock_step(environment, env, play), strict=True)
-        found[play.variation] = difference(list(ours), list(theirs))
-        first = next(((a, b) for a, b in zip(ours, theirs, strict=True) if a != b), None)
-        if first and not shipped:
-            console.print(f"{play.variation}: {first[0]} here, {first[1]} in the original", markup=False)
+        for found, theirs in ((without, Queries(env, False)), (whole, Queries(env, True))):
+            here, there = zip(*lock_step(environment, theirs, play), strict=True)
+            found[play.variation] = difference(list(here), list(there))
     env.close()
-    return print_differences(plays, {"lock-step": found})
+    return print_differences(plays, {"server.step": without, "env.step": whole})
+
+
+class Queries:
+    """The package's environment, with or without the queries after each step."""
+
+    def __init__(self, env: Any, asked: bool) -> None:
+        self._env, self._asked, self._best = env, asked, 0
+
+    def start(self, variation: Variation) -> str:
+        self._best = 0
+        if self._asked:
+            return start_original(self._env, variation)
+        self._env.load(variation.task_type, variation.number, SIMPLIFICATION)
+        self._env.server.reset()
+        return f"{self._env.server.step('look around')}\n\n{self._env.get_task_description()}"
+
+    def answer(self, action: str) -> tuple[str, float, bool]:
+        if self._asked:
+            observation, _, done, info = self._env.step(action)
+            score = info["score"]
+        else:
+            observation, score = self._env.server.step(action), round(100 * self._env.server.getScore())
+            done = bool(self._env.server.getCompleted()) or score < 0
+        self._best = max(self._best, score)
+        return observation, self._best / 100, done
 
 
 def lock_step(
-    environment: ScienceWorldEnvironment, env: Any, play: Play
+    environment: ScienceWorldEnvironment, theirs: Queries, play: Play
 ) -> Iterator[tuple[tuple[str, float, bool], tuple[str, float, bool]]]:
-    yield (environment.start(play.variation), 0.0, False), (start_original(env, play.variation), 0.0, False)
-    best = 0
+    yield (environment.start(play.variation), 0.0, False), (theirs.start(play.variation), 0.0, False)
     for action in play.actions:
-        result = environment.step(action)
-        observation, _, done, info = env.step(action)
-        best = max(best, info["score"])
-        yield (result.observation, result.reward, result.done), (observation, best / 100, done)
+        yield answered(environment, action), theirs.answer(action)
 
 
 if __name__ == "__main__":

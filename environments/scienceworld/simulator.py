@@ -232,7 +232,8 @@ def _start(jar: Path, folder: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
         if not port.isdigit() or not token:
             process.kill()
             errors.seek(0)
-            said = " ".join(errors.read().decode(errors="replace").split())[:300] or "it said nothing"
+            output = b" ".join((port, token, process.stdout.read(), errors.read())).decode(errors="replace")
+            said = " ".join(output.split())[:300] or "it said nothing"
             raise EnvironmentFault(
                 f"scienceworld: Java does not start ({said}): check JAVA_HOME and JAVA_TOOL_OPTIONS"
             )
