@@ -271,8 +271,8 @@ def print_differences(plays: Sequence[Play], found: dict[str, dict[Variation, Di
 
 
 def parity(world: ScienceWorld, plays: Sequence[Play], shipped: bool) -> int:
-    """Beside the package's `server.step`, and beside its `env.step`. That one asks the simulator for more after each step,
-    e.g. for all valid actions, and its bees fly elsewhere from then on."""
+    """Beside the package's `server.step`, and beside its `env.step`. That one asks the simulator for more after each
+    step, e.g. for all valid actions, and its bees fly elsewhere from then on."""
     env = original(*(() if shipped else JVM_OPTIONS[2:]))
     environment = world.environment()
     without: dict[Variation, Difference] = {}

@@ -6,7 +6,9 @@ package      finds the simulator's jar in the installed package `scienceworld`
 simulator    one JVM with any number of independent, deterministic episodes
 environment  an episode as the agent sees it
 gold         the simulator's own solutions, made once and stored
+files        where they are stored
 thoughts     thoughts for them, composed from what is visible
 briefing     what a chat model is told before an episode
+vocabulary   names that become single tokens of a small policy
 world        the tasks
 """

@@ -6,7 +6,8 @@ completed task end the episode.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from environments.base import EnvironmentFault, StepResult, Task
@@ -57,12 +58,14 @@ class ScienceWorldEnvironment:
     def start(self, variation: Variation) -> str:
         """The same, for a variation."""
         self._best = 0
-        task, look = self._running().load(variation.task_type, variation.number, SIMPLIFICATION)
+        with _named(variation):
+            task, look = self._running().load(variation.task_type, variation.number, SIMPLIFICATION)
         return f"{look}\n\n{task}"
 
     def gold_path(self, variation: Variation) -> list[str]:
         """The actions of the simulator's own solution. Ends the episode."""
-        return self._running().gold_path(variation.task_type, variation.number, SIMPLIFICATION)
+        with _named(variation):
+            return self._running().gold_path(variation.task_type, variation.number, SIMPLIFICATION)
 
     def _running(self) -> Episode:
         if self._episode is None or not self._episode.simulator.alive:
@@ -87,3 +90,12 @@ class ScienceWorldEnvironment:
         if self._episode is not None:
             self._episode.close()
         self._episode = None
+
+
+@contextmanager
+def _named(variation: Variation) -> Iterator[None]:
+    """A task that the simulator cannot load is a fault of the task."""
+    try:
+        yield
+    except SimulatorError as error:
+        raise EnvironmentFault(f"scienceworld: {variation.payload!r} cannot be loaded: {error}") from error

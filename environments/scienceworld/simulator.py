@@ -110,8 +110,8 @@ class Simulator:
                 if self.alive:
                     return work()
             except Py4JJavaError as error:
-                fault = str(error.java_exception.toString())
-                if "java.lang.OutOfMemoryError" not in fault:
+                fault = _java_exception(error)
+                if "OutOfMemoryError" not in fault:
                     raise SimulatorError(fault) from error
             except (Py4JError, OSError) as error:
                 fault = f"{type(error).__name__}: {error}"
@@ -246,6 +246,14 @@ def _drain(stream: IO[bytes]) -> None:
     with stream:
         while os.read(stream.fileno(), 1 << 16):
             pass
+
+
+def _java_exception(error: Any) -> str:
+    """The first line of a Java exception. A JVM without memory cannot even say that."""
+    try:
+        return str(error.java_exception.toString()).partition("\n")[0]
+    except Exception as failure:
+        return f"OutOfMemoryError or another exception that cannot be read ({type(failure).__name__})"
 
 
 def _silence_py4j() -> None:
