@@ -24,6 +24,7 @@ BUILT_IN = {
     "alfworld": "environments.alfworld.official.world:RealAlfworld",
     "alfworld-generated": "environments.alfworld.generation.world:GeneratedAlfworld",
     "textcraft": "environments.textcraft.world:Textcraft",
+    "scienceworld": "environments.scienceworld.world:ScienceWorld",
 }
 """The worlds of this repository, imported on first use."""
 
