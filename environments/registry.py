@@ -58,8 +58,7 @@ def make_world(name: str, options: Mapping[str, Any]) -> World:
 
 
 def _factory(name: str) -> Callable[..., Any]:
-    point = next((point for point in entry_points(group=GROUP) if point.name == name), None)
-    path = BUILT_IN.get(name) or (point.value if point else name)
+    path = BUILT_IN.get(name) or (name if ":" in name else _entry_point(name))
     module, colon, attribute = path.rpartition(":")
     if not colon or not module or not attribute:
         raise EnvironmentFault(
@@ -76,6 +75,11 @@ def _factory(name: str) -> Callable[..., Any]:
             f"world {name}: {attribute} is a {type(found).__name__}, and not a class or function"
         )
     return found
+
+
+def _entry_point(name: str) -> str:
+    """What an installed package has under this name; the name itself if none has it."""
+    return next((point.value for point in entry_points(group=GROUP) if point.name == name), name)
 
 
 def _module(name: str, module: str) -> Any:

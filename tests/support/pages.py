@@ -68,7 +68,7 @@ def targets(text: str) -> set[str]:
 
 def modules(text: str) -> set[str]:
     """Modules of this repository that are run by `python -m`."""
-    return set(re.findall(r"python -m (benchmarks\.\w+)", text))
+    return set(re.findall(r"python -m (benchmarks(?:\.\w+)+)", text))
 
 
 def settings(text: str, sections: set[str]) -> set[str]:
