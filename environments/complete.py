@@ -36,6 +36,7 @@ class CompleteWorld:
     def __init__(self, world: World, config: EnvironmentConfig) -> None:
         self.own, self._config = world, config
         self._abilities: dict[type, bool] = {}
+        self._spare: list[Environment] = []
         self.name = str(getattr(world, "name", config.name))
         self.form = FORMATS[config.action_format]
         self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
@@ -66,20 +67,22 @@ class CompleteWorld:
 
     @cached_property
     def states(self) -> States:
-        first = self._first_environment
-        spare = [first]
+        if self.can(can.Snapshots):
+            return SnapshotStates(self._make_environment)
+        return ReplayedStates(self._make_environment, self.live_environments, self.same)
 
-        def make() -> Environment:
-            return spare.pop() if spare else called(f"world {self.name}: environment()", self.own.environment)
-
-        if isinstance(first, can.Snapshots):
-            return SnapshotStates(make)
-        return ReplayedStates(make, self.live_environments, self.same)
+    def _make_environment(self) -> Environment:
+        """A new environment. The one that was made to see what it can do is the first."""
+        if self._spare:
+            return self._spare.pop()
+        return called(f"world {self.name}: environment()", self.own.environment)
 
     @cached_property
     def _first_environment(self) -> Environment:
         """The environment whose class says what all of them can do."""
-        return called(f"world {self.name}: environment()", self.own.environment)
+        first = self._make_environment()
+        self._spare.append(first)
+        return first
 
     def can(self, capability: type) -> bool:
         """Whether the world, or its environments, have a capability of environments.capabilities."""
@@ -137,8 +140,10 @@ class CompleteWorld:
 
     def close(self) -> None:
         """Close the environments and the world."""
-        if "_first_environment" in self.__dict__:
+        if "states" in self.__dict__:
             self.states.close()
+        while self._spare:
+            close_quietly(self._spare.pop())
         close_quietly(self.own)
 
     # -- what is said about tasks ----------------------------------------------------------------------------------

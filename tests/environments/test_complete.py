@@ -12,7 +12,7 @@ from environments.missing import missing, refuse_what_it_cannot
 from environments.template.world import World
 from environments.versions import version_of
 from steca.types import Step
-from tests.support.own_worlds import Bare, Snapping, completed
+from tests.support.own_worlds import Bare, Counted, Snapping, completed
 from tests.support.rollouts_toys import world as alfworld
 
 
@@ -149,3 +149,19 @@ def test_a_chat_model_is_told_the_configured_text_and_the_form() -> None:
     calls = completed(World(), action_format="tool_call").briefing(task, example=False)
     assert "<tool_call>" in calls
     assert '"name": "act"' in calls
+
+
+def test_everything_that_was_made_is_closed_and_can_be_made_again() -> None:
+    """Also the environment that was made only to see what it can do."""
+    for plays in (False, True):
+        own = Counted()
+        world = completed(own)
+        assert world.can(Expert)
+        task = world.tasks("train", 1, 0)[0]
+        if plays:
+            states = [world.begin(task)[1] for _ in range(3)]
+            assert [world.advance(state, "enter hall")[0].valid for state in states]
+        world.close()
+        assert own.made
+        assert all(made.closed for made in own.made)
+        assert world.begin(task)[0].startswith("You are in the ")
