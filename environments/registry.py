@@ -23,6 +23,7 @@ GROUP = "steca.worlds"
 BUILT_IN = {
     "alfworld": "environments.alfworld.official.world:RealAlfworld",
     "alfworld-generated": "environments.alfworld.generation.world:GeneratedAlfworld",
+    "virtualhome": "environments.virtualhome.world:Virtualhome",
 }
 """The worlds of this repository, imported on first use."""
 

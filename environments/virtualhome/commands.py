@@ -1,4 +1,4 @@
-"""Commands in text ("put cup 12 on table 3") and as lines of VirtualHome's programs ("[PUTBACK] <cup> (12) <table> (3)")."""
+"""Commands in text ("put cup 12 on table 3") and as lines of programs ("[PUTBACK] <cup> (12) <table> (3)")."""
 
 from __future__ import annotations
 

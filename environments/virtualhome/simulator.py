@@ -5,10 +5,11 @@ Its states are not changed by steps, but reading one refreshes sets inside of it
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
 from threading import RLock
@@ -19,10 +20,7 @@ from environments.virtualhome.commands import Command
 from environments.virtualhome.goals import Fact, Graph, agent_of, without_circles
 
 PACKAGE, VERSION = "virtualhome_eval", "0.1.1"
-INSTALL = (
-    f"`pip install --no-deps {PACKAGE}=={VERSION}` and `pip install networkx numpy termcolor tqdm parse` "
-    "(405 MB; its own dependencies are not needed)"
-)
+INSTALL = f"`pip install --no-deps {PACKAGE}=={VERSION}` (405 MB; what it asks for besides is not used here)"
 _DATA = "dataset/programs_processed_precond_nograb_morepreconds"
 _SCENE = "TrimmedTestScene1_graph/results_intentions_march-13-18"
 _LOCK = RLock()
@@ -64,6 +62,19 @@ def program_file(name: str) -> Path:
 def graph_file(name: str) -> Path:
     """The graphs before and after a program."""
     return package_folder() / _DATA / "init_and_final_graphs" / _SCENE / f"{name}.json"
+
+
+def files_digest() -> str:
+    """The digest of the package's list of files, which has a digest of each: it changes with any of them that an
+    installation changes. Raises EnvironmentFault if there is no such list."""
+    package_folder()
+    listed = distribution(PACKAGE).read_text("RECORD")
+    if not listed:
+        raise EnvironmentFault(
+            f"{PACKAGE} has no list of its files (RECORD): install it again with {INSTALL}"
+        )
+    lines = sorted(line for line in listed.splitlines() if line.startswith(PACKAGE) and ".pyc" not in line)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,7 +132,9 @@ def execute(home: Home, state: Any, command: Command) -> Any | None:
     refusals = (*_REFUSALS, execution.ExecutionException)
     with _LOCK:
         try:
-            done, after = execution.ScriptExecutor(home.graph, home.equivalences).execute_one_step(script, state)
+            done, after = execution.ScriptExecutor(home.graph, home.equivalences).execute_one_step(
+                script, state
+            )
         except refusals:
             return None
     return after if done else None
