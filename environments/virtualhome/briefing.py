@@ -15,9 +15,9 @@ from steca.action_formats import ActionFormat
 LENGTH = 6
 """Commands of the worked example."""
 _RULES = """\
-You act in a home. First you are told its rooms with what is in them, the actions, and your task; then you act, one turn \
-at a time, until the home is as the task asks. After each of your turns you are told where you are, what is close to \
-you, and what you hold. Things in something closed are told when it is open.
+You act in a home. First you are told its rooms with what is in them, the actions, and your task; then you act, one \
+turn at a time, until the home is as the task asks. After each of your turns you are told where you are, what is close \
+to you, and what you hold. Things in something closed are told when it is open.
 
 Write names with their numbers, as you were told them. Most actions need you to be close to the thing: walk to it, or \
 find it, first. You have two hands. An action that cannot be done is answered "Nothing happens.".

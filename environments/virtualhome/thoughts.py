@@ -26,7 +26,7 @@ def thought(view: View, commands: Sequence[Command], seen: str) -> str:
     if command.action in _ATTENDING:
         return f"{name.capitalize()} is what this is about: I {command.text}."
     if sight and sight.marks:
-        return f"I am close to {name}, and it is {', '.join(sight.marks)}: I {command.text}."
+        return f"I am close to {name}, and it is {' and '.join(sight.marks)}: I {command.text}."
     return (
         f"I am close to {name}: I {command.text}." if sight else f"The next thing to do is to {command.text}."
     )
@@ -35,18 +35,17 @@ def thought(view: View, commands: Sequence[Command], seen: str) -> str:
 def _going(view: View, commands: Sequence[Command], seen: str) -> str:
     """Why to go: for what is done with the thing later on."""
     command, name = commands[0], commands[0].things[0].name
-    purpose = next(
-        (
-            later.text
-            for later in commands[1:]
-            if later.action not in GOING
-            and command.things[0] in later.things
-            and all(thing.name in seen or thing == command.things[0] for thing in later.things)
-        ),
-        None,
-    )
+    uses = [
+        later
+        for later in commands[1:]
+        if later.action not in GOING
+        and command.things[0] in later.things
+        and all(thing.name in seen or thing == command.things[0] for thing in later.things)
+    ]
+    uses.sort(key=lambda later: later.action in _ATTENDING)
+    purpose = uses[0].text if uses else None
     if name == view.room:
-        return f"I am in {name}, where I begin."
+        return f"I am in {name} already, and go on from here."
     if view.sight(name):
         return f"{name.capitalize()} is close: I want to {purpose or 'use it'}."
     if purpose:
