@@ -19,9 +19,9 @@ from environments.base import Task
 from environments.virtualhome.catalog import WHY, examine
 from environments.virtualhome.commands import FORMS, Command, Thing, parse_command
 from environments.virtualhome.environment import VirtualhomeEnvironment
-from environments.virtualhome.episodes import Opened, opened, payload_of, read_files
+from environments.virtualhome.episodes import Opened, digest_of, opened, payload_of, read_files
 from environments.virtualhome.goals import Fact, facts, without_circles
-from environments.virtualhome.simulator import REFUSALS, execute, graph_file, program_files, simulator_module
+from environments.virtualhome.simulator import REFUSALS, graph_file, program_files, run, simulator_module
 
 
 class Tally:
@@ -87,16 +87,17 @@ def random_commands(count: int) -> Counter[str]:
     while found.total() < count:
         name = draw.choice(files).stem
         program, graphs = read_files(name)
-        task = opened(payload_of(name, examine(name, program, graphs)[0].digest))
+        task = opened(payload_of(name, digest_of(program, graphs)))
         state: Any = task.state
         for _ in range(100):
             command = _drawn(draw, task)
             if parse_command(command.text) != command:
                 found["read as another command"] += 1
             try:
-                after = execute(task.home, state, command)
-            except refusals as error:
-                found[f"raised {type(error).__name__}"] += 1
+                after = run(task.home, state, command)
+            except Exception as error:
+                kind = "raised, and answered as refused:" if isinstance(error, refusals) else "NOT CAUGHT:"
+                found[f"{kind} {type(error).__name__}"] += 1
                 continue
             found["refused" if after is None else "carried out"] += 1
             state = after or state

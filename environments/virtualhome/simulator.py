@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution, version
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 from environments.base import EnvironmentFault
 from environments.virtualhome.commands import Command
-from environments.virtualhome.goals import Fact, Graph, agent_of, without_circles
+from environments.virtualhome.goals import Fact, Graph, agent_of
 
 PACKAGE, VERSION = "virtualhome_eval", "0.1.1"
 INSTALL = f"`pip install --no-deps {PACKAGE}=={VERSION}` (405 MB; what it asks for besides is not used here)"
@@ -92,7 +93,7 @@ def simulator_module(name: str) -> Any:
     """One of the package's modules. Raises EnvironmentFault if it is not there."""
     package_folder()
     try:
-        return importsimulator_module(f"{PACKAGE}.simulation.evolving_graph.{name}")
+        return import_module(f"{PACKAGE}.simulation.evolving_graph.{name}")
     except ModuleNotFoundError as error:
         raise EnvironmentFault(
             f"{PACKAGE} needs the package {error.name}: install it with {INSTALL}"
@@ -100,14 +101,14 @@ def simulator_module(name: str) -> Any:
 
 
 def home_of(graph: Graph) -> Home:
-    """The home of an initial graph. Raises ValueError if it has not exactly one agent."""
+    """The home of an initial graph without circles. Raises ValueError if it has not exactly one agent."""
     me = agent_of(graph)
     names = {
         node["id"]: f"{node['class_name'].replace('_', ' ')} {node['id']}"
         for node in graph["nodes"]
         if node["id"] != me
     }
-    made = simulator_module("environment").EnvironmentGraph(without_circles(graph))
+    made = simulator_module("environment").EnvironmentGraph(graph)
     return Home(made, equivalences(), me, names, {name: number for number, name in names.items()})
 
 
@@ -129,16 +130,18 @@ def execute(home: Home, state: Any, command: Command) -> Any | None:
     names = [thing.name for thing in command.things]
     if any(name not in home.named for name in names) or len(set(names)) < len(names):
         return None
+    try:
+        return run(home, state, command)
+    except (*REFUSALS, simulator_module("execution").ExecutionException):
+        return None
+
+
+def run(home: Home, state: Any, command: Command) -> Any | None:
+    """The state after a command, as the simulator has it; None if it refuses it. Raises what the simulator raises."""
     scripts, execution = simulator_module("scripts"), simulator_module("execution")
     script = scripts.Script([scripts.parse_script_line(command.line, 0)])
-    refusals = (*REFUSALS, execution.ExecutionException)
     with _LOCK:
-        try:
-            done, after = execution.ScriptExecutor(home.graph, home.equivalences).execute_one_step(
-                script, state
-            )
-        except refusals:
-            return None
+        done, after = execution.ScriptExecutor(home.graph, home.equivalences).execute_one_step(script, state)
     return after if done else None
 
 
