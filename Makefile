@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-virtualhome processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -66,6 +66,11 @@ parity: $(STAMP)  ## Test: replay every expert run under ALFWORLD_DATA and compa
 parity-official: $(STAMP)  ## Test: lock-step equality with ALFWorld's own engine (installs the extra `alfworld`)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,alfworld]'
 	$(BIN)/pytest -m slow tests/parity
+
+parity-virtualhome: $(STAMP)  ## Test: every program of VirtualHome, in text and by the package's own executor (two minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps virtualhome_eval==0.1.1
+	$(BIN)/python -m benchmarks.worlds.virtualhome
+	$(BIN)/pytest -m slow tests/environments/virtualhome
 
 processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/processes/test_together.py tests/flows/processes/test_resume.py tests/cli/test_processes.py tests/cli/compare
