@@ -78,7 +78,7 @@ def make_catalog(programs: Iterable[str]) -> Catalog:
         entry, task = examine(name, *read_files(name))
         entries.append(entry)
         if task:
-            named.update(task.home.named)
+            named.update(task.home.named.keys())
             homes += 1
     kinds = {name.rpartition(" ")[0] for name in named}
     common = {name for name, count in named.items() if count >= COMMON * homes}

@@ -60,10 +60,8 @@ class Virtualhome:
         for outcome, why in WHY.items():
             found = [entry for entry in entries if entry.outcome == outcome]
             if found:
-                shown = f"{found[0].name}{f' ({found[0].detail})' if found[0].detail else ''}"
-                lines.append(
-                    f"{len(found)} of {len(entries)} programs are left out: they {why}, e.g. {shown}"
-                )
+                shown = "e.g. " + found[0].name if outcome == "trivial" else ", ".join(map(_named, found))
+                lines.append(f"{len(found)} of {len(entries)} programs are left out: they {why}: {shown}")
         return [*lines, f"the program {briefing.example_entry().name} is the worked example, and in no split"]
 
     def briefing(self, task: Task, example: bool, form: ActionFormat) -> str:
@@ -76,6 +74,10 @@ class Virtualhome:
     def data_digest(self) -> str:
         """The digest of the vocabulary: it comes from all programs."""
         return hashlib.sha256("\n".join(self.vocabulary()).encode()).hexdigest()[:16]
+
+
+def _named(entry: Entry) -> str:
+    return f"{entry.name} ({entry.detail})"
 
 
 def _task(entry: Entry, split: str) -> Task:

@@ -69,6 +69,13 @@ def test_trivial_goals_are_counted(world: Virtualhome) -> None:
     assert first.startswith("185 of 518 programs are left out: they change nothing but the agent")
 
 
+def test_the_vocabulary_has_kinds_and_the_names_that_most_homes_have(world: Virtualhome) -> None:
+    words = world.vocabulary()
+    assert {"bed 105", "dining room 201", "dishwasher", "address book"} <= set(words)
+    assert "address book 1000" not in words
+    assert len(words) == len(set(words)) == 518
+
+
 def test_every_demonstration_reaches_its_goal_and_its_thoughts_are_grounded(
     world: Virtualhome, tasks: dict[str, list[Task]]
 ) -> None:
