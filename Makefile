@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft scienceworld processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome scienceworld processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -73,6 +73,11 @@ parity-textcraft: $(STAMP)  ## Test: every published run of TextCraft, in lock-s
 scienceworld: $(STAMP)  ## Test: the world ScienceWorld with its simulator (installs the extra `scienceworld`; needs Java)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,scienceworld]'
 	$(BIN)/pytest -m slow -rs tests/environments/scienceworld
+
+parity-virtualhome: $(STAMP)  ## Test: every program of VirtualHome, in text and by the package's own executor (two minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps virtualhome_eval==0.1.1
+	$(BIN)/python -m benchmarks.worlds.virtualhome
+	$(BIN)/pytest -m slow tests/environments/virtualhome
 
 processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/processes/test_together.py tests/flows/processes/test_resume.py tests/cli/test_processes.py tests/cli/compare

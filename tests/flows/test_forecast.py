@@ -53,7 +53,8 @@ def test_a_stage_says_what_it_will_cost_what_it_has_cost_and_why_it_ended(
     with reporting(heard):
         for stage in ("demonstrate", "warmup", "explore", "rewards"):
             STAGE_FLOWS[stage](config)
-    curves, forecast, ended = heard.lines
+    experts, curves, forecast, ended = heard.lines
+    assert re.match(r"\d+ of \d+ training tasks have an expert run that succeeded; of the others, ", experts)
     assert curves.startswith("curves: ")
     found = re.fullmatch(
         r"forecast: at most (\d+) candidates, about (\d+) rollouts, ([\d,]+) tokens, [\d.]+ min, \$[\d.]+; "

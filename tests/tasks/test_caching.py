@@ -26,8 +26,13 @@ def test_a_stage_sees_only_the_settings_in_its_key() -> None:
     config = FactoryConfig()
     seen = restricted_config(config, ("seed", "policy.prompt", "environment"))
     assert (seen.seed, seen.policy.prompt) == (config.seed, config.policy.prompt)
-    assert seen.environment == config.environment
-    for read in (lambda: seen.rewards, lambda: seen.policy.small, lambda: seen.data_dir):
+    assert seen.environment.step_cap == config.environment.step_cap
+    for read in (
+        lambda: seen.rewards,
+        lambda: seen.policy.small,
+        lambda: seen.data_dir,
+        lambda: seen.environment.demonstrations,  # in keys by its content
+    ):
         with pytest.raises(AttributeError):
             read()
     assert cache_key_settings(config, ("seed", "policy.prompt")) == {"seed": 0, "policy": {"prompt": "plain"}}

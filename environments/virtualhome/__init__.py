@@ -1,0 +1,1 @@
+"""VirtualHome: household programs of the package virtualhome_eval, played as text in its simulator."""
