@@ -53,7 +53,8 @@ class Recordings:
         ]
 
     def find(self, task: Task, first_observation: str, same: Callable[[str, str], bool]) -> Recording | None:
-        """The run of a task: by the task's id or payload, else by its first observation."""
+        """The run of a task: by the task's id or payload, else one without an id with the same first observation.
+        (Tasks whose first observations are equal may have different runs.)"""
         found = self.by_id.get(task.task_id) or self.by_id.get(task.payload)
         found = found or self.by_start.get(first_observation.strip())
         if found:
@@ -78,8 +79,14 @@ def read_recordings(path: Path, form: ActionFormat) -> Recordings:
             continue
         try:
             identity, run = _run(line, number, form)
-            _keep(by_id, identity, run)
-            _keep(by_start, (run.first_observation or "").strip(), run)
+            if identity:
+                _keep(by_id, identity, run)
+            elif run.first_observation:
+                _keep(by_start, run.first_observation.strip(), run)
+            else:
+                raise NotARun(
+                    "names no task: it has no id (task_id, id, session_id) and no first observation"
+                )
         except NotARun as problem:
             set_aside.append((number, str(problem)))
     if not by_id and not by_start:
@@ -90,8 +97,6 @@ def read_recordings(path: Path, form: ActionFormat) -> Recordings:
 
 def _keep(runs: dict[str, Recording], key: str, run: Recording) -> None:
     """The first run of a key counts. Another one with the same key is set aside unless it is the same run."""
-    if not key:
-        return
     first = runs.setdefault(key, run)
     if first.turns != run.turns:
         raise NotARun(f"line {first.line} has another run of the same task ({key[:60]!r}); the first is used")

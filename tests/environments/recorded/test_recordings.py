@@ -97,7 +97,7 @@ def test_a_run_is_found_by_id_by_payload_and_by_what_was_seen_first(tmp_path: Pa
     found = read(tmp_path, SHAREGPT, {"conversations": SHAREGPT["conversations"][2:]})
     for task in (Task("t1"), Task("x", payload="t1")):
         assert found.find(task, "something else", str.__eq__) == found.by_id["t1"]
-    assert found.find(Task("x"), FIRST, str.__eq__) == found.by_id["t1"]
+    assert found.find(Task("x"), FIRST, str.__eq__) == found.by_start[FIRST]
     assert found.find(Task("x"), FIRST.upper(), str.__eq__) is None
     assert found.find(Task("x"), FIRST.upper(), lambda one, other: one.lower() == other.lower())
 
@@ -135,6 +135,7 @@ def test_a_run_is_found_by_id_by_payload_and_by_what_was_seen_first(tmp_path: Pa
             "turn 2 has no action",
         ),
         ({**OPENAI, "messages": OPENAI["messages"][:4]}, "line 1 has another run of the same task"),
+        ({"messages": OPENAI["messages"][2:]}, "names no task"),
     ],
 )
 def test_a_line_that_holds_no_run_is_set_aside_with_its_number(
@@ -146,6 +147,11 @@ def test_a_line_that_holds_no_run_is_set_aside_with_its_number(
     assert number == 3
     assert reason in why
     assert f"1 lines set aside: line 3 {why}" in found.remarks()[0]
+
+
+def test_a_run_with_an_id_belongs_to_no_other_task_that_begins_the_same(tmp_path: Path) -> None:
+    found = read(tmp_path, SHAREGPT)
+    assert found.find(Task("x"), FIRST, str.__eq__) is None
 
 
 def test_a_file_without_a_run_is_refused(tmp_path: Path) -> None:
