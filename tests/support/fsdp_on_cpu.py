@@ -10,7 +10,7 @@ from accelerate import PartialState
 from accelerate.utils import DistributedType
 
 from models.training.distributed import launching
-from models.training.distributed.train_job import main
+from models.training.distributed.train_job import leave, main
 
 _init = PartialState.__init__
 
@@ -36,4 +36,4 @@ def shard_on_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 if __name__ == "__main__":
     PartialState.__init__ = _as_gpus  # type: ignore[method-assign]
-    sys.exit(main(Path(sys.argv[1])))
+    leave(main(Path(sys.argv[1])))
