@@ -20,9 +20,9 @@ from typing import Any
 import psutil
 import pytest
 
+from configs.environment import EnvironmentConfig
 from configs.schema import FactoryConfig
 from configs.servers import ServerConfig
-from environments.alfworld.generation.world import GeneratedAlfworld
 from environments.complete import CompleteWorld
 from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
@@ -256,7 +256,7 @@ def test_the_served_model_is_the_one_on_disk(smollm2: CheckpointRef, reflector: 
     endpoint = Endpoint(
         where, None, "policy", smollm2.digest, MemoryCallLog(), lambda url: verify_served(url, smollm2)
     )
-    world = GeneratedAlfworld({"receptacles": 8, "objects": 8})
+    world = open_world(EnvironmentConfig(options={"receptacles": 8, "objects": 8}))
     said: list[list[Message]] = [
         [
             {
