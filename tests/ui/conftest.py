@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,7 +41,10 @@ def pytest_runtest_makereport(item: Any) -> Any:
     page = getattr(item, "funcargs", {}).get("page")
     if report.failed and report.when == "call" and page:
         picture = item.funcargs["tmp_path"] / "failed.png"
-        page.screenshot(path=picture, full_page=True)
+        from playwright.sync_api import Error
+
+        with suppress(Error):  # a Chromium that hangs must not hang the tests
+            page.screenshot(path=picture, full_page=True, timeout=20_000)
         report.sections.append(("browser", f"{page.url}\nscreenshot: {picture}"))
     return report
 
