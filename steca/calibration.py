@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from steca.action_formats import REACT, ActionFormat
 from steca.exploration import Exploration
 from steca.types import Step, Trajectory, Turn
 from steca.vocabulary import RejectionReason
@@ -86,10 +87,10 @@ def reflected(repair: Sequence[Turn], thought: str) -> tuple[Turn, ...]:
     return (Turn(" ".join(thought.split()), repair[0].action), *repair[1:])
 
 
-def splice(exploration: Exploration, repair: Sequence[Turn]) -> tuple[str, ...]:
+def splice(exploration: Exploration, repair: Sequence[Turn], form: ActionFormat = REACT) -> tuple[str, ...]:
     """The texts of the turns to execute from the task's start: prefix, deviated turn as written, repair."""
     replayed = (*exploration.prefix, exploration.explored_step)
-    return tuple(step.text for step in replayed) + tuple(turn.text for turn in repair)
+    return tuple(step.text for step in replayed) + tuple(form.text(turn) for turn in repair)
 
 
 def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | None:
@@ -116,9 +117,10 @@ def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | Non
 
 
 def calibrated_trajectory(
-    exploration: Exploration, executed: Trajectory, thought: str
+    exploration: Exploration, executed: Trajectory, thought: str, form: ActionFormat = REACT
 ) -> CalibratedTrajectory:
-    """The calibrated trajectory of an executed splice, with `thought` as its reflective thought.
+    """The calibrated trajectory of an executed splice, with `thought` as its reflective thought. `form`: how turns
+    are written.
 
     Steps are labelled expert, deviation, repair; actions and observations are those that occurred.
     Raises ValueError if `rejection` gives a reason.
@@ -133,7 +135,7 @@ def calibrated_trajectory(
     played = executed.steps[start:]
     turns = reflected([Turn(step.thought, step.action) for step in played], thought)
     repair = [
-        replace(step, text=turn.text, thought=turn.thought, origin="repair", tokens=0)
+        replace(step, text=form.text(turn), thought=turn.thought, origin="repair", tokens=0)
         for step, turn in zip(played, turns, strict=True)
     ]
     steps = (*exploration.prefix, replace(exploration.explored_step, origin="deviation"), *repair)

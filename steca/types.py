@@ -13,7 +13,7 @@ from steca.vocabulary import End, Origin
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One agent turn in the ReAct form."""
+    """One agent turn. How it is written is steca/action_formats.py."""
 
     thought: str
     action: str

@@ -17,6 +17,7 @@ from models.reflectors.reflector import NoReflection, Reflection, ReflectionRequ
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of, with_origin
 from rollouts.rows import Demonstration, demonstrations, of_type, stored_trajectories, trajectory_records
 from rollouts.stages.demonstrate import continue_expert
+from steca.action_formats import ActionFormat
 from steca.calibration import Rejection, calibrated_trajectory, rejection, splice
 from steca.exploration import Exploration
 from steca.vocabulary import Progress, RepairPlan
@@ -61,7 +62,7 @@ def calibrate(
     return [
         row
         for repair in repairs
-        for row in _rows(repair, outcome.get(repair.deviation.deviation_id), reflector.label)
+        for row in _rows(repair, outcome.get(repair.deviation.deviation_id), reflector.label, world.form)
     ]
 
 
@@ -135,17 +136,19 @@ def _plans(
         assert start.state, "it was just played"
         return executed([world.form.text(turn) for turn in world.plan_repair(start.state) or ()])
 
-    yield "expert_suffix", lambda: executed([step.text for step in exploration.expert_suffix])
+    yield "expert_suffix", lambda: executed([world.form.text(turn) for turn in exploration.expert_suffix])
     if replan:
         yield "expert_continuation", lambda: continue_expert(world, start, settings)
         yield "planner", planned
 
 
-def _rows(repair: Repair, thought: Reflection | NoReflection | None, label: str) -> list[Record]:
+def _rows(
+    repair: Repair, thought: Reflection | NoReflection | None, label: str, form: ActionFormat
+) -> list[Record]:
     """The rows of a calibration and of its executed trajectory; `thought` is None if the execution failed."""
     played, reflection, deviation = repair.played, "", repair.deviation
     if isinstance(thought, Reflection):
-        calibrated = calibrated_trajectory(repair.exploration, played.trajectory, thought.thought)
+        calibrated = calibrated_trajectory(repair.exploration, played.trajectory, thought.thought, form)
         reflection = calibrated.reflection  # as in the trajectory: on one line
         played = replace(played, trajectory=calibrated.trajectory)
     reason = _reason_to_reject(repair.attempt, thought)

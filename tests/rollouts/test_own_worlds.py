@@ -19,6 +19,8 @@ from models.policy import Generation, Sampling
 from rollouts import play as playing
 from rollouts.play import EpisodeSettings, PlayedEpisode, play, start_of
 from rollouts.rows import demonstrations, of_type, stored_trajectories
+from rollouts.stages.calibrate import calibrate
+from rollouts.stages.decide import decide
 from rollouts.stages.demonstrate import demonstrate
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
@@ -26,6 +28,7 @@ from steca.action_formats import FORMATS, REACT
 from steca.types import Turn
 from steca.vocabulary import ActionFormatName
 from storage.records import RolloutRecord
+from tasks.resources.reflectors import template_reflector
 from tests.support.own_worlds import (
     Bare,
     Counted,
@@ -37,6 +40,7 @@ from tests.support.own_worlds import (
 )
 from tests.support.rollouts_toys import GREEDY, Toy, config
 
+EVERY = {"preset": "every_failure"}
 SETTINGS = EpisodeSettings(config().environment)
 HOUSE = House()
 
@@ -272,3 +276,23 @@ def test_rewards_are_the_same_with_snapshots_and_with_replays() -> None:
         evidence.append([(row.outcome, row.actions, row.end_reason, row.rollout_id) for row in scored])
     assert evidence[0] == evidence[1]
     assert len({outcome for outcome, *_ in evidence[0]}) == 2, "too alike to show a mix-up"
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_repairs_are_written_in_the_form_of_turns(form: ActionFormatName) -> None:
+    """Also the turn that carries the reflection. Control: the deviated turn of the other form would have no action."""
+    settings = config(environment={"name": "own", "options": {}, "action_format": form}, deviation=EVERY)
+    world = completed(Snapping(), action_format=form)
+
+    def errs_once(now: Any) -> str:
+        return FORMATS[form].text(Turn("Perhaps.", "dance"))
+
+    rows = demonstrate(world, world.tasks("train", 3, 0), settings)
+    rows += explore(world, Toy(errs_once), rows, settings)
+    rows += decide(rows, settings.deviation, settings.rewards)
+    repairs = calibrate(world, template_reflector(world), rows, settings)
+    kept = [run for run in stored_trajectories(repairs) if run.record.kind == "calibrated"]
+    assert kept
+    for run in kept:
+        for step in run.trajectory.steps:
+            assert step.text == FORMATS[form].text(Turn(step.thought, step.action))
