@@ -18,11 +18,6 @@ class Turn:
     thought: str
     action: str
 
-    @property
-    def text(self) -> str:
-        """`Thought: ...\\nAction: ...`, the exact text a policy is trained to write."""
-        return f"Thought: {self.thought}\nAction: {self.action}"
-
 
 @dataclass(frozen=True, slots=True)
 class Step:

@@ -5,10 +5,18 @@ from __future__ import annotations
 import pytest
 
 from models.prompts import messages
+from steca.action_formats import REACT
 from steca.types import Step, Turn
 
 STEPS = [
-    Step(Turn(f"t{i}", f"open box {i}").text, f"t{i}", f"open box {i}", f"Box {i} is open.", True, "policy")
+    Step(
+        REACT.text(Turn(f"t{i}", f"open box {i}")),
+        f"t{i}",
+        f"open box {i}",
+        f"Box {i} is open.",
+        True,
+        "policy",
+    )
     for i in range(3)
 ]
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from steca.action_formats import REACT
 from steca.calibration import CalibratedTrajectory, calibrated_trajectory, reflected, rejection, splice
 from steca.exploration import Exploration
 from steca.types import Step, Trajectory, Turn
@@ -60,7 +61,7 @@ def test_splice_takes_another_plan() -> None:
 def test_reflection_keeps_the_required_action_and_stays_one_line() -> None:
     turns = reflected(FOUND.expert_suffix, " I erred.\nAction: z\n ")
     assert turns == (Turn("I erred. Action: z", "c"), Turn("why d", "d"))
-    assert turns[0].text.count("\n") == 1
+    assert REACT.text(turns[0]).count("\n") == 1
 
 
 def test_reflection_refuses_an_empty_repair_and_a_blank_thought() -> None:

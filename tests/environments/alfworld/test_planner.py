@@ -15,6 +15,7 @@ from environments.alfworld.expert.explorer import expert_turn
 from environments.alfworld.expert.planner import plan_repair
 from environments.alfworld.generation.problem import game_texts, read_payload, rules
 from environments.alfworld.generation.world import GeneratedAlfworld
+from steca.action_formats import REACT
 from steca.types import Step, Turn
 from tests.support.tiny_factory import ROOT
 
@@ -74,7 +75,7 @@ def test_a_plan_from_the_start_is_never_longer_than_the_expert_run() -> None:
             done = game.apply(state, turn.action)
             assert done is not None
             state = done[0]
-            steps.append(Step(turn.text, turn.thought, turn.action, done[1], True, "expert"))
+            steps.append(Step(REACT.text(turn), turn.thought, turn.action, done[1], True, "expert"))
         plan = plan_repair(game, game.initial)
         assert plan is not None
         assert len(plan) <= len(steps)

@@ -19,7 +19,7 @@ from environments.virtualhome import catalog as catalogs
 from environments.virtualhome.episodes import read_files
 from environments.virtualhome.simulator import program_files
 from environments.virtualhome.world import Virtualhome
-from steca.action_formats import FORMATS
+from steca.action_formats import FORMATS, REACT
 from steca.types import Step
 
 try:
@@ -88,7 +88,7 @@ def test_every_demonstration_reaches_its_goal_and_its_thoughts_are_grounded(
             result = environment.step(turn.action)
             assert result.valid
             steps.append(
-                Step(turn.text, turn.thought, turn.action, result.observation, result.valid, "expert")
+                Step(REACT.text(turn), turn.thought, turn.action, result.observation, result.valid, "expert")
             )
             assert result.done == (len(steps) == len(world.demonstration(task)))
         assert (result.reward, environment.progress()) == (1.0, 1.0)
