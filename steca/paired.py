@@ -58,13 +58,14 @@ def paired_difference(
     return Difference(mean, float(low), float(high), sum(map(len, pairs)), len(pairs))
 
 
-def pooled_interval(outcomes: Mapping[str, Sequence[bool]]) -> tuple[float, float]:
-    """The 95 % Wilson interval of a success rate, with the outcomes of each task by its id; (0, 1) without any.
+def pooled_interval(outcomes: Mapping[str, Sequence[float]]) -> tuple[float, float]:
+    """The 95 % Wilson interval of a mean outcome in [0, 1], with the outcomes of each task by its id; (0, 1) without
+    any. It is conservative where outcomes lie between 0 and 1 (steca.rewards.wilson_interval).
 
     Where a task was played several times (by the trainings of several seeds), n counts for less: it is divided by the
     design effect, the variance of the rate over tasks by that of independent outcomes (Kish, "Survey Sampling", 1965).
     """
-    n, won = sum(map(len, outcomes.values())), sum(map(sum, outcomes.values()))
+    n, won = sum(map(len, outcomes.values())), float(sum(map(sum, outcomes.values())))
     if n == len(outcomes):
         return wilson_interval(won, n)
     rate = won / n

@@ -27,12 +27,14 @@ class ComparedRun(BaseModel):
 
 
 class ArmDifference(BaseModel):
-    """Success of an arm minus that of the reference on the same tasks, with its 95 % bootstrap interval."""
+    """Success, or the mean reward, of an arm minus that of the reference on the same tasks, with its 95 % bootstrap
+    interval."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     arm: str
     split: str
     start: str
+    measure: str = "success"  # or reward
     seeds: tuple[int, ...]
     pairs: int
     difference: float

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from statistics import fmean
 from typing import TypeVar
 
-from flows.compare.results import AFTER, BEFORE, BEGINNING, Episode, Results, SetSize, StageCost
+from flows.compare.results import AFTER, BEFORE, BEGINNING, Episode, Measure, Results, SetSize, StageCost
 from steca.paired import Difference, paired_difference, pooled_interval
 from storage.comparisons import ArmDifference
 
@@ -17,8 +18,8 @@ R = TypeVar("R", SetSize, StageCost)
 
 @dataclass(frozen=True)
 class Share:
-    """A success rate with its 95 % interval (`steca.paired.pooled_interval`), pooled over seeds, and the rate of each
-    seed. The interval leaves out the variance between seeds."""
+    """A success rate or mean reward with its 95 % interval (`steca.paired.pooled_interval`), pooled over seeds, and
+    that of each seed. The interval leaves out the variance between seeds."""
 
     n: int
     rate: float
@@ -27,13 +28,13 @@ class Share:
     by_seed: dict[int, float]
 
 
-def share(episodes: Iterable[Episode]) -> Share | None:
+def share(episodes: Iterable[Episode], measure: Measure = "success") -> Share | None:
     """None where there are no episodes."""
-    by_seed: dict[int, list[bool]] = {}
-    by_task: dict[str, list[bool]] = {}
+    by_seed: dict[int, list[float]] = {}
+    by_task: dict[str, list[float]] = {}
     for episode in episodes:
-        by_seed.setdefault(episode.seed, []).append(episode.success)
-        by_task.setdefault(episode.task_id, []).append(episode.success)
+        by_seed.setdefault(episode.seed, []).append(episode.value(measure))
+        by_task.setdefault(episode.task_id, []).append(episode.value(measure))
     won, n = sum(map(sum, by_seed.values())), sum(map(len, by_seed.values()))
     if not n:
         return None
@@ -52,42 +53,55 @@ def cells(results: Results) -> list[tuple[str, str]]:
     ]
 
 
-def rate(results: Results, row: str, split: str, start: str) -> Share | None:
-    """Success of one row of the tables."""
-    return share(e for e in results.episodes if (e.arm, e.split, e.start) == (row, split, start))
+def rate(results: Results, row: str, split: str, start: str, measure: Measure = "success") -> Share | None:
+    """Success, or the mean reward, of one row of the tables."""
+    return share(_cell(results, row, split, start), measure)
 
 
-def difference(results: Results, row: str, split: str, start: str) -> Difference | None:
-    """Success of a row minus that of the reference, on the tasks and seeds that both have."""
+def difference(
+    results: Results, row: str, split: str, start: str, measure: Measure = "success"
+) -> Difference | None:
+    """That of a row minus that of the reference, on the tasks and seeds that both have."""
     own, other = (
-        _outcomes(e for e in results.episodes if (e.arm, e.split, e.start) == (arm, split, start))
-        for arm in (row, results.header.reference)
+        _outcomes(_cell(results, arm, split, start), measure) for arm in (row, results.header.reference)
     )
     return paired_difference([(own[seed], other[seed]) for seed in sorted(own.keys() & other.keys())])
 
 
 def differences(results: Results) -> list[ArmDifference]:
-    """All paired differences of a comparison, as the store has them."""
+    """All paired differences of a comparison, as the store has them: of success and, where rewards are graded, of the
+    mean reward."""
     found = []
-    for split, start in cells(results):
-        for row in results.rows:
-            paired = None if row == results.header.reference else difference(results, row, split, start)
-            if paired:
-                seeds = tuple(sorted(_seeds(results, row) & _seeds(results, results.header.reference)))
-                figures = {"difference": paired.mean, "low": paired.low, "high": paired.high}
-                found.append(
-                    ArmDifference(
-                        arm=row, split=split, start=start, seeds=seeds, pairs=paired.pairs, **figures
-                    )
+    measures: Sequence[Measure] = ("success", "reward") if results.graded else ("success",)
+    for (split, start), row, measure in product(cells(results), results.rows, measures):
+        if row == results.header.reference:
+            continue
+        if paired := difference(results, row, split, start, measure):
+            found.append(
+                ArmDifference(
+                    arm=row,
+                    split=split,
+                    start=start,
+                    measure=measure,
+                    seeds=tuple(sorted(_seeds(results, row) & _seeds(results, results.header.reference))),
+                    pairs=paired.pairs,
+                    difference=paired.mean,
+                    low=paired.low,
+                    high=paired.high,
                 )
+            )
     return found
 
 
-def _outcomes(episodes: Iterable[Episode]) -> dict[int, dict[str, float]]:
+def _cell(results: Results, row: str, split: str, start: str) -> Iterator[Episode]:
+    return (e for e in results.episodes if (e.arm, e.split, e.start) == (row, split, start))
+
+
+def _outcomes(episodes: Iterable[Episode], measure: Measure) -> dict[int, dict[str, float]]:
     """By seed and task. Tasks of two splits are never the same."""
     found: dict[int, dict[str, float]] = {}
     for episode in episodes:
-        found.setdefault(episode.seed, {})[episode.task_id] = float(episode.success)
+        found.setdefault(episode.seed, {})[episode.task_id] = episode.value(measure)
     return found
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -27,6 +27,8 @@ METADATA = b"steca comparison"
 BEGINNING, BEFORE, AFTER = "beginning", "before_deviation", "after_deviation"
 """Where a test episode starts, in the order of tables."""
 STARTS = (BEGINNING, BEFORE, AFTER)
+Measure = Literal["success", "reward"]
+"""What of a test episode is averaged: whether it reached the goal, or the reward at its end."""
 
 
 class Episode(NamedTuple):
@@ -42,6 +44,12 @@ class Episode(NamedTuple):
     n_steps: int | None
     expert_steps: int | None
     invalid_actions: int | None
+    outcome: float | None = None  # the reward at its end; None in files that were kept before 0.4.0
+
+    def value(self, measure: Measure) -> float:
+        """In [0, 1]."""
+        known = measure == "reward" and self.outcome is not None
+        return float(self.outcome if known else self.success)  # type: ignore[arg-type]
 
 
 SCHEMA = pa.schema(
@@ -51,6 +59,7 @@ SCHEMA = pa.schema(
         *((name, pa.string()) for name in ("split", "start", "task_id", "task_type")),
         ("success", pa.bool_()),
         *((name, pa.int64()) for name in ("n_steps", "expert_steps", "invalid_actions")),
+        ("outcome", pa.float64()),
     ]
 )
 
@@ -115,6 +124,11 @@ class Results:
     def splits(self) -> list[str]:
         """The tested splits, seen before unseen."""
         return sorted({episode.split for episode in self.episodes})
+
+    @property
+    def graded(self) -> bool:
+        """Whether some reward is neither 0 nor 1, so that its mean says more than success does."""
+        return any(episode.value("reward") != episode.success for episode in self.episodes)
 
     def against(self, reference: str) -> Results:
         """The same with another reference. Raises StageFault where it is no arm."""

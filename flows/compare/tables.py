@@ -16,8 +16,9 @@ from flows.compare.rates import (
     recovery,
     set_sizes,
 )
-from flows.compare.results import AFTER, BEFORE, BEGINNING, Results
+from flows.compare.results import AFTER, BEFORE, BEGINNING, Measure, Results
 from flows.summary.table import Table
+from steca.paired import Difference
 
 PARTS = {
     "expert": "expert",
@@ -35,6 +36,8 @@ def tables(results: Results) -> Iterator[Table]:
     for split, start in cells(results):
         if start != BEFORE:
             yield success_table(results, split, start)
+            if results.graded:
+                yield success_table(results, split, start, "reward")
     if length_bins(results):
         yield length_table(results)
     if any(recovery(results, row) for row in results.rows):
@@ -45,23 +48,24 @@ def tables(results: Results) -> Iterator[Table]:
         yield costs_table(results)
 
 
-def success_table(results: Results, split: str, start: str) -> Table:
-    """Success of each row with its Wilson interval, the difference to the reference, and success by seed. After a
-    forced deviation also success from the same point without it."""
+def success_table(results: Results, split: str, start: str, measure: Measure = "success") -> Table:
+    """Success, or the mean reward, of each row with its Wilson interval, the difference to the reference, and by seed.
+    After a forced deviation also from the same point without it."""
     reference = results.header.reference
     what = "from the beginning" if start == BEGINNING else "after a forced deviation (calibration success)"
     control = start == AFTER and (split, BEFORE) in cells(results)
     rows = []
     for row in results.rows:
-        found = rate(results, row, split, start)
+        found = rate(results, row, split, start, measure)
         if found is None:
             continue
-        same_point = [_rate(rate(results, row, split, BEFORE))] if control else []
-        paired = "" if row == reference else _difference(results, row, split, start)
+        same_point = [_rate(rate(results, row, split, BEFORE, measure))] if control else []
+        paired = "" if row == reference else _difference(difference(results, row, split, start, measure))
         rows.append((row, str(found.n), _share(found), *same_point, paired, _by_seed(found, results)))
     without = ["without it"] if control else []
-    headings = ("n", "success (95 %)", *without, f"minus {reference} (95 %)", "by seed")
-    title = f"Success on {split} tasks, {what}; {in_words(results.seeds)}"
+    name = {"success": "success", "reward": "mean reward"}[measure]
+    headings = ("n", f"{name} (95 %)", *without, f"minus {reference} (95 %)", "by seed")
+    title = f"{name.capitalize()} on {split} tasks, {what}; {in_words(results.seeds)}"
     return Table(title, ("policy",), headings, tuple(rows))
 
 
@@ -129,8 +133,7 @@ def _rate(found: Share | None) -> str:
     return _short(found.rate) if found else ""
 
 
-def _difference(results: Results, row: str, split: str, start: str) -> str:
-    found = difference(results, row, split, start)
+def _difference(found: Difference | None) -> str:
     if found is None:
         return ""
     mean, low, high = (_short(value, "+.3f") for value in (found.mean, found.low, found.high))

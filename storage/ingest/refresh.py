@@ -108,7 +108,7 @@ def _compared_rows(state: ComparisonState) -> list[list[object]]:
 
 def _difference_row(state: ComparisonState, found: ArmDifference) -> list[object]:
     tested = [state.name, found.arm, state.reference, found.split, found.start, list(found.seeds)]
-    return [*tested, found.pairs, found.difference, found.low, found.high]
+    return [*tested, found.pairs, found.difference, found.low, found.high, found.measure]
 
 
 def utc(moment: datetime | None) -> datetime | None:

@@ -2,42 +2,53 @@
 
 CREATE OR REPLACE VIEW comparison_episodes AS
 WITH played AS (  -- each round tests its own trained policy: the last one counts
-    SELECT e.* FROM run_evaluations e JOIN runs r USING (run_id) WHERE r.status = 'completed' AND e.round = r.rounds
+    SELECT e.* FROM scored_evaluations e JOIN runs r USING (run_id) WHERE r.status = 'completed' AND e.round = r.rounds
 )
 SELECT
     c.comparison, CASE WHEN p.role = 'trained' THEN c.arm ELSE 'warm-up' END AS arm, c.seed, c.run_id, p.checkpoint,
-    p.split, p.start, p.task_id, p.task_type, p.success, p.n_steps, p.expert_steps, p.invalid_actions
+    p.split, p.start, p.task_id, p.task_type, p.success, p.n_steps, p.expert_steps, p.invalid_actions,
+    p.outcome
 FROM comparisons c JOIN played p USING (run_id)
 WHERE p.role = 'trained' OR c.is_reference
 ORDER BY comparison, arm, seed, split, start_place(start), task_id;
 COMMENT ON VIEW comparison_episodes IS
     'The test episodes of each arm and seed of a comparison whose run is completed: those of the policy that was trained last, and as arm warm-up those of the reference''s warm-up policy';
+COMMENT ON COLUMN comparison_episodes.outcome IS 'Reward at the end of the episode, in [0, 1]';
+
+-- The design effect of tasks that several seeds played: steca.paired.pooled_interval.
+CREATE OR REPLACE MACRO design_effect(n, tasks, rate, spread) AS
+    CASE WHEN rate IN (0, 1) THEN n / tasks ELSE greatest(1.0, spread / (n * rate * (1 - rate))) END;
+COMMENT ON MACRO design_effect IS 'By what n counts for less where n outcomes of so many tasks have this mean and this sum over tasks of squared deviations (Kish, Survey Sampling, 1965)';
 
 CREATE OR REPLACE VIEW comparison_success AS
 WITH by_task AS (
-    SELECT comparison, arm, split, start, task_id, list(seed) AS seeds, count(*) AS n, count_if(success) AS won
+    SELECT
+        comparison, arm, split, start, task_id, list(seed) AS seeds, count(*) AS n, count_if(success) AS won,
+        sum(outcome) AS gained
     FROM comparison_episodes GROUP BY ALL
 ), rated AS (
-    SELECT *, sum(won) OVER pooled / sum(n) OVER pooled AS rate FROM by_task
+    SELECT *, sum(won) OVER pooled / sum(n) OVER pooled AS rate, sum(gained) OVER pooled / sum(n) OVER pooled AS reward
+    FROM by_task
     WINDOW pooled AS (PARTITION BY comparison, arm, split, start)
 ), pooled AS (
     SELECT
         comparison, arm, split, start, len(list_distinct(flatten(list(seeds)))) AS seeds, sum(n)::BIGINT AS n,
-        sum(won)::BIGINT AS successes, rate,
-        CASE  -- the design effect of tasks that several seeds played: steca.paired.pooled_interval
-            WHEN rate IN (0, 1) THEN sum(n) / count(*)
-            ELSE greatest(1.0, sum((won - n * rate) ** 2) / (sum(n) * rate * (1 - rate)))
-        END AS effect
-    FROM rated GROUP BY comparison, arm, split, start, rate
+        sum(won)::BIGINT AS successes, rate, sum(gained) AS gained, reward,
+        design_effect(sum(n), count(*), rate, sum((won - n * rate) ** 2)) AS effect,
+        design_effect(sum(n), count(*), reward, sum((gained - n * reward) ** 2)) AS reward_effect
+    FROM rated GROUP BY comparison, arm, split, start, rate, reward
 )
 SELECT
     comparison, arm, split, start, seeds, n, successes, rate,
-    wilson_low(successes / effect, n / effect) AS low, wilson_high(successes / effect, n / effect) AS high
+    wilson_low(successes / effect, n / effect) AS low, wilson_high(successes / effect, n / effect) AS high,
+    reward, wilson_low(gained / reward_effect, n / reward_effect) AS reward_low,
+    wilson_high(gained / reward_effect, n / reward_effect) AS reward_high
 FROM pooled
 ORDER BY comparison, split, start_place(start), arm;
 COMMENT ON VIEW comparison_success IS
-    'Success rate of each arm of a comparison, pooled over its seeds, with the 95 % Wilson interval, wider where several seeds played the same tasks. The interval leaves out the variance between seeds: comparison_differences has it';
+    'Success rate and mean reward of each arm of a comparison, pooled over its seeds, with the 95 % Wilson interval, wider where several seeds played the same tasks. The interval leaves out the variance between seeds: comparison_differences has it';
 COMMENT ON COLUMN comparison_success.seeds IS 'Seeds with test episodes';
+COMMENT ON COLUMN comparison_success.reward IS 'Mean reward at the end of the test episodes; the rate where rewards are 0 or 1';
 
 CREATE OR REPLACE VIEW comparison_training_sets AS
 WITH parts AS (

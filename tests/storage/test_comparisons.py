@@ -96,7 +96,7 @@ def test_runs_and_differences_are_rows(store: Store) -> None:
         ("STeCa", 1, "steca-1", None, False),
     ]
     assert store.query("FROM comparison_differences")[1] == [
-        ("pair", "STeCa", "SFT", "unseen", "beginning", [0], 2, 0.5, 0.0, 1.0)
+        ("pair", "STeCa", "SFT", "unseen", "beginning", [0], 2, 0.5, 0.0, 1.0, "success")
     ]
 
 
@@ -111,6 +111,26 @@ def test_success_is_pooled_over_finished_runs_and_the_warm_up_is_an_arm(store: S
     ]
     for _, _, n, won, _, low, high in rows:
         assert (low, high) == pytest.approx(wilson_interval(won, n))
+
+
+def test_the_mean_reward_stands_beside_success(store: Store) -> None:
+    run = [
+        trajectory(name).model_copy(update={"outcome": reward})
+        for name, reward in (("a0", 0.25), ("a1", 0.75))
+    ]
+    rows = [
+        evaluation(
+            f"g{n}", "pick", False, role="trained", task_id=f"task {n}", checkpoint="g", trajectory_id=t
+        )
+        for n, t in enumerate(("a0", "a1"))
+    ]
+    batch = ShardStore(store.root).write_batch("e5", "b0", [*run, *rows])
+    finished(store.root, "steca-1", rounds=2, evaluate=[batch])
+    store.ingest()
+    query = "SELECT n, rate, reward, reward_low, reward_high FROM comparison_success WHERE arm = 'STeCa'"
+    ((n, rate, reward, low, high),) = store.query(query)[1]
+    assert (n, rate, reward) == (4, 0.5, 0.75)  # seed 0 won both
+    assert (low, high) == pytest.approx(pooled_interval({"task 0": [1.0, 0.25], "task 1": [1.0, 0.75]}))
 
 
 def test_tasks_that_several_seeds_played_widen_the_interval(store: Store) -> None:

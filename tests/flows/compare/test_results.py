@@ -21,6 +21,7 @@ from flows.compare.rates import (
     set_sizes,
 )
 from flows.compare.results import Episode, Header, Results, SetSize, StageCost, combined, keep, kept
+from flows.compare.tables import tables
 from flows.faults import StageFault
 from steca.rewards import wilson_interval
 
@@ -81,7 +82,9 @@ def test_a_difference_is_the_arm_minus_the_reference_on_the_same_tasks() -> None
     assert found
     assert (found.mean, found.pairs, found.seeds) == (0.5, 8, 2)
     rows = differences(results())
-    assert {(row.arm, row.start) for row in rows} == set(product(("warm-up", "STeCa"), STARTS))
+    assert {(row.arm, row.start, row.measure) for row in rows} == set(
+        product(("warm-up", "STeCa"), STARTS, ("success",))
+    )
     assert {row.difference for row in rows if row.arm == "warm-up"} == {-0.25}
     assert {row.seeds for row in rows} == {(0, 1)}
 
@@ -93,6 +96,29 @@ def test_with_another_reference_the_sign_changes() -> None:
     assert found.mean == -0.5
     with pytest.raises(StageFault, match="there is no arm RFT; known: SFT, STeCa"):
         results().against("RFT")
+
+
+def test_the_mean_reward_is_compared_as_success_is() -> None:
+    assert not results().graded, "rewards of 0 and 1 say the same as success"
+    plain = results()
+    half = [e._replace(outcome=1.0 if e.success else 0.5) for e in plain.episodes]
+    graded = Results(plain.header, half)
+    assert graded.graded
+    found = rate(graded, "SFT", "unseen", "beginning", "reward")
+    assert found
+    assert (found.n, found.rate, found.by_seed) == (8, (3 + 5 * 0.5) / 8, {0: 0.625, 1: 0.75})
+    assert (found.low, found.high) == wilson_interval(5.5, 8)
+    assert rate(graded, "SFT", "unseen", "beginning") == rate(plain, "SFT", "unseen", "beginning")
+    paired = difference(graded, "STeCa", "unseen", "beginning", "reward")
+    assert paired
+    assert paired.mean == 0.25
+    assert {(row.measure, row.difference) for row in differences(graded) if row.arm == "STeCa"} == {
+        ("success", 0.5),
+        ("reward", 0.25),
+    }
+    titles = [table.title.split(" on ")[0] for table in tables(graded)]
+    assert titles[:4] == ["Success", "Mean reward", "Success", "Mean reward"]
+    assert "Mean reward" not in str([table.title for table in tables(plain)])
 
 
 def test_lengths_of_the_expert_make_three_bins() -> None:
