@@ -17,6 +17,7 @@ from environments import general
 from environments.base import SPLITS, Environment, EnvironmentFault, StepResult, Task, World
 from environments.briefing import told
 from environments.recorded.recording import Recording, Recordings, read_recordings
+from environments.states.attempts import Failures
 from environments.states.calling import called, where
 from environments.states.replays import ReplayedStates
 from environments.states.snapshots import SnapshotStates, close_quietly
@@ -37,6 +38,7 @@ class CompleteWorld:
         self.own, self._config = world, config
         self._abilities: dict[type, bool] = {}
         self._spare: list[Environment] = []
+        self.failures = Failures()
         self.name = str(getattr(world, "name", config.name))
         self.form = FORMATS[config.action_format]
         self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
@@ -68,8 +70,8 @@ class CompleteWorld:
     @cached_property
     def states(self) -> States:
         if self.can(can.Snapshots):
-            return SnapshotStates(self._make_environment)
-        return ReplayedStates(self._make_environment, self.live_environments, self.same)
+            return SnapshotStates(self._make_environment, self.failures)
+        return ReplayedStates(self._make_environment, self.failures, self.live_environments, self.same)
 
     def _make_environment(self) -> Environment:
         """A new environment. The one that was made to see what it can do is the first."""

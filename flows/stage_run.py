@@ -248,6 +248,8 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
             if not stopped:
                 _tell(stage, "failed", str(error) or type(error).__name__)
             raise
+        for line in stage.resources.world_failures():
+            stage.log(line)
         stage.complete()
         stage.publish()
         reporter.stage_ended("done")

@@ -284,6 +284,7 @@ def _advance(world: CompleteWorld, episode: _Episode, turn: Generation, settings
             episode.progress = world.progress(episode.state)
     except EpisodeFault as fault:
         episode.end, episode.fault, episode.progress = "environment_fault", str(fault), episode.outcome
+        world.failures.lose(episode.fault)
 
 
 def _turn_seed(seed: int, turn: int) -> int:

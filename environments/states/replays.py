@@ -17,8 +17,9 @@ from threading import Condition
 from typing import TypeVar
 
 from environments.base import Environment, EpisodeFault, StepResult, Task
+from environments.states.attempts import Failures, attempted
 from environments.states.calling import reset, step
-from environments.states.snapshots import attempted, close_quietly
+from environments.states.snapshots import close_quietly
 from environments.states.state import State
 
 T = TypeVar("T")
@@ -47,8 +48,14 @@ class ReplayedStates:
     """See environments.states.state.States. `live`: most environments at a time. `same`: whether two observations mean
     the same."""
 
-    def __init__(self, make: Callable[[], Environment], live: int, same: Callable[[str, str], bool]) -> None:
-        self._make, self._most, self._same = make, live, same
+    def __init__(
+        self,
+        make: Callable[[], Environment],
+        failures: Failures,
+        live: int,
+        same: Callable[[str, str], bool],
+    ) -> None:
+        self._make, self._failures, self._most, self._same = make, failures, live, same
         self._standing: dict[State, Environment] = {}  # used last comes last
         self._free: list[Environment] = []
         self._changed = Condition()
@@ -61,7 +68,7 @@ class ReplayedStates:
                 first = self._reset(environment, task, seed)
                 return first, leave_at(State(task, seed, Played(None, "", first)))
 
-        return attempted(task, work)
+        return attempted(task, work, self._failures)
 
     def advance(self, state: State, action: str) -> tuple[StepResult, State]:
         def work() -> tuple[StepResult, State]:
@@ -70,7 +77,7 @@ class ReplayedStates:
                 played = Played(state, action, result.observation)
                 return result, leave_at(State(state.task, state.seed, played, result.reward))
 
-        return attempted(state.task, work, action)
+        return attempted(state.task, work, self._failures, action)
 
     def ask(self, state: State, question: Callable[[Environment], T]) -> T:
         def work() -> T:
@@ -79,7 +86,7 @@ class ReplayedStates:
                 leave_at(state)
                 return answer
 
-        return attempted(state.task, work)
+        return attempted(state.task, work, self._failures)
 
     def close(self) -> None:
         with self._changed:

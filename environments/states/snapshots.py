@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar, cast
 
-from environments.base import Environment, EpisodeFault, StepResult, Task
+from environments.base import Environment, StepResult, Task
 from environments.capabilities import Closes, Snapshots
-from environments.states.calling import TRANSIENT, reset, step
+from environments.states.attempts import Failures, attempted
+from environments.states.calling import reset, step
 from environments.states.state import State
 
 T = TypeVar("T")
-WAITS = (0.5, 2.0)
-"""Seconds before the second and the third attempt of what failed outside of this process."""
-
-
-def attempted(task: Task, work: Callable[[], T], action: str | None = None) -> T:
-    """The result of work that is tried again after a transient failure. Raises EpisodeFault after the last one."""
-    for wait in (*WAITS, None):
-        try:
-            return work()
-        except TRANSIENT as error:
-            if wait is None:
-                where = f"task {task.task_id}" + ("" if action is None else f", action {action!r}")
-                raise EpisodeFault(
-                    f"{where}: {type(error).__name__}: {error} ({len(WAITS) + 1} attempts)"
-                ) from error
-            time.sleep(wait)
-    raise AssertionError("the last attempt returns or raises")
 
 
 class SnapshotStates:
     """See environments.states.state.States. Any free environment can continue any state."""
 
-    def __init__(self, make: Callable[[], Environment]) -> None:
-        self._make = make
+    def __init__(self, make: Callable[[], Environment], failures: Failures) -> None:
+        self._make, self._failures = make, failures
         self._free: list[Environment] = []
 
     def begin(self, task: Task, seed: int) -> tuple[str, State]:
@@ -44,7 +27,7 @@ class SnapshotStates:
             first = reset(environment, task, seed)
             return first, State(task, seed, cast(Snapshots, environment).snapshot())
 
-        return attempted(task, lambda: self._with_environment(work))
+        return attempted(task, lambda: self._with_environment(work), self._failures)
 
     def advance(self, state: State, action: str) -> tuple[StepResult, State]:
         def work(environment: Environment) -> tuple[StepResult, State]:
@@ -53,14 +36,14 @@ class SnapshotStates:
             result = step(environment, state.task, action)
             return result, State(state.task, state.seed, snapshots.snapshot(), result.reward)
 
-        return attempted(state.task, lambda: self._with_environment(work), action)
+        return attempted(state.task, lambda: self._with_environment(work), self._failures, action)
 
     def ask(self, state: State, question: Callable[[Environment], T]) -> T:
         def work(environment: Environment) -> T:
             cast(Snapshots, environment).restore(state.inner)
             return question(environment)
 
-        return attempted(state.task, lambda: self._with_environment(work))
+        return attempted(state.task, lambda: self._with_environment(work), self._failures)
 
     def close(self) -> None:
         while self._free:

@@ -25,6 +25,7 @@ FROM calibration_costs WHERE run_id = $run HAVING count(*) > 0
 COUNTS = (
     "trajectories",
     "rollouts",
+    "lost_episodes",
     "deviated",
     "not_deviated",
     "undecided",

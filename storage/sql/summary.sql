@@ -5,6 +5,8 @@ WITH members AS (
     SELECT DISTINCT run_id, provenance FROM run_provenance
 ), counts AS (
     SELECT 'trajectory' AS kind, provenance, count(*) AS n FROM trajectories GROUP BY ALL
+    UNION ALL SELECT 'lost', provenance, count(*) FROM trajectories WHERE end_reason = 'environment_fault' GROUP BY ALL
+    UNION ALL SELECT 'lost', provenance, count(*) FROM rollouts WHERE end_reason = 'environment_fault' GROUP BY ALL
     UNION ALL SELECT 'step', provenance, count(*) FROM steps GROUP BY ALL
     UNION ALL SELECT 'rollout', provenance, count(*) FROM rollouts GROUP BY ALL
     UNION ALL SELECT 'step_reward', provenance, count(*) FROM scored_turns GROUP BY ALL
@@ -32,7 +34,8 @@ SELECT
     coalesce(n['set expert'], 0) AS examples_expert,
     coalesce(n['evaluation'], 0) AS evaluations,
     coalesce(n['set sampled_success'], 0) AS examples_sampled_success,
-    coalesce(n['pair'], 0) AS preference_pairs
+    coalesce(n['pair'], 0) AS preference_pairs,
+    coalesce(n['lost'], 0) AS lost_episodes
 FROM run_configs LEFT JOIN sums USING (run_id);
 COMMENT ON VIEW run_summary IS
     'One row a run: how many trajectories, rollouts, verdicts, calibrations and training examples it holds';
@@ -54,3 +57,4 @@ COMMENT ON COLUMN run_summary.examples_expert IS 'Training examples that are who
 COMMENT ON COLUMN run_summary.evaluations IS 'Test episodes';
 COMMENT ON COLUMN run_summary.examples_sampled_success IS 'Training examples that are successful sampled runs';
 COMMENT ON COLUMN run_summary.preference_pairs IS 'Preference pairs';
+COMMENT ON COLUMN run_summary.lost_episodes IS 'Trajectories and rollouts that the world could not continue (end_reason environment_fault)';

@@ -65,6 +65,10 @@ class RunResources:
     def world(self) -> CompleteWorld:
         return open_world(self._config.environment)
 
+    def world_failures(self) -> list[str]:
+        """What to say of the world's failures so far; nothing if there were none, or it was not needed."""
+        return self.world.failures.told() if "world" in self.__dict__ else []
+
     @cached_property
     def batches_of_030(self) -> dict[str, BatchRef]:
         """The batches of version 0.3.0 in the data folder, by id."""

@@ -12,7 +12,7 @@ import pytest
 
 from environments.base import EnvironmentFault, StepResult
 from environments.complete import CompleteWorld
-from environments.states import snapshots
+from environments.states import attempts
 from environments.states.replays import ReplayedStates
 from environments.template.world import House, World
 from models.policy import Generation, Sampling
@@ -47,7 +47,7 @@ HOUSE = House()
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
 
 
 def wandering(now: Any) -> str:
@@ -164,11 +164,18 @@ def test_what_a_blocking_environment_raises_stops_the_stage() -> None:
 
 def test_an_episode_that_the_world_loses_is_data() -> None:
     """Three failures in a row lose one episode; the others go on, and it ends as it stood."""
-    runs = played(completed(Failing(at=[20, 21, 22, 23, 24, 25, 26, 27])), 6)
+    world = completed(Failing(at=[20, 21, 22, 23, 24, 25, 26, 27]))
+    assert world.failures.told() == []
+    runs = played(world, 6)
     lost = [run.trajectory for run in runs if run.trajectory.end == "environment_fault"]
     assert 1 <= len(lost) < 6
     assert all(run.outcome == 0.0 and not run.success for run in lost)
     assert any(run.trajectory.success for run in runs)
+    assert (world.failures.lost, world.failures.retried) == (len(lost), 8 - len(lost))
+    (said,) = world.failures.told()
+    assert said.startswith("the world's environments failed ")
+    assert "could not be continued and end where they stood (environment_fault); for example task " in said
+    assert said.endswith("ConnectionError: the server is gone (3 attempts)")
 
 
 def test_a_world_that_loses_one_episode_after_another_stops_the_stage() -> None:

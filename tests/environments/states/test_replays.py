@@ -6,7 +6,7 @@ import pytest
 
 from environments.base import EpisodeFault, Task
 from environments.complete import CompleteWorld
-from environments.states import snapshots
+from environments.states import attempts
 from environments.states.replays import ReplayedStates, StepCounts
 from environments.states.state import State
 from environments.template.world import ROOMS
@@ -17,7 +17,7 @@ WALK = [f"enter {room}" for room in ROOMS]
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
 
 
 def task_of(world: CompleteWorld) -> Task:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from environments.base import StepResult, Task
-from environments.states import snapshots
+from environments.states import attempts
 from environments.template.world import House, World
 from rollouts.play import EpisodeSettings
 from rollouts.world_check.check import check_world
@@ -141,7 +141,7 @@ def test_a_reward_of_points_is_told_and_ends_the_check(monkeypatch: pytest.Monke
 
 
 def test_a_connection_that_fails_is_a_finding_and_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
     own = Failing(after=60)
     told = faults(own)
     assert told
