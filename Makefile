@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome scienceworld processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -70,6 +70,14 @@ parity-official: $(STAMP)  ## Test: lock-step equality with ALFWorld's own engin
 parity-textcraft: $(STAMP)  ## Test: every published run of TextCraft, in lock-step with the original code (in .textcraft; needs TEXTCRAFT_DATA)
 	$(BIN)/python -m benchmarks.worlds.textcraft_parity --original .textcraft
 
+EACH ?= 4
+parity-worlds: $(STAMP)  ## Test: the recorded runs of every world, beside the original code (downloads 500 MB; needs Java; EACH=0: all of ScienceWorld)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,scienceworld]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps virtualhome_eval==0.1.1
+	[ -n "$$TEXTCRAFT_DATA" ] || $(BIN)/pip download --quiet --no-deps --python-version 3.12 --only-binary=:all: \
+	    --dest .worlds platoon-textcraft==0.3.0
+	TEXTCRAFT_DATA=$${TEXTCRAFT_DATA:-.worlds} $(BIN)/python -m benchmarks.worlds.parity --each $(EACH)
+
 scienceworld: $(STAMP)  ## Test: the world ScienceWorld with its simulator (installs the extra `scienceworld`; needs Java)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,scienceworld]'
 	$(BIN)/pytest -m slow -rs tests/environments/scienceworld
@@ -118,4 +126,4 @@ benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts,
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays
-	rm -rf $(VENV) .vllm .textcraft *.egg-info
+	rm -rf $(VENV) .vllm .textcraft .worlds *.egg-info

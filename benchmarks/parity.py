@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.worlds.found import Found
 from environments.alfworld.official.reader import LAYOUT, data_folder
 from environments.alfworld.official.replay import replay_folder
 from environments.base import EnvironmentFault
@@ -26,14 +27,20 @@ def main() -> int:
     options = parser.parse_args()
     console = Console()
     try:
-        folders = sorted(file.parent for file in (data_folder() / LAYOUT).glob("*/*/*/gt_traj.json"))
-        return _compare(folders[:: options.every], console)
+        (found,) = compared(options.every, console)
     except EnvironmentFault as fault:
         console.print(f"error: {fault}", style="red", markup=False)
         return 1
+    return int(bool(found.differ or found.unexpected or not found.runs))
 
 
-def _compare(folders: list[Path], console: Console) -> int:
+def compared(every: int, console: Console) -> list[Found]:
+    """Replay every n-th run. Raises EnvironmentFault where the games are not there."""
+    folders = sorted(file.parent for file in (data_folder() / LAYOUT).glob("*/*/*/gt_traj.json"))
+    return [_compare(folders[::every], console)]
+
+
+def _compare(folders: list[Path], console: Console) -> Found:
     start, answers, lost, differences = time.perf_counter(), 0, 0, 0
     for folder in track(folders, "replaying", console=console):
         result = replay_folder(folder)
@@ -45,7 +52,7 @@ def _compare(folders: list[Path], console: Console) -> int:
     seconds = time.perf_counter() - start
     console.print(f"{len(folders)} runs, {answers} observations: {differences} differ, {lost} runs not won")
     console.print(f"{seconds:.1f} s, {len(folders) / seconds:.0f} runs/s")
-    return int(bool(differences or lost or not folders))
+    return Found("alfworld", len(folders), len(folders) - lost, answers, differences, unexpected=lost)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ Nothing above this package asks whether a world has a capability, except to tell
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar, cast
@@ -75,7 +76,7 @@ class CompleteWorld:
 
     def _make_environment(self) -> Environment:
         """A new environment. The one that was made to see what it can do is the first."""
-        if self._spare:
+        with suppress(IndexError):
             return self._spare.pop()
         return called(f"world {self.name}: environment()", self.own.environment)
 

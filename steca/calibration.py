@@ -4,9 +4,9 @@
     target    a reflective thought + the repair's first action, then the rest of the repair
 
 The repair is the expert's own suffix a_{t+1}..a_T, or another plan from the deviated state. No repair is assumed to
-work: `splice` gives the turns to execute, `rejection` judges the execution, and `calibrated_trajectory` builds the
-trajectory from the observations that occurred. The world reads actions only, so the reflective thought is written
-after the execution check, and only for repairs that passed it.
+work: `turns_through_deviation` gives the turns to replay, `rejection` judges the execution, and `calibrated_trajectory`
+builds the trajectory from the observations that occurred. The world reads actions only, so the reflective thought is
+written after the execution check, and only for repairs that passed it.
 """
 
 from __future__ import annotations
@@ -87,14 +87,13 @@ def reflected(repair: Sequence[Turn], thought: str) -> tuple[Turn, ...]:
     return (Turn(" ".join(thought.split()), repair[0].action), *repair[1:])
 
 
-def splice(exploration: Exploration, repair: Sequence[Turn], form: ActionFormat = REACT) -> tuple[str, ...]:
-    """The texts of the turns to execute from the task's start: prefix, deviated turn as written, repair."""
-    replayed = (*exploration.prefix, exploration.explored_step)
-    return tuple(step.text for step in replayed) + tuple(form.text(turn) for turn in repair)
+def turns_through_deviation(exploration: Exploration) -> tuple[str, ...]:
+    """The texts of the turns to execute from the task's start: the prefix, and the deviated turn as it was written."""
+    return tuple(step.text for step in (*exploration.prefix, exploration.explored_step))
 
 
 def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | None:
-    """Why an executed splice is rejected; None if it is kept. `executed` is the run from the task's start."""
+    """Why an executed repair is rejected; None if it is kept. `executed` is the run from the task's start."""
     start = exploration.step + 1
     diverged = _divergence(exploration, executed)
     if diverged is not None:
@@ -119,7 +118,7 @@ def rejection(exploration: Exploration, executed: Trajectory) -> Rejection | Non
 def calibrated_trajectory(
     exploration: Exploration, executed: Trajectory, thought: str, form: ActionFormat = REACT
 ) -> CalibratedTrajectory:
-    """The calibrated trajectory of an executed splice, with `thought` as its reflective thought. `form`: how turns
+    """The calibrated trajectory of an executed repair, with `thought` as its reflective thought. `form`: how turns
     are written.
 
     Steps are labelled expert, deviation, repair; actions and observations are those that occurred.

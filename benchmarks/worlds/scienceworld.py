@@ -18,6 +18,7 @@ import os
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.measuring import machine
+from benchmarks.worlds.found import Found
 from environments.scienceworld.catalog import SIMPLIFICATION, TASK_TYPES
 from environments.scienceworld.environment import ScienceWorldEnvironment, Variation
 from environments.scienceworld.simulator import JVM_OPTIONS
@@ -67,9 +69,22 @@ def main() -> int:
         plays = [Play(v, world._gold.path(v).actions) for v in track(chosen(options.each), "solutions")]
         if options.what == "speed":
             return speed(world, plays, options.warm)
-        return (
-            repeat(plays, options.data) if options.what == "repeat" else parity(world, plays, options.shipped)
-        )
+        if options.what == "repeat":
+            return int(bool(repeat(plays, options.data)))
+        found = parity(world, plays, options.shipped)
+        return int(bool(found.differ))
+    finally:
+        world.close()
+
+
+def compared(each: int, shown: Console) -> list[Found]:
+    """Lock-step over so many variations of each task type (0: all). Raises EnvironmentFault without package or Java."""
+    world = ScienceWorld({})
+    try:
+        plays = [
+            Play(v, world._gold.path(v).actions) for v in track(chosen(each), "solutions", console=shown)
+        ]
+        return [parity(world, plays, shipped=False)]
     finally:
         world.close()
 
@@ -254,7 +269,7 @@ def difference(one: Answers, other: Answers) -> Difference:
 
 
 def print_differences(plays: Sequence[Play], found: dict[str, dict[Variation, Difference]]) -> int:
-    """A row for each task type. 1 if there is any difference in the first column."""
+    """A row for each task type. The number of answers that differ in the first column."""
     kinds = ("observations", "sorted", "scores")
     table = Table("task type", "plays", "answers", *(f"{name}: {kind}" for name in found for kind in kinds))
     for task_type in [*TASK_TYPES, "all"]:
@@ -264,25 +279,32 @@ def print_differences(plays: Sequence[Play], found: dict[str, dict[Variation, Di
         table.add_row(task_type, str(len(mine)), str(sum(d.answers for d in rows[0])), *totals)
     console.print(table)
     first = next(iter(found.values()))
-    return int(not first or any(d.plain or d.outcome for d in first.values()))
+    return sum(max(d.plain, d.outcome) for d in first.values())
 
 
 # Lock-step
 
 
-def parity(world: ScienceWorld, plays: Sequence[Play], shipped: bool) -> int:
+def parity(world: ScienceWorld, plays: Sequence[Play], shipped: bool) -> Found:
     """Beside the package's `server.step`, and beside its `env.step`. That one asks the simulator for more after each
     step, e.g. for all valid actions, and its bees fly elsewhere from then on."""
     env = original(*(() if shipped else JVM_OPTIONS[2:]))
     environment = world.environment()
     without: dict[Variation, Difference] = {}
     whole: dict[Variation, Difference] = {}
+    won = set()
     for play in track(plays, "lock-step", console=console):
         for found, theirs in ((without, Queries(env, False)), (whole, Queries(env, True))):
             here, there = zip(*lock_step(environment, theirs, play), strict=True)
             found[play.variation] = difference(list(here), list(there))
+            if here[-1][1] == 1.0:
+                won.add(play.variation)
     env.close()
-    return print_differences(plays, {"server.step": without, "env.step": whole})
+    differ = print_differences(plays, {"server.step": without, "env.step": whole})
+    answers = sum(d.answers for d in without.values())
+    lost = Counter(play.variation.task_type for play in plays if play.variation not in won)
+    exceptions = [f"{count} solutions of {name} do not reach 100" for name, count in lost.items()]
+    return Found("scienceworld", len(plays), len(won), answers, differ, tuple(exceptions), lost.total())
 
 
 class Queries:

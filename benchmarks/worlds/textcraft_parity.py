@@ -27,6 +27,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
+from benchmarks.worlds.found import Found
 from environments.base import EnvironmentFault, Task
 from environments.textcraft.environment import TextcraftEnvironment
 from environments.textcraft.rules import Craft, parse_craft
@@ -138,8 +139,8 @@ def install(folder: Path, wheel: Path) -> Path:
     return python
 
 
-def replay_all(which: Set, tasks: list[Task], console: Console) -> int:
-    """Prints how the published runs end; the number of those that do not reach the goal."""
+def replay_all(which: Set, tasks: list[Task], console: Console) -> Counter[str]:
+    """Prints how the published runs end, and counts the ends."""
     environment, ends, began = TextcraftEnvironment(), Counter[str](), time.perf_counter()
     for task in tasks:
         end, refusal = replayed(environment, task)
@@ -148,11 +149,11 @@ def replay_all(which: Set, tasks: list[Task], console: Console) -> int:
             console.print(f"{task.task_id}: {refusal}", markup=False)
     seconds = time.perf_counter() - began
     console.print(f"{which}: {len(tasks)} runs, {dict(ends)}, {seconds:.1f} s", markup=False)
-    return ends.total() - ends["reaches the goal"]
+    return ends
 
 
-def lock_step(which: Set, tasks: list[Task], python: Path, console: Console) -> int:
-    """Prints how our answers compare with the original's, and both speeds; the number of differences."""
+def lock_step(which: Set, tasks: list[Task], python: Path, console: Console) -> tuple[int, int]:
+    """Prints how our answers compare with the original's, and both speeds; the numbers of commands and differences."""
     found, mine, refused = Counter[str](), [0, 0.0], 0
     environment = TextcraftEnvironment()
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
@@ -173,7 +174,7 @@ def lock_step(which: Set, tasks: list[Task], python: Path, console: Console) -> 
         f"{dict(found) or 'none'}; steps/s: ours {mine[0] / mine[1]:,.0f}, the original {theirs[0] / theirs[1]:,.0f}",
         markup=False,
     )
-    return found.total()
+    return mine[0], found.total()
 
 
 def main() -> int:
@@ -185,21 +186,32 @@ def main() -> int:
     try:
         wheel = find_wheel(None)
         python = install(options.original, wheel) if options.original else None
-        return _compare(wheel, options.every, python, console)
+        found = compared(wheel, options.every, python, console)
+        return int(any(row.differ or row.unexpected for row in found))
     except EnvironmentFault as fault:
         console.print(f"error: {fault}", style="red", markup=False)
         return 1
 
 
-def _compare(wheel: Path, every: int, python: Path | None, console: Console) -> int:
-    wrong = 0
+def compared(wheel: Path, every: int, python: Path | None, console: Console) -> list[Found]:
+    """Both sets: every n-th run, in lock-step with the original code if its interpreter is given."""
+    rows = []
     for which in FILES:
         tasks = all_tasks(which, wheel)[::every]
-        failed = replay_all(which, tasks, console)
-        inexact = sum(not task.exact for task in published(wheel, which)) if every == 1 else failed
-        wrong += failed != inexact
-        wrong += lock_step(which, tasks, python, console) if python else 0
-    return int(bool(wrong))
+        ends = replay_all(which, tasks, console)
+        won = ends.pop("reaches the goal", 0)
+        inexact = sum(not task.exact for task in published(wheel, which)) if every == 1 else ends.total()
+        commands, differ = lock_step(which, tasks, python, console) if python else (0, 0)
+        exceptions = [f"{count} runs: {end}" for end, count in ends.items()]
+        if ends.total() == inexact > 0:
+            exceptions = [
+                f"{inexact} runs name a group where an item is needed, and fail in the original too"
+            ]
+        unexpected = abs(ends.total() - inexact)
+        rows.append(
+            Found(f"textcraft, {which}", len(tasks), won, commands, differ, tuple(exceptions), unexpected)
+        )
+    return rows
 
 
 if __name__ == "__main__":

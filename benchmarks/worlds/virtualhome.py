@@ -15,6 +15,9 @@ import time
 from collections import Counter
 from typing import Any
 
+from rich.console import Console
+
+from benchmarks.worlds.found import Found
 from environments.base import Task
 from environments.virtualhome.catalog import WHY, examine
 from environments.virtualhome.commands import FORMS, Command, Thing, parse_command
@@ -118,21 +121,29 @@ def _drawn(draw: random.Random, task: Opened) -> Command:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--commands", type=int, default=5000, help="random commands")
-    options, tally = parser.parse_args(), Tally()
-    for path in program_files():
+    options, console = parser.parse_args(), Console()
+    (found,) = compared(console)
+    console.print(f"random commands: {dict(random_commands(options.commands))}", markup=False)
+    return int(bool(found.differ))
+
+
+def compared(console: Console) -> list[Found]:
+    """Every program, in text and by the package's executor. Raises EnvironmentFault where the package is not there."""
+    tally, programs = Tally(), program_files()
+    for path in programs:
         if graph_file(path.stem).is_file():
             compare(path.stem, tally)
         else:
             tally.problems.append(f"{path.stem}: it has no graphs")
-    print(f"{len(program_files())} programs")
+    console.print(f"{len(programs)} programs")
     for what in ("carried out by both", "same home afterwards", "the recorded home afterwards", "task", *WHY):
-        print(f"  {what}: {tally.counts[what]}")
-    print(
-        f"  steps/s: {tally.rate('ours'):,.0f} ours, with text and progress; {tally.rate('theirs'):,.0f} theirs"
-    )
-    print(f"random commands: {dict(random_commands(options.commands))}")
-    print("\n".join(tally.problems) or "no difference")
-    return bool(tally.problems)
+        console.print(f"  {what}: {tally.counts[what]}", markup=False)
+    rates = f"{tally.rate('ours'):,.0f} ours, with text and progress; {tally.rate('theirs'):,.0f} theirs"
+    console.print(f"  steps/s: {rates}", markup=False)
+    console.print("\n".join(tally.problems) or "no difference", markup=False)
+    goals = tally.counts["task"]
+    exceptions = [f"{tally.counts[why]} programs {said}" for why, said in WHY.items() if tally.counts[why]]
+    return [Found("virtualhome", len(programs), goals, len(programs), len(tally.problems), tuple(exceptions))]
 
 
 if __name__ == "__main__":

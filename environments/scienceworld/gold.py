@@ -14,9 +14,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from environments.cached_files import read_json, write_json
 from environments.scienceworld.catalog import SIMPLIFICATION
 from environments.scienceworld.environment import ScienceWorldEnvironment, Variation
-from environments.scienceworld.files import read_json, write_json
+from environments.scienceworld.package import DATA
 from environments.scienceworld.thoughts import DOOR_IS_OPEN
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class GoldPaths:
         if stored is None:
             with self.lock:
                 stored = _read(file) or self._make(variation)
-                write_json(file, stored)
+                write_json(file, stored, DATA)
         return stored
 
     def _make(self, variation: Variation) -> GoldPath:

@@ -13,11 +13,15 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from environments.base import EnvironmentFault
+from environments.cached_files import cache_folder
+from environments.scienceworld.catalog import SIMPLIFICATION
 
 VERSION = "1.2.3"
 JAR_SHA256 = "f4e1fdce0cdabe1bab7128a7e78ea820210d9db3c28d7272bcbbc3f3a1c5f0d7"
 JAR_DIGEST = JAR_SHA256[:16]
 """In the ids of the tasks: another simulator, other tasks."""
+DATA = "environment.options.data"
+"""The option that chooses the folder of what is kept."""
 INSTALL = "pip install 'steca-factory[scienceworld]'"
 
 
@@ -63,3 +67,9 @@ def _installed() -> str:
 
 def _again() -> str:
     return f"pip install --force-reinstall scienceworld=={VERSION}"
+
+
+def data_folder(chosen: str | None) -> Path:
+    """Where texts and solutions of this simulator are kept: in the chosen folder, or in the user's cache folder."""
+    base = Path(chosen).expanduser() if chosen else cache_folder()
+    return base / "scienceworld" / f"{JAR_DIGEST}-{SIMPLIFICATION}"

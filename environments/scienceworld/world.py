@@ -11,13 +11,13 @@ from itertools import chain, islice, zip_longest
 from typing import Any
 
 from environments.base import EnvironmentFault, Task
+from environments.cached_files import read_json, write_json
 from environments.scienceworld import splits
 from environments.scienceworld.briefing import EXAMPLE, briefing
 from environments.scienceworld.catalog import TASK_TYPES
 from environments.scienceworld.environment import ScienceWorldEnvironment, Variation, variation_of
-from environments.scienceworld.files import data_folder, read_json, write_json
 from environments.scienceworld.gold import LOG_SECONDS, GoldPaths
-from environments.scienceworld.package import jar
+from environments.scienceworld.package import DATA, data_folder, jar
 from environments.scienceworld.simulator import Simulator
 from environments.scienceworld.thoughts import compose_thoughts
 from environments.scienceworld.vocabulary import NAMES
@@ -123,7 +123,7 @@ class ScienceWorld:
                     said = time.monotonic()
                     log.info("%s: asked the simulator for %d of %d tasks", NAME, at + 1, len(missing))
             if missing:
-                write_json(file, known)
+                write_json(file, known, DATA)
         return [known[variation.payload] for variation in chosen]
 
 

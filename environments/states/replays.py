@@ -131,7 +131,8 @@ class ReplayedStates:
             raise
 
     def _take(self) -> Environment:
-        """A free environment, a new one, or the one that was used longest ago."""
+        """A free environment, a new one, or the one that was used longest ago. Several new ones
+        may be made at the same time: to connect may take long."""
         with self._changed:
             while not (self._free or self._standing) and self._alive >= self._most:
                 self._changed.wait()
@@ -139,10 +140,15 @@ class ReplayedStates:
                 return self._free.pop()
             if self._alive >= self._most:
                 return self._standing.pop(next(iter(self._standing)))
-            environment = self._make()
             self._alive += 1
             self.counts.environments += 1
-            return environment
+        try:
+            return self._make()
+        except BaseException:
+            with self._changed:
+                self._alive -= 1
+                self._changed.notify()
+            raise
 
     def _replay(self, environment: Environment, state: State) -> None:
         """Bring an environment to a state. Raises EpisodeFault if an answer is another one than before."""

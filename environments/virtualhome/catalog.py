@@ -4,9 +4,6 @@ named by the digest of the package's files, so that listing tasks plays nothing.
 
 from __future__ import annotations
 
-import json
-import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -15,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from environments.base import EnvironmentFault
+from environments.cached_files import cache_folder, read_json, write_json
 from environments.virtualhome.episodes import Opened, digest_of, open_files, progress, read_files, run_to_goal
 from environments.virtualhome.simulator import execute, files_digest, program_files
 
@@ -61,14 +59,23 @@ class Catalog:
 @cache
 def catalog() -> Catalog:
     """The catalog of the installed package; made the first time (about a minute). Raises EnvironmentFault."""
-    path = _folder() / f"virtualhome-{FORMAT}-{files_digest()}.json"
-    if not path.is_file():
-        _write(path, make_catalog(path.stem for path in program_files()))
+    path = cache_folder() / f"virtualhome-{FORMAT}-{files_digest()}.json"
+    if kept := _kept(path):
+        return kept
+    made = make_catalog(path.stem for path in program_files())
+    content = {"entries": [asdict(entry) for entry in made.entries], "names": made.names}
+    write_json(path, content, "XDG_CACHE_HOME")
+    return made
+
+
+def _kept(path: Path) -> Catalog | None:
     try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        return Catalog(tuple(Entry(**entry) for entry in kept["entries"]), tuple(kept["names"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise EnvironmentFault(f"{path} cannot be read ({error}): delete it, and it is made again") from error
+        kept = read_json(path)
+        return kept and Catalog(tuple(Entry(**entry) for entry in kept["entries"]), tuple(kept["names"]))
+    except (KeyError, TypeError) as error:
+        raise EnvironmentFault(
+            f"{path} holds something else ({error}): delete it, and it is made again"
+        ) from error
 
 
 def make_catalog(programs: Iterable[str]) -> Catalog:
@@ -112,21 +119,3 @@ def _played(task: Opened) -> tuple[Outcome, int, str]:
         len(played),
         f"{reached:.2f} of the goal" if reached < 1 else "",
     )
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "steca"
-
-
-def _write(path: Path, made: Catalog) -> None:
-    """Write the file at once: another process sees all of it or nothing."""
-    text = json.dumps({"entries": [asdict(entry) for entry in made.entries], "names": made.names})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-            file.write(text)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{path} cannot be written ({error.strerror}): set XDG_CACHE_HOME to a folder that can be"
-        ) from error

@@ -18,7 +18,7 @@ from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_
 from rollouts.rows import Demonstration, demonstrations, of_type, stored_trajectories, trajectory_records
 from rollouts.stages.demonstrate import continue_expert
 from steca.action_formats import ActionFormat
-from steca.calibration import Rejection, calibrated_trajectory, rejection, splice
+from steca.calibration import Rejection, calibrated_trajectory, rejection, turns_through_deviation
 from steca.exploration import Exploration
 from steca.vocabulary import Progress, RepairPlan
 from storage.ids import content_id
@@ -106,7 +106,7 @@ def best_attempt(
 ) -> RepairAttempt:
     """The first plan that succeeds, else the last one tried."""
     start = start_of(world, demo.task)
-    deviated = execute(world, start, splice(exploration, ()), "expert", settings)[-1]
+    deviated = execute(world, start, turns_through_deviation(exploration), "expert", settings)[-1]
     attempt = RepairAttempt("expert_suffix", deviated, rejection(exploration, deviated.trajectory))
     if deviated.trajectory.end != "running":
         return attempt

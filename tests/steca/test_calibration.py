@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from steca.action_formats import REACT
-from steca.calibration import CalibratedTrajectory, calibrated_trajectory, reflected, rejection, splice
+from steca.calibration import (
+    CalibratedTrajectory,
+    calibrated_trajectory,
+    reflected,
+    rejection,
+    turns_through_deviation,
+)
 from steca.exploration import Exploration
 from steca.types import Step, Trajectory, Turn
 from tests.support.steca_runs import exploration, run, step
@@ -18,7 +24,7 @@ CONTEXT = [step("a", "policy"), step("b", "policy"), step("x", "policy")]
 
 
 def executed(repair: list[Step], outcome: float = 1.0, end: str = "done") -> Trajectory:
-    """What a player returns for a splice: every step labelled by the player's own lights."""
+    """What a player returns for a repaired run: every step labelled by the player's own lights."""
     return run([*CONTEXT, *repair], outcome, end)
 
 
@@ -35,27 +41,16 @@ def test_the_parts_of_an_exploration() -> None:
     assert FOUND.continuation == ("y", "z")
 
 
-def test_splice_of_the_experts_own_suffix() -> None:
-    repair = reflected(FOUND.expert_suffix, "x was a mistake")
-    assert splice(FOUND, repair) == (text("a"), text("b"), text("x"), text("c", "x was a mistake"), text("d"))
-
-
-def test_splice_at_the_first_turn_has_no_prefix() -> None:
+def test_what_is_replayed_ends_with_the_deviated_turn() -> None:
+    assert turns_through_deviation(FOUND) == (text("a"), text("b"), text("x"))
     first = exploration("ab", "xy", at=0)
-    assert splice(first, first.expert_suffix) == (text("x"), text("a"), text("b"))
+    assert turns_through_deviation(first) == (text("x"),)
 
 
-def test_splice_replays_an_unparsable_turn_as_it_was_written() -> None:
+def test_an_unparsable_turn_is_replayed_as_it_was_written() -> None:
     garbled = replace(step("", valid=False), text="I go shelf")
     broken = Exploration(FOUND.expert, run([*CONTEXT[:2], garbled, step("y")], 0.0), 2)
-    assert splice(broken, broken.expert_suffix)[2] == "I go shelf"
-
-
-def test_splice_takes_another_plan() -> None:
-    assert splice(FOUND, [Turn("put it back", "undo"), Turn("on", "c")])[3:] == (
-        text("undo", "put it back"),
-        text("c", "on"),
-    )
+    assert turns_through_deviation(broken)[2] == "I go shelf"
 
 
 def test_reflection_keeps_the_required_action_and_stays_one_line() -> None:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import pytest
 
-from environments.base import EnvironmentFault
+from environments.cached_files import write_json
 from environments.scienceworld.environment import Variation
-from environments.scienceworld.files import data_folder, read_json, write_json
 from environments.scienceworld.gold import GoldPath, GoldPaths
-from environments.scienceworld.package import JAR_DIGEST
+from environments.scienceworld.package import DATA, JAR_DIGEST, data_folder
 
 BOIL = Variation("boil", 0)
 
@@ -22,32 +20,6 @@ def test_the_folder_is_named_after_the_simulator(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("sys.platform", "linux")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert data_folder(None) == tmp_path / "cache" / "steca" / "scienceworld" / name
-
-
-def test_a_file_is_written_whole(tmp_path: Path) -> None:
-    file = tmp_path / "new" / "file.json"
-    write_json(file, [1])
-    with pytest.raises(TypeError):
-        write_json(file, [object()])
-    assert read_json(file) == [1]
-
-
-def test_nothing_is_read_from_a_file_that_is_not_there(tmp_path: Path) -> None:
-    assert read_json(tmp_path / "none.json") is None
-
-
-def test_a_damaged_file_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    file = tmp_path / "file.json"
-    file.write_text('["half')
-    with caplog.at_level(logging.WARNING):
-        assert read_json(file) is None
-    assert caplog.messages == [f"{file}: cannot be read (JSONDecodeError); it is made again"]
-
-
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(EnvironmentFault, match=r"cannot be written .*: set environment.options.data"):
-        write_json(tmp_path / "file" / "inside.json", [])
 
 
 class Solver:
@@ -64,7 +36,7 @@ class Solver:
 def test_a_stored_solution_is_not_made_again(tmp_path: Path) -> None:
     solver = Solver()
     path = GoldPath("a room", (("look", "a door"),), 1.0)
-    write_json(tmp_path / "boil-0.json", path)
+    write_json(tmp_path / "boil-0.json", path, DATA)
     assert GoldPaths(tmp_path, solver).path(BOIL) == path  # type: ignore[arg-type]
     assert path.actions == ["look"]
     assert solver.asked == 0

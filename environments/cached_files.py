@@ -1,4 +1,4 @@
-"""What the world keeps on disk because the simulator takes long to make it: the tasks' texts, and its solutions."""
+"""Files of the user's cache folder: what a world keeps because it takes long to make."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from environments.base import EnvironmentFault
-from environments.scienceworld.catalog import SIMPLIFICATION
-from environments.scienceworld.package import JAR_DIGEST
 
 log = logging.getLogger(__name__)
 
 
-def data_folder(chosen: str | None) -> Path:
-    """A folder for this simulator in the chosen one, or in the user's cache folder."""
-    base = Path(chosen).expanduser() if chosen else _user_cache() / "steca"
-    return base / "scienceworld" / f"{JAR_DIGEST}-{SIMPLIFICATION}"
+def cache_folder() -> Path:
+    """This project's folder among the user's caches."""
+    return _user_cache() / "steca"
 
 
 def _user_cache() -> Path:
@@ -42,8 +39,9 @@ def read_json(file: Path) -> Any:
         return None
 
 
-def write_json(file: Path, content: Any) -> None:
-    """All or nothing, also if several processes write the file. Raises EnvironmentFault."""
+def write_json(file: Path, content: Any, elsewhere: str) -> None:
+    """All or nothing, also if several processes write the file. `elsewhere`: the setting that names another folder.
+    Raises EnvironmentFault."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as draft:
@@ -51,5 +49,5 @@ def write_json(file: Path, content: Any) -> None:
         os.replace(draft.name, file)
     except OSError as error:
         raise EnvironmentFault(
-            f"{file}: cannot be written ({error.strerror}): set environment.options.data to a folder that can"
+            f"{file}: cannot be written ({error.strerror}): set {elsewhere} to a folder that can"
         ) from error
