@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import socket
+from contextlib import suppress
 
 import uvicorn
 
+from cli.signals import stop_on_signals
 from cli.terminal.console import console, say
 from configs.schema import FactoryConfig
 from environments.openenv.serving.app import app_of, public_name
@@ -14,6 +16,7 @@ from environments.registry import open_world
 
 def serve_world(config: FactoryConfig, host: str, port: int, tasks: int) -> None:
     """Serve until interrupted. Raises EnvironmentFault for a world that cannot be used, OSError for a port in use."""
+    stop_on_signals()
     world = open_world(config.environment)
     try:
         app = app_of(world, tasks)
@@ -26,7 +29,10 @@ def serve_world(config: FactoryConfig, host: str, port: int, tasks: int) -> None
                 f"serving {public_name(world)} at {url}, up to {world.live_environments} sessions at a time",
             )
             say(console(), "stop with Ctrl-C")
-            settings = uvicorn.Config(app, log_level="warning", ws_per_message_deflate=False)
-            uvicorn.Server(settings).run(sockets=[listening])
+            settings = uvicorn.Config(
+                app, log_level="warning", ws_per_message_deflate=False, timeout_graceful_shutdown=5
+            )
+            with suppress(KeyboardInterrupt):
+                uvicorn.Server(settings).run(sockets=[listening])
     finally:
         world.close()

@@ -32,9 +32,7 @@ def text_of(observation: Mapping[str, Any], shown: tuple[str, ...]) -> str:
     metadata say."""
     there = {name: value for name, value in observation.items() if name not in ASIDE}
     chosen = {name: there[name] for name in shown if name in there} or there or observation.get("metadata")
-    if isinstance(chosen, dict) and len(shown) == len(chosen) == 1:
-        return _text(next(iter(chosen.values())))
-    return _text(chosen)
+    return _text(next(iter(chosen.values())) if chosen and len(chosen) == 1 else chosen)
 
 
 def text_of_call(observation: Mapping[str, Any]) -> tuple[str, bool]:

@@ -36,7 +36,7 @@ class OpenEnv:
                 )
         self._shown = shown_fields(schema["observation"], self._options.observation)
         self._actions = self._read_actions(schema["action"])
-        self.version = _version(about, schema, self._options)
+        self.version = _version(about, [schema, self.tools()], self._options)
         most = self._options.live_environments or about.get("max_concurrent_envs")
         self.live_environments = most if isinstance(most, int) and most >= 1 else 1
         self._tasks = tasks_of(self._options, str(about.get("name")))
@@ -74,8 +74,8 @@ class OpenEnv:
             ) from None
 
 
-def _version(about: Mapping[str, Any], schema: Mapping[str, Any], options: Options) -> str:
+def _version(about: Mapping[str, Any], schemas: Sequence[Any], options: Options) -> str:
     """The server's name and version, and the digest of its schemas and of the options that change what is seen."""
-    read = [schema, options.model_dump(include={"observation", "reward", "range"})]
+    read = [schemas, options.model_dump(include={"observation", "reward", "range"})]
     digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()[:12]
     return f"{about.get('name')} {about.get('version')} {digest}"
