@@ -2,8 +2,8 @@
 
     python -m benchmarks.worlds.openenv [--world alfworld-generated] [--tasks 10] [--sessions 1 4 16]
 
-The server is a process of its own (`steca world serve`). Each session is played by a thread of this process: expert runs,
-with one inadmissible action in ten, resets included.
+The server is a process of its own (`steca world serve`). Each session is played by a thread of this process: expert
+runs, with one inadmissible action in ten, resets included.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from typing import Any
-from urllib.parse import urlsplit
 
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
+
+from environments.openenv.http import is_local
 
 LARGEST = 100 * 2**20
 """Bytes of a message, as in the package's own client."""
@@ -25,7 +26,6 @@ class Connection:
 
     def __init__(self, url: str, timeout: float) -> None:
         self._url, self._timeout = f"ws{url.rstrip('/').removeprefix('http')}/ws", timeout
-        local = urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
         try:
             self._socket = connect(
                 self._url,
@@ -34,7 +34,7 @@ class Connection:
                 ping_timeout=None,  # a server that is busy with a step may not answer; `timeout` is the limit
                 compression=None,
                 max_size=LARGEST,
-                proxy=None if local else True,
+                proxy=None if is_local(url) else True,
             )
         except (OSError, WebSocketException) as error:
             raise ConnectionError(f"{self._url}: {error}") from None

@@ -6,7 +6,8 @@ import json
 from http.client import HTTPException
 from typing import Any
 from urllib.error import HTTPError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import ProxyHandler, Request, build_opener
 
 from environments.base import EnvironmentFault
 
@@ -15,8 +16,9 @@ def asked(url: str, timeout: float, body: object = None) -> Any:
     """The JSON answer to a GET, or with a body to a POST. None if the server has no such page, or cannot do this (404,
     405, 501). Raises EnvironmentFault if there is no server, for another error, and for what is not JSON."""
     data = None if body is None else json.dumps(body).encode()
+    opener = build_opener(*([ProxyHandler({})] if is_local(url) else []))
     try:
-        with urlopen(Request(url, data, {"Content-Type": "application/json"}), timeout=timeout) as answer:
+        with opener.open(Request(url, data, {"Content-Type": "application/json"}), timeout=timeout) as answer:
             return json.load(answer)
     except HTTPError as error:
         with error:
@@ -32,6 +34,11 @@ def asked(url: str, timeout: float, body: object = None) -> Any:
         raise EnvironmentFault(
             f"{url} answers with something else than JSON: it is no OpenEnv server"
         ) from None
+
+
+def is_local(url: str) -> bool:
+    """Whether a server is on this machine: no proxy is asked then."""
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def mapping_at(url: str, timeout: float) -> dict[str, Any]:

@@ -36,7 +36,7 @@ class Options(BaseModel):
     )
     timeout: float = Field(60.0, gt=0, description="Most seconds that an answer may take.")
     live_environments: int | None = Field(
-        None, ge=1, description="Most sessions at a time. Default: what the server says, else 1."
+        None, ge=1, description="Most sessions at a time. Default: what the server says, up to 64, else 1."
     )
 
     @model_validator(mode="after")

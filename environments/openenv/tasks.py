@@ -95,7 +95,11 @@ def tasks_of(options: Options, name: str) -> Tasks:
     """What the server lists; seeds if it cannot list splits, or has none. Raises EnvironmentFault."""
     base = options.url.rstrip("/")
     names = asked(f"{base}/list_environments", options.timeout)
-    listed = asked(f"{base}/{quote(str(names[0]))}/splits", options.timeout) if names else None
+    listed = (
+        asked(f"{base}/{quote(str(names[0]))}/splits", options.timeout)
+        if isinstance(names, list) and names
+        else None
+    )
     own = [str(split["name"] if isinstance(split, dict) else split) for split in listed or ()]
     if own:
         return Listed(options, str(names[0]), own)

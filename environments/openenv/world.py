@@ -16,6 +16,9 @@ from environments.openenv.observations import shown_fields
 from environments.openenv.options import NAME, Options, read_options
 from environments.openenv.tasks import tasks_of
 
+USEFUL = 64
+"""Most sessions that are opened unless a number is given: each has a thread."""
+
 
 class OpenEnv:
     """Options: `environments/openenv/options.py`; `url` is needed."""
@@ -37,9 +40,8 @@ class OpenEnv:
         self._shown = shown_fields(schema["observation"], self._options.observation)
         self._actions = self._read_actions(schema["action"])
         self.version = _version(about, [schema, self.tools()], self._options)
-        most = self._options.live_environments or about.get("max_concurrent_envs")
-        self.live_environments = most if isinstance(most, int) and most >= 1 else 1
-        self._tasks = tasks_of(self._options, str(about.get("name")))
+        self.live_environments = self._options.live_environments or _said_to_hold(about)
+        self._tasks = tasks_of(self._options, str(about.get("name") or NAME))
 
     def splits(self) -> Sequence[str]:
         return self._tasks.splits()
@@ -72,6 +74,12 @@ class OpenEnv:
             raise EnvironmentFault(
                 f"{self._base}: actions are calls of tools, and none are listed: {error}"
             ) from None
+
+
+def _said_to_hold(about: Mapping[str, Any]) -> int:
+    """So many sessions, as far as the server says; at most as many as are useful."""
+    said = about.get("max_concurrent_envs")
+    return min(said, USEFUL) if isinstance(said, int) and said >= 1 else 1
 
 
 def _version(about: Mapping[str, Any], schemas: Sequence[Any], options: Options) -> str:

@@ -165,6 +165,6 @@ def test_a_world_check_and_a_run(tmp_path: Path) -> None:
         assert {"You find the key!", "Nothing here."} <= {row["observation"] for row in rows}
         worlds = json.loads(steca(tmp_path, "sql", "SELECT DISTINCT world FROM tasks", "--format", "json"))
         assert worlds == [{"world": "openenv"}]
-        assert "from the cache" in steca(tmp_path, "run", "--config", "hunt.yaml")
+        assert "every result is in the cache" in steca(tmp_path, "run", "--config", "hunt.yaml")
     refused = steca(tmp_path, "run", "--config", "hunt.yaml", fails=True)
     assert refused.strip().splitlines()[-1].startswith(f"error: no OpenEnv server answers at {url}/metadata")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 
 from configs.load import load_config
+from environments.base import Environment
 from environments.complete import CompleteWorld
 from environments.openenv.serving.listing import Listing, Refusal, spec
 from environments.openenv.serving.messages import (
@@ -37,11 +40,19 @@ def app_of_file(config: Path, tasks: int = TASKS) -> FastAPI:
 
 def app_of(world: CompleteWorld, tasks: int = TASKS) -> FastAPI:
     """Serves up to `tasks` tasks of each split. Raises EnvironmentFault for a world without tasks."""
-    listing = Listing(world, tasks)
+    listing, lock = Listing(world, tasks), Lock()
+
+    def session() -> Session:
+        return Session(make, listing)
+
+    def make() -> Environment:
+        with lock:  # a world makes one environment at a time
+            return world.own.environment()
+
     app = FastAPI(title="OpenEnv Environment HTTP API", version="1.0.0")
     app.include_router(_about(world))
-    app.include_router(_single(world, listing))
-    app.include_router(_sessions(world, listing))
+    app.include_router(_single(session))
+    app.include_router(_sessions(session, world.live_environments, world.blocking))
     app.include_router(_tasks(public_name(world), listing))
     return app
 
@@ -87,13 +98,13 @@ def _about(world: CompleteWorld) -> APIRouter:
     return router
 
 
-def _single(world: CompleteWorld, listing: Listing) -> APIRouter:
+def _single(begin: Callable[[], Session]) -> APIRouter:
     """Single requests. Each has, as in OpenEnv, an environment of its own, so episodes need a session."""
     router = APIRouter()
 
     @router.post("/reset")
     def reset(wanted: Reset) -> dict[str, Any]:
-        session = Session(world, listing)
+        session = begin()
         try:
             return observation(session.reset(wanted))
         except Refusal as problem:
@@ -112,13 +123,14 @@ def _single(world: CompleteWorld, listing: Listing) -> APIRouter:
     return router
 
 
-def _sessions(world: CompleteWorld, listing: Listing) -> APIRouter:
+def _sessions(begin: Callable[[], Session], most: int, blocking: bool) -> APIRouter:
+    """`most`: sessions at a time. `blocking`: messages are answered in threads."""
     router, alive = APIRouter(), set[Session]()
 
     @router.websocket("/ws")
     async def session(socket: WebSocket) -> None:
         await socket.accept()
-        most, own = world.live_environments, Session(world, listing)
+        own = begin()
         if len(alive) >= most:
             counts = {"active_sessions": len(alive), "max_sessions": most}
             await socket.send_text(error("CAPACITY_REACHED", f"all {most} sessions are in use", **counts))
@@ -128,9 +140,7 @@ def _sessions(world: CompleteWorld, listing: Listing) -> APIRouter:
         try:
             while not own.ended:
                 message = await socket.receive_text()
-                answer = (
-                    await run_in_threadpool(own.answer, message) if world.blocking else own.answer(message)
-                )
+                answer = await run_in_threadpool(own.answer, message) if blocking else own.answer(message)
                 if answer is not None:
                     await socket.send_text(answer)
             await socket.close()

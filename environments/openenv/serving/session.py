@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 from pydantic import ValidationError
 
 from environments.base import Environment, Task
-from environments.complete import CompleteWorld
 from environments.openenv.serving.listing import Listing, Refusal
 from environments.openenv.serving.messages import Command, EpisodeState, Reset, Said, observation
 from environments.states.calling import reset, step
@@ -19,8 +19,8 @@ from environments.states.snapshots import close_quietly
 class Session:
     """`ended`: the client is done, or the environment failed, so that nothing can be asked any more."""
 
-    def __init__(self, world: CompleteWorld, listing: Listing) -> None:
-        self._world, self._listing = world, listing
+    def __init__(self, make: Callable[[], Environment], listing: Listing) -> None:
+        self._make, self._listing = make, listing
         self._environment: Environment | None = None
         self._task: Task | None = None
         self._over = False
@@ -58,7 +58,7 @@ class Session:
         """Raises Refusal, and what the world raises."""
         task = self._listing.chosen(wanted)
         if self._environment is None:
-            self._environment = self._world.own.environment()
+            self._environment = self._make()
         first = reset(self._environment, task, wanted.seed or 0)
         self._task, self._over = task, False
         identity = wanted.episode_id or uuid4().hex

@@ -75,7 +75,7 @@ def test_the_splits_and_their_tasks_are_those_of_the_world() -> None:
         assert len(set(ids)) == TASKS
         assert ids[:4] == [task.task_id for task in world.tasks("seen", 4, 0)]
         assert ids != [task.task_id for task in world.tasks("seen", TASKS, 1)]
-        assert (world.live_environments, world.blocking) == (512, True)
+        assert (world.live_environments, world.blocking) == (64, True)
         assert world.version.startswith("own 1 ")
 
 

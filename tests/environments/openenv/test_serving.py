@@ -18,7 +18,7 @@ from tests.support.own_worlds import Failing, completed
 
 def session(own: Any = None) -> Session:
     world = completed(own or World())
-    return Session(world, Listing(world, 10))
+    return Session(world.own.environment, Listing(world, 10))
 
 
 def ask(one: Session, kind: str, **data: Any) -> tuple[str, dict[str, Any]]:
