@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv ui screenshots compose-here benchmarks learning clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -102,6 +102,14 @@ baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration,
 own-world: $(STAMP)  ## Test: the tutorial of docs/own-world.md, and worlds outside of the project (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_own_world.py
 
+openenv: $(STAMP) .openenv/.installed  ## Test: OpenEnv in both directions, with its package in an environment of its own (.openenv; two minutes)
+	$(BIN)/pytest -m slow tests/openenv
+
+.openenv/.installed:
+	$(PYTHON) -m venv --clear .openenv
+	.openenv/bin/pip install --quiet --disable-pip-version-check openenv==0.10.0
+	@touch $@
+
 # What fails is tried once more: without a GPU, Chromium hangs now and then.
 UI = tests/ui tests/flows/deployments/test_approval.py tests/flows/deployments/test_automations.py
 ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
@@ -126,4 +134,4 @@ benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts,
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays
-	rm -rf $(VENV) .vllm .textcraft .worlds *.egg-info
+	rm -rf $(VENV) .vllm .textcraft .openenv .worlds *.egg-info

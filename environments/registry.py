@@ -25,6 +25,7 @@ BUILT_IN = {
     "alfworld-generated": "environments.alfworld.generation.world:GeneratedAlfworld",
     "textcraft": "environments.textcraft.world:Textcraft",
     "scienceworld": "environments.scienceworld.world:ScienceWorld",
+    "openenv": "environments.openenv.world:OpenEnv",
     "virtualhome": "environments.virtualhome.world:Virtualhome",
 }
 """The worlds of this repository, imported on first use."""

@@ -1,1 +1,1 @@
-"""`steca world`: make a world of your own, and test it."""
+"""`steca world`: make a world of your own, test it, and serve it."""

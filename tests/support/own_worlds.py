@@ -16,6 +16,19 @@ def completed(own: Any, **settings: Any) -> CompleteWorld:
     return CompleteWorld(own, EnvironmentConfig(name="own", **settings))
 
 
+def expert_actions(task: Task) -> list[str]:
+    """What the template's expert does in a task."""
+    house, steps, actions = House(), list[Step](), list[str]()
+    first = house.reset(task, 0)
+    while turn := house.expert_turn(first, steps):
+        result = house.step(turn.action)
+        steps.append(Step("", turn.thought, turn.action, result.observation, result.valid, "expert"))
+        actions.append(turn.action)
+        if result.done:
+            break
+    return actions
+
+
 class Counted(World):
     """The template's world with few live environments; it knows what it has made."""
 
