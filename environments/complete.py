@@ -8,18 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar, cast
 
 from configs.environment import EnvironmentConfig
 from environments import capabilities as can
 from environments import general
+from environments.answers import a_share, one_turn, some_texts, some_turns
 from environments.base import SPLITS, Environment, EnvironmentFault, StepResult, Task, World
 from environments.briefing import told
+from environments.identities import as_listed, completed_tasks
 from environments.recorded.recording import Recording, Recordings, read_recordings
 from environments.states.attempts import Failures
-from environments.states.calling import called, where
+from environments.states.calling import ENVIRONMENT_METHODS, called, refuse_without, where
 from environments.states.replays import ReplayedStates
 from environments.states.snapshots import SnapshotStates, close_quietly
 from environments.states.state import State, States
@@ -54,7 +55,8 @@ class CompleteWorld:
         return tuple(self.own.splits()) if isinstance(self.own, can.HasSplits) else SPLITS
 
     def tasks(self, split: str, count: int, seed: int) -> list[Task]:
-        """See environments.base.World. World and split are filled in."""
+        """See environments.base.World. World and split are filled in, and the ids cover what the tasks say
+        (environments/identities.py)."""
         if split not in self.splits():
             raise EnvironmentFault(
                 f"world {self.name} has no split {split!r}; it has {', '.join(self.splits())}"
@@ -62,9 +64,7 @@ class CompleteWorld:
         listed = called(
             f"world {self.name}: tasks({split!r}, {count}, {seed})", self.own.tasks, split, count, seed
         )
-        tasks = [replace(task, world=task.world or self.name, split=task.split or split) for task in listed]
-        _check_tasks(self.name, tasks, split, count)
-        return tasks
+        return completed_tasks(self.own, self.name, listed, split, count)
 
     # -- states -------------------------------------------------------------------------------------------------------
 
@@ -78,7 +78,9 @@ class CompleteWorld:
         """A new environment. The one that was made to see what it can do is the first."""
         with suppress(IndexError):
             return self._spare.pop()
-        return called(f"world {self.name}: environment()", self.own.environment)
+        made = called(f"world {self.name}: environment()", self.own.environment)
+        refuse_without(made, f"world {self.name}: environment()", ENVIRONMENT_METHODS)
+        return made
 
     @cached_property
     def _first_environment(self) -> Environment:
@@ -109,34 +111,40 @@ class CompleteWorld:
         """Share of the goal reached at a state, in [0, 1]; the reward so far where environments do not measure it."""
         if not self.can(can.MeasuresProgress):
             return state.reward
-        return self._ask(state, lambda environment: cast(can.MeasuresProgress, environment).progress())
+        answer = self._ask(state, lambda environment: cast(can.MeasuresProgress, environment).progress())
+        return a_share(answer, _asked("progress", state.task))
 
     def admissible_actions(self, state: State) -> list[str]:
         """Every action that the world accepts at a state; none where environments cannot tell."""
         if not self.can(can.AdmitsActions):
             return []
-        return self._ask(state, lambda environment: cast(can.AdmitsActions, environment).admissible_actions())
+        answer = self._ask(
+            state, lambda environment: cast(can.AdmitsActions, environment).admissible_actions()
+        )
+        return some_texts(answer, _asked("admissible_actions", state.task))
 
     def expert_turn(self, state: State, first_observation: str, steps: Sequence[Step]) -> Turn | None:
         """The expert's next turn; None where there is no expert, or no next turn."""
         if not self.can(can.Expert):
             return None
-        return self._ask(
+        answer = self._ask(
             state, lambda environment: cast(can.Expert, environment).expert_turn(first_observation, steps)
         )
+        return one_turn(answer, _asked("expert_turn", state.task))
 
     def plan_repair(self, state: State) -> list[Turn] | None:
         """A plan to the goal from a state; None where there is no planner, or no plan."""
         if not self.can(can.Planner):
             return None
-        return self._ask(state, lambda environment: cast(can.Planner, environment).plan_repair())
+        answer = self._ask(state, lambda environment: cast(can.Planner, environment).plan_repair())
+        return some_turns(answer, _asked("plan_repair", state.task))
 
     def _ask(self, state: State, question: Callable[[Environment], T]) -> T:
         try:
             return self.states.ask(state, question)
         except EnvironmentFault:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise EnvironmentFault(
                 f"world {self.name}, task {state.task.task_id}: an environment raised {where(error)}"
             ) from error
@@ -161,14 +169,15 @@ class CompleteWorld:
         """The recorded expert run of a task: the configuration's, else the world's; None if it has none."""
         if self.recordings:
             return self.recordings.find(task, first_observation, self.same)
-        turns = self.own.demonstration(task) if isinstance(self.own, can.Recorded) else None
+        answer = self.own.demonstration(as_listed(task)) if isinstance(self.own, can.Recorded) else None
+        turns = some_turns(answer, _asked("demonstration", task))
         return None if turns is None else Recording(tuple(turns), (None,) * len(turns))
 
     def briefing(self, task: Task, example: bool) -> str:
         """What a chat model is told before the task's first observation."""
         own = self.own
         if isinstance(own, can.Briefs):
-            said = own.briefing(task, example, self.form)
+            said = own.briefing(as_listed(task), example, self.form)
         elif example:
             raise EnvironmentFault(f"world {self.name} has no worked example: set policy.prompt: react")
         else:
@@ -204,7 +213,7 @@ class CompleteWorld:
 
     def step_cap(self, task: Task, most: int) -> int:
         """Most steps of a task's episodes: `most`, or the task's own cap if that is less."""
-        return min(most, self.own.step_cap(task)) if isinstance(self.own, can.CapsSteps) else most
+        return min(most, self.own.step_cap(as_listed(task))) if isinstance(self.own, can.CapsSteps) else most
 
     def remarks(self) -> list[str]:
         """What a user should know about the listed tasks and the recorded runs, one line each."""
@@ -216,18 +225,5 @@ class CompleteWorld:
         return self.own.data_digest() if isinstance(self.own, can.ReadsData) else ""
 
 
-def _check_tasks(world: str, tasks: Sequence[Task], split: str, count: int) -> None:
-    """Raises EnvironmentFault for too few tasks, for two with the same id, and for one of another split."""
-    if len(tasks) != count:
-        raise EnvironmentFault(
-            f"world {world}: {count} {split} tasks were requested and {len(tasks)} listed: request fewer"
-        )
-    seen: set[str] = set()
-    for task in tasks:
-        if task.task_id in seen:
-            raise EnvironmentFault(f"world {world}: two {split} tasks have the id {task.task_id!r}")
-        if task.split != split:
-            raise EnvironmentFault(
-                f"world {world}: task {task.task_id} of split {task.split!r} is listed for {split!r}"
-            )
-        seen.add(task.task_id)
+def _asked(method: str, task: Task) -> str:
+    return f"task {task.task_id}: {method}"

@@ -17,7 +17,7 @@ from typing import Any
 from configs.environment import EnvironmentConfig
 from environments.base import EnvironmentFault, World
 from environments.complete import CompleteWorld
-from environments.states.calling import called, where
+from environments.states.calling import WORLD_METHODS, called, refuse_without, where
 
 GROUP = "steca.worlds"
 BUILT_IN = {
@@ -44,18 +44,19 @@ def open_world(config: EnvironmentConfig) -> CompleteWorld:
 def make_world(name: str, options: Mapping[str, Any]) -> World:
     """The world with this name, as its author wrote it. Raises EnvironmentFault."""
     factory = _factory(name)
-    takes_options = _takes_an_argument(factory)
-    if options and not takes_options:
+    most, least = _arguments(factory)
+    if options and not most:
         raise EnvironmentFault(
             f"world {name} takes no options, and the configuration gives {', '.join(options)}"
         )
-    made = called(f"world {name}", factory, *([dict(options)] if takes_options else []))
-    for method in ("tasks", "environment"):
-        if not callable(getattr(made, method, None)):
-            raise EnvironmentFault(
-                f"world {name}: {type(made).__name__} has no method {method}: a world has tasks(split, count, seed) "
-                "and environment()"
-            )
+    if least > 1:
+        raise EnvironmentFault(
+            f"world {name} needs {least} arguments, and is made with one, environment.options, or with none: give the "
+            "others defaults"
+        )
+    given = [dict(options)] if options or least else []
+    made = called(f"world {name}({', '.join(map(repr, given))})", factory, *given)
+    refuse_without(made, f"world {name}", WORLD_METHODS)
     return made
 
 
@@ -70,13 +71,19 @@ def _factory(name: str) -> Callable[..., Any]:
     found: Any = _module(name, module)
     for part in attribute.split("."):
         if not hasattr(found, part):
-            raise EnvironmentFault(f"world {name}: {module} has no {part}")
+            raise EnvironmentFault(f"world {name}: {module}{_place(found)} has no {part}")
         found = getattr(found, part)
     if not callable(found):
         raise EnvironmentFault(
             f"world {name}: {attribute} is a {type(found).__name__}, and not a class or function"
         )
     return found
+
+
+def _place(module: Any) -> str:
+    """Where a module is: another one of the same name may have been found."""
+    file = getattr(module, "__file__", None)
+    return f" ({file})" if file else ""
 
 
 def _entry_point(name: str) -> str:
@@ -124,11 +131,12 @@ def _from_file(path: Path) -> Any:
     return module
 
 
-def _takes_an_argument(factory: Callable[..., Any]) -> bool:
+def _arguments(factory: Callable[..., Any]) -> tuple[int, int]:
+    """The most positional arguments (1 stands for more), and the fewest."""
     try:
         parameters = inspect.signature(factory).parameters.values()
     except (TypeError, ValueError):
-        return False
-    return any(
-        one.kind in (one.POSITIONAL_ONLY, one.POSITIONAL_OR_KEYWORD, one.VAR_POSITIONAL) for one in parameters
-    )
+        return 0, 0
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    any_number = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+    return int(bool(named) or any_number), sum(p.default is p.empty for p in named)

@@ -63,7 +63,9 @@ class EventReporter(Reporter):
         self._send(float(self._done))
 
     def log(self, line: str) -> None:
-        print(f"{self._arm}{f', {self._stage}' if self._stage else ''}: {line}", flush=True)  # none has begun yet
+        print(
+            f"{self._arm}{f', {self._stage}' if self._stage else ''}: {line}", flush=True
+        )  # none has begun yet
 
     def spent_so_far(self, spent: str) -> None:
         """The report at the end has all costs."""

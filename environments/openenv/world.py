@@ -23,6 +23,7 @@ USEFUL = 64
 class OpenEnv:
     """Options: `environments/openenv/options.py`; `url` is needed."""
 
+    ids_cover_data = True
     name = NAME
     blocking = True
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from environments.base import EnvironmentFault, Task
+from environments.identities import own_id
 from environments.recorded.forms import Exchange, NotARun, exchanges_of
 from steca.action_formats import ActionFormat
 from steca.types import Turn
@@ -55,7 +56,7 @@ class Recordings:
     def find(self, task: Task, first_observation: str, same: Callable[[str, str], bool]) -> Recording | None:
         """The run of a task: by the task's id or payload, else one without an id with the same first observation.
         (Tasks whose first observations are equal may have different runs.)"""
-        found = self.by_id.get(task.task_id) or self.by_id.get(task.payload)
+        found = self.by_id.get(own_id(task)) or self.by_id.get(task.task_id) or self.by_id.get(task.payload)
         found = found or self.by_start.get(first_observation.strip())
         if found:
             return found

@@ -33,6 +33,7 @@ class ScienceWorld:
     `types`, the names of the task types (default: all 24)."""
 
     name = NAME
+    ids_cover_data = True
     version = "1"
     live_environments = 64
     blocking = True

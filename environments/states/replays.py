@@ -164,7 +164,7 @@ class ReplayedStates:
             what = f"step {index}, {played.action!r}," if index else "the first observation"
             raise EpisodeFault(
                 f"task {task.task_id} is not deterministic: {what} was answered {played.observation!r} and, played "
-                f"again, {now!r}: give the world snapshots or a method `same`, or leave the task out"
+                f"again, {now!r}: draw what is random from reset's seed, or give the world snapshots or a method `same`"
             )
 
     def _reset(self, environment: Environment, task: Task, seed: int) -> str:

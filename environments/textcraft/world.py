@@ -38,6 +38,7 @@ class Textcraft:
     gathering), `expert` (recorded, planning), `levels`, `max_crafts`: see `environments/textcraft/options.py`."""
 
     name = NAME
+    ids_cover_data = True
     version = "1"
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:

@@ -23,6 +23,7 @@ class Virtualhome:
     """Takes no options. Needs the package virtualhome_eval: see `environments/virtualhome/simulator.py`."""
 
     name = NAME
+    ids_cover_data = True
     version = "1"
 
     def __init__(self) -> None:

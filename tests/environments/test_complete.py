@@ -9,8 +9,8 @@ import pytest
 from environments.base import EnvironmentFault, Task
 from environments.capabilities import Expert, Planner, Snapshots
 from environments.missing import missing, refuse_what_it_cannot
-from environments.template.world import World
-from environments.versions import version_of
+from environments.template.world import House, World
+from environments.versions import source_files, version_of
 from steca.types import Step
 from tests.support.own_worlds import Bare, Counted, Snapping, completed
 from tests.support.rollouts_toys import world as alfworld
@@ -115,6 +115,76 @@ def test_a_world_without_a_version_has_that_of_its_source(
     assert first.startswith("source-")
     assert version_of(unversioned.World()) != first
     assert version_of(World()) == "1"
+    unversioned.World.version = 2
+    assert version_of(unversioned.World()) == "2"
+
+
+def test_the_version_covers_the_files_that_a_world_uses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    files = {
+        "of_parts": "import json, numpy\nfrom part_of_it import House\nclass World(House): ...\n",
+        "part_of_it": "import rules_of_it\nclass House: ...\n",
+        "rules_of_it": "LEAST = 1\n",
+        "not_of_it": "",
+    }
+    for name, text in files.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    import of_parts  # type: ignore[import-not-found]
+
+    own = of_parts.World()
+    assert [file.stem for file in source_files(own)] == ["of_parts", "part_of_it", "rules_of_it"]
+    first = version_of(own)
+    (tmp_path / "not_of_it.py").write_text("changed = 1\n")
+    assert version_of(own) == first
+    (tmp_path / "rules_of_it.py").write_text("LEAST = 2\n")
+    assert version_of(own) != first
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "problem"),
+    [
+        (
+            "expert_turn",
+            "go north",
+            r"expert_turn must return a Turn \(two texts: thought, action\) or None",
+        ),
+        ("plan_repair", ["go north"], "plan_repair must return a list of Turn or None"),
+        ("admissible_actions", "look", "admissible_actions must return a list of texts, and returned 'look'"),
+        ("progress", 7, r"progress must return a number in \[0, 1\], and returned 7"),
+    ],
+)
+def test_what_a_capability_may_not_answer_is_told(method: str, answer: object, problem: str) -> None:
+    class Answering(House):
+        def __getattr__(self, name: str) -> object:
+            if name == method:
+                return lambda *_: answer
+            raise AttributeError(name)
+
+    class Odd(World):
+        def environment(self) -> House:
+            return Answering()
+
+    Answering.expert_turn = Answering().__getattr__(method) if method == "expert_turn" else House.expert_turn  # type: ignore[method-assign, assignment]
+    world = completed(Odd())
+    task = world.tasks("train", 1, 0)[0]
+    first, state = world.begin(task)
+    asked = {"expert_turn": (state, first, ())}.get(method, (state,))
+    with pytest.raises(EnvironmentFault, match=f"task .*: {problem}"):
+        getattr(world, method)(*asked)
+
+
+def test_an_environment_without_step_is_told() -> None:
+    class Stepless(World):
+        def environment(self) -> object:  # type: ignore[override]
+            return object()
+
+    world = completed(Stepless())
+    with pytest.raises(
+        EnvironmentFault, match=r"a object has no method reset: it needs reset\(task, seed\) and step"
+    ):
+        world.begin(world.tasks("train", 1, 0)[0])
 
 
 def test_what_a_world_lacks_is_told_with_what_it_costs() -> None:

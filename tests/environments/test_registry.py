@@ -48,6 +48,22 @@ def test_an_installed_package_may_name_worlds(monkeypatch: pytest.MonkeyPatch) -
     assert isinstance(make_world("house", {}), World)
 
 
+def test_a_world_is_made_without_options_where_it_needs_none() -> None:
+    body = "    def tasks(self, split, count, seed): ...\n    def environment(self): ...\n"
+    Path("made_parcel.py").write_text(
+        f"class World:\n    def __init__(self, size=6): self.size = size\n{body}"
+        f"class Needing:\n    def __init__(self, size, colour): ...\n{body}"
+    )
+    made: Any = make_world("made_parcel:World", {})
+    assert made.size == 6
+    made = make_world("made_parcel:World", {"size": 3})
+    assert made.size == {"size": 3}, "options are one mapping"
+    with pytest.raises(
+        EnvironmentFault, match=r"needs 2 arguments, and is made with one, environment\.options"
+    ):
+        make_world("made_parcel:Needing", {})
+
+
 def test_options_go_to_worlds_that_take_them() -> None:
     Path("sized.py").write_text(
         "class World(list):\n    def __init__(self, options): self.options = options\n"
@@ -70,7 +86,7 @@ def test_options_go_to_worlds_that_take_them() -> None:
         ),
         ("nowhere:World", "there is no module 'nowhere' in the current folder"),
         ("nowhere.py:World", "there is no file"),
-        ("parcel:Word", "parcel has no Word"),
+        ("parcel:Word", r"parcel \(.*parcel.py\) has no Word"),
         ("parcel:ROOMS", "ROOMS is a list, and not a class or function"),
         ("parcel:House", "House has no method tasks"),
         ("broken:World", r"importing broken raised SyntaxError"),

@@ -37,6 +37,7 @@ class GeneratedAlfworld:
     """Options: `receptacles` and `objects` in each game (8 and 8)."""
 
     name = NAME
+    ids_cover_data = True
     version = FIRST_VERSION
     no_action = NOTHING
 

@@ -53,6 +53,7 @@ class RealAlfworld:
     search in an order that nothing visible explains; the exploring expert's order can be learned."""
 
     name = NAME
+    ids_cover_data = True
     version = FIRST_VERSION
     no_action = NOTHING
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from environments.base import EnvironmentFault, Task
 from environments.complete import CompleteWorld
+from environments.identities import own_id
 from environments.openenv.serving.messages import Reset
 
 
@@ -20,7 +21,7 @@ class Listing:
 
     def __init__(self, world: CompleteWorld, most: int) -> None:
         self._tasks = {split: _first(world, split, most) for split in world.splits()}
-        self._by_id = {task.task_id: task for tasks in self._tasks.values() for task in tasks}
+        self._by_id = {own_id(task): task for tasks in self._tasks.values() for task in tasks}
         if not self._by_id:
             world.tasks(world.splits()[0], 1, 0)  # raises what is wrong
             raise EnvironmentFault(f"world {world.name} lists no tasks")
@@ -57,7 +58,7 @@ class Listing:
 
 def spec(task: Task, index: int) -> dict[str, Any]:
     """What is said of a task: not its payload, which may hold the solution."""
-    return {"id": task.task_id, "index": index, "task_type": task.task_type, "instruction": task.instruction}
+    return {"id": own_id(task), "index": index, "task_type": task.task_type, "instruction": task.instruction}
 
 
 def _first(world: CompleteWorld, split: str, most: int) -> list[Task]:

@@ -10,6 +10,7 @@ from uuid import uuid4
 from pydantic import ValidationError
 
 from environments.base import Environment, Task
+from environments.identities import own_id
 from environments.openenv.serving.listing import Listing, Refusal
 from environments.openenv.serving.messages import Command, EpisodeState, Reset, Said, observation
 from environments.states.calling import reset, step
@@ -62,7 +63,7 @@ class Session:
         first = reset(self._environment, task, wanted.seed or 0)
         self._task, self._over = task, False
         identity = wanted.episode_id or uuid4().hex
-        self.state = EpisodeState(episode_id=identity, task_id=task.task_id, split=task.split)
+        self.state = EpisodeState(episode_id=identity, task_id=own_id(task), split=task.split)
         return Said(text=first)
 
     def step(self, action: Command) -> Said:

@@ -13,7 +13,7 @@ from fastapi import FastAPI, WebSocket
 from environments.base import EnvironmentFault, EpisodeFault, StepResult
 from environments.openenv.serving.app import app_of
 from environments.openenv.world import OpenEnv
-from environments.states import snapshots
+from environments.states import attempts
 from environments.template.world import ROOMS, House, World
 from rollouts.play import EpisodeSettings, play, start_of
 from steca.action_formats import REACT
@@ -35,7 +35,7 @@ LATE = 9
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snapshots, "WAITS", (0.0, 0.0))
+    monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
 
 
 def test_what_is_no_openenv_server_is_told_in_one_line() -> None:

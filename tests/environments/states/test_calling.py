@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import numpy as np
 import pytest
 
 from environments.base import EnvironmentFault, StepResult, Task
@@ -26,9 +27,12 @@ class Answers:
         return self._given()
 
     def _given(self) -> Any:
-        if isinstance(self.answer, Exception):
+        if isinstance(self.answer, BaseException):
             raise self.answer
         return self.answer
+
+
+NONSENSE = " (an action that makes no sense is answered with valid=False)"
 
 
 @pytest.mark.parametrize(
@@ -47,8 +51,16 @@ class Answers:
             StepResult("x", True),
             "gave the reward True: it must be a number in [0, 1], the score reached so far",
         ),
-        (KeyError("n"), "raised KeyError: 'n' (test_calling.py, line N): mend the world"),
-        (ValueError("two\nlines"), "raised ValueError: two lines (test_calling.py, line N): mend the world"),
+        (KeyError("n"), f"raised KeyError: 'n' (test_calling.py, line N): mend the world{NONSENSE}"),
+        (
+            ValueError("two\nlines"),
+            f"raised ValueError: two lines (test_calling.py, line N): mend the world{NONSENSE}",
+        ),
+        (SystemExit(3), f"raised SystemExit: 3 (test_calling.py, line N): mend the world{NONSENSE}"),
+        (
+            StepResult("\ud800"),
+            "gave a text with half a character (a lone surrogate): decode it with errors='replace'",
+        ),
     ],
 )
 def test_a_step_that_is_none_is_told_in_one_line(answer: Any, problem: str) -> None:
@@ -59,6 +71,8 @@ def test_a_step_that_is_none_is_told_in_one_line(answer: Any, problem: str) -> N
 
 def test_right_answers_pass_and_failed_connections_are_the_callers() -> None:
     assert step(Answers(StepResult("x", 0.5)), TASK, "go").reward == 0.5
+    assert step(Answers(StepResult("é", np.float32(0.25))), TASK, "go") == StepResult("é", 0.25)  # type: ignore[arg-type]
+    assert type(step(Answers(StepResult("x", 1)), TASK, "go").reward) is float
     assert reset(Answers("You see."), TASK, 0) == "You see."
     for error in (ConnectionResetError("gone"), TimeoutError("late")):
         with pytest.raises(type(error)):
@@ -68,3 +82,5 @@ def test_right_answers_pass_and_failed_connections_are_the_callers() -> None:
 def test_a_reset_must_give_text() -> None:
     with pytest.raises(EnvironmentFault, match="task t1: reset must return the first observation as text"):
         reset(Answers(("You see.", {})), TASK, 0)
+    with pytest.raises(EnvironmentFault, match="task t1: reset gave a text with half a character"):
+        reset(Answers("\udfff"), TASK, 0)
