@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -95,6 +96,36 @@ def test_sessions_do_not_mix() -> None:
         with ThreadPoolExecutor(TASKS) as threads:
             assert list(threads.map(work, tasks)) == alone
         assert len({str(one) for one in alone}) == TASKS
+
+
+class Meeting(World):
+    """Its steps wait for each other, in two environments."""
+
+    def __init__(self, blocking: bool) -> None:
+        self.blocking, self.both = blocking, threading.Barrier(2)
+
+    def environment(self) -> House:
+        return MeetingHouse(self)
+
+
+class MeetingHouse(House):
+    def __init__(self, world: Meeting) -> None:
+        self.world = world
+
+    def step(self, action: str) -> StepResult:
+        self.world.both.wait(5 if self.world.blocking else 0.1)
+        return super().step(action)
+
+
+@pytest.mark.parametrize("blocking", [True, False])
+def test_a_blocking_world_is_stepped_in_threads_and_another_is_not(blocking: bool) -> None:
+    with served(Meeting(blocking)) as server, ThreadPoolExecutor(2) as threads:
+        world = adapter(server)
+        environments = [world.environment() for _ in range(2)]
+        for environment in environments:
+            environment.reset(world.tasks("train", 1, 0)[0], 0)
+        met = [threads.submit(environment.step, "look") for environment in environments]
+        assert [one.exception() is None for one in met] == [blocking] * 2
 
 
 def test_states_branch_by_replay() -> None:
