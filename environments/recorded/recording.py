@@ -52,9 +52,13 @@ class Recordings:
             f"environment.demonstrations {self.path}: {len(self.set_aside)} lines set aside: {shown}{more}"
         ]
 
+    def runs(self) -> list[Recording]:
+        """All runs that can be used."""
+        return [*self.by_id.values(), *self.by_start.values()]
+
     def no_match(self, task_id: str) -> str:
         """Why no run belongs to a task, where none belongs to any."""
-        runs = len(self.by_id) + len(self.by_start)
+        runs = len(self.runs())
         said = f"{runs} recorded {'run was' if runs == 1 else 'runs were'} read from {self.path}"
         if self.by_id:
             said += (
