@@ -19,6 +19,15 @@ step, or the repair after it (the reflected turn and what follows)."""
 End = Literal["done", "step_cap", "invalid_streak", "running", "replay_diverged", "environment_fault"]
 """Why a trajectory stopped. replay_diverged: recorded expert turns did not lead to the recorded observations;
 environment_fault: the world could not continue it."""
+END_WITHOUT_SUCCESS: dict[str, str] = {
+    "running": "the expert had no further turn",
+    "step_cap": "the step cap was reached (environment.step_cap)",
+    "invalid_streak": "too many actions in a row had no effect",
+    "done": "the world ended the episode before the goal",
+    "replay_diverged": "the world answered otherwise than before",
+    "environment_fault": "the world could not continue the episode",
+}
+"""Why the expert's run of a task is no success, by its end."""
 Finish = Literal["stop", "length"]
 """Why a model stopped generating: it was done, or reached its token limit."""
 

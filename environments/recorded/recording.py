@@ -53,6 +53,25 @@ class Recordings:
             f"environment.demonstrations {self.path}: {len(self.set_aside)} lines set aside: {shown}{more}"
         ]
 
+    def runs(self) -> list[Recording]:
+        """All runs that can be used."""
+        return [*self.by_id.values(), *self.by_start.values()]
+
+    def no_match(self, task_id: str) -> str:
+        """Why no run belongs to a task, where none belongs to any."""
+        runs = len(self.runs())
+        said = f"{runs} recorded {'run was' if runs == 1 else 'runs were'} read from {self.path}"
+        if self.by_id:
+            said += (
+                f", and none has the id or payload of a task as its id: a run has {next(iter(self.by_id))[:60]!r}, "
+                f"a task {task_id[:60]!r}"
+            )
+        if self.by_start:
+            said += (
+                f", and {len(self.by_start)} without an id, of which none has the first observation of a task"
+            )
+        return f"{said}; runs without an id are matched by their first observation"
+
     def find(self, task: Task, first_observation: str, same: Callable[[str, str], bool]) -> Recording | None:
         """The run of a task: by the task's id or payload, else one without an id with the same first observation.
         (Tasks whose first observations are equal may have different runs.)"""

@@ -7,17 +7,9 @@ from collections.abc import Sequence
 
 from flows.stage_run import StageRun
 from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS
+from steca.vocabulary import END_WITHOUT_SUCCESS
 from storage.records import TaskRecord, TrajectoryRecord
 from storage.shards import BatchRef
-
-MEANING = {
-    "running": "the expert had no further turn",
-    "step_cap": "the step cap was reached (environment.step_cap)",
-    "invalid_streak": "too many actions in a row had no effect",
-    "done": "the world ended the episode before the goal",
-    "replay_diverged": "the world answered otherwise than before",
-}
-"""By end of a run that is no success: why."""
 
 
 def tell_expert_runs(stage: StageRun, parts: Sequence[tuple[str, BatchRef]]) -> None:
@@ -39,8 +31,21 @@ def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, s
     runs = [run for ref in refs for run in stage.resources.shards.read(ref, TrajectoryRecord)]
     tasks = sum(ref.rows.get(TaskRecord.table, 0) for ref in refs)
     failed = Counter(run.end_reason for run in runs if not run.success)
-    reasons = [f"{count} ended {end} ({MEANING.get(end, end)})" for end, count in failed.most_common()]
-    reasons += [f"{tasks - len(runs)} have none"] if tasks > len(runs) else []
+    reasons = [
+        f"{count} ended {end} ({END_WITHOUT_SUCCESS.get(end, end)})" for end, count in failed.most_common()
+    ]
+    reasons += [_none(stage, refs, tasks - len(runs), not runs)] if tasks > len(runs) else []
     usable = len(runs) - failed.total()
     line = f"{usable} of {tasks} {which} tasks have an expert run that succeeded; of the others, {', '.join(reasons)}"
     return usable, line if reasons else ""
+
+
+def _none(stage: StageRun, refs: Sequence[BatchRef], none: int, all_of_them: bool) -> str:
+    """Of `none` tasks without a run: how many, and why, as far as it is known."""
+    world, said = stage.resources.world, f"{none} have none"
+    if world.failures.lost:
+        return f"{said} (of all expert runs, {world.failures.lost} could not be played: the world's connection failed)"
+    if world.recordings and all_of_them:
+        task_id = next(task.task_id for ref in refs for task in stage.resources.shards.read(ref, TaskRecord))
+        return f"{said} ({world.recordings.no_match(task_id)})"
+    return said

@@ -14,6 +14,7 @@ from environments.base import EpisodeFault, Task
 from environments.capabilities import Snapshots
 from environments.complete import CompleteWorld
 from environments.recorded.recording import Recording
+from environments.states.calling import TRANSIENT
 from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of
 from rollouts.rows import trajectory_records
 from steca.types import Step
@@ -58,7 +59,7 @@ def expert_run(
 ) -> tuple[PlayedEpisode | None, str]:
     """The expert's run from scratch, and why it cannot be used ("" if it can, or simply fails): the recorded turns if
     there are any, else the expert's own. One that cannot be repeated ends "replay_diverged", and is no success. None
-    without any turn."""
+    without any turn, and where the world cannot play it: a failed connection counts as an episode lost."""
     try:
         start = start_of(world, task)
         recording = world.recording(task, start.first_observation)
@@ -69,7 +70,9 @@ def expert_run(
         if run and run.trajectory.success and not problem:
             problem = _difference_when_repeated(world, start, run, settings)
     except EpisodeFault as fault:
-        return None, str(fault)
+        if isinstance(fault.__cause__, TRANSIENT):
+            world.failures.lose(str(fault))
+        return None, str(fault).removeprefix(f"task {task.task_id}").lstrip(":, ")
     if run and problem:
         run = replace(run, trajectory=replace(run.trajectory, outcome=0.0, end="replay_diverged"))
     return run, problem

@@ -65,9 +65,11 @@ def check_admissible(sample: Sample) -> Iterator[Finding]:
 
 
 def check_rewards(sample: Sample) -> Iterator[Finding]:
-    """Progress lies in [0, 1], and is 1 exactly where the reward is 1. (Rewards are checked at every step.)"""
+    """Progress lies in [0, 1], and is 1 exactly where the reward is 1, where the episode ends. (Rewards are checked at
+    every step.)"""
     world, name = sample.world, "rewards and progress"
     steps = 0
+    ended: dict[str, bool] = {}  # by task: whether reward 1 ends the episode
     for task in sample.tasks:
         run = sample.runs.get(task.task_id)
         texts = [step.text for step in run.trajectory.steps] if run else []
@@ -76,6 +78,8 @@ def check_rewards(sample: Sample) -> Iterator[Finding]:
         ):
             steps += 1
             progress, reward = episode.progress, episode.trajectory.outcome
+            if reward >= 1.0:
+                ended[task.task_id] = episode.trajectory.end == "done"
             where = f"task {task.task_id}, step {index + 1}: progress {progress:g} at reward {reward:g}"
             if not 0.0 <= progress <= 1.0:
                 yield Finding(name, "fault", f"{where}, outside [0, 1]")
@@ -85,3 +89,9 @@ def check_rewards(sample: Sample) -> Iterator[Finding]:
                 return
     measured = "progress measured" if world.can(MeasuresProgress) else "progress is the last reward"
     yield Finding(name, "ok", f"{steps} steps, all in [0, 1]; {measured}")
+    if not_done := len(ended) - sum(ended.values()):
+        yield Finding(
+            "reward 1 and done",
+            "note",
+            f"reward 1 and not done in {not_done} of {len(ended)}: the episode goes on to the step cap",
+        )

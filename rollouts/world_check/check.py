@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from environments.base import EnvironmentFault, Task
-from environments.capabilities import AdmitsActions
+from configs.schema import PolicyConfig
+from environments import versions
+from environments.base import EnvironmentFault
 from environments.complete import CompleteWorld
-from rollouts.play import EpisodeSettings, PlayedEpisode, execute, start_of
-from rollouts.stages.demonstrate import expert_run
+from environments.states.calling import TRANSIENT
+from rollouts.play import EpisodeSettings
 from rollouts.world_check.actions import check_admissible, check_nonsense, check_rewards
-from rollouts.world_check.experts import check_expert, check_grounding, check_planner
-from rollouts.world_check.finding import Check, Finding, Sample, guarded
+from rollouts.world_check.experts import check_expert, check_grounding, check_planner, check_recordings
+from rollouts.world_check.finding import Check, Finding, guarded
+from rollouts.world_check.sampling import sample_of
 from rollouts.world_check.speed import check_speed
 from rollouts.world_check.states import check_determinism, check_independence, check_snapshots
-from rollouts.world_check.tasks import check_tasks, listed
-from steca.types import Turn
+from rollouts.world_check.tasks import check_tasks, listing
+from rollouts.world_check.texts import check_texts
 from steca.vocabulary import TRAIN
 
 CHECKS: dict[str, Check] = {
@@ -27,47 +28,74 @@ CHECKS: dict[str, Check] = {
     "nonsense answered": check_nonsense,
     "admissible actions": check_admissible,
     "rewards and progress": check_rewards,
+    "recorded runs": check_recordings,
     "expert": check_expert,
     "thoughts grounded": check_grounding,
     "planner": check_planner,
+    "longest text": check_texts,
     "speed": check_speed,
 }
-RANDOM_STEPS = 8
+BUILDS_ON = {
+    "environments independent": ("same answers again",),
+    "snapshots": ("same answers again",),
+    "planner": ("same answers again", "snapshots"),
+}
+"""Checks that would only repeat a fault of another one."""
+SHOWN_FILES = 5
 
 
-def check_world(world: CompleteWorld, settings: EpisodeSettings, tasks: int) -> Iterator[Finding]:
-    """Every finding, as soon as it is there. `tasks`: how many training tasks are used."""
+def check_world(
+    world: CompleteWorld,
+    settings: EpisodeSettings,
+    tasks: int,
+    policy: PolicyConfig | None = None,
+    doing: Callable[[str], None] = lambda what: None,
+) -> Iterator[Finding]:
+    """Every finding, as soon as it is there. `tasks`: how many training tasks are used. `policy`: whose context the
+    texts have to fit into. `doing` is called with what is done next."""
+    faults: set[str] = set()
+    for finding in _findings(world, settings, tasks, policy, doing, faults):
+        if finding.state == "fault":
+            faults.add(finding.check)
+        yield finding
+
+
+def _findings(
+    world: CompleteWorld,
+    settings: EpisodeSettings,
+    tasks: int,
+    policy: PolicyConfig | None,
+    doing: Callable[[str], None],
+    faults: set[str],
+) -> Iterator[Finding]:
+    """`faults`: the names of the checks that found a fault so far."""
     try:
-        yield Finding("version", "ok", f"{world.version} (raise it when results may change)")
-        sample = _sample(world, settings, listed(world, TRAIN, tasks))
+        yield Finding("version", "ok", _version(world))
+        doing("tasks")
+        train = listing(world, TRAIN, tasks)
+        if train.remark:
+            yield train.remark
+        sample = sample_of(world, settings, train.tasks, policy, doing)
     except EnvironmentFault as fault:
         yield Finding("start", "fault", str(fault))
         return
+    except TRANSIENT as error:
+        yield Finding("start", "fault", f"{type(error).__name__}: {error}")
+        return
+    sample.faults = faults
     for name, check in CHECKS.items():
+        if seen := [other for other in BUILDS_ON.get(name, ()) if other in faults]:
+            yield Finding(name, "not there", f"not tested: see {seen[0]}")
+            continue
+        doing(name)
         yield from guarded(name, check)(sample)
 
 
-def _sample(world: CompleteWorld, settings: EpisodeSettings, tasks: list[Task]) -> Sample:
-    runs: dict[str, PlayedEpisode] = {}
-    for task in tasks:
-        run, _ = expert_run(world, task, settings)
-        run = run or _random_run(world, task, settings)
-        if run:
-            runs[task.task_id] = run
-    return Sample(world, settings, tuple(tasks), runs)
-
-
-def _random_run(world: CompleteWorld, task: Task, settings: EpisodeSettings) -> PlayedEpisode | None:
-    """Admissible actions drawn at random; without such a list, words of the first observation."""
-    draw = random.Random(task.task_id)
-    start, last = start_of(world, task), None
-    for _ in range(RANDOM_STEPS):
-        assert start.state, "it was just played"
-        choices = world.admissible_actions(start.state) if world.can(AdmitsActions) else []
-        choices = choices or start.first_observation.split() or ["look"]
-        text = world.form.text(Turn("", draw.choice(choices)))
-        last = execute(world, start, [text], "expert", settings)[-1]
-        if last.trajectory.end != "running":
-            break
-        start = last.resume(task)
-    return last
+def _version(world: CompleteWorld) -> str:
+    if not world.version.startswith("source-"):
+        return f"{world.version} (raise it when results may change)"
+    source_files = getattr(versions, "source_files", None)
+    files = [file.name for file in source_files(world.own)] if source_files else []
+    more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
+    names = f": {', '.join(files[:SHOWN_FILES])}{more}" if files else ""
+    return f"{world.version} (the digest of its source files{names})"

@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterator
 
 from environments.capabilities import ChecksGrounding, Expert, Planner, Recorded
-from rollouts.play import execute, start_of
-from rollouts.stages.demonstrate import expert_run
+from rollouts.play import PlayedEpisode, execute, start_of
 from rollouts.world_check.finding import Finding, Sample
+from steca.vocabulary import END_WITHOUT_SUCCESS
+
+HAVE_NONE = "have none"
+NOT_PLAYED = "could not be played"
 
 
 def check_expert(sample: Sample) -> Iterator[Finding]:
@@ -24,14 +27,34 @@ def check_expert(sample: Sample) -> Iterator[Finding]:
     ends: Counter[str] = Counter()
     first = ""
     for task in sample.tasks:
-        run, problem = expert_run(world, task, sample.settings)
-        won = run is not None and run.trajectory.success
-        ends["won" if won else run.trajectory.end if run else "no turn"] += 1
-        if not won and not first:
-            first = f"; e.g. task {task.task_id}{f': {problem}' if problem else ''}"
-    told = ", ".join(f"{count} {end}" for end, count in ends.most_common())
-    state = "ok" if ends["won"] == len(sample.tasks) else "note" if ends["won"] else "fault"
-    yield Finding(name, state, f"{told}, of {len(sample.tasks)}{first}")  # type: ignore[arg-type]
+        run, problem = sample.experts[task.task_id]
+        if run and run.trajectory.success:
+            continue
+        ends[_why(run, problem)] += 1
+        first = first or f"; e.g. task {task.task_id}{f': {problem}' if problem else ''}"
+    won = len(sample.tasks) - ends.total()
+    if ends[HAVE_NONE] == len(sample.tasks) and world.recordings:
+        first = f": {world.recordings.no_match(sample.tasks[0].task_id)}"
+    state = "ok" if not ends else "note" if won else "fault"
+    same = [check for check in ("same answers again", "snapshots") if check in sample.faults]
+    if same and not won and ends.keys() <= {END_WITHOUT_SUCCESS["replay_diverged"], NOT_PLAYED}:
+        state, first = "note", f" (see {same[0]})"
+    told = "".join(f"; {count}: {why}" for why, count in ends.most_common())
+    yield Finding(name, state, f"{won} of {len(sample.tasks)} won{told}{first}")  # type: ignore[arg-type]
+
+
+def _why(run: PlayedEpisode | None, problem: str) -> str:
+    if run:
+        return END_WITHOUT_SUCCESS[run.trajectory.end]
+    return NOT_PLAYED if problem else HAVE_NONE
+
+
+def check_recordings(sample: Sample) -> Iterator[Finding]:
+    """How many of the recorded runs could be read, and what was set aside."""
+    if recordings := sample.world.recordings:
+        remarks = recordings.remarks()
+        told = "; ".join([f"{len(recordings.runs())} can be used", *remarks])
+        yield Finding("recorded runs", "note" if remarks else "ok", told)
 
 
 def check_grounding(sample: Sample) -> Iterator[Finding]:

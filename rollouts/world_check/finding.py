@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from configs.schema import PolicyConfig
 from environments.base import Environment, EnvironmentFault, Task
 from environments.complete import CompleteWorld
 from environments.states.calling import called
@@ -25,15 +26,22 @@ class Finding:
     found: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Sample:
-    """The world, and the tasks and expert runs that checks use."""
+    """The world, and the tasks and runs that checks use."""
 
     world: CompleteWorld
     settings: EpisodeSettings
     tasks: tuple[Task, ...]
     runs: dict[str, PlayedEpisode]
-    """By task id: the expert's run, or actions drawn at random where it has none."""
+    """By task id: the expert's run, or another one where it has none."""
+    experts: dict[str, tuple[PlayedEpisode | None, str]]
+    """By task id: the expert's run, and why it cannot be used (rollouts.stages.demonstrate.expert_run)."""
+    sources: str
+    """Where the runs come from, e.g. "20 of the expert"."""
+    policy: PolicyConfig | None = None
+    faults: set[str] = field(default_factory=set)
+    """The names of the checks that found a fault so far."""
     _made: list[Environment] = field(default_factory=list)
 
     def environment(self) -> Environment:

@@ -20,7 +20,7 @@ def check_determinism(sample: Sample) -> Iterator[Finding]:
         if difference := _difference(sample, actions, once, again):
             yield Finding(name, "fault", f"task {task.task_id}: {difference}")
             return
-    yield Finding(name, "ok", f"{len(sample.runs)} runs, played twice")
+    yield Finding(name, "ok", f"{len(sample.runs)} runs, played twice ({sample.sources})")
 
 
 def check_independence(sample: Sample) -> Iterator[Finding]:
