@@ -27,7 +27,7 @@ A world may also set attributes:
 | --- | --- | --- |
 | `name` | its name in the store | the configured name |
 | `version` | text; another one makes every cached result invalid (see below) | the digest of its source files |
-| `ids_cover_data` | ids change with the data of their tasks, and stay as they are | they get a digest of it in the store |
+| `ids_cover_data` | ids change with the data of their tasks: they stay as they are | they get a digest of it |
 | `live_environments` | most environments at a time, and so most running episodes | 512 |
 | `blocking` | its environments wait for something outside of Python (HTTP, a JVM): step them in threads | False |
 | `no_action` | the answer to a turn without an action | a sentence that shows the form |

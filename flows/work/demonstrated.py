@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from environments.identities import own_id
 from flows.stage_run import StageRun
 from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS
+from rollouts.rows import task_of
 from steca.vocabulary import END_WITHOUT_SUCCESS
 from storage.records import TaskRecord, TrajectoryRecord
 from storage.shards import BatchRef
@@ -46,6 +48,6 @@ def _none(stage: StageRun, refs: Sequence[BatchRef], none: int, all_of_them: boo
     if world.failures.lost:
         return f"{said} (of all expert runs, {world.failures.lost} could not be played: the world's connection failed)"
     if world.recordings and all_of_them:
-        task_id = next(task.task_id for ref in refs for task in stage.resources.shards.read(ref, TaskRecord))
-        return f"{said} ({world.recordings.no_match(task_id)})"
+        row = next(row for ref in refs for row in stage.resources.shards.read(ref, TaskRecord))
+        return f"{said} ({world.recordings.no_match(own_id(task_of(row)))})"
     return said

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from configs.schema import PolicyConfig
-from environments import versions
 from environments.base import EnvironmentFault
 from environments.complete import CompleteWorld
 from environments.states.calling import TRANSIENT
+from environments.versions import source_files
 from rollouts.play import EpisodeSettings
 from rollouts.world_check.actions import check_admissible, check_nonsense, check_rewards
 from rollouts.world_check.experts import check_expert, check_grounding, check_planner, check_recordings
@@ -94,8 +94,6 @@ def _findings(
 def _version(world: CompleteWorld) -> str:
     if not world.version.startswith("source-"):
         return f"{world.version} (raise it when results may change)"
-    source_files = getattr(versions, "source_files", None)
-    files = [file.name for file in source_files(world.own)] if source_files else []
+    files = [file.name for file in source_files(world.own)]
     more = f" and {len(files) - SHOWN_FILES} more" if len(files) > SHOWN_FILES else ""
-    names = f": {', '.join(files[:SHOWN_FILES])}{more}" if files else ""
-    return f"{world.version} (the digest of its source files{names})"
+    return f"{world.version} (the digest of its source files: {', '.join(files[:SHOWN_FILES])}{more})"

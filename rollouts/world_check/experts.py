@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from environments.capabilities import ChecksGrounding, Expert, Planner, Recorded
+from environments.identities import own_id
 from rollouts.play import PlayedEpisode, execute, start_of
 from rollouts.world_check.finding import Finding, Sample
 from steca.vocabulary import END_WITHOUT_SUCCESS
@@ -34,7 +35,7 @@ def check_expert(sample: Sample) -> Iterator[Finding]:
         first = first or f"; e.g. task {task.task_id}{f': {problem}' if problem else ''}"
     won = len(sample.tasks) - ends.total()
     if ends[HAVE_NONE] == len(sample.tasks) and world.recordings:
-        first = f": {world.recordings.no_match(sample.tasks[0].task_id)}"
+        first = f": {world.recordings.no_match(own_id(sample.tasks[0]))}"
     state = "ok" if not ends else "note" if won else "fault"
     same = [check for check in ("same answers again", "snapshots") if check in sample.faults]
     if same and not won and ends.keys() <= {END_WITHOUT_SUCCESS["replay_diverged"], NOT_PLAYED}:
