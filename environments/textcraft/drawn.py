@@ -29,6 +29,8 @@ _MOST_PIECES = 3
 """Most pieces of one goal, as in the published tasks."""
 _MOST_USELESS = 3
 """Most things that are there and of no use."""
+_MOST_OTHERS = 2
+"""Most recipes that do not help."""
 _CRAFTED = 0.7
 """How often what a recipe takes is crafted, where it can be, and not there at the start."""
 _TRIES = 1000
@@ -63,7 +65,7 @@ def _draw(wheel: Path, rng: random.Random, split: str, crafts: int) -> Drawn | N
     goal = drawing.goal(crafts)
     if drawing.start.keys() & drawing.ways.keys() or _split(wheel, goal) != split:
         return None
-    game = classic_game(wheel, drawing.things(), goal, rng)
+    game = classic_game(wheel, drawing.things(), goal, rng, others=_MOST_OTHERS)
     run = plan(game, initial(game))
     return (game, run) if run and len(run) == crafts else None
 

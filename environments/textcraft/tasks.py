@@ -76,16 +76,22 @@ def draw_game(wheel: Path, which: Set, task: Published, gather: bool) -> Game:
         return classic_game(wheel, start, goal, rng, gather)
     book = synth_book(wheel)
     helpful = {recipe_of_step(step) for step in misc["gold_trajectory"]}
-    return _game(book, start, goal, helpful, gather, rng)
+    return _game(book, start, goal, helpful, gather, rng, DISTRACTORS)
 
 
 def classic_game(
-    wheel: Path, start: Mapping[str, int], goal: Mapping[str, int], rng: random.Random, gather: bool = False
+    wheel: Path,
+    start: Mapping[str, int],
+    goal: Mapping[str, int],
+    rng: random.Random,
+    gather: bool = False,
+    others: int = DISTRACTORS,
 ) -> Game:
-    """The game with Minecraft recipes, for what is there at the start and a goal. `rng` draws what does not help."""
+    """The game with Minecraft recipes, for what is there at the start and a goal. `rng` draws what does not help, at
+    most `others` recipes."""
     book = minecraft_book(wheel)
     helpful = _helpful(book, goal, makeable(book.recipes, book.groups, start))
-    return _game(book, start, goal, helpful, gather, rng)
+    return _game(book, start, goal, helpful, gather, rng, others)
 
 
 def _game(
@@ -95,10 +101,11 @@ def _game(
     helpful: set[Recipe],
     gather: bool,
     rng: random.Random,
+    most: int,
 ) -> Game:
     reached = makeable(helpful, book.groups, start)
     others = [recipe for recipe in _possible(book, reached) if recipe not in helpful]
-    listed = helpful.union(rng.sample(others, min(DISTRACTORS, len(others))))
+    listed = helpful.union(rng.sample(others, min(most, len(others))))
     return _closed(book, start, goal, [recipe for recipe in book.recipes if recipe in listed], gather)
 
 
