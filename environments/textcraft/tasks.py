@@ -21,10 +21,12 @@ from environments.textcraft.wheel import task_lines
 
 Set = Literal["classic", "synth", "drawn"]
 LEVELS = ("easy", "medium", "hard", "extreme")
+TESTS = "published"
+"""The split of drawn tasks that has the published test tasks."""
 SPLITS: dict[Set, tuple[str, ...]] = {
     "classic": ("train", "validation", "unseen"),
     "synth": ("train", "validation", *LEVELS),
-    "drawn": ("train", "validation", "unseen"),
+    "drawn": ("train", "validation", "unseen", TESTS),
 }
 FILES: dict[Set, tuple[str, str]] = {
     "classic": ("textcraft_train", "textcraft_val"),

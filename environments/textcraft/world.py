@@ -17,6 +17,7 @@ from environments.textcraft.options import read_options
 from environments.textcraft.recipes import minecraft_book, synth_book
 from environments.textcraft.tasks import (
     SPLITS,
+    TESTS,
     Published,
     Set,
     digest,
@@ -55,11 +56,9 @@ class Textcraft:
         """The first `count` of the split's tasks, in an order drawn with the seed."""
         if split not in self.splits():
             raise EnvironmentFault(f"textcraft has no split {split!r}; it has {', '.join(self.splits())}")
-        if self._options.which == "drawn":
+        if self._options.which == "drawn" and split != TESTS:
             return self._drawn(split, count, seed)
-        chosen = [
-            task for task in published(self._options.wheel, self._options.which) if self._wanted(task, split)
-        ]
+        chosen = [task for task in published(self._options.wheel, self._source) if self._wanted(task, split)]
         if count > len(chosen):
             raise EnvironmentFault(
                 f"{count} {split} tasks were requested, but textcraft has {len(chosen)} with these options; "
@@ -116,6 +115,11 @@ class Textcraft:
         """The digest of the vocabulary: it comes from all recipes, not only from those of the tasks."""
         return digest("\n".join(self.vocabulary()))
 
+    @property
+    def _source(self) -> Set:
+        """The set that published tasks are taken from."""
+        return "synth" if self._options.which == "synth" else "classic"
+
     def _drawn(self, split: str, count: int, seed: int) -> list[Task]:
         options = self._options
         crafts = range(options.min_crafts, (options.max_crafts or options.min_crafts) + 1)
@@ -133,10 +137,11 @@ class Textcraft:
         if split in ("train", "validation") and options.which == "synth" and task.kind not in options.levels:
             return False
         longest = options.max_crafts or task.crafts
-        return task.split == split and options.min_crafts <= task.crafts <= longest
+        own = "unseen" if split == TESTS else split
+        return task.split == own and options.min_crafts <= task.crafts <= longest
 
     def _task(self, task: Published, split: str) -> Task:
-        game = draw_game(self._options.wheel, self._options.which, task, self._options.gather)
+        game = draw_game(self._options.wheel, self._source, task, self._options.gather)
         if not task.exact:
             self._inexact.add(task.name)
         return self._named(task.name, split, task.kind, game, published_run(task.line))

@@ -56,6 +56,15 @@ def test_the_published_test_goals_would_be_drawn_if_they_were_not_held_out(
     assert found & {"crate", "ladder", "sack"}
 
 
+def test_the_published_test_tasks_are_a_split_of_their_own(toys: Path) -> None:
+    drawn_world, classic = world(min_crafts=1), Textcraft()
+    found, tests = drawn_world.tasks("published", 6, 0), classic.tasks("unseen", 6, 0)
+    assert {task.task_id for task in found} == {task.task_id for task in tests}
+    assert {task.split for task in found} == {"published"}
+    with pytest.raises(EnvironmentFault, match="7 published tasks were requested, but textcraft has 6"):
+        drawn_world.tasks("published", 7, 0)
+
+
 def test_tasks_are_distinct_deterministic_and_a_larger_count_extends_a_smaller_one(toys: Path) -> None:
     tasks = world().tasks("train", 40, 3)
     assert len({task.task_id for task in tasks}) == 40

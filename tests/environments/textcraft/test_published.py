@@ -153,7 +153,7 @@ def test_drawn_tasks_have_no_goal_of_another_split_and_none_of_the_test_tasks(wh
             for seed in (0, 1)
             for task in drawn.tasks(split, 300, seed)
         }
-        for split in SPLITS["drawn"]
+        for split in ("train", "validation", "unseen")
     }
     tests = {
         goal_items(game_of(task.payload).goal) for task in every(wheel, "classic") if task.split == "unseen"
