@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
@@ -39,14 +39,17 @@ class Game:
         """Item -> the recipes that make it, with an item chosen for each group."""
         found: dict[str, list[Recipe]] = {}
         for recipe in self.recipes:
-            for choice in product(*(self.groups.get(name, (name,)) for name, _ in recipe.takes)):
-                takes = Counter[str]()
-                for item, (_, n) in zip(choice, recipe.takes, strict=True):
-                    takes[item] += n
-                found.setdefault(recipe.item, []).append(
-                    Recipe(recipe.item, recipe.count, tuple(takes.items()))
-                )
+            for way in self.ways_of(recipe):
+                found.setdefault(recipe.item, []).append(way)
         return {item: tuple(ways) for item, ways in found.items()}
+
+    def ways_of(self, recipe: Recipe) -> Iterator[Recipe]:
+        """The recipe with each choice of an item for each group."""
+        for choice in product(*(self.groups.get(name, (name,)) for name, _ in recipe.takes)):
+            takes = Counter[str]()
+            for item, (_, n) in zip(choice, recipe.takes, strict=True):
+                takes[item] += n
+            yield Recipe(recipe.item, recipe.count, tuple(takes.items()))
 
     @cached_property
     def ranks(self) -> Mapping[str, int]:

@@ -112,12 +112,13 @@ def _options(game: Game, node: _Node, item: str, ranks: Mapping[str, int]) -> It
 
 
 def _commands(game: Game, state: State, node: _Node) -> Iterator[str]:
-    """The plan in an order that can be carried out: for each item of the goal, first what it takes."""
+    """The plan in an order that can be carried out: for each item of the goal, first what it takes, in the recipe's
+    order."""
     held = defaultdict(int, state.held)
     ways: dict[str, list[tuple[Recipe, int]]] = {}
     for way, times in node.times.items():
         ways.setdefault(way.item, []).append((way, times))
-    for item in _order(game, node):
+    for item in _order(game, ways):
         for way, times in ways[item]:
             for part, n in way.takes:
                 missing = times * n - held[part]
@@ -129,13 +130,14 @@ def _commands(game: Game, state: State, node: _Node) -> Iterator[str]:
             yield way.command(times)
 
 
-def _order(game: Game, node: _Node) -> list[str]:
+def _order(game: Game, ways: Mapping[str, list[tuple[Recipe, int]]]) -> list[str]:
     order: dict[str, None] = {}
 
     def visit(item: str) -> None:
-        if item not in order and item in node.takes:
-            for part in sorted(node.takes[item]):
-                visit(part)
+        if item not in order and item in ways:
+            for way, _ in ways[item]:
+                for part, _ in way.takes:
+                    visit(part)
             order[item] = None
 
     for item in game.goal:

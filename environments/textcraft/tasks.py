@@ -19,11 +19,14 @@ from environments.textcraft.game import Game, unreadable
 from environments.textcraft.recipes import Book, Recipe, makeable, minecraft_book, recipe_of_step, synth_book
 from environments.textcraft.wheel import task_lines
 
-Set = Literal["classic", "synth"]
+Set = Literal["classic", "synth", "drawn"]
 LEVELS = ("easy", "medium", "hard", "extreme")
+TESTS = "published"
+"""The split of drawn tasks that has the published test tasks."""
 SPLITS: dict[Set, tuple[str, ...]] = {
     "classic": ("train", "validation", "unseen"),
     "synth": ("train", "validation", *LEVELS),
+    "drawn": ("train", "validation", "unseen", TESTS),
 }
 FILES: dict[Set, tuple[str, str]] = {
     "classic": ("textcraft_train", "textcraft_val"),
@@ -33,6 +36,8 @@ FILES: dict[Set, tuple[str, str]] = {
 HELD_OUT = 10
 """One goal in ten of the training tasks is held out for validation."""
 DISTRACTORS = 5
+MOST_CRAFTS = 8
+"""Most crafts of a drawn task, unless the option `max_crafts` says otherwise."""
 _BANDS = ((2, "1-2 crafts"), (4, "3-4 crafts"), (7, "5-7 crafts"), (99, "8-13 crafts"))
 
 
@@ -68,16 +73,41 @@ def draw_game(wheel: Path, which: Set, task: Published, gather: bool) -> Game:
     recipe for each item."""
     misc = json.loads(task.line)["misc"]
     start, goal = misc["initial_inventory"], misc["target_items"]
+    rng = random.Random(digest(task.line))
     if which == "classic":
-        book = minecraft_book(wheel)
-        helpful = _helpful(book, goal, makeable(book.recipes, book.groups, start))
-    else:
-        book = synth_book(wheel)
-        helpful = {recipe_of_step(step) for step in misc["gold_trajectory"]}
+        return classic_game(wheel, start, goal, rng, gather)
+    book = synth_book(wheel)
+    helpful = {recipe_of_step(step) for step in misc["gold_trajectory"]}
+    return _game(book, start, goal, helpful, gather, rng, DISTRACTORS)
+
+
+def classic_game(
+    wheel: Path,
+    start: Mapping[str, int],
+    goal: Mapping[str, int],
+    rng: random.Random,
+    gather: bool = False,
+    others: int = DISTRACTORS,
+) -> Game:
+    """The game with Minecraft recipes, for what is there at the start and a goal. `rng` draws what does not help, at
+    most `others` recipes."""
+    book = minecraft_book(wheel)
+    helpful = _helpful(book, goal, makeable(book.recipes, book.groups, start))
+    return _game(book, start, goal, helpful, gather, rng, others)
+
+
+def _game(
+    book: Book,
+    start: Mapping[str, int],
+    goal: Mapping[str, int],
+    helpful: set[Recipe],
+    gather: bool,
+    rng: random.Random,
+    most: int,
+) -> Game:
     reached = makeable(helpful, book.groups, start)
     others = [recipe for recipe in _possible(book, reached) if recipe not in helpful]
-    drawn = random.Random(digest(task.line)).sample(others, min(DISTRACTORS, len(others)))
-    listed = helpful.union(drawn)
+    listed = helpful.union(rng.sample(others, min(most, len(others))))
     return _closed(book, start, goal, [recipe for recipe in book.recipes if recipe in listed], gather)
 
 

