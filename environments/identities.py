@@ -45,8 +45,8 @@ def own_id(task: Task) -> str:
 
 def shared(parts: Sequence[tuple[str, Iterable[Task]]]) -> tuple[str, str, str] | None:
     """Two parts that share a task, and its id as the author gave it; None if all are disjoint. Tasks with the same
-    data are the same, whatever their ids."""
-    seen: dict[tuple[str, str], str] = {}
+    payload and instruction are the same, whatever their ids; without a payload only their ids say it."""
+    seen: dict[tuple[str, ...], str] = {}
     for part, tasks in parts:
         for task in tasks:
             for key in _marks(task):
@@ -55,8 +55,8 @@ def shared(parts: Sequence[tuple[str, Iterable[Task]]]) -> tuple[str, str, str] 
     return None
 
 
-def _marks(task: Task) -> list[tuple[str, str]]:
-    return [(own_id(task), ""), *([(task.payload, task.instruction)] if task.payload else [])]
+def _marks(task: Task) -> list[tuple[str, ...]]:
+    return [(task.task_id,), *([(task.payload, task.instruction)] if task.payload else [])]
 
 
 def _completed(name: str, task: object, split: str) -> Task:

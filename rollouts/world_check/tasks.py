@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 from environments.base import EnvironmentFault, Task
 from environments.complete import CompleteWorld
+from environments.identities import shared
 from environments.states.calling import called
 from rollouts.world_check.finding import Finding, Sample
 from steca.vocabulary import TRAIN
@@ -80,27 +80,17 @@ def _disjoint(world: CompleteWorld, count: int) -> Iterator[Finding]:
     splits: dict[str, list[Task]] = {}
     for split in world.splits():
         try:
-            found = listing(world, split, count)
-            splits[split] = found.tasks
-            if found.remark and split != TRAIN:  # which was told before
-                yield found.remark
+            listed = listing(world, split, count)
+            splits[split] = listed.tasks
+            if listed.remark and split != TRAIN:  # which was told before
+                yield listed.remark
         except EnvironmentFault as fault:
             state = "fault" if split == "train" else "not there"
             yield Finding(f"tasks: {split}", state, str(fault))  # type: ignore[arg-type]
-    for one, other in combinations(splits, 2):
-        if shared := _shared(splits[one], splits[other]):
-            yield Finding("tasks: splits disjoint", "fault", f"{one} and {other} share {shared}")
-            return
+    if found := shared(list(splits.items())):
+        one, other, task = found
+        told = f"{one} and {other} share task {task!r}, by its id or by its payload and instruction"
+        yield Finding("tasks: splits disjoint", "fault", told)
+        return
     sizes = ", ".join(f"{split} {len(tasks)}" for split, tasks in splits.items())
     yield Finding("tasks: splits disjoint", "ok", f"no task and no payload is in two splits ({sizes})")
-
-
-def _shared(one: list[Task], other: list[Task]) -> str | None:
-    """A task that both have: by its id, or, under another id, by its payload and instruction."""
-    if ids := {task.task_id for task in one} & {task.task_id for task in other}:
-        return f"task {min(ids)!r}"
-    content = {(task.payload, task.instruction): task.task_id for task in one if task.payload}
-    for task in other:
-        if twin := content.get((task.payload, task.instruction)):
-            return f"the payload and instruction of {twin!r} and {task.task_id!r}: is it the same task?"
-    return None

@@ -73,6 +73,12 @@ def test_parts_that_share_a_task_are_found_by_id_and_by_data() -> None:
     assert shared([("train", [one]), ("seen", [other, one])]) == ("train", "seen", "a")
     assert shared([("train", [one]), ("seen", [other]), ("unseen", [twin])]) == ("train", "unseen", "c")
     assert shared([("train", [Task("a")]), ("seen", [Task("b")])]) is None, "no data, no twins"
+    assert shared([("train", [one]), ("seen", [Task("x", payload="z")])]) is None, "an id is no payload"
+    numbered = (
+        completed(Numbered(payload="0")).tasks("train", 1, 0),
+        completed(Numbered(payload="1")).tasks("train", 1, 0),
+    )
+    assert shared([("train", numbered[0]), ("seen", numbered[1])]) is None, "one name for two tasks"
 
 
 def test_a_run_refuses_splits_that_share_a_task() -> None:
