@@ -31,7 +31,7 @@ def main() -> int:
     except EnvironmentFault as fault:
         console.print(f"error: {fault}", style="red", markup=False)
         return 1
-    return int(bool(found.differ or found.unexpected or not found.runs))
+    return int(bool(found.wrong or not found.runs))
 
 
 def compared(every: int, console: Console) -> list[Found]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeGuard, TypeVar
 
 from environments.base import EnvironmentFault
@@ -22,12 +22,12 @@ def one_turn(answer: object, what: str) -> Turn | None:
 
 def some_turns(answer: object, what: str) -> list[Turn] | None:
     """Turns, or None. Raises EnvironmentFault."""
-    return None if answer is None else _all(answer, Turn, f"{what} must return a list of Turn or None")
+    return None if answer is None else _all(answer, _is_turn, f"{what} must return a list of Turn or None")
 
 
 def some_texts(answer: object, what: str) -> list[str]:
     """Texts. Raises EnvironmentFault."""
-    return _all(answer, str, f"{what} must return a list of texts")
+    return _all(answer, _is_text, f"{what} must return a list of texts")
 
 
 def a_share(answer: object, what: str) -> float:
@@ -41,12 +41,16 @@ def a_share(answer: object, what: str) -> float:
     return share
 
 
-def _all(answer: object, kind: type[T], wanted: str) -> list[T]:
+def _all(answer: object, fits: Callable[[object], TypeGuard[T]], wanted: str) -> list[T]:
     items = list(answer) if isinstance(answer, Iterable) and not isinstance(answer, str) else [None]
-    found = [item for item in items if isinstance(item, kind) and (kind is not Turn or _is_turn(item))]
+    found = [item for item in items if fits(item)]
     if len(found) != len(items):
         raise EnvironmentFault(f"{wanted}, and returned {shown(answer)}")
     return found
+
+
+def _is_text(answer: object) -> TypeGuard[str]:
+    return isinstance(answer, str)
 
 
 def _is_turn(answer: object) -> TypeGuard[Turn]:

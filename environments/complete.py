@@ -7,8 +7,8 @@ Nothing above this package asks whether a world has a capability, except to tell
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import cached_property
+from threading import Lock
 from typing import TypeVar, cast
 
 from configs.environment import EnvironmentConfig
@@ -40,6 +40,7 @@ class CompleteWorld:
         self.own, self._config = world, config
         self._abilities: dict[type, bool] = {}
         self._spare: list[Environment] = []
+        self._making = Lock()
         self.failures = Failures()
         self.name = str(getattr(world, "name", config.name))
         self.form = FORMATS[config.action_format]
@@ -71,21 +72,22 @@ class CompleteWorld:
     @cached_property
     def states(self) -> States:
         if self.can(can.Snapshots):
-            return SnapshotStates(self._make_environment, self.failures)
-        return ReplayedStates(self._make_environment, self.failures, self.live_environments, self.same)
+            return SnapshotStates(self.make_environment, self.failures)
+        return ReplayedStates(self.make_environment, self.failures, self.live_environments, self.same)
 
-    def _make_environment(self) -> Environment:
-        """A new environment. The one that was made to see what it can do is the first."""
-        with suppress(IndexError):
-            return self._spare.pop()
-        made = called(f"world {self.name}: environment()", self.own.environment)
+    def make_environment(self) -> Environment:
+        """A new environment, one at a time. The one that was made to see what it can do is the first."""
+        with self._making:
+            if self._spare:
+                return self._spare.pop()
+            made = called(f"world {self.name}: environment()", self.own.environment)
         refuse_without(made, f"world {self.name}: environment()", ENVIRONMENT_METHODS)
         return made
 
     @cached_property
     def _first_environment(self) -> Environment:
         """The environment whose class says what all of them can do."""
-        first = self._make_environment()
+        first = self.make_environment()
         self._spare.append(first)
         return first
 

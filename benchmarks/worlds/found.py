@@ -18,3 +18,7 @@ class Found:
     differ: int
     exceptions: tuple[str, ...] = ()
     unexpected: int = 0
+
+    @property
+    def wrong(self) -> bool:
+        return bool(self.differ or self.unexpected)

@@ -83,7 +83,7 @@ def main() -> int:
     for row, _ in rows:
         for line in row.exceptions:
             console.print(f"{row.world}: {line}", markup=False)
-    return int(not rows or any(row.differ or row.unexpected for row, _ in rows))
+    return int(not rows or any(row.wrong for row, _ in rows))
 
 
 def table(rows: Iterable[tuple[Found, float]]) -> Table:

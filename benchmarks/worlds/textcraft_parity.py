@@ -187,7 +187,7 @@ def main() -> int:
         wheel = find_wheel(None)
         python = install(options.original, wheel) if options.original else None
         found = compared(wheel, options.every, python, console)
-        return int(any(row.differ or row.unexpected for row in found))
+        return int(any(row.wrong for row in found))
     except EnvironmentFault as fault:
         console.print(f"error: {fault}", style="red", markup=False)
         return 1

@@ -131,8 +131,8 @@ class ReplayedStates:
             raise
 
     def _take(self) -> Environment:
-        """A free environment, a new one, or the one that was used longest ago. Several new ones
-        may be made at the same time: to connect may take long."""
+        """A free environment, a new one, or the one that was used longest ago. Others go on while one is made, which
+        may take long."""
         with self._changed:
             while not (self._free or self._standing) and self._alive >= self._most:
                 self._changed.wait()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import runpy
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,21 +13,13 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from environments.template.world import House, World
-
-TEMPLATE = Path(sys.modules[World.__module__].__file__ or "")
+from tests.support.own_worlds import in_folder_with_a_world
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder with a world of the user's own; modules and search path are left as they were."""
-    before, path = set(sys.modules), list(sys.path)
-    (tmp_path / "errand.py").write_text(TEMPLATE.read_text())
-    monkeypatch.chdir(tmp_path)
-    yield
-    sys.path[:] = path
-    for added in set(sys.modules) - before:
-        if "errand" in added:
-            del sys.modules[added]
+    with in_folder_with_a_world(tmp_path, "errand", monkeypatch):
+        yield
 
 
 def export(*words: str) -> tuple[int, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -15,21 +14,13 @@ from environments import registry
 from environments.base import EnvironmentFault
 from environments.registry import make_world, names, open_world
 from environments.template.world import World
-
-TEMPLATE = Path(registry.__file__).parent / "template" / "world.py"
+from tests.support.own_worlds import in_folder_with_a_world
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A folder outside the project with a world in it; modules and search path are left as they were."""
-    before, path = set(sys.modules), list(sys.path)
-    (tmp_path / "parcel.py").write_text(TEMPLATE.read_text())
-    monkeypatch.chdir(tmp_path)
-    yield
-    sys.path[:] = path
-    for added in set(sys.modules) - before:
-        if "parcel" in added:
-            del sys.modules[added]
+    with in_folder_with_a_world(tmp_path, "parcel", monkeypatch):
+        yield
 
 
 @pytest.mark.parametrize("name", ["parcel:World", "parcel.py:World"])

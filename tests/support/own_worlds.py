@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from configs.environment import EnvironmentConfig
 from environments.base import StepResult, Task
@@ -158,3 +163,17 @@ class BareHouse:
 
     def step(self, action: str) -> StepResult:
         return self._house.step(action)
+
+
+@contextmanager
+def in_folder_with_a_world(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Work in a folder outside of the project, with the template world as a module `name`. Modules and search path are
+    left as they were."""
+    before, path = set(sys.modules), list(sys.path)
+    (folder / f"{name}.py").write_text(Path(sys.modules[World.__module__].__file__ or "").read_text())
+    monkeypatch.chdir(folder)
+    yield
+    sys.path[:] = path
+    for added in set(sys.modules) - before:
+        if name in added:
+            del sys.modules[added]

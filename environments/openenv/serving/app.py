@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, HTTPException, WebSocket, WebSocketDisconnect
 from fastapi.concurrency import run_in_threadpool
 
 from configs.load import load_config
-from environments.base import Environment
 from environments.complete import CompleteWorld
 from environments.openenv.serving.listing import Listing, Refusal, spec
 from environments.openenv.serving.messages import (
@@ -40,14 +38,10 @@ def app_of_file(config: Path, tasks: int = TASKS) -> FastAPI:
 
 def app_of(world: CompleteWorld, tasks: int = TASKS) -> FastAPI:
     """Serves up to `tasks` tasks of each split. Raises EnvironmentFault for a world without tasks."""
-    listing, lock = Listing(world, tasks), Lock()
+    listing = Listing(world, tasks)
 
     def session() -> Session:
-        return Session(make, listing)
-
-    def make() -> Environment:
-        with lock:  # a world makes one environment at a time
-            return world.own.environment()
+        return Session(world.make_environment, listing)
 
     app = FastAPI(title="OpenEnv Environment HTTP API", version="1.0.0")
     app.include_router(_about(world))
