@@ -16,7 +16,7 @@ def run_factory(
     debug: bool = False,
 ) -> None:
     """Run the factory in this process, or what follows from a stage on, and print a summary. Raises the faults of every
-    layer."""
+    layer, and StorageFault where the tables lack some of its batches."""
     from flows.runs.starting import stages_from
 
     stages_from(from_stage, round, config.rounds)
@@ -28,6 +28,7 @@ def run_factory(
             from flows.factory import factory
 
             run = factory(config, from_stage=from_stage, from_round=round, force=force)
-    from cli.summary import print_summary
+    from cli.summary import print_summary, refuse_incomplete_tables
 
     print_summary(console, config.data_dir, run)
+    refuse_incomplete_tables(config.data_dir, run)

@@ -10,6 +10,7 @@ from flows.runs.run import skipped_stages
 from flows.summary.success import change_table, success_table
 from flows.summary.work import costs_table, counts_table, stages_table
 from flows.wording import in_folder
+from storage.faults import StorageFault
 from storage.runs import RunFolder
 from storage.store import Store
 
@@ -33,6 +34,17 @@ def print_summary(console: SafeConsole, data_dir: Path, run: str) -> None:
     say(console, "\nAsk it, for example:")
     for sql in NEXT:
         say(console, f'  steca sql{in_folder(store.root)} "{sql}"')
+
+
+def refuse_incomplete_tables(data_dir: Path, run: str) -> None:
+    """Raises StorageFault if some of a run's batches could not be ingested: its tables then do not say everything."""
+    aside = Store(data_dir.expanduser().resolve()).set_aside_of(run)
+    if aside:
+        manifest, reason = aside[0]
+        raise StorageFault(
+            f"the tables of run {run} lack {len(aside)} of its batches (see `steca doctor{in_folder(data_dir)}`), such "
+            f"as {manifest}: {reason}"
+        )
 
 
 def print_costs(console: SafeConsole, store: Store, run: str) -> None:

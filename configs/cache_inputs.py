@@ -9,7 +9,7 @@ later enters keys and ids only where its value is not the one in ADDED_SINCE_030
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, TypeVar
 
 from pydantic import BaseModel
@@ -76,10 +76,13 @@ def restricted_config(config: FactoryConfig, fields: Sequence[str]) -> FactoryCo
     return pruned
 
 
-def cache_key_settings(config: FactoryConfig, fields: Sequence[str]) -> dict[str, Any]:
-    """The same fields as JSON values, for the cache key of a stage that reads them."""
+def cache_key_settings(
+    config: FactoryConfig, fields: Sequence[str], connection_options: Collection[str] = ()
+) -> dict[str, Any]:
+    """The same fields as JSON values, for the cache key of a stage that reads them. `connection_options`: options of a
+    world that say where it is, and do not change a result."""
     values = _without_030_values(config.model_dump(mode="json"))
-    for name in BY_CONTENT:
+    for name in (*BY_CONTENT, *(f"environment.options.{option}" for option in connection_options)):
         _drop_any(values, name.split("."))
     return _picked(values, _tree(fields))
 

@@ -46,6 +46,7 @@ class CompleteWorld:
         self.form = FORMATS[config.action_format]
         self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
         self.blocking = bool(getattr(world, "blocking", False))
+        self.connection_options = tuple(getattr(world, "connection_options", ()))
         self.no_action = str(getattr(world, "no_action", f"This turn has no action. Write {self.form.hint}."))
 
     @cached_property

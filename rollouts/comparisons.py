@@ -179,7 +179,7 @@ def _basis(config: FactoryConfig, scorer: str, world: CompleteWorld) -> dict[str
     return {
         "scorer": scorer,
         "seed": config.seed,
-        "environment": cache_key_settings(config, ["environment"])["environment"],
+        "environment": cache_key_settings(config, ["environment"], world.connection_options)["environment"],
         **rollout_id_settings(config),
         "temperature": config.rewards.temperature,
         "top_p": config.rewards.top_p,

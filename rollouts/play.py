@@ -226,9 +226,12 @@ class _Results:
                 self._on_finished(lost.index, self.of[lost.index])
 
     def _refuse(self) -> None:
-        raise EnvironmentFault(
-            f"the world lost {len(self._lost)} episodes in a row, the last one: {self._lost[-1].fault}"
-        )
+        raise lost_in_a_row(len(self._lost), self._lost[-1].fault)
+
+
+def lost_in_a_row(episodes: int, last: str) -> EnvironmentFault:
+    """The fault of a world that loses one episode after another."""
+    return EnvironmentFault(f"the world lost {episodes} episodes in a row, the last one: {last}")
 
 
 @dataclass(slots=True)
@@ -284,7 +287,7 @@ def _advance(world: CompleteWorld, episode: _Episode, turn: Generation, settings
             episode.progress = world.progress(episode.state)
     except EpisodeFault as fault:
         episode.end, episode.fault, episode.progress = "environment_fault", str(fault), episode.outcome
-        world.failures.lose(episode.fault)
+        world.failures.lose(episode.start.task, fault)
 
 
 def _turn_seed(seed: int, turn: int) -> int:

@@ -139,11 +139,15 @@ class Sampler(Outcomes):
 
     def save(self) -> None:
         """Save new rollouts to the pool, and record their cost. Where another run saved the same sample first, its
-        rollout replaces ours."""
+        rollout replaces ours. A rollout that the world lost is not saved: another run plays it again."""
         if self._pool:
             for task_id, rows in self._unsaved.items():
-                saved = self._pool.add(task_id, rows)
-                self._superseded |= any(saved[row.step_reward_id, row.sample_index] != row for row in rows)
+                saved = self._pool.add(
+                    task_id, [row for row in rows if row.end_reason != "environment_fault"]
+                )
+                self._superseded |= any(
+                    saved.get((row.step_reward_id, row.sample_index), row) != row for row in rows
+                )
                 self._available |= saved
         self.tracker.mark_saved()
         self._unsaved, self._saved_at = {}, time.monotonic()

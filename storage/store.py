@@ -120,6 +120,15 @@ class Store:
         refs = sum(len({(ref.stage_key, ref.batch_id) for ref in (*s.batches, *s.calls)}) for s in states)
         return stages == sorted(wanted) and batches == refs
 
+    def set_aside_of(self, run: str) -> list[tuple[str, str]]:
+        """(manifest, reason) of a run's batches that are not in the store. Raises StorageFault as `query` does."""
+        rows = self.query(
+            "SELECT DISTINCT manifest, reason FROM run_batches JOIN set_aside_batches USING (stage_key, batch_id) "
+            "WHERE run_id = ? ORDER BY ALL",
+            [run],
+        )[1]
+        return [(manifest, reason) for manifest, reason in rows]
+
     def _reading(self) -> duckdb.DuckDBPyConnection:
         config: dict[str, Any] = {"python_enable_replacements": False}
         return duckdb.connect(self.published, read_only=True, config=config)

@@ -121,7 +121,7 @@ class BatchTask:
 
         state = made(force)
         result: Result = state.result()
-        if state.name == "Cached" and result["cut"]:  # the budget of another run ended it, not ours
+        if state.name == "Cached" and result["cut"]:  # what ended another run's work need not end ours
             state = made(True)
             result = state.result()
         return result, state.name == "Cached"
@@ -134,6 +134,7 @@ class BatchTask:
         )
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
         resources.call_log.begin(batch_id)
+        resources.unfinished_tasks.clear()
         batch = Batch(inputs, context.refs, resources, resources.restricted_config(self.reads), context.force)
         keys = self._task_keys(batch) if self.each_task else {}
         reused = ReusedRows()
@@ -141,9 +142,12 @@ class BatchTask:
             reused = reuse_rows(resources.shards, stage_key, keys, self._may_reuse(resources))
         rows = self._rows(batch, keys, reused)
         write_calls(resources, stage_key, batch_id)
-        cut = resources.tracker.limit_reached
+        limit, unfinished = resources.tracker.limit_reached, resources.unfinished_tasks
+        whole = {} if limit else {task: key for task, key in keys.items() if task not in unfinished}
+        lost = f"{len(unfinished)} task{'s' * (len(unfinished) > 1)} lost episodes"
+        cut = limit or (lost if unfinished else None)
         sources = [source for source in reused.batches if source != batch_id]
-        ref = resources.shards.write_batch(stage_key, batch_id, rows, {} if cut else keys, sources)
+        ref = resources.shards.write_batch(stage_key, batch_id, rows, whole, sources)
         resources.call_log.end()
         return {"ref": ref.model_dump(mode="json"), "cut": cut}
 

@@ -3,7 +3,8 @@
 A task takes two arguments. `inputs` is plain JSON and holds everything that changes the outcome: the settings that
 the stage reads, the checkpoint's digest, the content of the upstream rows, the world's version. `context` holds what
 does not: where and how the work is done. It never enters a key. A result is a reference by content, which is verified
-whenever it is used. A result that a budget cut short says so (`cut`), and is never taken for a complete one.
+whenever it is used. A result that a budget or a failed connection of the world cut short says so (`cut`), and is never
+taken for a complete one.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # a run that finds everything in the cache never loads Prefec
 
 Inputs = dict[str, Any]
 Result = dict[str, Any]
-"""`ref`: the batch's reference as JSON; `cut`: which limit ended it early, None if it is whole."""
+"""`ref`: the batch's reference as JSON; `cut`: what is missing in it and why, None if it is whole."""
 TRANSIENT = (ConnectionError, TimeoutError)
 
 
@@ -77,7 +78,7 @@ def results_of(data_dir: Path) -> Path:
 
 def stored_result(data_dir: Path, key: str) -> Result | None:
     """The whole result that Prefect has stored under a key, read without loading Prefect. None if there is none, it
-    cannot be read, or a budget cut it."""
+    cannot be read, or it was cut short."""
     try:
         result: Result = result_in((results_of(data_dir) / key).read_bytes())
         BatchRef.model_validate(result["ref"])

@@ -26,6 +26,7 @@ class OpenEnv:
     ids_cover_data = True
     name = NAME
     blocking = True
+    connection_options = ("url", "timeout", "live_environments")
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Asks the server what it is. Raises EnvironmentFault for a wrong option, if no server answers, and if what

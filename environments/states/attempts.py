@@ -16,10 +16,15 @@ WAITS = (0.5, 2.0)
 
 
 class Failures:
-    """How often a world failed: calls that were tried again, and episodes that were lost. Used by several threads."""
+    """How often a world failed: calls that were tried again, and episodes that were lost. Used by several threads.
+
+    `unfinished`: tasks that lost an episode to a failed connection. Another attempt may finish them, so what there is
+    of them must not be taken for a result."""
 
     def __init__(self) -> None:
         self.retried = self.lost = 0
+        self.unfinished: set[str] = set()
+        self._again = False
         self._last = ""
         self._lock = Lock()
 
@@ -29,11 +34,14 @@ class Failures:
             self.retried += 1
             self._last = self._last or what
 
-    def lose(self, fault: str) -> None:
+    def lose(self, task: Task, fault: EpisodeFault) -> None:
         """Count an episode that cannot be continued."""
         with self._lock:
             self.lost += 1
-            self._last = fault
+            self._last = str(fault)
+            if is_transient(fault):
+                self.unfinished.add(task.task_id)
+                self._again = True
 
     def told(self) -> list[str]:
         """What to say at the end of the work; nothing if nothing failed."""
@@ -43,8 +51,16 @@ class Failures:
             lines.append(f"the world's environments failed {times}, and were asked again")
         if self.lost:
             episodes = "1 episode" if self.lost == 1 else f"{self.lost:,} episodes"
-            lines.append(f"{episodes} could not be continued and end where they stood (environment_fault)")
+            again = ", and the same command plays what was lost again" if self._again else ""
+            lines.append(
+                f"{episodes} could not be continued and end where they stood (environment_fault){again}"
+            )
         return [f"{'; '.join(lines)}; for example {self._last}"] if lines else []
+
+
+def is_transient(fault: EpisodeFault) -> bool:
+    """Whether a connection failed. A world that answers otherwise than before fails in every attempt."""
+    return isinstance(fault.__cause__, TRANSIENT)
 
 
 def attempted(task: Task, work: Callable[[], T], failures: Failures, action: str | None = None) -> T:

@@ -46,7 +46,8 @@ def _none(stage: StageRun, refs: Sequence[BatchRef], none: int, all_of_them: boo
     """Of `none` tasks without a run: how many, and why, as far as it is known."""
     world, said = stage.resources.world, f"{none} have none"
     if world.failures.lost:
-        return f"{said} (of all expert runs, {world.failures.lost} could not be played: the world's connection failed)"
+        lost = f"of all expert runs, {world.failures.lost} could not be played: the world's connection failed"
+        return f"{said} ({lost}; the same command tries them again)"
     if world.recordings and all_of_them:
         row = next(row for ref in refs for row in stage.resources.shards.read(ref, TaskRecord))
         return f"{said} ({world.recordings.no_match(own_id(task_of(row)))})"

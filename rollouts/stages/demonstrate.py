@@ -14,8 +14,16 @@ from environments.base import EpisodeFault, Task
 from environments.capabilities import Snapshots
 from environments.complete import CompleteWorld
 from environments.recorded.recording import Recording
-from environments.states.calling import TRANSIENT
-from rollouts.play import EpisodeSettings, PlayedEpisode, Start, execute, start_of
+from environments.states.attempts import is_transient
+from rollouts.play import (
+    MAX_LOST,
+    EpisodeSettings,
+    PlayedEpisode,
+    Start,
+    execute,
+    lost_in_a_row,
+    start_of,
+)
 from rollouts.rows import trajectory_records
 from steca.types import Step
 from steca.vocabulary import Progress
@@ -34,12 +42,18 @@ def demonstrate(
 ) -> list[Record]:
     """Rows of the tasks and of the expert's executed runs. A task that the expert cannot finish is stored with its
     failed run; no training stage uses it. `log` gets a line for a run that cannot be used because the world answers
-    otherwise than recorded, or than when it was played first."""
+    otherwise than recorded, or than when it was played first. Raises EnvironmentFault if one run after another is lost
+    to a failed connection."""
     settings = EpisodeSettings(config.environment)
     records: list[Record] = []
     problems: list[str] = []
+    lost = 0  # runs in a row
     for number, task in enumerate(tasks):
+        before = world.failures.lost
         run, problem = expert_run(world, task, settings)
+        lost = lost + 1 if world.failures.lost > before else 0
+        if lost == min(MAX_LOST, len(tasks)):
+            raise lost_in_a_row(lost, f"task {task.task_id}: {problem}")
         records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
@@ -70,8 +84,8 @@ def expert_run(
         if run and run.trajectory.success and not problem:
             problem = _difference_when_repeated(world, start, run, settings)
     except EpisodeFault as fault:
-        if isinstance(fault.__cause__, TRANSIENT):
-            world.failures.lose(str(fault))
+        if is_transient(fault):
+            world.failures.lose(task, fault)
         return None, str(fault).removeprefix(f"task {task.task_id}").lstrip(":, ")
     if run and problem:
         run = replace(run, trajectory=replace(run.trajectory, outcome=0.0, end="replay_diverged"))

@@ -69,6 +69,11 @@ class RunResources:
         """What to say of the world's failures so far; nothing if there were none, or it was not needed."""
         return self.world.failures.told() if "world" in self.__dict__ else []
 
+    @property
+    def unfinished_tasks(self) -> set[str]:
+        """Tasks that lost an episode to a failed connection (`environments.states.attempts.Failures`)."""
+        return self.world.failures.unfinished if "world" in self.__dict__ else set()
+
     @cached_property
     def batches_of_030(self) -> dict[str, BatchRef]:
         """The batches of version 0.3.0 in the data folder, by id."""
@@ -84,7 +89,8 @@ class RunResources:
 
     def settings(self, reads: Sequence[str]) -> dict[str, Any]:
         """The declared settings as JSON values, for the cache key."""
-        return cache_key_settings(self._config, reads)
+        reads_options = bool(self._config.environment.options) and "environment" in reads
+        return cache_key_settings(self._config, reads, self.world.connection_options if reads_options else ())
 
     def scorer(self) -> str | None:
         """The digest of the model in `rewards.scorer`, which from then on is found by it; None if the warm-up policy

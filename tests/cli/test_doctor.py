@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 
 from cli.findings import Finding, examine
 from cli.main import app
+from cli.summary import refuse_incomplete_tables
 from flows.runs.lock import lock_run
+from storage.faults import StorageFault
 from storage.runs import RunFolder
 from storage.shards import ShardStore
 from storage.sql.schema import migrations
@@ -87,8 +89,16 @@ def test_a_set_aside_batch_is_listed_with_its_run_until_its_cause_is_gone(folder
         "1 thing left",
     ):
         assert words in said
+    refuse_incomplete_tables(folder, "toy-1")
+    with pytest.raises(StorageFault) as refused:
+        refuse_incomplete_tables(folder, "toy-2")
+    assert "the tables of run toy-2 lack 1 of its batches (see `steca doctor --data-dir " in str(
+        refused.value
+    )
+    assert f"such as {ref.manifest}: batch explore-2/b9 holds another row of tasks" in str(refused.value)
     (folder / ref.manifest).unlink()
     steca("doctor", "--data-dir", folder)
+    refuse_incomplete_tables(folder, "toy-2")
 
 
 def test_a_damaged_shard_behind_a_cached_result_is_listed_once_and_computed_again(data_030: Path) -> None:

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
+from environments.base import EnvironmentFault
 from environments.complete import CompleteWorld
 from environments.states import attempts
 from environments.template.world import World
 from flows.faults import StageFault
 from flows.work.demonstrated import tell_expert_runs
+from rollouts.play import MAX_LOST
 from rollouts.rows import of_type
 from rollouts.stages.demonstrate import demonstrate
 from storage.records import Record, TaskRecord
@@ -88,18 +90,27 @@ def test_some_runs_that_match_are_no_reason_to_explain(tmp_path: Path) -> None:
 
 def test_a_failed_connection_is_no_missing_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
-    with pytest.raises(StageFault) as refused:
-        told(Failing(after=1), 3)
-    assert ("3 have none (of all expert runs, 3 could not be played: the world's connection failed)") in str(
-        refused.value
-    )
+    said = told(Failing(at=(1, 2, 3)), 3)
+    lost = "of all expert runs, 1 could not be played: the world's connection failed; the same command tries them again"
+    assert f"1 have none ({lost})" in said
+
+
+@pytest.mark.parametrize(("tasks", "lost"), [(3, 3), (30, MAX_LOST)])
+def test_a_world_that_is_gone_stops_the_stage(tasks: int, lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
+    own = Failing(after=0)
+    with pytest.raises(
+        EnvironmentFault, match=f"lost {lost} episodes in a row, the last one: task .* is gone"
+    ):
+        told(own, tasks)
+    assert own.steps == 3 * lost
 
 
 def test_a_problem_names_its_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
-    world, lines = completed(Failing(after=1)), list[str]()
-    [task] = world.tasks("train", 1, 0)
-    demonstrate(world, [task], config(), log=lines.append)
+    world, lines = completed(Failing(at=(1, 2, 3))), list[str]()
+    task, other = world.tasks("train", 2, 0)
+    demonstrate(world, [task, other], config(), log=lines.append)
     assert lines[0].startswith(f"expert run not used: task {task.task_id}: action '")
     assert lines[0].count(task.task_id) == 1
     assert "ConnectionError: the server is gone (3 attempts)" in lines[0]

@@ -14,7 +14,7 @@ from configs.faults import ConfigFault
 from configs.load import check, load_config
 from configs.schema import FactoryConfig
 from configs.training import TrainingConfig
-from environments.registry import make_world
+from environments.registry import open_world
 from models.chat_templates import ChatTemplate
 from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
@@ -236,7 +236,7 @@ IDS_OF_0_3_0 = {
 
 @pytest.mark.parametrize("engine", IDS_OF_0_3_0)
 def test_without_thinking_runs_keys_and_rollouts_have_the_ids_of_older_versions(engine: str) -> None:
-    world = make_world("alfworld-generated", {})
+    world = open_world(FactoryConfig().environment)
 
     def ids(given: FactoryConfig) -> tuple[str, ...]:
         key = cache_key_settings(given, ["seed", "environment", *GENERATION_SETTINGS])

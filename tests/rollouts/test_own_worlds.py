@@ -28,6 +28,7 @@ from steca.action_formats import FORMATS, REACT
 from steca.types import Turn
 from steca.vocabulary import ActionFormatName
 from storage.records import RolloutRecord
+from storage.rollout_pool import RolloutPool
 from tasks.resources.reflectors import template_reflector
 from tests.support.own_worlds import (
     Bare,
@@ -174,8 +175,27 @@ def test_an_episode_that_the_world_loses_is_data() -> None:
     assert (world.failures.lost, world.failures.retried) == (len(lost), 8 - len(lost))
     (said,) = world.failures.told()
     assert said.startswith("the world's environments failed ")
-    assert "could not be continued and end where they stood (environment_fault); for example task " in said
+    ended = "could not be continued and end where they stood (environment_fault), and the same command plays what was "
+    assert f"{ended}lost again; for example task " in said
+    assert world.failures.unfinished == {run.task_id for run in lost}
     assert said.endswith("ConnectionError: the server is gone (3 attempts)")
+
+
+def test_a_rollout_that_the_world_lost_is_not_kept_for_other_runs(tmp_path: Path) -> None:
+    settings = config(rewards={"mode": "fixed", "rollouts": 4}, deviation={"preset": "paper"})
+    world = completed(World())
+    rows = demonstrate(world, world.tasks("train", 4, 0), config())
+    rows += explore(world, Toy(wandering), rows, settings)
+    pool = RolloutPool(tmp_path, "toy")
+    failing = completed(Failing(at=range(80, 88)))
+    played = of_type(score(failing, Toy(wandering), rows, settings, pool=pool), RolloutRecord)
+    lost = [row for row in played if row.end_reason == "environment_fault"]
+    kept = {key for task in failing.failures.unfinished for key in pool.load(task)}
+    assert 1 <= len(lost) < len(played)
+    assert kept
+    assert not kept & {(row.step_reward_id, row.sample_index) for row in lost}
+    again = of_type(score(world, Toy(wandering), rows, settings, pool=pool), RolloutRecord)
+    assert again == of_type(score(world, Toy(wandering), rows, settings), RolloutRecord)
 
 
 def test_a_world_that_loses_one_episode_after_another_stops_the_stage() -> None:

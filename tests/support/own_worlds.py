@@ -71,7 +71,8 @@ class FailingHouse(CountedHouse):
 
     def step(self, action: str) -> StepResult:
         self.world.steps += 1
-        if self.world.steps in self.world.at or (self.world.after or 10**9) < self.world.steps:
+        gone = self.world.after is not None and self.world.after < self.world.steps
+        if self.world.steps in self.world.at or gone:
             raise ConnectionError("the server is gone")
         return super().step(action)
 

@@ -71,7 +71,7 @@ def test_a_setting_that_came_later_leaves_run_ids_as_they_were(path: str | None)
 
 
 def test_a_setting_that_came_later_leaves_the_ids_of_rollouts_as_they_were() -> None:
-    world = GeneratedAlfworld({})
+    world = open_world(FactoryConfig().environment)
     of_0_3_0 = {None: "a6c52c8408b59fc4", "configs/alfworld-qwen2.5-1.5b.yaml": "949d99fb08bded87"}
     for path, known in of_0_3_0.items():
         config = load_config(ROOT / path if path else None)
