@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,15 @@ import pytest
 
 from environments.base import EpisodeFault, StepResult, Task
 from environments.openenv.world import OpenEnv
-from tests.support.openenv_package import PACKAGE, answering, openenv, package_server, process, steca
+from tests.support.openenv_package import (
+    OURS,
+    PACKAGE,
+    answering,
+    openenv,
+    package_server,
+    process,
+    steca,
+)
 from tests.support.own_worlds import completed
 from tests.support.serving import free_port
 
@@ -168,3 +178,42 @@ def test_a_world_check_and_a_run(tmp_path: Path) -> None:
         assert "every result is in the cache" in steca(tmp_path, "run", "--config", "hunt.yaml")
     refused = steca(tmp_path, "run", "--config", "hunt.yaml", fails=True)
     assert refused.strip().splitlines()[-1].startswith(f"error: no OpenEnv server answers at {url}/metadata")
+
+
+def test_a_server_that_is_killed_in_mid_run_costs_no_finished_batch(tmp_path: Path) -> None:
+    """The run ends with one line. Against another server, at another URL, it goes on."""
+    config, folder = tmp_path / "hunt.yaml", tmp_path / "data"
+    with package_server("hunt", sessions=16) as (url, server):
+        recorded(url, tmp_path / "runs.jsonl")
+        config.write_text(
+            f"{CONFIG.replace('URL', url).strip()}\n".replace("threads: 1", "threads: 1, batch_tasks: 2")
+        )
+        command = [sys.executable, "-m", "cli", "run", "--config", config, "--set", f"data_dir={folder}"]
+        with process(command, tmp_path, OURS) as running:
+            end = time.monotonic() + 200
+            while not (scored := [*folder.glob("shards/*/score-*.json")]) and time.monotonic() < end:
+                time.sleep(0.01)
+            server.kill()
+            said = running.communicate(timeout=100)[0]
+    assert scored
+    assert running.returncode == 1
+    assert "Traceback" not in said
+    assert re.search(r"^error: .*Connection.* \(3 attempts\)", said, re.MULTILINE), said
+    with package_server("hunt", sessions=16) as (url, _):
+        again = [
+            "run",
+            "--config",
+            config,
+            "--set",
+            f"data_dir={folder}",
+            "--set",
+            f"environment.options.url={url}",
+        ]
+        steca(tmp_path, *again)
+    query = """SELECT stage, batches, cached_batches FROM run_stages
+               WHERE status = 'completed' AND stage IN ('demonstrate', 'warmup', 'explore', 'rewards')
+               AND run_id = (SELECT arg_max(run_id, started_at) FROM run_stages)"""
+    told = json.loads(steca(tmp_path, "sql", query, "--data-dir", folder, "--format", "json"))
+    done = {row["stage"]: (row["batches"], row["cached_batches"]) for row in told}
+    assert all(done[stage][0] == done[stage][1] for stage in ("demonstrate", "warmup", "explore"))
+    assert 0 < done["rewards"][1] < done["rewards"][0]
