@@ -232,7 +232,7 @@ class _Results:
 def lost_in_a_row(episodes: int, last: str) -> EnvironmentFault:
     """The fault of a world that loses one episode after another."""
     return EnvironmentFault(
-        f"the world lost {episodes} episodes in a row, the last one: {last}; when it plays again, the same command goes on"
+        f"the world lost {episodes} episodes in a row, the last one: {last}; the same command goes on from there"
     )
 
 
