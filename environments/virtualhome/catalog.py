@@ -16,7 +16,7 @@ from environments.cached_files import cache_folder, read_json, write_json
 from environments.virtualhome.episodes import Opened, digest_of, open_files, progress, read_files, run_to_goal
 from environments.virtualhome.simulator import execute, files_digest, program_files
 
-FORMAT = 1
+FORMAT = 2
 """Raised with every change of what is found or how it is kept."""
 Outcome = Literal["task", "trivial", "refused", "missed", "unreadable"]
 COMMON = 0.1

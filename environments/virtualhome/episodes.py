@@ -10,7 +10,8 @@ from typing import Any
 
 from environments.base import EnvironmentFault
 from environments.virtualhome.commands import Command
-from environments.virtualhome.goals import Goal, goal_of, without_circles
+from environments.virtualhome.goals import facts, goal_of, without_circles
+from environments.virtualhome.likeness import Reach, like_things
 from environments.virtualhome.programs import Program, parse_program
 from environments.virtualhome.seeing import look, overview
 from environments.virtualhome.simulator import (
@@ -31,7 +32,7 @@ class Opened:
     """`first`: the first observation. `state`: the simulator's state at the start."""
 
     program: Program
-    goal: Goal
+    goal: Reach
     home: Home
     state: Any
     first: str
@@ -58,7 +59,8 @@ def open_files(program: bytes, graphs: bytes) -> Opened:
     home = home_of(before)
     state = initial_state(home)
     first = first_observation(overview(home, state), look(home, state), read.instruction)
-    return Opened(read, goal_of(before, after), home, state, first)
+    like = like_things(before, read.description)
+    return Opened(read, Reach.of(goal_of(before, after), facts(before), like), home, state, first)
 
 
 @lru_cache(maxsize=128)

@@ -6,7 +6,7 @@ or stands next to is no part of a goal, and neither is what is close to what.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,26 +17,13 @@ Fact = tuple[int, str] | tuple[int, str, int]
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """`added`: facts that must hold. `removed`: facts that must not."""
+    """`added`: facts that must hold. `removed`: facts that must not. How far it is reached: likeness.py."""
 
     added: tuple[Fact, ...]
     removed: tuple[Fact, ...]
 
     def __len__(self) -> int:
         return len(self.added) + len(self.removed)
-
-    def progress(self, holds: Callable[[Fact], bool]) -> float:
-        """Share of the goal's facts that are as they must be; 1.0 exactly when all are."""
-        right = sum(map(holds, self.added)) + sum(not holds(fact) for fact in self.removed)
-        return right / len(self) if len(self) else 1.0
-
-    def fields(self) -> dict[str, list[list[int | str]]]:
-        """What `read_goal` reads, ready for JSON."""
-        return {"added": [[*fact] for fact in self.added], "removed": [[*fact] for fact in self.removed]}
-
-
-def read_goal(fields: Mapping[str, Sequence[Sequence[Any]]]) -> Goal:
-    return Goal(*(tuple(_fact(fact) for fact in fields[side]) for side in ("added", "removed")))
 
 
 def goal_of(before: Graph, after: Graph) -> Goal:
@@ -82,9 +69,3 @@ def without_circles(graph: Graph) -> Graph:
 
 def _sorted(found: Iterable[Fact]) -> tuple[Fact, ...]:
     return tuple(sorted(found, key=lambda fact: tuple(map(str, fact))))
-
-
-def _fact(fields: Sequence[Any]) -> Fact:
-    if len(fields) == 2:
-        return int(fields[0]), str(fields[1])
-    return int(fields[0]), str(fields[1]), int(fields[2])

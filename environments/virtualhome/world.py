@@ -24,7 +24,7 @@ class Virtualhome:
 
     name = NAME
     ids_cover_data = True
-    version = "1"
+    version = "2"
 
     def __init__(self) -> None:
         """Raises EnvironmentFault if the package is missing or another version."""
