@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from environments.virtualhome.goals import Fact, agent_of, facts, goal_of, without_circles
+from environments.virtualhome.goals import agent_of, goal_of, without_circles
 
 ME, CUP, TABLE, LAMP = 1, 2, 3, 4
 
@@ -33,18 +33,6 @@ def test_a_goal_is_what_was_added_and_removed() -> None:
 def test_what_only_the_agent_or_closeness_changes_is_no_goal() -> None:
     moved = graph("OFF", (CUP, "ON", TABLE), (ME, "CLOSE", TABLE), (ME, "HOLDS_LH", CUP))
     assert len(goal_of(BEFORE, moved)) == 0
-
-
-def test_progress_is_the_share_of_facts_that_are_right() -> None:
-    goal = goal_of(BEFORE, AFTER)
-
-    def after(*true: Fact) -> float:
-        return goal.progress(lambda fact: fact in true)
-
-    assert goal.progress(lambda fact: fact in facts(BEFORE)) == 0.0
-    assert after((CUP, "INSIDE", LAMP), (CUP, "ON", TABLE), (LAMP, "OFF")) == 0.25
-    assert after((LAMP, "ON"), (CUP, "ON", TABLE)) == 0.5
-    assert goal.progress(lambda fact: fact in facts(AFTER)) == 1.0
 
 
 def test_the_second_of_two_edges_that_contradict_each_other_is_left_out() -> None:

@@ -155,8 +155,8 @@ def test_programs_that_are_refused_or_miss_their_goal_are_left_out(tasks: dict[s
     assert (refused.outcome, refused.detail) == ("refused", "'grab bed 105', command 1")
 
 
-def test_the_catalog_is_kept_and_a_broken_one_is_told(
-    world: Virtualhome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_the_catalog_is_kept_and_a_damaged_one_is_made_again(
+    world: Virtualhome, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     two = [path.stem for path in program_files()[:2]]
@@ -165,11 +165,15 @@ def test_the_catalog_is_kept_and_a_broken_one_is_told(
     made = make()
     assert [entry.name for entry in made.entries] == two
     (kept,) = (tmp_path / "steca").iterdir()
-    monkeypatch.setattr(catalogs, "make_catalog", lambda programs: pytest.fail("it was made again"))
-    assert make() == made
+    with monkeypatch.context() as kept_only:
+        kept_only.setattr(catalogs, "make_catalog", lambda programs: pytest.fail("it was made again"))
+        assert make() == made
+        kept.write_text('{"entries": 3}')
+        with pytest.raises(EnvironmentFault, match="delete it"):
+            make()
     kept.write_text("{")
-    with pytest.raises(EnvironmentFault, match="delete it"):
-        make()
+    assert make() == made
+    assert f"{kept}: cannot be read (JSONDecodeError); it is made again" in caplog.text
 
 
 def test_the_briefing_has_an_example_of_no_split(world: Virtualhome, tasks: dict[str, list[Task]]) -> None:
