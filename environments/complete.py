@@ -7,9 +7,11 @@ Nothing above this package asks whether a world has a capability, except to tell
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from threading import Lock
 from typing import TypeVar, cast
+from weakref import WeakValueDictionary
 
 from configs.environment import EnvironmentConfig
 from environments import capabilities as can
@@ -19,6 +21,7 @@ from environments.base import SPLITS, Environment, EnvironmentFault, StepResult,
 from environments.briefing import told
 from environments.identities import as_listed, completed_tasks
 from environments.recorded.recording import Recording, Recordings, read_recordings
+from environments.states.advice import SHARES_NOTHING
 from environments.states.attempts import Failures
 from environments.states.calling import ENVIRONMENT_METHODS, called, refuse_without, where
 from environments.states.replays import ReplayedStates
@@ -41,6 +44,7 @@ class CompleteWorld:
         self._abilities: dict[type, bool] = {}
         self._spare: list[Environment] = []
         self._making = Lock()
+        self._made: WeakValueDictionary[int, Environment] = WeakValueDictionary()
         self.failures = Failures()
         self.name = str(getattr(world, "name", config.name))
         self.form = FORMATS[config.action_format]
@@ -77,12 +81,21 @@ class CompleteWorld:
         return ReplayedStates(self.make_environment, self.failures, self.live_environments, self.same)
 
     def make_environment(self) -> Environment:
-        """A new environment, one at a time. The one that was made to see what it can do is the first."""
+        """A new environment, one at a time. The one that was made to see what it can do is the first. Raises
+        EnvironmentFault for an object that is in use already."""
+        what = f"world {self.name}: environment()"
         with self._making:
             if self._spare:
                 return self._spare.pop()
-            made = called(f"world {self.name}: environment()", self.own.environment)
-        refuse_without(made, f"world {self.name}: environment()", ENVIRONMENT_METHODS)
+            made = called(what, self.own.environment)
+            refuse_without(made, what, ENVIRONMENT_METHODS)
+            with suppress(TypeError):  # of a class without weak references
+                if self._made.get(id(made)) is made:
+                    raise EnvironmentFault(
+                        f"{what} gave the same {type(made).__name__} twice, and episodes are played beside each other: "
+                        f"{SHARES_NOTHING}"
+                    )
+                self._made[id(made)] = made
         return made
 
     @cached_property
@@ -114,43 +127,41 @@ class CompleteWorld:
         """Share of the goal reached at a state, in [0, 1]; the reward so far where environments do not measure it."""
         if not self.can(can.MeasuresProgress):
             return state.reward
-        answer = self._ask(state, lambda environment: cast(can.MeasuresProgress, environment).progress())
+        answer = self._ask("progress", state, lambda asked: cast(can.MeasuresProgress, asked).progress())
         return a_share(answer, _asked("progress", state.task))
 
     def admissible_actions(self, state: State) -> list[str]:
         """Every action that the world accepts at a state; none where environments cannot tell."""
         if not self.can(can.AdmitsActions):
             return []
-        answer = self._ask(
-            state, lambda environment: cast(can.AdmitsActions, environment).admissible_actions()
-        )
-        return some_texts(answer, _asked("admissible_actions", state.task))
+        method = "admissible_actions"
+        answer = self._ask(method, state, lambda asked: cast(can.AdmitsActions, asked).admissible_actions())
+        return some_texts(answer, _asked(method, state.task))
 
     def expert_turn(self, state: State, first_observation: str, steps: Sequence[Step]) -> Turn | None:
         """The expert's next turn; None where there is no expert, or no next turn."""
         if not self.can(can.Expert):
             return None
+        method = "expert_turn"
         answer = self._ask(
-            state, lambda environment: cast(can.Expert, environment).expert_turn(first_observation, steps)
+            method, state, lambda asked: cast(can.Expert, asked).expert_turn(first_observation, steps)
         )
-        return one_turn(answer, _asked("expert_turn", state.task))
+        return one_turn(answer, _asked(method, state.task))
 
     def plan_repair(self, state: State) -> list[Turn] | None:
         """A plan to the goal from a state; None where there is no planner, or no plan."""
         if not self.can(can.Planner):
             return None
-        answer = self._ask(state, lambda environment: cast(can.Planner, environment).plan_repair())
+        answer = self._ask("plan_repair", state, lambda asked: cast(can.Planner, asked).plan_repair())
         return some_turns(answer, _asked("plan_repair", state.task))
 
-    def _ask(self, state: State, question: Callable[[Environment], T]) -> T:
+    def _ask(self, method: str, state: State, question: Callable[[Environment], T]) -> T:
         try:
             return self.states.ask(state, question)
         except EnvironmentFault:
             raise
         except (Exception, SystemExit) as error:
-            raise EnvironmentFault(
-                f"world {self.name}, task {state.task.task_id}: an environment raised {where(error)}"
-            ) from error
+            raise EnvironmentFault(f"{_asked(method, state.task)} raised {where(error)}") from error
 
     def close(self) -> None:
         """Close the environments and the world."""
@@ -220,8 +231,11 @@ class CompleteWorld:
 
     def remarks(self) -> list[str]:
         """What a user should know about the listed tasks and the recorded runs, one line each."""
-        own = list(self.own.remarks()) if isinstance(self.own, can.Remarks) else []
-        return [*own, *(self.recordings.remarks() if self.recordings else ())]
+        return [*self.own_remarks(), *(self.recordings.remarks() if self.recordings else ())]
+
+    def own_remarks(self) -> list[str]:
+        """Those on the listed tasks."""
+        return list(self.own.remarks()) if isinstance(self.own, can.Remarks) else []
 
     def data_digest(self) -> str:
         """The digest of what the world reads besides the data of its tasks; "" if nothing."""

@@ -21,7 +21,7 @@ End = Literal["done", "step_cap", "invalid_streak", "running", "replay_diverged"
 environment_fault: the world could not continue it."""
 END_WITHOUT_SUCCESS: dict[str, str] = {
     "running": "the expert had no further turn",
-    "step_cap": "the step cap was reached (environment.step_cap)",
+    "step_cap": "environment.step_cap was reached",
     "invalid_streak": "too many actions in a row had no effect",
     "done": "the world ended the episode before the goal",
     "replay_diverged": "the world answered otherwise than before",

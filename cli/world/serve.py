@@ -10,18 +10,19 @@ import uvicorn
 from cli.signals import stop_on_signals
 from cli.terminal.console import console, say
 from configs.schema import FactoryConfig
+from environments.base import EnvironmentFault
 from environments.openenv.serving.app import app_of, public_name
 from environments.registry import open_world
 
 
 def serve_world(config: FactoryConfig, host: str, port: int, tasks: int) -> None:
-    """Serve until interrupted. Raises EnvironmentFault for a world that cannot be used, OSError for a port in use."""
+    """Serve until interrupted. Raises EnvironmentFault for a world or a port that cannot be used."""
     stop_on_signals()
     world = open_world(config.environment)
     try:
         app = app_of(world, tasks)
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        with socket.create_server((host, port), family=family, backlog=512) as listening:
+        with _listening(host, port, family) as listening:
             shown = f"[{host}]" if ":" in host else host
             url = f"http://{shown}:{listening.getsockname()[1]}"
             say(
@@ -36,3 +37,13 @@ def serve_world(config: FactoryConfig, host: str, port: int, tasks: int) -> None
                 uvicorn.Server(settings).run(sockets=[listening])
     finally:
         world.close()
+
+
+def _listening(host: str, port: int, family: socket.AddressFamily) -> socket.socket:
+    """Raises EnvironmentFault for an address that cannot be used."""
+    try:
+        return socket.create_server((host, port), family=family, backlog=512)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot listen at {host}:{port} ({error.strerror or error}): choose another --port; 0 is any free one"
+        ) from error

@@ -116,9 +116,7 @@ class Simulator:
             except (Py4JError, OSError) as error:
                 fault = f"{type(error).__name__}: {error}"
             self.close()
-        raise ConnectionError(
-            f"scienceworld: the JVM has ended or does not answer ({fault}); start another one"
-        )
+        raise ConnectionError(f"scienceworld: the JVM has ended or does not answer ({fault})")
 
     def new_singletons(self) -> list[Any]:
         """Random numbers and object numbers of a new episode; they are in use from now on."""
@@ -224,9 +222,12 @@ def _start(jar: Path, folder: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
                 process_group=0,
             )
         except OSError as error:
-            raise EnvironmentFault(
-                f"scienceworld: there is no {java} ({error.strerror}): {INSTALL_JAVA}"
-            ) from error
+            help = (
+                f"JAVA_HOME is {os.environ['JAVA_HOME']}: correct or unset it"
+                if os.sep in java
+                else INSTALL_JAVA
+            )
+            raise EnvironmentFault(f"scienceworld: there is no {java} ({error.strerror}): {help}") from error
         assert process.stdout
         port, token = process.stdout.readline().strip(), process.stdout.readline().strip()
         if not port.isdigit() or not token:

@@ -17,6 +17,7 @@ from threading import Condition
 from typing import TypeVar
 
 from environments.base import Environment, EpisodeFault, StepResult, Task
+from environments.states.advice import REPEATABLE, differing
 from environments.states.attempts import Failures, attempted
 from environments.states.calling import reset, step
 from environments.states.snapshots import close_quietly
@@ -162,9 +163,10 @@ class ReplayedStates:
     def _check(self, task: Task, index: int, played: Played, now: str) -> None:
         if not self._same(played.observation, now):
             what = f"step {index}, {played.action!r}," if index else "the first observation"
+            then, now = differing(played.observation, now)
             raise EpisodeFault(
-                f"task {task.task_id} is not deterministic: {what} was answered {played.observation!r} and, played "
-                f"again, {now!r}: draw what is random from reset's seed, or give the world snapshots or a method `same`"
+                f"task {task.task_id} is not deterministic: {what} was answered {then} and, played again, {now}: "
+                f"{REPEATABLE}"
             )
 
     def _reset(self, environment: Environment, task: Task, seed: int) -> str:

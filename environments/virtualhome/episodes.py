@@ -15,7 +15,7 @@ from environments.virtualhome.likeness import Reach, like_things
 from environments.virtualhome.programs import Program, parse_program
 from environments.virtualhome.seeing import look, overview
 from environments.virtualhome.simulator import (
-    INSTALL,
+    INSTALL_AGAIN,
     Home,
     execute,
     graph_file,
@@ -44,7 +44,8 @@ def read_files(name: str) -> tuple[bytes, bytes]:
         return program_file(name).read_bytes(), graph_file(name).read_bytes()
     except OSError as error:
         raise EnvironmentFault(
-            f"VirtualHome's program {name}: {error.filename}: {error.strerror}; install the package again: {INSTALL}"
+            f"VirtualHome's program {name}: {error.filename}: {error.strerror}; install the package again: "
+            f"{INSTALL_AGAIN}"
         ) from error
 
 
@@ -74,8 +75,8 @@ def opened(payload: str) -> Opened:
     program, graphs = read_files(name)
     if digest_of(program, graphs) != digest:
         raise EnvironmentFault(
-            f"VirtualHome's program {name} is not the one of the task (digest {digest}): list the tasks again, or "
-            f"install the package again: {INSTALL}"
+            f"VirtualHome's program {name} is not the one of the task (digest {digest}): install the package again: "
+            f"{INSTALL_AGAIN}; if it is another version, begin with the stage demonstrate"
         )
     try:
         return open_files(program, graphs)

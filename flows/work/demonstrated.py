@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from environments.capabilities import Snapshots
 from environments.identities import own_id
+from environments.states.advice import COPIED, REPEATABLE
 from flows.stage_run import StageRun
 from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS
 from rollouts.rows import task_of
@@ -16,20 +18,28 @@ from storage.shards import BatchRef
 
 def tell_expert_runs(stage: StageRun, parts: Sequence[tuple[str, BatchRef]]) -> None:
     """Say how many expert runs cannot be used, and why, for training and for test tasks. `parts`: the batches, each
-    with its part of the run. Raises StageFault if no training task has a run that can be used."""
+    with its part of the run. Raises StageFault if no training task has a run that can be used, or most runs of
+    the world cannot be repeated."""
     training = [ref for part, ref in parts if part in {*WARMUP_PARTS, *EXPLORED_PARTS}]
-    usable, line = _told(stage, "training", training)
+    usable, diverged, line = _told(stage, "training", training)
+    world = stage.resources.world
+    if diverged > usable and not world.recordings:
+        advice = COPIED if world.can(Snapshots) else REPEATABLE
+        stage.refuse(
+            f"{line}. World {world.name} is not deterministic: {advice} (`steca world check` tests it)"
+        )
     if not usable:
         stage.refuse(f"{line}. Mend the expert or the recorded runs (`steca world check` tests a world)")
     lines = [line]
     if stage.config.evaluation.forced_deviations:  # which need one
-        lines.append(_told(stage, "test", [ref for _, ref in parts if ref not in training])[1])
+        lines.append(_told(stage, "test", [ref for _, ref in parts if ref not in training])[-1])
     for said in filter(None, lines):
         stage.log(said)
 
 
-def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, str]:
-    """The number of runs that can be used, and a line about the others; "" if there are none."""
+def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, int, str]:
+    """The number of runs that can be used, that of those that could not be repeated, and a line about all others than
+    the first; "" if there are none."""
     runs = [run for ref in refs for run in stage.resources.shards.read(ref, TrajectoryRecord)]
     tasks = sum(ref.rows.get(TaskRecord.table, 0) for ref in refs)
     failed = Counter(run.end_reason for run in runs if not run.success)
@@ -39,7 +49,7 @@ def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, s
     reasons += [_none(stage, refs, tasks - len(runs), not runs)] if tasks > len(runs) else []
     usable = len(runs) - failed.total()
     line = f"{usable} of {tasks} {which} tasks have an expert run that succeeded; of the others, {', '.join(reasons)}"
-    return usable, line if reasons else ""
+    return usable, failed["replay_diverged"], line if reasons else ""
 
 
 def _none(stage: StageRun, refs: Sequence[BatchRef], none: int, all_of_them: bool) -> str:

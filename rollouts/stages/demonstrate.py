@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 
 from configs.schema import FactoryConfig
-from environments.base import EpisodeFault, Task
+from environments.base import EnvironmentFault, EpisodeFault, Task
 from environments.capabilities import Snapshots
 from environments.complete import CompleteWorld
 from environments.recorded.recording import Recording
+from environments.states.advice import SHARES_NOTHING, differing
 from environments.states.attempts import is_transient
 from rollouts.play import (
     MAX_LOST,
@@ -48,6 +50,7 @@ def demonstrate(
     records: list[Record] = []
     problems: list[str] = []
     lost = 0  # runs in a row
+    won: list[tuple[PlayedEpisode, Task]] = []
     for number, task in enumerate(tasks):
         before = world.failures.lost
         run, problem = expert_run(world, task, settings)
@@ -57,6 +60,10 @@ def demonstrate(
         records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
+        if run and run.trajectory.success and len(won) < 2:
+            won.append((run, task))
+            if len(won) == 2:
+                _refuse_shared(world, won)
         if problem:
             problems.append(f"task {task.task_id}: {problem}")
         if progress:
@@ -145,8 +152,10 @@ def _repetitions(
     repetition must not have changed."""
     texts = [step.text for step in run.trajectory.steps]
     once = execute(world, start, texts, "expert", settings)
-    yield "its start", once
-    if world.can(Snapshots):
+    if not world.can(Snapshots):
+        yield "its start", once
+    else:
+        yield "the snapshot at its start", once
         yield "the snapshot at its start", execute(world, start, texts, "expert", settings)
         middle = len(texts) // 2
         if 0 < middle < len(once):
@@ -156,7 +165,27 @@ def _repetitions(
 
 
 def _changed(index: int, step: Step, then: str, now: str) -> str:
-    return f"step {index + 1}, {step.action!r}, was answered {then.strip()!r} and is answered {now.strip()!r}"
+    before, after = differing(then.strip(), now.strip())
+    return f"step {index + 1}, {step.action!r}, was answered {before} and is answered {after}"
+
+
+def _refuse_shared(world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]]) -> None:
+    """Play two runs beside each other, turn by turn. Raises EnvironmentFault if one is answered otherwise than alone:
+    then the environments share something, and every later stage would store answers of a mixture."""
+    (_, other), (_, last) = runs
+    states = [world.begin(task)[1] for _, task in runs]
+    turns = zip_longest(*(run.trajectory.steps for run, _ in runs))
+    for index, steps in enumerate(turns):
+        for at, step in enumerate(steps):
+            if step is None:
+                continue
+            result, states[at] = world.advance(states[at], step.action or None)
+            if not world.same(step.observation, result.observation):
+                one, beside = (other, last) if at == 0 else (last, other)
+                raise EnvironmentFault(
+                    f"task {one.task_id}: {_changed(index, step, step.observation, result.observation)} while task "
+                    f"{beside.task_id} is played beside it: {SHARES_NOTHING}"
+                )
 
 
 def _task_record(task: Task) -> TaskRecord:

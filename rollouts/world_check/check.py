@@ -11,7 +11,13 @@ from environments.states.calling import TRANSIENT
 from environments.versions import source_files
 from rollouts.play import EpisodeSettings
 from rollouts.world_check.actions import check_admissible, check_nonsense, check_rewards
-from rollouts.world_check.experts import check_expert, check_grounding, check_planner, check_recordings
+from rollouts.world_check.experts import (
+    check_expert,
+    check_grounding,
+    check_planner,
+    check_recordings,
+    check_remarks,
+)
 from rollouts.world_check.finding import Check, Finding, guarded
 from rollouts.world_check.sampling import sample_of
 from rollouts.world_check.speed import check_speed
@@ -22,6 +28,7 @@ from steca.vocabulary import TRAIN
 
 CHECKS: dict[str, Check] = {
     "tasks": check_tasks,
+    "remarks": check_remarks,
     "same answers again": check_determinism,
     "environments independent": check_independence,
     "snapshots": check_snapshots,

@@ -50,6 +50,12 @@ def _why(run: PlayedEpisode | None, problem: str) -> str:
     return NOT_PLAYED if problem else HAVE_NONE
 
 
+def check_remarks(sample: Sample) -> Iterator[Finding]:
+    """What the world itself remarks, such as tasks that it leaves out."""
+    if remarks := sample.world.own_remarks():
+        yield Finding("remarks", "note", "; ".join(remarks))
+
+
 def check_recordings(sample: Sample) -> Iterator[Finding]:
     """How many of the recorded runs could be read, and what was set aside."""
     if recordings := sample.world.recordings:
@@ -62,6 +68,7 @@ def check_grounding(sample: Sample) -> Iterator[Finding]:
     """Whether the expert's own thoughts pass the check that reflections have to pass."""
     world, name = sample.world, "thoughts grounded"
     by = "its own check" if world.can(ChecksGrounding) else "the general check"
+    advice = "" if world.can(ChecksGrounding) else ": if it is wrong, give the world a method `ungrounded`"
     thoughts = 0
     for task in sample.tasks:
         run = sample.runs.get(task.task_id)
@@ -73,9 +80,9 @@ def check_grounding(sample: Sample) -> Iterator[Finding]:
             if names := world.ungrounded(*told, step.action, step.thought):
                 yield Finding(
                     name,
-                    "fault",
-                    f"task {task.task_id}, step {index + 1}: the thought {step.thought!r} names {', '.join(names)}, "
-                    f"which was not seen before ({by})",
+                    "fault" if world.can(ChecksGrounding) else "note",
+                    f"task {task.task_id}, step {index + 1}: the thought {step.thought!r} names "
+                    f"{', '.join(map(repr, names))}, which was not seen before ({by}{advice})",
                 )
                 return
     yield Finding(name, "ok", f"{thoughts} thoughts, by {by}")

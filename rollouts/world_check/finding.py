@@ -9,7 +9,6 @@ from typing import Literal
 from configs.schema import PolicyConfig
 from environments.base import Environment, EnvironmentFault, Task
 from environments.complete import CompleteWorld
-from environments.states.calling import called
 from environments.states.snapshots import close_quietly
 from rollouts.play import EpisodeSettings, PlayedEpisode
 
@@ -46,7 +45,7 @@ class Sample:
 
     def environment(self) -> Environment:
         """A new environment, as the world makes it."""
-        self._made.append(called("environment()", self.world.own.environment))
+        self._made.append(self.world.make_environment())
         return self._made[-1]
 
     def close(self) -> None:

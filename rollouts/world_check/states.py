@@ -7,6 +7,7 @@ from typing import cast
 
 from environments.base import Environment, StepResult, Task
 from environments.capabilities import Snapshots
+from environments.states.advice import COPIED, REPEATABLE, SHARES_NOTHING, differing
 from environments.states.calling import reset, step
 from rollouts.world_check.finding import Finding, Sample
 
@@ -18,7 +19,7 @@ def check_determinism(sample: Sample) -> Iterator[Finding]:
     for task, actions in _actions(sample):
         once, again = _played(environment, task, actions), _played(environment, task, actions)
         if difference := _difference(sample, actions, once, again):
-            yield Finding(name, "fault", f"task {task.task_id}: {difference}")
+            yield Finding(name, "fault", f"task {task.task_id}: {difference}: {REPEATABLE}")
             return
     yield Finding(name, "ok", f"{len(sample.runs)} runs, played twice ({sample.sources})")
 
@@ -41,9 +42,8 @@ def check_independence(sample: Sample) -> Iterator[Finding]:
         if index < len(second):
             step(b, other, second[index])
     if difference := _difference(sample, first, alone, (start, answers)):
-        yield Finding(
-            name, "fault", f"task {one.task_id}, with another environment playing beside it: {difference}"
-        )
+        beside = f"task {one.task_id}, with another environment playing beside it"
+        yield Finding(name, "fault", f"{beside}: {difference}: {SHARES_NOTHING}")
     else:
         yield Finding(name, "ok", "two episodes in turn, against one alone")
 
@@ -80,10 +80,7 @@ def _misbehaves(
         cast(Snapshots, where).restore(kept)
         again = "", [step(where, task, action) for action in rest]
         if difference := _difference(sample, rest, first, again):
-            return (
-                f"after the snapshot at step {middle} was restored {how}, {difference}: copy the state in snapshot() "
-                "and in restore()"
-            )
+            return f"after the snapshot at step {middle} was restored {how}, {difference}: {COPIED}"
     return None
 
 
@@ -106,11 +103,11 @@ def _difference(
 ) -> str | None:
     same = sample.world.same
     if not same(once[0], again[0]):
-        return f"the first observation was {once[0]!r} and is {again[0]!r}"
+        return "the first observation was {} and is {}".format(*differing(once[0], again[0]))
     for index, (one, other) in enumerate(zip(once[1], again[1], strict=True)):
         if not same(one.observation, other.observation):
-            then, now = one.observation, other.observation
-            return f"step {index + 1}, {actions[index]!r}, was answered {then!r} and is answered {now!r}"
+            then, now = differing(one.observation, other.observation)
+            return f"step {index + 1}, {actions[index]!r}, was answered {then} and is answered {now}"
         if (one.reward, one.done, one.valid) != (other.reward, other.done, other.valid):
             return f"step {index + 1}, {actions[index]!r}, had {_told(one)} and has {_told(other)}"
     return None

@@ -20,7 +20,7 @@ from rollouts.play import MAX_LOST
 from rollouts.rows import of_type
 from rollouts.stages.demonstrate import demonstrate
 from storage.records import Record, TaskRecord
-from tests.support.own_worlds import Bare, Failing, Lazy, completed
+from tests.support.own_worlds import Bare, Failing, Forgetful, Lazy, Snapping, completed
 from tests.support.rollouts_toys import config
 
 RUN = {"conversations": [{"from": "human", "value": "x"}, {"from": "gpt", "value": "Thought: a\nAction: b"}]}
@@ -86,6 +86,20 @@ def test_some_runs_that_match_are_no_reason_to_explain(tmp_path: Path) -> None:
     file.write_text(json.dumps({"id": task.task_id, "conversations": turns}))
     with pytest.raises(StageFault, match=r"1 ended running .*, 1 have none\. Mend"):
         told(Bare(), 2, demonstrations=file)
+
+
+@pytest.mark.parametrize(
+    ("own", "advice"),
+    [
+        (Forgetful(), "draw what is random from reset's seed"),
+        (Snapping(aliasing=True), "copy the state in snapshot()"),
+    ],
+)
+def test_a_world_whose_runs_cannot_be_repeated_is_refused(own: Any, advice: str) -> None:
+    """Even if some short runs could be, by luck."""
+    with pytest.raises(StageFault) as refused:
+        told(own, 12)
+    assert f"World own is not deterministic: {advice}" in str(refused.value)
 
 
 def test_a_failed_connection_is_no_missing_run(monkeypatch: pytest.MonkeyPatch) -> None:

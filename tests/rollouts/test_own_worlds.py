@@ -36,6 +36,8 @@ from tests.support.own_worlds import (
     Failing,
     Forgetful,
     Lazy,
+    Mixing,
+    Sharing,
     Snapping,
     completed,
 )
@@ -225,6 +227,26 @@ def test_an_expert_run_that_cannot_be_repeated_is_not_used() -> None:
         assert len(lines) == 6
         assert all(line.startswith("expert run not used: task ") for line in lines[:5])
         assert lines[5] == "expert runs not used: 2 more of this batch"
+
+
+@pytest.mark.parametrize(
+    ("own", "told"),
+    [
+        (
+            Sharing(),
+            r"environment\(\) gave the same House twice, and episodes are played beside each other: make a new",
+        ),
+        (
+            Mixing(),
+            r"step \d, 'enter \w+', was answered .* while task .* is played beside it: make a new one",
+        ),
+    ],
+)
+def test_environments_that_share_something_are_refused_before_anything_is_stored(own: Any, told: str) -> None:
+    """Control: the other worlds of this file, which share nothing."""
+    world = completed(own)
+    with pytest.raises(EnvironmentFault, match=told):
+        demonstrate(world, world.tasks("train", 6, 0), config())
 
 
 def test_an_aliasing_snapshot_is_told_with_where_it_shows() -> None:

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -75,6 +75,36 @@ class FailingHouse(CountedHouse):
         if self.world.steps in self.world.at or gone:
             raise ConnectionError("the server is gone")
         return super().step(action)
+
+
+class Sharing(World):
+    """One house for all."""
+
+    def __init__(self) -> None:
+        self.house = House()
+
+    def environment(self) -> House:
+        return self.house
+
+
+class Mixing(World):
+    """Each has a house of its own, and all houses keep their state in one place."""
+
+    def environment(self) -> House:
+        return MixingHouse()
+
+
+class MixingHouse(House):
+    _everything: ClassVar[dict[str, Any]] = {}
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self._everything[name] = value
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self._everything[name]
+        except KeyError:
+            raise AttributeError(name) from None
 
 
 class Snapping(World):

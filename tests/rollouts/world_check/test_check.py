@@ -15,7 +15,17 @@ from rollouts.play import EpisodeSettings
 from rollouts.world_check.check import check_world
 from rollouts.world_check.finding import Finding
 from steca.types import Step, Turn
-from tests.support.own_worlds import Bare, Failing, Forgetful, Generous, Lazy, Snapping, completed
+from tests.support.own_worlds import (
+    Bare,
+    Failing,
+    Forgetful,
+    Generous,
+    Lazy,
+    Mixing,
+    Sharing,
+    Snapping,
+    completed,
+)
 from tests.support.rollouts_toys import config, world
 
 SETTINGS = EpisodeSettings(config().environment)
@@ -51,16 +61,6 @@ class Unsteady(World):
     def tasks(self, split: str, count: int, seed: int) -> list[Task]:
         self.listed += 1
         return super().tasks(split, count, seed + self.listed)
-
-
-class Shared(World):
-    """One house for all: two environments disturb each other."""
-
-    def __init__(self) -> None:
-        self.house = House()
-
-    def environment(self) -> House:
-        return self.house
 
 
 class Accepting(World):
@@ -109,7 +109,12 @@ class ClairvoyantHouse(House):
     [
         (Overlapping(), "tasks: splits disjoint", "train and seen share task"),
         (Unsteady(), "tasks: same again", "gives other tasks the second time"),
-        (Shared(), "environments independent", "with another environment playing beside it: step"),
+        (Mixing(), "environments independent", "with another environment playing beside it: step"),
+        (
+            Sharing(),
+            "start",
+            "environment() gave the same House twice, and episodes are played beside",
+        ),
         (Snapping(aliasing=True), "snapshots", "copy the state in snapshot() and in restore()"),
         (Forgetful(), "same answers again", "was answered"),
         (Accepting(), "nonsense answered", "'' reached the goal"),
@@ -120,7 +125,6 @@ class ClairvoyantHouse(House):
             "progress 1 at reward 0: it must be 1 exactly where the reward is 1",
         ),
         (Boasting(), "planner", "0 of 6 plans from the middle of a run reach the goal"),
-        (Clairvoyant(), "thoughts grounded", "names a parcel fell down, which was not seen before"),
         (Bare(), "expert", "none: no expert_turn, no demonstration"),
     ],
 )
@@ -147,3 +151,30 @@ def test_a_connection_that_fails_is_a_finding_and_no_traceback(monkeypatch: pyte
     told = faults(own)
     assert told
     assert all("ConnectionError: the server is gone" in line for line in told.values())
+
+
+def test_a_thought_is_a_fault_by_the_world_s_own_check_only() -> None:
+    """The general check may be wrong: no run depends on it unless a language model reflects."""
+
+    class Strict(Clairvoyant):
+        def ungrounded(self, *told: Any) -> list[str]:
+            return ["a parcel"] if "parcel" in told[-1] else []
+
+    found = findings(Clairvoyant())["thoughts grounded"]
+    assert found.state == "note"
+    assert (
+        "names 'a parcel fell down', which was not seen before (the general check: if it is wrong"
+        in found.found
+    )
+    assert (
+        "names 'a parcel', which was not seen before (its own check)" in faults(Strict())["thoughts grounded"]
+    )
+
+
+def test_what_the_world_remarks_is_shown() -> None:
+    class Remarking(World):
+        def remarks(self) -> list[str]:
+            return ["3 houses are left out"]
+
+    assert findings(Remarking())["remarks"].found == "3 houses are left out"
+    assert "remarks" not in findings(World())
