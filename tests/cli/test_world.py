@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 import cli.world.check as command
 from cli.world.check import print_findings
 from cli.world.new import write_world
+from cli.world.serve import serve_world
 from configs.load import load_config
 from environments.base import EnvironmentFault
 
@@ -31,6 +33,16 @@ def test_folders_and_own_files_of_the_same_name_are_no_obstacle(
     write_world("mailhouse", tmp_path / "elsewhere")
     with pytest.raises(EnvironmentFault, match="exists already"):
         write_world("mailhouse", Path())
+
+
+def test_a_port_in_use_is_told_with_what_to_do() -> None:
+    config = load_config(None, ["environment.name=environments.template.world:World"])
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            EnvironmentFault, match=rf"cannot listen at 127.0.0.1:{port} .*: choose another --port"
+        ):
+            serve_world(config, "127.0.0.1", port, 3)
 
 
 LAZY = """

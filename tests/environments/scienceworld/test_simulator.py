@@ -205,6 +205,11 @@ def test_without_java(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(EnvironmentFault, match=r"there is no java .*: apt-get install default-jre-headless"):
         Simulator(jar())
+    monkeypatch.setenv("JAVA_HOME", "/nowhere")
+    with pytest.raises(
+        EnvironmentFault, match=r"no /nowhere/bin/java .*: JAVA_HOME is /nowhere: correct or unset it"
+    ):
+        Simulator(jar())
 
 
 def test_a_java_that_does_not_start(monkeypatch: pytest.MonkeyPatch) -> None:
