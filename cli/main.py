@@ -284,7 +284,9 @@ def what_if(
         from flows.what_if import OtherRule
 
         question = OtherRule(preset, delta, error_rate, smallest_drop, probability)
-        print_what_if(published_store(_root(data_dir)), run, question, examples, format.value)
+        store = published_store(_root(data_dir))
+        with store.opened():
+            print_what_if(store, run, question, examples, format.value)
 
 
 @app.command(rich_help_panel=RESULTS)
@@ -306,7 +308,9 @@ def trace(
         from cli.published import published_store
         from cli.trace import print_trace
 
-        print_trace(published_store(_root(data_dir)), id, all)
+        store = published_store(_root(data_dir))
+        with store.opened():
+            print_trace(store, id, all)
 
 
 @app.command(rich_help_panel=RESULTS)

@@ -25,10 +25,11 @@ NEXT = (
 def print_summary(console: SafeConsole, data_dir: Path, run: str) -> None:
     """Print success rates, counts, times, costs and queries to start with."""
     store = Store(data_dir.expanduser().resolve())
-    for table in (success_table(store, run), change_table(store, run), counts_table(store, run)):
-        console.print(as_rich(table))
-    console.print(as_rich(stages_table(store, run, skipped_stages(RunFolder(store.root, run)))))
-    print_costs(console, store, run)
+    with store.opened():
+        for table in (success_table(store, run), change_table(store, run), counts_table(store, run)):
+            console.print(as_rich(table))
+        console.print(as_rich(stages_table(store, run, skipped_stages(RunFolder(store.root, run)))))
+        print_costs(console, store, run)
     say(console, f"run    {run}")
     say(console, f"store  {store.published}")
     say(console, "\nAsk it, for example:")

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,7 @@ class Store:
         self.root = data_dir
         self.published = data_dir / "trajectories.duckdb"
         self.working = data_dir / "store" / "working.duckdb"
+        self._open: duckdb.DuckDBPyConnection | None = None
 
     def ingest(self) -> IngestReport:
         """Bring the store up to date with the shards and run files, and publish it.
@@ -92,12 +93,23 @@ class Store:
             )
         try:
             # Without replacement scans: a misspelt table could name one of our own variables.
-            with self._reading() as connection:
+            with self._open.cursor() if self._open else self._reading() as connection:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
             advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
             raise StorageFault(query_error(error) + (advice if self.outdated() else "")) from error
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        """For several queries: the published file is opened once, which takes as long as a short query. All queries of
+        the block see what is published when it begins. Where the file cannot be opened, each query says why."""
+        with ExitStack() as stack:
+            if self._open is None and self.published.exists():
+                with suppress(duckdb.Error):
+                    self._open = stack.enter_context(self._reading())
+                    stack.callback(setattr, self, "_open", None)
+            yield
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
         """Whether the published file has these states of a run's stages, and all their batches."""

@@ -30,6 +30,11 @@ def publish_run(root: Path, run_id: str, cached: bool) -> None:
 
 def run_page(source: RunSource, cached: bool = False) -> Page:
     """Success, change, lineage, verdicts, trainings, counts, stages, costs and queries. Raises StorageFault."""
+    with source.store.opened():
+        return _page(source, cached)
+
+
+def _page(source: RunSource, cached: bool) -> Page:
     store, run = source.store, source.run_id
     headline = [*_headline(source)]
     return Page(

@@ -33,17 +33,18 @@ def publish_stage(root: Path, run_id: str, stage: str, round: int) -> None:
 def stage_page(source: RunSource, stage: str, round: int) -> Page:
     """What the stage made, and what follows it. Raises StorageFault."""
     title = titled(stage, round)
-    return Page(
-        stage_key(source.run_id, stage, round),
-        f"{_in_short(source, stage, round)}: {title} of run {source.run_id}",
-        joined(
-            f"# {inline(title)}",
-            f"Run {code(source.run_id)}. {state_in_words(source, stage, round)}",
-            _body(source, stage, round),
-            what_follows(source, stage, round),
-            place(source),
-        ),
-    )
+    with source.store.opened():
+        return Page(
+            stage_key(source.run_id, stage, round),
+            f"{_in_short(source, stage, round)}: {title} of run {source.run_id}",
+            joined(
+                f"# {inline(title)}",
+                f"Run {code(source.run_id)}. {state_in_words(source, stage, round)}",
+                _body(source, stage, round),
+                what_follows(source, stage, round),
+                place(source),
+            ),
+        )
 
 
 def _in_short(source: RunSource, stage: str, round: int) -> str:

@@ -342,3 +342,27 @@ def test_a_file_published_with_other_views_is_outdated(tmp_path: Path) -> None:
         store.query("FROM no_such_view")
     store.ingest()
     assert not store.outdated()
+
+
+def test_queries_of_one_block_see_what_is_published_when_it_begins(shards: ShardStore, store: Store) -> None:
+    count = "SELECT count(*) FROM tasks"
+    shards.write_batch("explore-1", "b0", [task("one")])
+    store.ingest()
+    with store.opened():
+        assert store.query(count)[1] == [(1,)]
+        shards.write_batch("explore-1", "b1", [task("two")])
+        store.ingest()
+        assert store.query(count)[1] == [(1,)]
+        with store.opened():
+            assert store.query(count)[1] == [(1,)]
+        with pytest.raises(StorageFault, match="taks"):
+            store.query("FROM taks")
+    assert store.query(count)[1] == [(2,)]
+
+
+def test_a_block_on_a_file_that_cannot_be_opened_leaves_it_to_the_queries_to_say_why(store: Store) -> None:
+    with store.opened(), pytest.raises(StorageFault, match="nothing is published"):
+        store.query("SELECT 1")
+    store.published.write_text("no database")
+    with store.opened(), pytest.raises(StorageFault, match="not a valid DuckDB"):
+        store.query("SELECT 1")
