@@ -8,6 +8,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +35,17 @@ NEW = "task_id, step_index, new_verdict, new_rule, new_selected"
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """The same tasks and rollouts under four rules: whatever one run would become under another is stored."""
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """The same tasks and rollouts under four rules: whatever one run would become under another is stored. Tests only
+    read it."""
     root = tmp_path_factory.mktemp("judged")
     judged_run(root, "release", preset("release", 0.1), "curtailed")
     judged_run(root, "paper", preset("paper"), "curtailed")
     judged_run(root, "lower", preset("sequential", -0.2), "sequential")
     judged_run(root, "fixed", preset("release", 0.1))
-    return judged_run(root, "sequential", preset("sequential"), "sequential")
+    store = judged_run(root, "sequential", preset("sequential"), "sequential")
+    with store.opened():
+        yield store
 
 
 def what_if(store: Store, *arguments: object) -> Result:
