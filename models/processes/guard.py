@@ -27,9 +27,10 @@ _PR_SET_PDEATHSIG = 1
 _TICK = 0.1
 
 
-def guarded(command: Sequence[str], grace: float = GRACE_SECONDS) -> list[str]:
+def guarded(command: Sequence[str], grace: float | None = None) -> list[str]:
     """The command line that runs `command` under a guard that ends it when this process ends. `grace`: seconds that it
-    gets to end by itself."""
+    gets to end by itself; None: GRACE_SECONDS."""
+    grace = GRACE_SECONDS if grace is None else grace
     return [sys.executable, "-I", __file__, str(os.getpid()), str(grace), *command]
 
 
