@@ -74,8 +74,9 @@ def rewards_of(config: FactoryConfig, force: bool = False) -> tuple[str, int]:
     heard, folder = Recorder(), RunFolder(config.data_dir, run_id(config))
     before = folder.spent().rollouts
     with reporting(heard):
-        for stage in ("demonstrate", "warmup", "explore"):
-            STAGE_FLOWS[stage](config)
+        if not folder.stage(1, "explore"):
+            for stage in ("demonstrate", "warmup", "explore"):
+                STAGE_FLOWS[stage](config)
         STAGE_FLOWS["rewards"](config, force=force)
     [line] = [line for line in heard.lines if line.startswith("forecast")]
     return line, folder.spent().rollouts - before
@@ -87,10 +88,12 @@ LEFT = (
 )
 
 
-def test_stored_rollouts_are_in_the_forecast_and_cost_nothing(prefect_api: str, tmp_path: Path) -> None:
+def test_stored_rollouts_are_in_the_forecast_and_cost_nothing(copied: FactoryConfig) -> None:
+    """Explored as the finished run; its rollouts were played with another `top_p`, and are no use."""
+
     def run(*changes: str, limit: int | None = None) -> FactoryConfig:
         budget = BudgetConfig(rollouts=limit, usd_per_million_tokens=2.0)
-        return tiny(tmp_path, *changes).model_copy(update={"budget": budget})
+        return tiny(copied.data_dir, "rewards.top_p=0.9", *changes).model_copy(update={"budget": budget})
 
     said, paid = rewards_of(run(limit=7))
     assert paid == 7

@@ -335,10 +335,11 @@ def test_what_if_and_trace_show_a_text_as_it_is(
     text: str, judged: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     store = HostileStore(judged, text)
-    print_what_if(store, None, OtherRule(preset="paper", delta=1.0), 2, "table")
-    said = capsys.readouterr().out
-    deviation = store.query("SELECT deviation_id FROM deviations ORDER BY 1 LIMIT 1")[1][0][0]
-    print_trace(store, deviation, everything=True)
+    with store.opened():
+        print_what_if(store, None, OtherRule(preset="paper", delta=1.0), 2, "table")
+        said = capsys.readouterr().out
+        deviation = store.query("SELECT deviation_id FROM deviations ORDER BY 1 LIMIT 1")[1][0][0]
+        print_trace(store, deviation, everything=True)
     for output in (said, capsys.readouterr().out):
         assert not RAW.search(output)
         assert visible(text).split("\n")[0][:200] in output
