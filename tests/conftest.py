@@ -38,7 +38,7 @@ os.environ["PREFECT_HOME"] = tempfile.mkdtemp(
 os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
 os.environ.pop("PREFECT_API_URL", None)
 # By default `steca serve` polls for scheduled runs every ten seconds.
-os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "2"
+os.environ["PREFECT_RUNNER_POLL_FREQUENCY"] = "1"
 gc.disable()  # while everything is imported, none of which is garbage
 
 
@@ -184,11 +184,14 @@ def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -
 @pytest.fixture(scope="session")
 def prefect_api(served: Served) -> Iterator[str]:
     """Flows called in this process, and in processes that it starts, use the shared server. Heartbeats are off: at the
-    end of each flow Prefect waits up to a second for the thread that sends them."""
+    end of each flow Prefect waits up to a second for the thread that sends them. The server answers 503 where two
+    processes write at once; this process tries again sooner than the two to eight seconds that Prefect waits."""
     os.environ["PREFECT_API_URL"] = served.api
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
-    with temporary_settings({PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
+    settings = {PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(settings), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("prefect.client.base.clamped_poisson_interval", lambda seconds, _factor: seconds / 20)
         yield served.api
     del os.environ["PREFECT_API_URL"]
 

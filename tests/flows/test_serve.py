@@ -24,6 +24,15 @@ def api(served: Served) -> Api:
     return Api(served.api)
 
 
+FEW = {"demonstrations": 4, "exploration": 4}
+"""Fields of the form, for runs of which it does not matter how much they play."""
+
+
+def few(data_dir: Path, *overrides: str) -> FactoryConfig:
+    """The configuration of a run with these fields."""
+    return tiny(data_dir, *(f"tasks.{name}={value}" for name, value in FEW.items()), *overrides)
+
+
 def test_every_configuration_and_every_stage_is_offered_with_a_form(api: Api, served: Served) -> None:
     offered = api.deployments()
     assert set(offered) == {"tiny", *(f"rerun-{stage}" for stage in STAGES), "compare"}
@@ -67,13 +76,14 @@ def test_what_a_form_cannot_take_is_refused_before_there_is_a_run(
     assert said in answer.json()["detail"]
 
 
-def test_a_comparison_is_run(api: Api, served: Served, tmp_path: Path) -> None:
-    file = api.deployments()["compare"]["parameters"]["file"]
-    done = api.wait(api.start("compare", file=file, arms=["SFT"], seeds=[1], data_dir=str(tmp_path / "data")))
+def test_a_comparison_is_run(api: Api, copied: FactoryConfig) -> None:
+    """One arm and one seed of two, on what the finished run has."""
+    file, root = api.deployments()["compare"]["parameters"]["file"], copied.data_dir
+    done = api.wait(api.start("compare", file=file, arms=["SFT"], seeds=[0], data_dir=str(root)))
     assert done["state_type"] == "COMPLETED", done["state"]["message"]
     assert done["name"] == "compare · pair"
-    query = "SELECT DISTINCT arm FROM comparison_success WHERE comparison = 'pair' ORDER BY arm"
-    assert Store(tmp_path / "data").query(query)[1] == [("SFT",), ("warm-up",)]
+    query = "SELECT DISTINCT arm, seed FROM comparison_episodes WHERE comparison = 'pair' ORDER BY arm"
+    assert Store(root).query(query)[1] == [("SFT", 0), ("warm-up", 0)]
 
 
 def test_what_only_the_configuration_knows_is_refused_with_its_own_message(api: Api, tmp_path: Path) -> None:
@@ -87,11 +97,11 @@ def test_what_only_the_configuration_knows_is_refused_with_its_own_message(api: 
 def test_a_failed_run_is_retried_and_its_finished_batches_come_from_the_cache(
     api: Api, tmp_path: Path
 ) -> None:
-    config = tiny(tmp_path / "data")
+    config = few(tmp_path / "data")
     obstacle = config.data_dir / "checkpoints"
     config.data_dir.mkdir()
     obstacle.write_text("in the way of the checkpoints\n")
-    run = api.start("tiny", "my own name", data_dir=str(config.data_dir))
+    run = api.start("tiny", "my own name", data_dir=str(config.data_dir), **FEW)
     failed = api.wait(run)
     assert failed["state_type"] == "FAILED"
     assert "cannot write a checkpoint" in failed["state"]["message"]
@@ -141,21 +151,21 @@ def test_a_changed_threshold_makes_a_run_that_shares_everything_before(
 def test_runs_in_one_folder_wait_in_order_and_next_gives_another_seed(api: Api, tmp_path: Path) -> None:
     root, runs = tmp_path / "data", list[str]()
     with hold(root / "locks" / "deployments.lock", "here", print, holder="a test"):
-        for _ in range(3):
-            runs.append(api.start("tiny", data_dir=str(root), seed="next"))
+        for _ in range(2):
+            runs.append(api.start("tiny", data_dir=str(root), seed="next", **FEW))
             state = api.wait_for(runs[-1], "Waiting")
             assert state["message"].startswith("a test (process ")
         runs.append(api.start("rerun-evaluate", data_dir=str(root)))
         api.wait_for(runs[-1], "Waiting")
         assert [api.run(run)["name"] for run in runs] == [
-            *3 * ["tiny · seed next …"],
+            *2 * ["tiny · seed next …"],
             "evaluate r1 · newest …",
         ]
     ended = [api.wait(run) for run in runs]
-    assert [run["state_type"] for run in ended] == ["COMPLETED"] * 4
-    assert [run["labels"].get("steca.seed") for run in ended] == [0, 1, 2, None]
-    ids = [run_id(tiny(root, f"seed={seed}")) for seed in (0, 1, 2)]
-    assert [run["name"] for run in ended] == [*ids, f"evaluate r1 · {ids[2]}"]
+    assert [run["state_type"] for run in ended] == ["COMPLETED"] * 3
+    assert [run["labels"].get("steca.seed") for run in ended] == [0, 1, None]
+    ids = [run_id(few(root, f"seed={seed}")) for seed in (0, 1)]
+    assert [run["name"] for run in ended] == [*ids, f"evaluate r1 · {ids[1]}"]
 
 
 def test_prefect_yaml_offers_the_same() -> None:
