@@ -19,10 +19,10 @@ class Failures:
     """How often a world failed: calls that were tried again, and episodes that were lost. Used by several threads.
 
     `unfinished`: tasks that lost an episode to a failed connection. Another attempt may finish them, so what there is
-    of them must not be taken for a result."""
+    of them must not be taken for a result. `in_a_row`: expert runs lost since the last one that was played."""
 
     def __init__(self) -> None:
-        self.retried = self.lost = 0
+        self.retried = self.lost = self.in_a_row = 0
         self.unfinished: set[str] = set()
         self._again = False
         self._last = ""

@@ -46,17 +46,16 @@ def demonstrate(
     failed run; no training stage uses it. `log` gets a line for a run that cannot be used because the world answers
     otherwise than recorded, or than when it was played first. Raises EnvironmentFault if one run after another is lost
     to a failed connection."""
-    settings = EpisodeSettings(config.environment)
+    settings, failures = EpisodeSettings(config.environment), world.failures
     records: list[Record] = []
     problems: list[str] = []
-    lost = 0  # runs in a row
     won: list[tuple[PlayedEpisode, Task]] = []
     for number, task in enumerate(tasks):
-        before = world.failures.lost
+        before = failures.lost
         run, problem = expert_run(world, task, settings)
-        lost = lost + 1 if world.failures.lost > before else 0
-        if lost == min(MAX_LOST, len(tasks)):
-            raise lost_in_a_row(lost, f"task {task.task_id}: {problem}")
+        failures.in_a_row = failures.in_a_row + 1 if failures.lost > before else 0
+        if failures.in_a_row >= MAX_LOST:
+            raise lost_in_a_row(failures.in_a_row, f"task {task.task_id}: {problem}")
         records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
@@ -171,7 +170,16 @@ def _changed(index: int, step: Step, then: str, now: str) -> str:
 
 def _refuse_shared(world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]]) -> None:
     """Play two runs beside each other, turn by turn. Raises EnvironmentFault if one is answered otherwise than alone:
-    then the environments share something, and every later stage would store answers of a mixture."""
+    then the environments share something, and every later stage would store answers of a mixture. Where a connection
+    fails on the way, nothing is found."""
+    try:
+        _play_beside(world, runs)
+    except EpisodeFault as fault:
+        if not is_transient(fault):
+            raise
+
+
+def _play_beside(world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]]) -> None:
     (_, other), (_, last) = runs
     states = [world.begin(task)[1] for _, task in runs]
     turns = zip_longest(*(run.trajectory.steps for run, _ in runs))

@@ -109,15 +109,21 @@ def test_a_failed_connection_is_no_missing_run(monkeypatch: pytest.MonkeyPatch) 
     assert f"1 have none ({lost})" in said
 
 
-@pytest.mark.parametrize(("tasks", "lost"), [(3, 3), (30, MAX_LOST)])
-def test_a_world_that_is_gone_stops_the_stage(tasks: int, lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_world_that_is_gone_stops_the_stage_also_over_small_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """But one task that is lost again, when only that is played, does not."""
     monkeypatch.setattr(attempts, "WAITS", (0.0, 0.0))
     own = Failing(after=0)
+    world = completed(own)
+    tasks = world.tasks("train", 9, 0)
+    demonstrate(world, tasks[:1], config())
+    demonstrate(world, tasks[1:4], config())
     with pytest.raises(
-        EnvironmentFault, match=f"lost {lost} episodes in a row, the last one: task .* is gone"
+        EnvironmentFault, match=f"lost {MAX_LOST} episodes in a row, the last one: task .* is gone"
     ):
-        told(own, tasks)
-    assert own.steps == 3 * lost
+        demonstrate(world, tasks[4:], config())
+    assert own.steps == 3 * MAX_LOST
 
 
 def test_a_problem_names_its_task_once(monkeypatch: pytest.MonkeyPatch) -> None:
