@@ -6,7 +6,7 @@ Nothing above this package asks whether a world has a capability, except to tell
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cached_property
 from threading import Lock
@@ -50,7 +50,7 @@ class CompleteWorld:
         self.form = FORMATS[config.action_format]
         self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
         self.blocking = bool(getattr(world, "blocking", False))
-        self.connection_options = tuple(getattr(world, "connection_options", ()))
+        self.connection_options = _names(getattr(world, "connection_options", ()))
         self.no_action = str(getattr(world, "no_action", f"This turn has no action. Write {self.form.hint}."))
 
     @cached_property
@@ -82,7 +82,7 @@ class CompleteWorld:
 
     def make_environment(self) -> Environment:
         """A new environment, one at a time. The one that was made to see what it can do is the first. Raises
-        EnvironmentFault for an object that is in use already."""
+        EnvironmentFault for an object that it gave before (of a class with weak references)."""
         what = f"world {self.name}: environment()"
         with self._making:
             if self._spare:
@@ -92,8 +92,8 @@ class CompleteWorld:
             with suppress(TypeError):  # of a class without weak references
                 if self._made.get(id(made)) is made:
                     raise EnvironmentFault(
-                        f"{what} gave the same {type(made).__name__} twice, and episodes are played beside each other: "
-                        f"{SHARES_NOTHING}"
+                        f"{what} gave a {type(made).__name__} that it gave before, and episodes are played beside each "
+                        f"other: {SHARES_NOTHING}"
                     )
                 self._made[id(made)] = made
         return made
@@ -244,3 +244,10 @@ class CompleteWorld:
 
 def _asked(method: str, task: Task) -> str:
     return f"task {task.task_id}: {method}"
+
+
+def _names(said: object) -> tuple[str, ...]:
+    """Raises EnvironmentFault for one text in place of several."""
+    if isinstance(said, str) or not isinstance(said, Iterable):
+        raise EnvironmentFault(f'connection_options is {said!r}: give names of options, e.g. ("url",)')
+    return tuple(map(str, said))

@@ -14,6 +14,7 @@ from functools import partial
 from configs.schema import EnvironmentConfig, FactoryConfig
 from environments.base import EnvironmentFault, EpisodeFault, StepResult, Task
 from environments.complete import CompleteWorld
+from environments.states.attempts import Failures
 from environments.states.state import State
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import messages, step_messages
@@ -29,7 +30,7 @@ OnFinished = Callable[[int, "PlayedEpisode"], None]
 MAX_RUNNING = 512
 """Most episodes running at once; the others wait. A world with fewer live environments runs fewer."""
 MAX_LOST = 8
-"""So many episodes lost in a row mean that the world is broken."""
+"""So many episodes lost in a row, over all calls of a stage, mean that the world is broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def play(
     queue = turn_queue_of(policy, sampling)
     most = min(MAX_RUNNING, world.live_environments)
     stepper = stepper_of(world.blocking, most, queue)
-    results = _Results(on_finished)
+    results = _Results(on_finished, world.failures)
     waiting = list(range(len(starts)))[::-1]
     running: dict[int, _Episode] = {}
     try:
@@ -192,7 +193,7 @@ def play(
     finally:
         queue.cancel()
         stepper.close()
-    results.refuse_if_all_lost()
+    results.tell_lost()
     return [results.of[index] for index in range(len(starts))]
 
 
@@ -200,8 +201,9 @@ class _Results:
     """The finished episodes. Those that the world lost are told about once another one was finished: if all that follow
     are lost too, the world is broken, and nothing of that is to be stored."""
 
-    def __init__(self, on_finished: OnFinished | None) -> None:
+    def __init__(self, on_finished: OnFinished | None, failures: Failures) -> None:
         self.of: dict[int, PlayedEpisode] = {}
+        self._failures = failures
         self._on_finished = on_finished
         self._lost: list[_Episode] = []
 
@@ -209,31 +211,29 @@ class _Results:
         self.of[episode.index] = episode.finished(constrained)
         if episode.end == "environment_fault":
             self._lost.append(episode)
-            if len(self._lost) >= MAX_LOST:
-                self._refuse()
+            one_more_lost(self._failures, episode.fault)
             return
-        for index in (*(lost.index for lost in self._lost), episode.index):
-            if self._on_finished:
-                self._on_finished(index, self.of[index])
-        self._lost.clear()
+        self._failures.in_a_row = 0
+        self.tell_lost()
+        if self._on_finished:
+            self._on_finished(episode.index, self.of[episode.index])
 
-    def refuse_if_all_lost(self) -> None:
-        """Called at the end. Episodes that were lost after the last good one count, unless there was no good one."""
-        if self._lost and len(self._lost) == len(self.of):
-            self._refuse()
+    def tell_lost(self) -> None:
         for lost in self._lost:
             if self._on_finished:
                 self._on_finished(lost.index, self.of[lost.index])
-
-    def _refuse(self) -> None:
-        raise lost_in_a_row(len(self._lost), self._lost[-1].fault)
+        self._lost.clear()
 
 
-def lost_in_a_row(episodes: int, last: str) -> EnvironmentFault:
-    """The fault of a world that loses one episode after another."""
-    return EnvironmentFault(
-        f"the world lost {episodes} episodes in a row, the last one: {last}; the same command goes on from there"
-    )
+def one_more_lost(failures: Failures, fault: str) -> None:
+    """Count an episode that was lost after others, of this call and of those before. Raises EnvironmentFault for a
+    world that loses one after another."""
+    failures.in_a_row += 1
+    if failures.in_a_row >= MAX_LOST:
+        raise EnvironmentFault(
+            f"the world lost {failures.in_a_row} episodes in a row, the last one: {fault}; once it plays again, the "
+            "same command goes on from the last finished batch"
+        )
 
 
 @dataclass(slots=True)

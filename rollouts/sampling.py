@@ -139,12 +139,13 @@ class Sampler(Outcomes):
 
     def save(self) -> None:
         """Save new rollouts to the pool, and record their cost. Where another run saved the same sample first, its
-        rollout replaces ours. A rollout that the world lost is not saved: another run plays it again."""
+        rollout replaces ours. Where a connection failed, what was lost is not saved: another run plays it
+        again."""
         if self._pool:
             for task_id, rows in self._unsaved.items():
-                saved = self._pool.add(
-                    task_id, [row for row in rows if row.end_reason != "environment_fault"]
-                )
+                unfinished = task_id in self._world.failures.unfinished
+                kept = [row for row in rows if not unfinished or row.end_reason != "environment_fault"]
+                saved = self._pool.add(task_id, kept)
                 self._superseded |= any(
                     saved.get((row.step_reward_id, row.sample_index), row) != row for row in rows
                 )

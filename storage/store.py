@@ -103,7 +103,8 @@ class Store:
     @contextmanager
     def opened(self) -> Iterator[None]:
         """For several queries: the published file is opened once, which takes as long as a short query. All queries of
-        the block see what is published when it begins. Where the file cannot be opened, each query says why."""
+        the block, and of every `Store` of this process, see what was published when it began: do not ingest in it.
+        Not for several threads. Where the file cannot be opened, each query says why."""
         with ExitStack() as stack:
             if self._open is None and self.published.exists():
                 with suppress(duckdb.Error):

@@ -93,8 +93,8 @@ class BatchTask:
         self, request: Request, resources: RunResources, force: bool, label: str
     ) -> tuple[BatchRef, bool]:
         """Run the batch, or take it from the cache: its verified reference, and whether it was cached. `label`: the
-        name of its task run. Afterwards
-        `resources.tracker.limit_reached` says whether a budget ended it early. Raises what the body raises, and
+        name of its task run. Afterwards `resources.tracker.limit_reached` says whether a budget ended it early, and
+        `resources.unfinished_tasks` which tasks lost episodes to a failed connection. Raises what the body raises, and
         StorageFault where a cached batch is missing or damaged."""
         resources.tracker.limit_reached = None
         key = cache_key(self.name, self.version, request.inputs)

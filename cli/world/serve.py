@@ -45,5 +45,5 @@ def _listening(host: str, port: int, family: socket.AddressFamily) -> socket.soc
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         raise EnvironmentFault(
-            f"cannot listen at {host}:{port} ({error.strerror or error}): choose another --port; 0 is any free one"
+            f"cannot listen at {host} port {port} ({error.strerror or error}): choose another --host or --port (0: any)"
         ) from error

@@ -222,12 +222,14 @@ def _start(jar: Path, folder: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
                 process_group=0,
             )
         except OSError as error:
-            help = (
+            advice = (
                 f"JAVA_HOME is {os.environ['JAVA_HOME']}: correct or unset it"
                 if os.sep in java
                 else INSTALL_JAVA
             )
-            raise EnvironmentFault(f"scienceworld: there is no {java} ({error.strerror}): {help}") from error
+            raise EnvironmentFault(
+                f"scienceworld: there is no {java} ({error.strerror}): {advice}"
+            ) from error
         assert process.stdout
         port, token = process.stdout.readline().strip(), process.stdout.readline().strip()
         if not port.isdigit() or not token:

@@ -19,7 +19,7 @@ class Failures:
     """How often a world failed: calls that were tried again, and episodes that were lost. Used by several threads.
 
     `unfinished`: tasks that lost an episode to a failed connection. Another attempt may finish them, so what there is
-    of them must not be taken for a result. `in_a_row`: expert runs lost since the last one that was played."""
+    of them must not be taken for a result. `in_a_row`: episodes lost since the last one that was not."""
 
     def __init__(self) -> None:
         self.retried = self.lost = self.in_a_row = 0

@@ -2,7 +2,8 @@
 light 245: light 64 will do too. So a goal is reached if its facts hold of some choice of like things, one for each
 thing that it names. A fact counts only where it is a change: a light that was on from the beginning reaches nothing.
 
-Things are alike if they are of one class and, where the description names the room of the goal's thing, in that room.
+Things are alike if they are of one class and, where the description names the room of the goal's thing, in a room of
+that kind.
 """
 
 from __future__ import annotations
@@ -30,18 +31,13 @@ Subjects = list[dict[int, tuple[Change, ...]]]
 def like_things(graph: Graph, description: str) -> Like:
     """For each thing of a home."""
     kinds = {node["id"]: node["class_name"] for node in graph["nodes"]}
-    rooms = {
-        node["id"]: kind
-        for node in graph["nodes"]
-        if node.get("category") == "Rooms"
-        for kind in [kinds[node["id"]]]
-    }
+    rooms = {node["id"]: node["class_name"] for node in graph["nodes"] if node.get("category") == "Rooms"}
     room = {
-        edge["from_id"]: edge["to_id"]
+        edge["from_id"]: rooms[edge["to_id"]]
         for edge in graph["edges"]
         if edge["relation_type"].upper() == "INSIDE" and edge["to_id"] in rooms
     }
-    named = {number for number, kind in rooms.items() if kind.replace("_", " ") in description.lower()}
+    named = {kind for kind in rooms.values() if kind.replace("_", " ") in description.lower()}
     members: dict[str, list[int]] = {}
     for number, kind in kinds.items():
         members.setdefault(kind, []).append(number)
@@ -85,10 +81,9 @@ def _subjects(
     changes: list[Change], before: Collection[Fact], like: Like, second: Mapping[int, int]
 ) -> Subjects:
     """`second`: what the second things of relations are exchanged for."""
-    found = []
+    found, taken = [], set(second.values())
     for thing in dict.fromkeys(fact[0] for fact, _ in changes):
         own = [(fact, wanted) for fact, wanted in changes if fact[0] == thing]
-        taken = set(second.values())
         others = (
             (second[thing],) if thing in second else [other for other in like[thing] if other not in taken]
         )
@@ -107,18 +102,14 @@ def _of(fact: Fact, thing: int, second: Mapping[int, int]) -> Fact:
 
 
 def _most_right(subjects: Subjects, holds: Callable[[Fact], bool]) -> int:
-    """The most changes that are made, with another thing for each subject."""
+    """The most changes that are made, with another thing for each subject; one may go without."""
     right = [
         {thing: sum(holds(fact) == wanted for fact, wanted in changes) for thing, changes in subject.items()}
         for subject in subjects
     ]
-    alone = [each for each in right if len(each) == 1]
-    rivals = [each for each in right if len(each) > 1]
-    total = sum(value for each in alone for value in each.values())
-    if len(rivals) < 2:
-        return total + sum(max(each.values(), default=0) for each in rivals)
-    things = sorted({thing for each in rivals for thing in each})
-    taken = {thing for each in alone for thing in each}
-    table = np.array([[-1 if thing in taken else each.get(thing, -1) for thing in things] for each in rivals])
-    rows, columns = linear_sum_assignment(table, maximize=True)
-    return total + int(np.maximum(table[rows, columns], 0).sum())
+    if len(right) == 1:
+        return max(right[0].values(), default=0)
+    things = sorted({thing for each in right for thing in each})
+    nothing = [0] * len(right)  # better than a thing that is not like it
+    table = np.array([[*(each.get(thing, -1) for thing in things), *nothing] for each in right])
+    return int(table[linear_sum_assignment(table, maximize=True)].sum())

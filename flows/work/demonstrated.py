@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from environments.capabilities import Snapshots
 from environments.identities import own_id
@@ -21,25 +22,38 @@ def tell_expert_runs(stage: StageRun, parts: Sequence[tuple[str, BatchRef]]) -> 
     with its part of the run. Raises StageFault if no training task has a run that can be used, or most runs of
     the world cannot be repeated."""
     training = [ref for part, ref in parts if part in {*WARMUP_PARTS, *EXPLORED_PARTS}]
-    usable, diverged, line = _told(stage, "training", training)
+    told = _told(stage, "training", training)
     world = stage.resources.world
-    if diverged > usable and not world.recordings:
+    if 2 * told.diverged > told.runs and not world.recordings:
         advice = COPIED if world.can(Snapshots) else REPEATABLE
         stage.refuse(
-            f"{line}. World {world.name} is not deterministic: {advice} (`steca world check` tests it)"
+            f"{told.line}. World {world.name} is not deterministic: {advice} (`steca world check` tests it)"
         )
-    if not usable:
-        stage.refuse(f"{line}. Mend the expert or the recorded runs (`steca world check` tests a world)")
-    lines = [line]
+    if not told.usable:
+        mend = (
+            "See that the world can be reached"
+            if world.failures.lost
+            else "Mend the expert or the recorded runs"
+        )
+        stage.refuse(f"{told.line}. {mend} (`steca world check` tests a world)")
+    lines = [told.line]
     if stage.config.evaluation.forced_deviations:  # which need one
-        lines.append(_told(stage, "test", [ref for _, ref in parts if ref not in training])[-1])
+        lines.append(_told(stage, "test", [ref for _, ref in parts if ref not in training]).line)
     for said in filter(None, lines):
         stage.log(said)
 
 
-def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, int, str]:
-    """The number of runs that can be used, that of those that could not be repeated, and a line about all others than
-    the first; "" if there are none."""
+class _Told(NamedTuple):
+    """Numbers of runs: all, those that can be used, and those that could not be repeated. `line`: on the tasks without
+    a run that can be used; "" if there are none."""
+
+    runs: int
+    usable: int
+    diverged: int
+    line: str
+
+
+def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> _Told:
     runs = [run for ref in refs for run in stage.resources.shards.read(ref, TrajectoryRecord)]
     tasks = sum(ref.rows.get(TaskRecord.table, 0) for ref in refs)
     failed = Counter(run.end_reason for run in runs if not run.success)
@@ -49,7 +63,7 @@ def _told(stage: StageRun, which: str, refs: Sequence[BatchRef]) -> tuple[int, i
     reasons += [_none(stage, refs, tasks - len(runs), not runs)] if tasks > len(runs) else []
     usable = len(runs) - failed.total()
     line = f"{usable} of {tasks} {which} tasks have an expert run that succeeded; of the others, {', '.join(reasons)}"
-    return usable, failed["replay_diverged"], line if reasons else ""
+    return _Told(len(runs), usable, failed["replay_diverged"], line if reasons else "")
 
 
 def _none(stage: StageRun, refs: Sequence[BatchRef], none: int, all_of_them: bool) -> str:

@@ -15,15 +15,14 @@ from environments.base import EnvironmentFault, EpisodeFault, Task
 from environments.capabilities import Snapshots
 from environments.complete import CompleteWorld
 from environments.recorded.recording import Recording
-from environments.states.advice import SHARES_NOTHING, differing
+from environments.states.advice import COPIED, SHARES_NOTHING, differing
 from environments.states.attempts import is_transient
 from rollouts.play import (
-    MAX_LOST,
     EpisodeSettings,
     PlayedEpisode,
     Start,
     execute,
-    lost_in_a_row,
+    one_more_lost,
     start_of,
 )
 from rollouts.rows import trajectory_records
@@ -53,16 +52,17 @@ def demonstrate(
     for number, task in enumerate(tasks):
         before = failures.lost
         run, problem = expert_run(world, task, settings)
-        failures.in_a_row = failures.in_a_row + 1 if failures.lost > before else 0
-        if failures.in_a_row >= MAX_LOST:
-            raise lost_in_a_row(failures.in_a_row, f"task {task.task_id}: {problem}")
+        if failures.lost > before:
+            one_more_lost(failures, f"task {task.task_id}: {problem}")
+        else:
+            failures.in_a_row = 0
         records.append(_task_record(task))
         if run:
             records += trajectory_records(run, "expert", None)[1]
         if run and run.trajectory.success and len(won) < 2:
             won.append((run, task))
             if len(won) == 2:
-                _refuse_shared(world, won)
+                _refuse_shared(world, won, settings)
         if problem:
             problems.append(f"task {task.task_id}: {problem}")
         if progress:
@@ -168,32 +168,50 @@ def _changed(index: int, step: Step, then: str, now: str) -> str:
     return f"step {index + 1}, {step.action!r}, was answered {before} and is answered {after}"
 
 
-def _refuse_shared(world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]]) -> None:
-    """Play two runs beside each other, turn by turn. Raises EnvironmentFault if one is answered otherwise than alone:
-    then the environments share something, and every later stage would store answers of a mixture. Where a connection
-    fails on the way, nothing is found."""
+def _refuse_shared(
+    world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]], settings: EpisodeSettings
+) -> None:
+    """Play two runs beside each other, turn by turn. Raises EnvironmentFault if one is answered otherwise than alone,
+    and that again: then the environments share something, and every later stage would store answers of a mixture. What
+    is answered otherwise once, also alone, is another matter. Where a connection fails on the way, nothing is found."""
     try:
-        _play_beside(world, runs)
+        found = _difference_beside(world, runs)
+        if not found or any(
+            _difference_when_repeated(world, start_of(world, task), run, settings) for run, task in runs
+        ):
+            return
+        if _difference_beside(world, runs) == found:
+            advice = COPIED if world.can(Snapshots) else SHARES_NOTHING
+            raise EnvironmentFault(f"{found}: {advice}")
     except EpisodeFault as fault:
         if not is_transient(fault):
             raise
 
 
-def _play_beside(world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]]) -> None:
-    (_, other), (_, last) = runs
-    states = [world.begin(task)[1] for _, task in runs]
+def _difference_beside(world: CompleteWorld, runs: Sequence[tuple[PlayedEpisode, Task]]) -> str:
+    """The first answer that is another one than alone; "" if there is none."""
+    states = []
+    for at, (run, task) in enumerate(runs):
+        first, state = world.begin(task)
+        states.append(state)
+        if not world.same(run.trajectory.first_observation, first):
+            before, after = differing(run.trajectory.first_observation, first)
+            return _beside(runs, at, f"the first observation was {before} and is {after}")
     turns = zip_longest(*(run.trajectory.steps for run, _ in runs))
     for index, steps in enumerate(turns):
         for at, step in enumerate(steps):
             if step is None:
                 continue
             result, states[at] = world.advance(states[at], step.action or None)
-            if not world.same(step.observation, result.observation):
-                one, beside = (other, last) if at == 0 else (last, other)
-                raise EnvironmentFault(
-                    f"task {one.task_id}: {_changed(index, step, step.observation, result.observation)} while task "
-                    f"{beside.task_id} is played beside it: {SHARES_NOTHING}"
-                )
+            if not world.same(step.observation, result.observation) or step.valid != result.valid:
+                return _beside(runs, at, _changed(index, step, step.observation, result.observation))
+    return ""
+
+
+def _beside(runs: Sequence[tuple[PlayedEpisode, Task]], at: int, difference: str) -> str:
+    return (
+        f"task {runs[at][1].task_id}: {difference} while task {runs[1 - at][1].task_id} is played beside it"
+    )
 
 
 def _task_record(task: Task) -> TaskRecord:

@@ -40,7 +40,7 @@ def test_a_port_in_use_is_told_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            EnvironmentFault, match=rf"cannot listen at 127.0.0.1:{port} .*: choose another --port"
+            EnvironmentFault, match=rf"cannot listen at 127.0.0.1 port {port} .*: choose another --host or"
         ):
             serve_world(config, "127.0.0.1", port, 3)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,16 @@ def test_a_rollout_that_the_world_lost_is_not_kept_for_other_runs(tmp_path: Path
     assert again == of_type(score(world, Toy(wandering), rows, settings), RolloutRecord)
 
 
+def test_one_task_that_is_lost_again_alone_does_not_stop_a_stage() -> None:
+    """As in a second attempt, which plays only what the first one lost. Eight of these in a row do."""
+    world = completed(Failing(after=3))
+    start = start_of(world, world.tasks("train", 1, 0)[0])
+    alone = [play(world, Toy(wandering), [start], Sampling(temperature=1.0), SETTINGS)[0] for _ in range(7)]
+    assert {run.trajectory.end for run in alone} == {"environment_fault"}
+    with pytest.raises(EnvironmentFault, match="the world lost 8 episodes in a row"):
+        play(world, Toy(wandering), [start], Sampling(temperature=1.0), SETTINGS)
+
+
 def test_a_world_that_loses_one_episode_after_another_stops_the_stage() -> None:
     world, finished = completed(Failing(after=30)), list[int]()
     starts = [start_of(world, task) for task in world.tasks("train", 40, 0)]
@@ -234,7 +245,7 @@ def test_an_expert_run_that_cannot_be_repeated_is_not_used() -> None:
     [
         (
             Sharing(),
-            r"environment\(\) gave the same House twice, and episodes are played beside each other: make a new",
+            r"environment\(\) gave a House that it gave before, and episodes are played beside each other",
         ),
         (
             Mixing(),
@@ -247,6 +258,35 @@ def test_environments_that_share_something_are_refused_before_anything_is_stored
     world = completed(own)
     with pytest.raises(EnvironmentFault, match=told):
         demonstrate(world, world.tasks("train", 6, 0), config())
+
+
+def test_one_answer_that_was_another_one_by_chance_is_not_taken_for_something_shared() -> None:
+    """Wherever in the stage it is given."""
+
+    class Once(World):
+        """It answers otherwise once, at the step with a number."""
+
+        def __init__(self, at: int) -> None:
+            self.at, self.steps = at, 0
+
+        def environment(self) -> House:
+            return OnceHouse(self)
+
+    class OnceHouse(House):
+        def __init__(self, world: Once) -> None:
+            self.world = world
+
+        def step(self, action: str) -> StepResult:
+            self.world.steps += 1
+            result = super().step(action)
+            return replace(result, observation="Fog.") if self.world.steps == self.world.at else result
+
+    diverged = 0
+    for at in range(1, 90, 4):
+        world = completed(Once(at))
+        runs = stored_trajectories(demonstrate(world, world.tasks("train", 3, 0), config()))
+        diverged += sum(run.record.end_reason == "replay_diverged" for run in runs)
+    assert diverged > 5
 
 
 def test_an_aliasing_snapshot_is_told_with_where_it_shows() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from configs.schema import FactoryConfig
-from environments.base import StepResult, Task
+from environments.base import EnvironmentFault, StepResult, Task
 from environments.states import attempts
 from environments.template.world import House, World
 from rollouts.rows import of_type
@@ -18,6 +18,7 @@ from tasks.batch import BatchContext
 from tasks.caching import Result
 from tasks.resources.run_resources import RunResources
 from tasks.stage_tasks import demonstrate_batch
+from tests.support.own_worlds import completed
 
 WORLD = f"{Path(__file__)}:Flaky"
 
@@ -88,3 +89,13 @@ def test_where_the_world_is_does_not_enter_keys(tmp_path: Path) -> None:
 
     assert inputs() == inputs(down="elsewhere.txt")
     assert inputs() != inputs(rooms=4)  # an option of another kind does
+
+
+def test_options_of_the_connection_are_names() -> None:
+    """Not one text, whose letters would be names."""
+
+    class Wrong(World):
+        connection_options = "url"
+
+    with pytest.raises(EnvironmentFault, match="connection_options is 'url': give names of options"):
+        completed(Wrong())

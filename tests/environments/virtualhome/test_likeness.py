@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from environments.virtualhome import likeness
-from environments.virtualhome.goals import facts, goal_of
+from environments.virtualhome.goals import Goal, facts, goal_of
 from environments.virtualhome.likeness import Reach, like_things
 
 KITCHEN, BEDROOM, LAMP, OTHER, THIRD, CUP, MUG, PLATE, TABLE, DESK = range(10)
@@ -94,3 +96,14 @@ def test_facts_are_exchanged_together() -> None:
     assert reach.facts == 2
     assert progress(before, program, graph(OFF, (MUG, DESK), (CUP, TABLE))) == 1.0
     assert progress(before, program, graph(OFF, (MUG, TABLE), (MUG, DESK), (CUP, TABLE))) == 0.5
+
+
+def test_one_thing_is_never_two() -> None:
+    """Two lamps of the kitchen are to be on, and the plate is to stand on that of the bedroom. Where it stands on one
+    of the kitchen, the other one is not both."""
+    like = {0: (0, 1), 1: (0, 1), 2: (0, 1, 2), 3: (3,)}
+    goal = Goal(((0, "ON"), (1, "ON"), (3, "ON", 2)), ())
+    reach = Reach.of(goal, frozenset(), like)
+    one_lamp = {(1, "ON"), (3, "ON", 0)}
+    assert reach.progress(lambda fact: fact in one_lamp) == pytest.approx(2 / 3)
+    assert reach.progress(lambda fact: fact in {(0, "ON"), (1, "ON"), (3, "ON", 2)}) == 1.0

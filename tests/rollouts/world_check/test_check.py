@@ -113,7 +113,7 @@ class ClairvoyantHouse(House):
         (
             Sharing(),
             "start",
-            "environment() gave the same House twice, and episodes are played beside",
+            "environment() gave a House that it gave before, and episodes are played beside",
         ),
         (Snapping(aliasing=True), "snapshots", "copy the state in snapshot() and in restore()"),
         (Forgetful(), "same answers again", "was answered"),
