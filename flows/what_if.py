@@ -230,6 +230,10 @@ class WhatIf:
     def _own_mode(self) -> str:
         return str(self.config().get("rewards", {}).get("mode", "fixed"))
 
+    def wanted(self) -> int | None:
+        """How many outcomes of each side P(drop) is that of; None: of all."""
+        return None if self._own_mode() == "sequential" else self.rollouts()
+
     def rollouts(self) -> int:
         """How many rollouts of each side the means are taken over."""
         return int(self.config().get("rewards", {}).get("rollouts", 5))
@@ -240,7 +244,7 @@ class WhatIf:
         if then is None:
             return None
         if then.test == "posterior":
-            return suffix_rule(replace(then, probability=self._probability()))
+            return suffix_rule(replace(then, probability=self.probability()))
         return suffix_rule(replace(then, test="evidence") if self.mode() == "sequential" else then)
 
     def _check(self) -> None:
@@ -266,7 +270,7 @@ class WhatIf:
         """The relation of the comparisons, with the intervals that the other rule needs."""
         return "regapped" if self._comparisons else "step_reward_gaps"
 
-    def _probability(self) -> float:
+    def probability(self) -> float:
         """The share that P(drop) has to exceed under the preset probable."""
         stored = self.config().get("deviation", {}).get("probability", 0.5)
         return float(stored if self.question.probability is None else self.question.probability)
@@ -274,8 +278,8 @@ class WhatIf:
     def _with_probabilities(self) -> str:
         """SQL for the comparisons with P(drop) at the new delta; "" where no verdict depends on it."""
         asked = self.question
-        wanted = None if self._own_mode() == "sequential" else self.rollouts()
-        found = probabilities(self._store, self.run, asked.preset, asked.delta, self._probability(), wanted)
+        wanted = self.wanted()
+        found = probabilities(self._store, self.run, asked.preset, asked.delta, self.probability(), wanted)
         if not found:
             return ""
         sql, params = relation(self._gaps, found)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from storage.faults import StorageFault
 
@@ -32,7 +33,15 @@ def check_name(what: str, name: str) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write a temporary file in the same folder, flush it to disk, and rename it. Readers never see a partial file.
+    """Write a whole file, as `writing_atomic` does."""
+    with writing_atomic(path) as file:
+        file.write(data)
+
+
+@contextmanager
+def writing_atomic(path: Path) -> Iterator[IO[bytes]]:
+    """A temporary file in the same folder, which at the end is flushed to disk and renamed. Readers never see a partial
+    file.
 
     Raises StorageFault with the folder where it is full, read-only or not a folder; no partial file is left.
     """
@@ -41,7 +50,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=WRITING)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(data)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o644)  # mkstemp uses 0600, which other users cannot read

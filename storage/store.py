@@ -93,7 +93,7 @@ class Store:
             )
         try:
             # Without replacement scans: a misspelt table could name one of our own variables.
-            with self._open.cursor() if self._open else self._reading() as connection:
+            with self._open.cursor() if self._open else self.connect() as connection:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
@@ -108,7 +108,7 @@ class Store:
         with ExitStack() as stack:
             if self._open is None and self.published.exists():
                 with suppress(duckdb.Error):
-                    self._open = stack.enter_context(self._reading())
+                    self._open = stack.enter_context(self.connect())
                     stack.callback(setattr, self, "_open", None)
             yield
 
@@ -142,14 +142,15 @@ class Store:
         )[1]
         return [(manifest, reason) for manifest, reason in rows]
 
-    def _reading(self) -> duckdb.DuckDBPyConnection:
+    def connect(self) -> duckdb.DuckDBPyConnection:
+        """A connection to the published file, which reads only. Raises duckdb.Error."""
         config: dict[str, Any] = {"python_enable_replacements": False}
         return duckdb.connect(self.published, read_only=True, config=config)
 
     def outdated(self) -> bool:
         """Whether the published file has an older schema, or other views, than this code."""
         try:
-            with self._reading() as connection:
+            with self.connect() as connection:
                 present, newest = schema_version(connection), migrations()[-1][0]
                 return present < newest or (present == newest and not has_current_views(connection))
         except duckdb.Error:

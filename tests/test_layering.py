@@ -12,7 +12,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 BELOW = {
-    "cli": {"flows", "tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "cli": {"view", "flows", "tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "view": {"flows", "storage", "configs", "steca"},
     "flows": {"tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
     "tasks": {"rollouts", "environments", "models", "storage", "configs", "steca"},
     "rollouts": {"environments", "models", "storage", "configs", "steca"},

@@ -1,0 +1,60 @@
+"""`steca view` and `steca report`: the pages of the store, from a server or as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.progress import Progress
+
+from cli.published import published_store
+from cli.terminal.console import make_console, say
+from view.bundle import write_bundle, write_report
+from view.published import Published
+from view.queries.runs import run_called
+from view.serving.serve import LOCAL, serve
+
+
+def serve_pages(root: Path, host: str, port: int) -> None:
+    """Serve the pages until interrupted. Raises StageFault where there are no runs, or the port cannot be had."""
+    published_store(root)
+    console = make_console()
+
+    def told(url: str) -> None:
+        say(console, f"the store in {root}: {url}")
+        if host != LOCAL:
+            say(console, "everybody who reaches this address can read the store and label turns")
+        say(console, "stop with Ctrl-C")
+
+    serve(root, host, port, told)
+
+
+def bundle(root: Path, run: str | None, out: Path, most: int) -> None:
+    """Write a run as one file. Raises StageFault, StorageFault."""
+    published = _published(root)
+    run_id = run_called(published, run)
+    console = make_console()
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task("trajectories", total=None)
+        held, total = write_bundle(
+            published, run_id, out, most, lambda done, of: progress.update(task, completed=done, total=of)
+        )
+    part = "" if held == total else f" of {total:,}; --trajectories takes more"
+    say(console, f"{out}: run {run_id}, {held:,} trajectories{part}, {_megabytes(out)}; any browser opens it")
+
+
+def report(root: Path, run: str, out: Path | None) -> None:
+    """Write the page of a run as one file. Raises StageFault, StorageFault."""
+    published = _published(root)
+    run_id = run_called(published, run)
+    file = out or root / "reports" / f"{run_id}.html"
+    write_report(published, run_id, file)
+    say(make_console(), f"{file}: run {run_id}, {_megabytes(file)}; any browser opens it")
+
+
+def _published(root: Path) -> Published:
+    published_store(root)
+    return Published(root)
+
+
+def _megabytes(file: Path) -> str:
+    return f"{file.stat().st_size / 1e6:.1f} MB"

@@ -1,0 +1,114 @@
+"""The threshold bench: what a run's verdicts and training set would be at every threshold, by the macro `what_if`.
+
+One query answers for all thresholds: the relation `at_each_delta` has every comparison once for each threshold, in a
+round of its own, since the macro looks for first deviations within a round.
+"""
+
+from __future__ import annotations
+
+from flows.drop_probabilities import probabilities
+from flows.what_if import OtherRule, WhatIf
+from steca.deviation import PRESETS
+from view.published import Published, Row
+
+STEP = 0.05
+DELTAS = tuple(round(STEP * place, 2) for place in range(-20, 21))
+"""The thresholds: all that rewards in [0, 1] can differ by."""
+SHOWN = 5000
+"""At most so many comparisons are sent by name; the counts hold all."""
+GRID = """
+WITH thresholds AS (SELECT unnest($deltas) AS at, generate_subscripts($deltas, 1) - 1 AS place),
+made AS (
+    SELECT unnest($deviations) AS deviation_id, unnest($at) AS at, unnest($probabilities) AS probability
+), at_each_delta AS (
+    SELECT g.* REPLACE (g.round * 1000 + t.place AS round, t.at AS delta,
+        {drop} AS drop_probability)
+    FROM step_reward_gaps g CROSS JOIN thresholds t
+    LEFT JOIN made m ON m.deviation_id = g.deviation_id AND m.at = t.at
+    WHERE g.run_id = $run
+), answered AS (
+    SELECT round // 1000 AS own_round, round % 1000 AS place, deviation_id, selected, verdict, new_selected,
+        CASE WHEN new_rule = 'no rollouts' THEN new_rule ELSE new_verdict END AS new_verdict
+    FROM what_if($run, preset := $preset, comparisons := 'at_each_delta', with_drops := {with_drops})
+)"""
+COUNTS = """
+, examples AS (
+    SELECT c.deviation_id, count(*) AS n, sum(e.weight) AS weight
+    FROM (SELECT DISTINCT example_id, weight, calibration_id FROM run_training_examples
+        WHERE run_id = $run AND dataset = 'calibrated') e
+    JOIN calibrations c USING (calibration_id) GROUP BY ALL
+)
+SELECT place, count_if(new_verdict = 'deviated') AS deviated, count_if(new_verdict = 'not_deviated') AS not_deviated,
+    count_if(new_verdict = 'undecided') AS undecided, count_if(new_verdict = 'filtered') AS filtered,
+    count_if(new_verdict = 'no rollouts') AS no_rollouts,
+    count_if(selected AND new_selected) AS stay, count_if(selected AND NOT new_selected) AS leave,
+    count_if(new_selected AND NOT selected) AS enter,
+    coalesce(sum(x.n) FILTER (selected), 0)::BIGINT AS examples,
+    coalesce(sum(x.n) FILTER (selected AND NOT new_selected), 0)::BIGINT AS examples_leave,
+    coalesce(sum(x.weight) FILTER (selected), 0) AS weight,
+    coalesce(sum(x.weight) FILTER (selected AND NOT new_selected), 0) AS weight_leaves
+FROM answered a LEFT JOIN examples x USING (deviation_id) GROUP BY place ORDER BY place
+"""
+MOVING = """
+, moving AS (
+    SELECT own_round, deviation_id, any_value(selected) AS selected,
+        string_agg(new_selected::INTEGER::VARCHAR, '' ORDER BY place) AS at
+    FROM answered GROUP BY ALL HAVING bool_or(selected OR new_selected)
+)
+SELECT m.own_round AS round, m.deviation_id, m.selected, m.at, d.task_id, d.explored_trajectory_id AS trajectory_id,
+    d.step_index, d.expert_action, d.explored_action, d.gap, d.reference_reward, d.reference_n, d.explored_reward,
+    d.explored_n
+FROM moving m JOIN deviations d USING (deviation_id)
+ORDER BY d.gap, m.deviation_id LIMIT {limit}
+"""
+OWN = """
+SELECT preset, delta, count(*) AS n FROM run_deviations WHERE run_id = $run GROUP BY ALL ORDER BY n DESC LIMIT 1
+"""
+
+
+def presets() -> list[Row]:
+    """The rules that can be asked for, with whether a threshold means anything to each."""
+    return [
+        {"preset": name, "by_delta": rule.needs_rewards, "test": rule.test} for name, rule in PRESETS.items()
+    ]
+
+
+def bench(published: Published, run: str, preset: str | None = None) -> Row:
+    """The verdicts of a run under a preset (None: its own) at each of DELTAS: the counts, and the comparisons that are
+    selected at some threshold, `at` having a 1 for each threshold at which they are. D_s does not depend on the
+    threshold. Raises StageFault where the run has no comparisons, ConfigFault for an unknown preset, StorageFault."""
+    asked = WhatIf(published.store, run, OtherRule(preset))
+    own = published.rows(OWN, run=run)[0]
+    name = preset or own["preset"]
+    drops = _drops(published, asked, run, preset) if PRESETS[name].test == "posterior" else {}
+    params = {
+        "run": run,
+        "preset": preset,
+        "deltas": list(DELTAS),
+        "deviations": [deviation for deviation, _ in drops],
+        "at": [at for _, at in drops],
+        "probabilities": list(drops.values()),
+    }
+    grid = GRID.format(drop="m.probability" if drops else "g.drop_probability", with_drops=bool(drops))
+    suffixes = asked.suffixes()
+    return {
+        "own": own,
+        "preset": name,
+        "presets": presets(),
+        "deltas": list(DELTAS),
+        "counts": published.rows(grid + COUNTS, **params),
+        "moving": published.rows(grid + MOVING.format(limit=SHOWN), **params),
+        "shown": SHOWN,
+        "suffixes": {"stay": suffixes.stay, "leave": suffixes.leave, "enter": suffixes.enter},
+    }
+
+
+def _drops(
+    published: Published, asked: WhatIf, run: str, preset: str | None
+) -> dict[tuple[str, float], float | None]:
+    """By comparison and threshold, P(the true gap is below it)."""
+    found: dict[tuple[str, float], float | None] = {}
+    for delta in DELTAS:
+        each = probabilities(published.store, run, preset, delta, asked.probability(), asked.wanted())
+        found |= {(deviation, delta): value for deviation, value in each.items()}
+    return found

@@ -1,0 +1,92 @@
+"""The routes: pages, and the JSON that they show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request
+from fastapi.responses import HTMLResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from configs.faults import ConfigFault
+from flows.faults import StageFault
+from storage.faults import StorageFault
+from view.assets import STATIC, server_page
+from view.labels import Label, Labels
+from view.published import Published, Row
+from view.queries import bench, listing, rollouts, run, runs, trajectory
+from view.serving.guard import guard
+
+
+class _Place(listing.Filter):
+    """A filter and a page of what it leaves."""
+
+    page: Annotated[int, Query(ge=0, le=10_000_000)] = 0
+
+
+def make_app(root: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
+    """The application for a data folder. `hosts`: names that it may be asked by, besides those of this machine."""
+    published, labels = Published(root), Labels(root)
+    app = FastAPI(title="STeCa factory", docs_url=None, redoc_url=None, openapi_url=None)
+    app.middleware("http")(guard(hosts))
+    for fault in (StorageFault, StageFault, ConfigFault):
+        app.add_exception_handler(fault, _told)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(server_page())
+
+    @app.get("/api/version")
+    def version() -> Row:
+        return {"version": published.version(), "store": str(published.store.published)}
+
+    @app.get("/api/runs")
+    def all_runs() -> list[Row]:
+        return runs.runs(published)
+
+    @app.get("/api/runs/{id}")
+    def one_run(id: str) -> Row:
+        return {**run.run_page(published, id), "labels": labels.precision(published, id)}
+
+    @app.get("/api/runs/{id}/bench")
+    def threshold_bench(id: str, preset: str | None = None) -> Row:
+        return bench.bench(published, id, preset)
+
+    @app.get("/api/runs/{id}/facets")
+    def facets(id: str) -> Row:
+        return listing.facets(published, id)
+
+    @app.get("/api/runs/{id}/trajectories")
+    def trajectories(id: str, asked: Annotated[_Place, Query()]) -> Row:
+        return listing.listed(published, id, asked, asked.page)
+
+    @app.get("/api/runs/{id}/trajectories/{trajectory_id}")
+    def one_trajectory(id: str, trajectory_id: str) -> Row:
+        found = trajectory.trajectory(published, id, trajectory_id)
+        return {**found, "labels": labels.of(trajectory_id)}
+
+    @app.get("/api/runs/{id}/trajectories/{trajectory_id}/neighbours")
+    def beside(id: str, trajectory_id: str, asked: Annotated[listing.Filter, Query()]) -> Row:
+        return listing.neighbours(published, id, asked, trajectory_id)
+
+    @app.get("/api/rollouts/{step_reward_id}")
+    def behind(step_reward_id: str) -> list[Row]:
+        return rollouts.rollouts(published, step_reward_id)
+
+    @app.post("/api/labels")
+    def say(label: Label) -> Row:
+        labels.add(label)
+        return {"labels": labels.of(label.trajectory_id)}
+
+    return app
+
+
+async def _told(request: Request, fault: Exception) -> JSONResponse:
+    """A fault as the pages show it: one sentence that says what to do."""
+    return JSONResponse({"error": str(fault)}, status_code=404 if _missing(fault) else 400)
+
+
+def _missing(fault: Any) -> bool:
+    return isinstance(fault, StorageFault)

@@ -1,0 +1,78 @@
+// The frame of all pages: what the address names is drawn.
+import { render } from "preact";
+import { useEffect, useState } from "preact/hooks";
+import { href, useAddress } from "view/router";
+import { held, inFile, renewed } from "view/source";
+import { html } from "view/ui";
+import { Bench } from "view/bench";
+import { Run, TwoRuns } from "view/run";
+import { Runs } from "view/runs";
+import { Trajectories } from "view/trajectories";
+import { Trajectory } from "view/trajectory";
+
+const EVERY = 5000; // milliseconds between two looks for a newer store
+
+function App() {
+  const { path, params } = useAddress();
+  const fresh = useRenewals();
+  useEffect(() => {
+    document.title = [...path.slice(1), "STeCa factory"].join(" · ");
+  }, [path.join("/")]);
+  return html`<${Head} path=${path} /><main key=${fresh}>${page(path, params)}</main>`;
+}
+
+function page([kind, run, part, id], params) {
+  if (kind !== "run") return html`<${Runs} />`;
+  if (part === "bench") return html`<${Bench} run=${run} params=${params} />`;
+  if (part === "trajectories") return html`<${Trajectories} run=${run} params=${params} />`;
+  if (part === "trajectory") return html`<${Trajectory} key=${id} run=${run} id=${id} params=${params} />`;
+  return params.beside ? html`<${TwoRuns} run=${run} other=${params.beside} />` : html`<${Run} run=${run} />`;
+}
+
+function Head({ path: [, run, part] }) {
+  const tab = (name, text) =>
+    html`<a href=${href(["run", run, ...(name ? [name] : [])])} aria-current=${(part || "").startsWith(name || "-") || (!part && !name) ? "page" : undefined}>${text}</a>`;
+  return html`<header><a class="home" href="#/">STeCa factory</a>
+    ${run && html`<nav><b title=${run}>${run}</b>${tab("", "Run")}${held(`/runs/${run}/bench`) && tab("bench", "Threshold")}${held(`/runs/${run}/list`) && tab("trajectories", "Trajectories")}</nav>`}
+    <${Theme} /></header>`;
+}
+
+function Theme() {
+  const [theme, setTheme] = useState(kept() || "");
+  useEffect(() => {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    try {
+      localStorage.setItem("theme", theme);
+    } catch {
+      // a browser that keeps nothing
+    }
+  }, [theme]);
+  const next = { "": "dark", dark: "light", light: "" }[theme];
+  return html`<button class="theme" onClick=${() => setTheme(next)} title="colours: as the system, dark, light">${theme || "auto"}</button>`;
+}
+
+function kept() {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return "";
+  }
+}
+
+// Counts how often a newer store was published while the page was open.
+function useRenewals() {
+  const [times, setTimes] = useState(0);
+  useEffect(() => {
+    if (inFile) return undefined;
+    const look = () => document.hidden || renewed().then((changed) => changed && setTimes((n) => n + 1), () => {});
+    look();
+    const timer = setInterval(look, EVERY);
+    return () => clearInterval(timer);
+  }, []);
+  return times;
+}
+
+const place = document.getElementById("app");
+place.replaceChildren(); // what was shown until the scripts were there
+render(html`<${App} />`, place);
