@@ -29,6 +29,8 @@ WORK = ROOT / "site"
 """Holds the copy that is built from, and the site."""
 AT_ROOT = {"README.md": "overview.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
 """By page at the root of the repository, its name in the site."""
+SHIM = "https://unpkg.com/iframe-worker/shim"
+"""What the theme loads for the search of a site that is opened from a folder. docs/javascripts/ has a copy."""
 _LINK = re.compile(r"(\]\()([^)\s#]+)([)#])")
 _FILE_NAME = re.compile(r"\[[\w./-]+\.(?:md|ipynb)\]\(([^)#]+)")
 """A link whose text is the name of a file: good on GitHub, but a reader of the site wants the title."""
@@ -91,7 +93,11 @@ def build(config: Path) -> int:
     """Run the builder; 0 if nothing is wrong."""
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", str(config)]
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    return subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
+    code = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
+    for page in (config.parent / "html").rglob("*.html"):
+        up = "../" * (len(page.relative_to(config.parent / "html").parts) - 1)
+        page.write_text(page.read_text().replace(SHIM, f"{up}javascripts/iframe-worker.js"))
+    return code
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
         scored_turn("second", "expert", step_index=1),
         scored_turn("third", "expert", 1.0, step_index=2),
     ]
-    rows = [task("task"), trajectory("x"), *turns, *scored, *played]
+    rows = [task("task"), trajectory("x").model_copy(update={"n_steps": 3}), *turns, *scored, *played]
     record_run(root, "one", ShardStore(root).write_batch("explore-1", "b0", rows))
     record_run(root, "none")
     store = Store(root)
