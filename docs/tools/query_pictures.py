@@ -81,14 +81,35 @@ def _shares(axes: Any, rows: Rows, by: str, sideways: bool) -> None:
 
 
 def task_types(axes: Any, rows: Rows) -> None:
-    """Change of the success rate by kind of task; the line is no change."""
+    """Change of the success rate by kind of task."""
+    _changes(axes, rows, [row["task_type"] for row in rows])
+    axes.set_xlabel("trained minus warm-up policy, success rate on unseen games")
+
+
+def starts(axes: Any, rows: Rows) -> None:
+    """Change of the success rate by where the episodes start."""
+    _changes(axes, rows, [f"{row['split']}, {row['start'].replace('_', ' ')}" for row in rows])
+    axes.set_xlabel("trained minus warm-up policy, success rate")
+
+
+def _changes(axes: Any, rows: Rows, names: Sequence[str]) -> None:
+    """Changes with their intervals; the line is no change."""
     places = range(len(rows))
     reach = [[row["change"] - row["low"] for row in rows], [row["high"] - row["change"] for row in rows]]
     axes.errorbar([row["change"] for row in rows], places, xerr=reach, fmt="o", color=BLUE, capsize=3)
     axes.axvline(0, color=INK, linewidth=1)
-    axes.set_yticks(places, [row["task_type"] for row in rows])
+    axes.set_yticks(places, names)
     axes.invert_yaxis()
-    axes.set_xlabel("trained minus warm-up policy, success rate on unseen games")
+    axes.grid(axis="x")
+
+
+def costs(axes: Any, rows: Rows) -> None:
+    """Seconds of each stage."""
+    places = range(len(rows))
+    axes.bar_label(axes.barh(places, [row["seconds"] for row in rows], color=BLUE), fmt="%.0f", padding=3)
+    axes.set_yticks(places, [row["stage"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlabel("seconds")
     axes.grid(axis="x")
 
 
@@ -162,10 +183,12 @@ PICTURES: dict[str, Callable[[Any, Rows], None]] = {
     "first-mistakes": first_mistakes,
     "words": words,
     "task-types": task_types,
+    "starts": starts,
     "arms": arms,
     "luck": luck,
     "repeatable": repeatable,
     "ends": ends,
     "evidence": evidence,
+    "costs": costs,
 }
 """By file in docs/images/queries/."""

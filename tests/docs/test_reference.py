@@ -18,7 +18,8 @@ from docs.tools.command_reference import all_commands
 from docs.tools.reference import FOLDER, PAGES, written
 from docs.tools.setting_reference import all_settings, allowed
 from docs.tools.store_reference import helped
-from tests.support.pages import ROOT, blocks
+from flows.factory import factory
+from tests.support.pages import ROOT, blocks, broken_links
 
 TEXT = {file: (FOLDER / file).read_text() for file in PAGES}
 GUIDE = "".join((ROOT / "docs" / name).read_text() for name in ("store.md", "queries.md"))
@@ -28,6 +29,12 @@ HAS_NO_OWN = {"run_id", "round"}
 @pytest.mark.parametrize("file", PAGES)
 def test_a_page_is_what_the_code_says(file: str) -> None:
     assert written()[file] == TEXT[file], "run `make reference`"
+
+
+@pytest.mark.parametrize("file", PAGES)
+def test_the_links_of_a_page_lead_somewhere(file: str) -> None:
+    assert broken_links(FOLDER / file, TEXT[file]) == []
+    assert broken_links(FOLDER / file, "[a](../nowhere.md)") == ["../nowhere.md"]
 
 
 def test_a_changed_meaning_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,6 +73,7 @@ def test_the_form_says_of_a_setting_what_the_page_says(field: str) -> None:
     assert allowed(form) == allowed(all_settings()[FIELDS[field]])
     assert f"| {allowed(form)} |" in row
     assert form["description"].split(":")[0] in row
+    assert field == "seed" or factory.parameters.properties[field]["description"] == form["description"]
 
 
 def test_every_command_and_option_of_the_help_is_there() -> None:
