@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv ui screenshots compose-here benchmarks learning clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv ui screenshots compose-here benchmarks learning reference docs clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -32,6 +32,14 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: $(STAMP)  ## Build the pages of docs/ as a site, strictly (installs the extra `docs`; open site/html/index.html)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,docs]'
+	$(BIN)/python -m docs.tools.site
+	$(BIN)/pytest -m slow tests/docs
+
+reference: $(STAMP)  ## Write the pages of docs/reference/ anew from the code
+	$(BIN)/python -m docs.tools.reference
 
 serve: $(STAMP)  ## Prefect UI: every configuration and every stage, with forms, schedules and results
 	$(BIN)/steca serve
@@ -134,4 +142,4 @@ benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts,
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays
-	rm -rf $(VENV) .vllm .textcraft .openenv .worlds *.egg-info
+	rm -rf $(VENV) .vllm .textcraft .openenv .worlds site *.egg-info

@@ -45,8 +45,12 @@ QUERIES = {
     "FROM step_rewards GROUP BY ALL",
     "step_rewards of one turn": "FROM step_rewards WHERE step_reward_id = 'expert0000000000000007'",
     "step_reward_gaps": "SELECT verdict, avg(gap), avg(gap_high) FROM step_reward_gaps GROUP BY ALL",
+    "scored_steps": "SELECT trajectory_kind, steps_left, avg(reward), sum(ends['step_cap']) "
+    "FROM scored_steps GROUP BY ALL",
+    "scored_steps of one run": "SELECT avg(reward), count(next_action) FROM scored_steps WHERE run_id = 'benchmark-0'",
     "success": "FROM success",
     "success_change": "FROM success_change",
+    "success_change_by_task_type": "FROM success_change_by_task_type",
     "success_by_task_type": "FROM success_by_task_type",
     "calibration_outcomes": "FROM calibration_outcomes",
     "recovery_after_invalid": "FROM recovery_after_invalid",

@@ -151,11 +151,11 @@ def _line(problem: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
     if problem["type"] == "value_error":
         return f"{name}: {problem['ctx']['error']}" if name else str(problem["ctx"]["error"])
     if problem["type"] == "missing":
-        return f"{name}: is missing; allowed: {_allowed(schema_at(location, schema))}"
+        return f"{name}: is missing; allowed: {allowed_values(schema_at(location, schema))}"
     got = (
         "a value not shown here, as it may hold a key" if _may_be_secret(location) else repr(problem["input"])
     )
-    return f"{name}: got {got}; allowed: {_allowed(schema_at(location, schema))}"
+    return f"{name}: got {got}; allowed: {allowed_values(schema_at(location, schema))}"
 
 
 def _may_be_secret(location: Sequence[Any]) -> bool:
@@ -195,10 +195,10 @@ def schema_at(location: Sequence[Any], schema: Mapping[str, Any]) -> Mapping[str
 _BOUNDS = (("minimum", ">="), ("exclusiveMinimum", ">"), ("maximum", "<="), ("exclusiveMaximum", "<"))
 
 
-def _allowed(schema: Mapping[str, Any]) -> str:
+def allowed_values(schema: Mapping[str, Any]) -> str:
     """A field's JSON schema in words: its choices, or its type and range."""
     if "anyOf" in schema:
-        return " or ".join(_allowed(option) for option in schema["anyOf"])
+        return " or ".join(allowed_values(option) for option in schema["anyOf"])
     if choices := schema.get("enum") or ([schema["const"]] if "const" in schema else None):
         return "one of " + ", ".join(str(choice) for choice in choices)
     bounds = [f"{sign} {schema[key]}" for key, sign in _BOUNDS if key in schema]

@@ -24,10 +24,10 @@ class SmallModelConfig(Section):
     """A small Llama model, trained from scratch."""
 
     model_config = ConfigDict(title="Small model")
-    layers: Positive = 2
-    hidden_size: Positive = 128
-    heads: Positive = 4
-    kv_heads: Positive = 2
+    layers: Positive = Field(2, description="Transformer layers.")
+    hidden_size: Positive = Field(128, description="Width. A multiple of heads.")
+    heads: Positive = Field(4, description="Attention heads. A multiple of kv_heads.")
+    kv_heads: Positive = Field(2, description="Heads of keys and values, which attention heads share.")
     context: Annotated[int, Field(ge=128)] = Field(
         2048, description="Maximum length of a history, in tokens."
     )
@@ -139,8 +139,8 @@ class RewardsConfig(Section):
         None,
         description="Folder of the Hugging Face causal LM that plays the rollouts. Empty: the warm-up policy.",
     )
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    temperature: Annotated[float, Field(gt=0)] = Field(1.0, description="Sampling temperature of rollouts.")
+    top_p: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="Nucleus sampling mass of rollouts.")
 
 
 class DeviationConfig(Section):
@@ -265,7 +265,7 @@ class ExecutionConfig(Section):
     batch_tasks: Positive = Field(
         64, description="Tasks per batch: the most that a killed run loses. No effect on what is cached."
     )
-    device: Device = "auto"
+    device: Device = Field("auto", description="Where models run. auto: on a GPU if there is one.")
     threads: Positive | None = Field(None, description="Torch threads. Empty: torch's default.")
     save_steps: Positive = Field(
         200,
@@ -296,7 +296,7 @@ class FactoryConfig(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$")] = Field(
         "factory", description="Short name. Run ids start with it."
     )
-    seed: Count = 0
+    seed: Count = Field(0, description="Draws the tasks, the initial weights and all samples.")
     rounds: Positive = Field(1, description="Rounds of explore, rewards, calibrate, train and evaluate.")
     data_dir: Path = Field(Path("data"), description="Folder for shards, checkpoints and the store.")
     environment: EnvironmentConfig = Field(default_factory=EnvironmentConfig)

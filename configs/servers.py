@@ -91,7 +91,9 @@ class ReflectorEndpoint(EndpointConfig):
     """The server of the language models that write reflections (calibration.model) and judge turns (judge.model)."""
 
     model_config = ConfigDict(title="Reflector's endpoint")
-    base_urls: Annotated[tuple[Url, ...], Field(min_length=1)] = ("https://api.openai.com/v1",)
+    base_urls: Annotated[tuple[Url, ...], Field(min_length=1)] = Field(
+        ("https://api.openai.com/v1",), description="URLs. Several servers share the load."
+    )
     key_env: Name = Field(
         "OPENAI_API_KEY", description="Environment variable with the API key. Empty: no key."
     )
@@ -114,8 +116,8 @@ class PriceConfig(Section):
     """Prices of a model, in dollars per million tokens."""
 
     model_config = ConfigDict(title="Price")
-    input: Annotated[float, Field(ge=0)]
-    output: Annotated[float, Field(ge=0)]
+    input: Annotated[float, Field(ge=0)] = Field(description="Price of input.")
+    output: Annotated[float, Field(ge=0)] = Field(description="Price of what the model writes.")
     cached_input: Annotated[float, Field(ge=0)] | None = Field(
         None, description="Price of input that the provider has cached. Empty: as input."
     )

@@ -16,9 +16,9 @@ class LoraConfig(Section):
     """Low-rank adapters (peft). They are merged into the model at the end."""
 
     model_config = ConfigDict(title="LoRA")
-    rank: Positive = 16
-    alpha: Positive = 32
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    rank: Positive = Field(16, description="Rank of the adapters.")
+    alpha: Positive = Field(32, description="Scale: adapters are multiplied by alpha / rank.")
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.0, description="Dropout before the adapters.")
     targets: tuple[str, ...] | Literal["all-linear"] = Field(
         "all-linear", description="Names of the modules that get adapters."
     )
@@ -28,21 +28,27 @@ class TrainingConfig(Section):
     """One training, of `steps` if given, else of `epochs`."""
 
     model_config = ConfigDict(title="Training")
-    epochs: Annotated[float, Field(gt=0)] = 3.0
+    epochs: Annotated[float, Field(gt=0)] = Field(3.0, description="Passes over the training set.")
     steps: Positive | None = Field(None, description="Optimizer steps. Overrides epochs.")
     batch_size: Positive = Field(8, description="Trajectories, or pairs, per optimizer step.")
     gradient_accumulation: Positive = Field(
         1, description="Parts of a batch that are processed one after the other, to save memory."
     )
-    learning_rate: Annotated[float, Field(gt=0)] = 3e-3
-    schedule: Literal["cosine", "constant_with_warmup", "linear"] = "cosine"
-    warmup_ratio: Rate = 0.03
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    learning_rate: Annotated[float, Field(gt=0)] = Field(3e-3, description="Highest learning rate (AdamW).")
+    schedule: Literal["cosine", "constant_with_warmup", "linear"] = Field(
+        "cosine", description="Course of the learning rate after its warm-up."
+    )
+    warmup_ratio: Rate = Field(
+        0.03, description="Share of the steps in which the learning rate rises to its highest value."
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.0, description="Weight decay (AdamW).")
     loss: Literal["sum", "mean"] = Field(
         "sum", description="Sum or mean over the target tokens of a trajectory. The paper uses sum."
     )
     max_tokens: Positive = Field(2048, description="Maximum length of an example. A longer one is an error.")
-    dtype: Literal["float32", "bfloat16"] = "float32"
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Precision of the computation. Trained weights are kept in float32."
+    )
     gradient_checkpointing: bool = Field(False, description="Save memory, for a third more time.")
     lora: LoraConfig | None = Field(
         None, description="Low-rank adapters, merged at the end. Empty: train all weights."

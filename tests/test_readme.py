@@ -212,9 +212,7 @@ def test_a_file_a_name_or_a_link_that_is_not_there_would_be_noticed() -> None:
     text = "`_load_builtin` there, `make_world`, `BUILT_OUT`, `make_worlds(name)`, `YourWorld`, `word`"
     assert unknown_identifiers(text) == ["BUILT_OUT", "_load_builtin", "make_worlds"]
     assert len(identifiers(ALL)) >= 60
-    link = (
-        "[a](docs/store.md#queries) [b](docs/store.md#nowhere) [c](docs/nowhere.md) [d](https://example.org)"
-    )
+    link = "[a](docs/queries.md#more-queries) [b](docs/store.md#nowhere) [c](docs/nowhere.md) [d](https://example.org)"
     assert broken_links(ROOT / "README.md", link) == ["docs/store.md#nowhere", "docs/nowhere.md"]
 
 

@@ -15,6 +15,23 @@ COMMENT ON VIEW comparison_episodes IS
     'The test episodes of each arm and seed of a comparison whose run is completed: those of the policy that was trained last, and as arm warm-up those of the reference''s warm-up policy';
 COMMENT ON COLUMN comparison_episodes.outcome IS 'Reward at the end of the episode, in [0, 1]';
 
+CREATE OR REPLACE VIEW comparison_pairs AS
+SELECT
+    e.comparison, e.arm, r.arm AS reference, e.seed, e.split, e.start, e.task_id, e.task_type, e.success AS won,
+    r.success AS reference_won, e.n_steps, r.n_steps AS reference_steps
+FROM comparison_episodes e
+JOIN comparison_episodes r USING (comparison, seed, split, start, task_id)
+JOIN (SELECT DISTINCT comparison, arm FROM comparisons WHERE is_reference) a
+    ON a.comparison = r.comparison AND a.arm = r.arm
+WHERE e.arm <> r.arm
+ORDER BY comparison, e.arm, seed, split, start_place(start), task_id;
+COMMENT ON VIEW comparison_pairs IS
+    'The test episodes of each arm beside those of the reference on the same task and seed: comparison_differences sums them up';
+COMMENT ON COLUMN comparison_pairs.reference IS 'The arm that it is compared with';
+COMMENT ON COLUMN comparison_pairs.won IS 'TRUE where the arm reached the goal';
+COMMENT ON COLUMN comparison_pairs.reference_won IS 'TRUE where the reference reached the goal';
+COMMENT ON COLUMN comparison_pairs.reference_steps IS 'Steps of the reference''s episode';
+
 -- The design effect of tasks that several seeds played: steca.paired.pooled_interval.
 CREATE OR REPLACE MACRO design_effect(n, tasks, rate, spread) AS
     CASE WHEN rate IN (0, 1) THEN n / tasks ELSE greatest(1.0, spread / (n * rate * (1 - rate))) END;

@@ -108,9 +108,10 @@ CREATE OR REPLACE VIEW repaired_turns AS
 SELECT
     k.run_id, k.round, k.deviation_id, k.task_id, d.step_index, d.expert_action, d.explored_action, d.gap, d.verdict,
     d.rule, d.selected, coalesce(c.choose, 'verdict') AS choose, c.rank, c.expected_gap, c.drop_probability,
-    k.calibration_id, k.kept, k.rejection
+    k.calibration_id, k.kept, k.rejection, k.plan, x.n_steps - d.step_index - 1 AS repair_turns
 FROM run_calibrations k
 JOIN deviations d ON d.deviation_id = k.deviation_id
+LEFT JOIN trajectories x ON x.trajectory_id = k.trajectory_id
 LEFT JOIN run_repair_choices c
     ON c.run_id = k.run_id AND c.round = k.round AND c.deviation_id = k.deviation_id AND c.chosen;
 COMMENT ON VIEW repaired_turns IS
@@ -118,3 +119,4 @@ COMMENT ON VIEW repaired_turns IS
 COMMENT ON COLUMN repaired_turns.selected IS 'TRUE where the rule itself selects the turn: all, unless calibration.choose is set';
 COMMENT ON COLUMN repaired_turns.choose IS 'How the turn was chosen: verdict, gap, value or random (calibration.choose)';
 COMMENT ON COLUMN repaired_turns.rank IS 'Place among the turns that could be chosen, from 1; NULL where the rule''s deviations were all taken';
+COMMENT ON COLUMN repaired_turns.repair_turns IS 'Turns that were executed after the repaired one, the reflection''s included';

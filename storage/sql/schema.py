@@ -24,6 +24,7 @@ GROUND = ("tables.sql", "intervals.sql", "provenance.sql")  # needed by the view
 VIEWS = (  # in the order in which they need each other
     "runs.sql",
     "rewards.sql",
+    "scored_steps.sql",
     "success.sql",
     "costs.sql",
     "comparisons.sql",

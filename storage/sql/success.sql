@@ -40,19 +40,43 @@ ORDER BY run_id, round, split, start_place(start), task_type, role DESC;
 COMMENT ON VIEW success_by_task_type IS
     'Success rate of each evaluated policy on each kind of task, with its 95 % Wilson interval';
 
+CREATE OR REPLACE VIEW paired_evaluations AS
+SELECT
+    run_id, round, split, start, task_id, task_type,
+    bool_and(success) FILTER (role = 'warmup') AS warmup_won, bool_and(success) FILTER (role = 'trained') AS trained_won
+FROM run_evaluations GROUP BY ALL
+HAVING warmup_won IS NOT NULL AND trained_won IS NOT NULL;
+COMMENT ON VIEW paired_evaluations IS
+    'The test tasks that both policies of a round played, one row a task and start: which of the two won';
+COMMENT ON COLUMN paired_evaluations.warmup_won IS 'TRUE where the warm-up policy reached the goal';
+COMMENT ON COLUMN paired_evaluations.trained_won IS 'TRUE where the policy that was trained in the round reached the goal';
+
+CREATE OR REPLACE VIEW success_change_by_task_type AS
+WITH counts AS (
+    SELECT
+        run_id, round, split, start, task_type, count(*) AS n,
+        count_if(warmup_won AND trained_won) AS both_won, count_if(warmup_won AND NOT trained_won) AS only_warmup_won,
+        count_if(trained_won AND NOT warmup_won) AS only_trained_won,
+        count_if(NOT warmup_won AND NOT trained_won) AS neither_won
+    FROM paired_evaluations GROUP BY ALL
+)
+SELECT
+    *, (both_won + only_warmup_won) / n AS warmup_rate, (both_won + only_trained_won) / n AS trained_rate,
+    (only_trained_won - only_warmup_won) / n AS change,
+    paired_low(n, both_won + only_warmup_won, both_won + only_trained_won, both_won) AS low,
+    paired_high(n, both_won + only_warmup_won, both_won + only_trained_won, both_won) AS high
+FROM counts
+ORDER BY run_id, round, split, start_place(start), task_type;
+COMMENT ON VIEW success_change_by_task_type IS
+    'What training changed on each kind of task: success_change by task_type';
+
 CREATE OR REPLACE VIEW success_change AS
-WITH pairs AS (  -- the tasks that both policies played
+WITH counts AS (
     SELECT
-        run_id, round, split, start, task_id,
-        bool_and(success) FILTER (role = 'warmup') AS warmup, bool_and(success) FILTER (role = 'trained') AS trained
-    FROM run_evaluations GROUP BY ALL
-    HAVING warmup IS NOT NULL AND trained IS NOT NULL
-), counts AS (
-    SELECT
-        run_id, round, split, start, count(*) AS n,
-        count_if(warmup AND trained) AS both_won, count_if(warmup AND NOT trained) AS only_warmup_won,
-        count_if(trained AND NOT warmup) AS only_trained_won, count_if(NOT warmup AND NOT trained) AS neither_won
-    FROM pairs GROUP BY ALL
+        run_id, round, split, start, sum(n)::BIGINT AS n, sum(both_won)::BIGINT AS both_won,
+        sum(only_warmup_won)::BIGINT AS only_warmup_won, sum(only_trained_won)::BIGINT AS only_trained_won,
+        sum(neither_won)::BIGINT AS neither_won
+    FROM success_change_by_task_type GROUP BY ALL
 )
 SELECT
     *, (both_won + only_warmup_won) / n AS warmup_rate, (both_won + only_trained_won) / n AS trained_rate,

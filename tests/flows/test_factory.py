@@ -325,6 +325,11 @@ def test_another_choice_of_repairs_changes_the_repairs_and_nothing_before(copied
     assert {row[1] for row in rows(repaired, other)} == {"random"}
     assert {row[1:] for row in rows(repaired, usual)} == {("verdict", True)}
     assert rows(chosen, usual) == []
+    plans = "SELECT calibration_id, plan FROM run_calibrations WHERE run_id = $run"
+    assert rows(plans.replace("run_calibrations", "repaired_turns"), usual) == rows(plans, usual)
+    turns = "SELECT repair_turns FROM repaired_turns WHERE run_id = $run"
+    steps = "FROM run_calibrations JOIN steps USING (trajectory_id) WHERE run_id = $run AND origin = 'repair'"
+    assert rows(turns, usual) == rows(f"SELECT count(*) {steps} GROUP BY calibration_id", usual) != []
     lineage = "SELECT choices FROM lineage($id) LIMIT 1"
     name = rows(chosen, other)[0][0]
     ((choices,),) = store.query(lineage, {"id": name})[1]

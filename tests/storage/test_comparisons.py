@@ -100,6 +100,16 @@ def test_runs_and_differences_are_rows(store: Store) -> None:
     ]
 
 
+def test_each_arm_stands_beside_the_reference_task_by_task(store: Store) -> None:
+    columns = "arm, reference, seed, task_id, won, reference_won"
+    assert store.query(f"SELECT {columns} FROM comparison_pairs ORDER BY arm, task_id")[1] == [
+        ("STeCa", "SFT", 0, "task 0", True, True),
+        ("STeCa", "SFT", 0, "task 1", True, False),
+        ("warm-up", "SFT", 0, "task 0", False, True),
+        ("warm-up", "SFT", 0, "task 1", False, False),
+    ]
+
+
 def test_success_is_pooled_over_finished_runs_and_the_warm_up_is_an_arm(store: Store) -> None:
     rows = store.query(
         "SELECT arm, seeds, n, successes, rate, low, high FROM comparison_success ORDER BY arm"

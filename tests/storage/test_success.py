@@ -109,6 +109,31 @@ def test_the_change_is_over_the_tasks_that_both_played(store: Store) -> None:
     assert store.query("FROM success_change WHERE run_id = 'half'")[1] == []
 
 
+def test_the_change_by_task_type_sums_up_to_the_change(tmp_path: Path) -> None:
+    played = [("a", "pick", False, True), ("b", "pick", True, True), ("c", "heat", True, False)]
+    rows = [
+        evaluation(f"{role}-{name}", kind, won, role=role, checkpoint=role, task_id=name)
+        for name, kind, *wins in played
+        for role, won in zip(("warmup", "trained"), wins, strict=True)
+    ]
+    alone = evaluation("alone", "cool", True, task_id="d")
+    record_run(tmp_path, "run", ShardStore(tmp_path).write_batch("evaluate", "b0", [*rows, alone]))
+    kinds = Store(tmp_path)
+    kinds.ingest()
+    pairs = kinds.query("SELECT task_id, warmup_won, trained_won FROM paired_evaluations ORDER BY task_id")[1]
+    assert pairs == [("a", False, True), ("b", True, True), ("c", True, False)]
+    counts = "n, both_won, only_warmup_won, only_trained_won, neither_won, change"
+    assert kinds.query(f"SELECT task_type, {counts} FROM success_change_by_task_type")[1] == [
+        ("heat", 1, 0, 1, 0, 0, -1.0),
+        ("pick", 2, 1, 0, 1, 0, 0.5),
+    ]
+    assert kinds.query(f"SELECT {counts} FROM success_change")[1] == [(3, 1, 1, 1, 0, 0.0)]
+    [(low, high)] = kinds.query("SELECT low, high FROM success_change_by_task_type WHERE task_type = 'pick'")[
+        1
+    ]
+    assert (low, high) == pytest.approx(newcombe(2, 1, 2, 1))
+
+
 def newcombe(n: int, first: int, second: int, shared: int) -> tuple[float, float]:
     """Newcombe's method 10, written out as in the paper: theta = second/n - first/n from a, b, c, d."""
     a, b, c, d = shared, second - shared, first - shared, n - first - second + shared

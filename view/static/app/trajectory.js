@@ -96,14 +96,14 @@ function annotations(data) {
 function SideBySide({ run, data, comparison, turn, setTurn }) {
   const repaired = (comparison.repairs || [])[0]?.trajectory_id;
   const columns = [["expert", comparison.expert_trajectory_id], ["explored", comparison.explored_trajectory_id], ["repaired", repaired]];
-  return html`<div class="three">${columns.map(([name, id]) => html`<div class="column" key=${name}><h3>${name}${id === data.trajectory_id ? " (this one)" : ""}</h3>
+  return html`<div class="three">${columns.map(([name, id]) => html`<div class="column" key=${name}><h3>${!id || id === data.trajectory_id ? name : html`<${ToTrajectory} run=${run} id=${id}>${name}<//>`}${id === data.trajectory_id ? " (this one)" : ""}</h3>
     ${id ? html`<${Column} run=${run} id=${id} data=${id === data.trajectory_id ? data : null} comparison=${comparison} turn=${turn} setTurn=${setTurn} />` : html`<p class="empty">no repair</p>`}</div>`)}</div>`;
 }
 
 function Column({ run, id, data, ...rest }) {
   const other = useData(data ? "" : `/runs/${run}/trajectories/${id}`);
   if (data) return html`<${Conversation} run=${run} data=${data} compact ...${rest} />`;
-  return html`<${Answer} of=${other} draw=${(found) => html`<p class="note"><${ToTrajectory} run=${run} id=${id}>open<//></p><${Conversation} run=${run} data=${found} compact ...${rest} />`} />`;
+  return html`<${Answer} of=${other} draw=${(found) => html`<${Conversation} run=${run} data=${found} compact ...${rest} />`} />`;
 }
 
 function Others({ run, data }) {
