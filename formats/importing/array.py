@@ -1,0 +1,104 @@
+"""A JSON array, cut into its elements while it is read: a file of any size in little memory.
+
+The elements are not parsed here. So one that is no JSON does not cost those after it, as long as its brackets and
+quotes are closed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Protocol
+
+from formats.importing.rows import MOST_BYTES, TOO_LONG
+
+CHUNK = 1 << 20
+_MARK = re.compile(rb'\\.|["\[\]{},\n]', re.DOTALL)
+_BACKSLASHES = re.compile(rb"\\+\Z")
+Element = tuple[int, bytes, str]
+"""The line where it begins, its text, and why it cannot be read ("" if nothing speaks against it)."""
+CUT = "the array ends in the middle: something before is not closed, or the file is cut"
+
+
+def elements(file: Chunks) -> Iterator[Element]:
+    """The elements of the array that a file holds."""
+    cutter, held = _Cutter(), b""
+    while chunk := file.read(CHUNK):
+        chunk = held + chunk
+        odd = (found := _BACKSLASHES.search(chunk)) is not None and len(found[0]) % 2
+        held = chunk[-1:] if odd else b""  # an escape that goes on in the next chunk
+        yield from cutter.feed(chunk[:-1] if odd else chunk)
+    yield from cutter.feed(held)
+    yield from cutter.rest()
+
+
+class Chunks(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Cutter:
+    """Follows strings and brackets from chunk to chunk."""
+
+    def __init__(self) -> None:
+        self._depth, self._in_string, self._closed = 0, False, False
+        self._line = self._begins = 1
+        self._text = bytearray()
+        self._size = 0
+
+    def feed(self, chunk: bytes) -> Iterator[Element]:
+        start = 0
+        if self._closed:
+            yield from self._after(chunk)
+            return
+        for found in _MARK.finditer(chunk):
+            at, mark = found.start(), found[0]
+            self._line += mark[-1:] == b"\n"
+            if mark == b'"':
+                self._in_string = not self._in_string
+            elif self._in_string or mark[:1] in b"\\\n":
+                continue
+            elif self._depth == 1 and mark in b",]":
+                yield from self._cut(chunk[start:at])
+                start = at + 1
+                self._depth -= mark == b"]"
+                if mark == b"]":
+                    self._closed = True
+                    yield from self._after(chunk[start:])
+                    return
+            elif mark in b"[{":
+                self._depth += 1
+                start = at + 1 if self._depth == 1 else start
+            elif mark in b"]}":
+                self._depth -= 1
+        self._add(chunk[start:])
+
+    def _add(self, part: bytes) -> None:
+        if not self._text:
+            part = part.lstrip()
+            self._begins = self._line - part.count(b"\n")
+        self._size += len(part)
+        if self._size <= MOST_BYTES:
+            self._text += part
+
+    def _cut(self, last: bytes) -> Iterator[Element]:
+        self._add(last)
+        text, size = bytes(self._text).rstrip(), self._size
+        self._text.clear()
+        self._size = 0
+        if text:
+            yield self._begins, text, TOO_LONG if size > MOST_BYTES else ""
+
+    def _after(self, chunk: bytes) -> Iterator[Element]:
+        """What comes after the array is read line by line."""
+        *lines, last = chunk.split(b"\n")
+        for line in lines:
+            yield from self._cut(line)
+            self._line += 1
+        self._add(last)
+
+    def rest(self) -> Iterator[Element]:
+        """What is left at the end of the file."""
+        if self._closed:
+            yield from self._cut(b"")
+        else:
+            yield self._begins, bytes(self._text).rstrip(), CUT
