@@ -1,7 +1,8 @@
 """A JSON array, cut into its elements while it is read: a file of any size in little memory.
 
-The elements are not parsed here. So one that is no JSON does not cost those after it, as long as its brackets and
-quotes are closed.
+The elements are not parsed here. So one that is no JSON does not cost those after it. If a bracket or quote is not
+closed, the array seems to go on to the end of the file: then what follows is cut where a line begins as the first
+element did.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ class _Cutter:
     def __init__(self) -> None:
         self._depth, self._in_string, self._closed = 0, False, False
         self._line = self._begins = 1
+        self._indent: bytes | None = None
         self._text = bytearray()
         self._size = 0
 
@@ -67,6 +69,8 @@ class _Cutter:
                     return
             elif mark in b"[{":
                 self._depth += 1
+                if self._depth == 2 and self._indent is None:
+                    self._indent = chunk[chunk.rfind(b"\n", 0, at) + 1 : at]
                 start = at + 1 if self._depth == 1 else start
             elif mark in b"]}":
                 self._depth -= 1
@@ -100,5 +104,10 @@ class _Cutter:
         """What is left at the end of the file."""
         if self._closed:
             yield from self._cut(b"")
-        else:
-            yield self._begins, bytes(self._text).rstrip(), CUT
+            return
+        mark = b"\n" + re.escape(self._indent or b"") + rb"(?=\{)"
+        begins, (broken, *others) = self._begins, re.split(mark, bytes(self._text))
+        yield begins, broken.rstrip(), CUT if self._size <= MOST_BYTES else f"{CUT}; {TOO_LONG}"
+        for before, element in zip([broken, *others], others, strict=False):
+            begins += before.count(b"\n") + 1
+            yield begins, element.rstrip(b" \t\r\n,]"), ""
