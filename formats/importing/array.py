@@ -44,6 +44,7 @@ class _Cutter:
         self._depth, self._in_string, self._closed = 0, False, False
         self._line = self._begins = 1
         self._indent: bytes | None = None
+        self._before = b""
         self._text = bytearray()
         self._size = 0
 
@@ -70,19 +71,20 @@ class _Cutter:
             elif mark in b"[{":
                 self._depth += 1
                 if self._depth == 2 and self._indent is None:
-                    self._indent = chunk[chunk.rfind(b"\n", 0, at) + 1 : at]
+                    self._indent = _last_line(self._before + chunk[:at])
                 start = at + 1 if self._depth == 1 else start
             elif mark in b"]}":
                 self._depth -= 1
+        if self._indent is None:
+            self._before = _last_line(self._before + chunk)
         self._add(chunk[start:])
 
     def _add(self, part: bytes) -> None:
-        if not self._text:
+        if not self._size:
             part = part.lstrip()
             self._begins = self._line - part.count(b"\n")
         self._size += len(part)
-        if self._size <= MOST_BYTES:
-            self._text += part
+        self._text += part[: MOST_BYTES - len(self._text)]
 
     def _cut(self, last: bytes) -> Iterator[Element]:
         self._add(last)
@@ -111,3 +113,7 @@ class _Cutter:
         for before, element in zip([broken, *others], others, strict=False):
             begins += before.count(b"\n") + 1
             yield begins, element.rstrip(b" \t\r\n,]"), ""
+
+
+def _last_line(text: bytes) -> bytes:
+    return text[text.rfind(b"\n") + 1 :]

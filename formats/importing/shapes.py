@@ -102,7 +102,7 @@ def shape_of(row: Mapping[str, Any]) -> str:
     if isinstance(row.get("prompt"), list) and isinstance(row.get("completion"), list):
         return "openai"
     known = ", ".join(f"{field} ({shape})" for field, shape in _FIELDS.items())
-    listed = ", ".join(map(str, list(row)[:6]))[:200] or "no field"
+    listed = ", ".join(f"{name[:30]!r}" for name in list(row)[:6]) or "no field"
     raise NotARun(f"has none of the fields {known}; it has {listed}")
 
 
