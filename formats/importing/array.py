@@ -14,7 +14,10 @@ from typing import Protocol
 from formats.importing.rows import MOST_BYTES, TOO_LONG
 
 CHUNK = 1 << 20
-_MARK = re.compile(rb'\\.|["\[\]{},\n]', re.DOTALL)
+_REST = rb'[^"\\]*(?:\\.[^"\\]*)*"'
+_REST_OF_STRING = re.compile(_REST, re.DOTALL)
+_MARK = re.compile(b'"' + _REST + rb'|["\[\]{},\n]', re.DOTALL)
+"""A whole string, the beginning of one that goes on in the next chunk, or what matters outside of strings."""
 _BACKSLASHES = re.compile(rb"\\+\Z")
 Element = tuple[int, bytes, str]
 """The line where it begins, its text, and why it cannot be read ("" if nothing speaks against it)."""
@@ -53,31 +56,44 @@ class _Cutter:
         if self._closed:
             yield from self._after(chunk)
             return
-        for found in _MARK.finditer(chunk):
+        for found in _MARK.finditer(chunk, self._end_of_string(chunk)):
             at, mark = found.start(), found[0]
-            self._line += mark[-1:] == b"\n"
-            if mark == b'"':
-                self._in_string = not self._in_string
-            elif self._in_string or mark[:1] in b"\\\n":
-                continue
+            if mark[:1] in b'"\n':
+                self._line += mark.count(b"\n")
+                if mark == b'"':
+                    self._in_string = True
+                    self._line += chunk.count(b"\n", at)
+                    break
             elif self._depth == 1 and mark in b",]":
                 yield from self._cut(chunk[start:at])
                 start = at + 1
-                self._depth -= mark == b"]"
                 if mark == b"]":
                     self._closed = True
                     yield from self._after(chunk[start:])
                     return
             elif mark in b"[{":
-                self._depth += 1
-                if self._depth == 2 and self._indent is None:
-                    self._indent = _last_line(self._before + chunk[:at])
+                self._opened(chunk[:at])
                 start = at + 1 if self._depth == 1 else start
             elif mark in b"]}":
                 self._depth -= 1
         if self._indent is None:
             self._before = _last_line(self._before + chunk)
         self._add(chunk[start:])
+
+    def _end_of_string(self, chunk: bytes) -> int:
+        """Where a string that began before ends in a chunk, or the chunk's end."""
+        if not self._in_string:
+            return 0
+        found = _REST_OF_STRING.match(chunk)
+        self._in_string = found is None
+        end = found.end() if found else len(chunk)
+        self._line += chunk.count(b"\n", 0, end)
+        return end
+
+    def _opened(self, before: bytes) -> None:
+        self._depth += 1
+        if self._depth == 2 and self._indent is None:
+            self._indent = _last_line(self._before + before)
 
     def _add(self, part: bytes) -> None:
         if not self._size:

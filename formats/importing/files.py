@@ -9,6 +9,7 @@ import gzip
 import io
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,8 +59,8 @@ def _text_rows(path: Path, text: Text, file: IO[bytes]) -> Iterator[Raw]:
     if head.startswith(BOM):
         text.read(len(BOM))
     if text.peek(1)[:4096].lstrip()[:1] == b"[":
-        for line, element, problem in elements(text):
-            yield _raw(path, line, element, problem, file.tell())
+        for number, (line, element, problem) in enumerate(elements(text), start=1):
+            yield replace(_raw(path, line, element, problem, file.tell()), element=number)
         return
     yield from _lines(path, text, file)
 

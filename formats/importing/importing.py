@@ -15,6 +15,7 @@ from typing import Any
 
 from environments.complete import CompleteWorld
 from environments.recorded.forms import NotARun
+from environments.recorded.recording import Recording
 from formats.importing.dialects import recording_in
 from formats.importing.files import raw_rows
 from formats.importing.matching import Matcher, Place
@@ -64,16 +65,16 @@ def import_runs(
 ) -> Imported:
     """Import the runs of all files. `shape`: only runs of this shape. Raises EnvironmentFault for a file that cannot be
     read, and for a world that loses one episode after another."""
-    found, first_of = Imported(), dict[str, str]()
+    found, used = Imported(), dict[str, _Used]()
     for raw, row in runs_of(chain.from_iterable(raw_rows(path) for path in files)):
         try:
-            place, episode, how = _one(row, raw, world, matcher, settings, found, first_of, shape)
+            place, episode, how, run = _one(row, raw, world, matcher, settings, found, used, shape)
         except SetAside as why:
             found.set_aside[why.kind] += 1
             found.examples.setdefault(why.kind, f"{_where(raw, files)}: {why}")
             written.set_aside(raw, why.kind, str(why))
         else:
-            first_of[place.task.task_id] = _where(raw, files)
+            used[place.task.task_id] = _Used(_where(raw, files), hash((run.turns, run.answers)))
             found.parts[place.part] += 1
             found.matched_by[how] += 1
             found.turns += len(episode.trajectory.steps)
@@ -91,10 +92,10 @@ def _one(
     matcher: Matcher,
     settings: EpisodeSettings,
     found: Imported,
-    first_of: Mapping[str, str],
+    used: Mapping[str, _Used],
     shape: str,
-) -> tuple[Place, PlayedEpisode, str]:
-    """The task of a run, the run as played, and how the task was found. Raises SetAside."""
+) -> tuple[Place, PlayedEpisode, str, Recording]:
+    """The task of a run, the run as played, how the task was found, and the run as recorded. Raises SetAside."""
     if isinstance(row, NotARun):
         raise SetAside("not read", str(row))
     try:
@@ -111,27 +112,43 @@ def _one(
         places, how = matcher.find(identity, run)
     except NotARun as problem:
         raise SetAside("no task", str(problem)) from None
-    place, episode = first_that_wins(world, _usable(places, first_of), run, settings)
+    digest = hash((run.turns, run.answers))
+    known = [
+        place for place in places if place.task.task_id in used and used[place.task.task_id].digest == digest
+    ]
+    if known or len(places) == 1:
+        _refuse_unusable([*known, *places][0], used)
+    place, episode = first_that_wins(world, _free_first(places, used), run, settings)
+    _refuse_unusable(place, used)
     found.with_values += has_values(row)
-    return place, episode, how
+    return place, episode, how, run
 
 
-def _usable(places: Iterable[Place], first_of: Mapping[str, str]) -> list[Place]:
-    """Those that are trained on and have no run yet. Raises SetAside if there are none."""
-    training = [place for place in places if not place.held_out]
-    if not training:
-        place = next(iter(places))
+@dataclass(frozen=True, slots=True)
+class _Used:
+    """The run that a task has: where it comes from, and a digest of what was recorded."""
+
+    where: str
+    digest: int
+
+
+def _free_first(places: Iterable[Place], used: Mapping[str, _Used]) -> list[Place]:
+    """Training tasks without a run, then those with one, then held-out ones: the first that a run wins is its own."""
+    return sorted(places, key=lambda place: (place.held_out, place.task.task_id in used))
+
+
+def _refuse_unusable(place: Place, used: Mapping[str, _Used]) -> None:
+    """Raises SetAside for a run of a held-out task, and of one that has a run."""
+    task = place.task.task_id
+    if place.held_out:
         raise SetAside(
             "held out",
-            f"belongs to task {place.task.task_id} of the held-out split {place.part}: training on it would make its "
-            "evaluation worthless",
+            f"belongs to task {task} of the held-out split {place.part}: training on it would make its evaluation "
+            "worthless",
         )
-    free = [place for place in training if place.task.task_id not in first_of]
-    if not free:
-        task = training[0].task.task_id
-        raise SetAside("task has one", f"is another run of task {task}; that of {first_of[task]} is used")
-    return free
+    if task in used:
+        raise SetAside("task has one", f"is another run of task {task}; that of {used[task].where} is used")
 
 
 def _where(raw: Raw, files: Sequence[Path]) -> str:
-    return f"line {raw.line}" if len(files) == 1 else f"{raw.file.name}, line {raw.line}"
+    return raw.where if len(files) == 1 else f"{raw.file.name}, {raw.where}"

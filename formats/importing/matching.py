@@ -53,7 +53,7 @@ class Matcher:
         self._starts: dict[str, list[tuple[str, Place]]] | None = None
 
     def find(self, identity: str, run: Recording) -> tuple[list[Place], str]:
-        """The tasks that a run may belong to, training tasks first, and how they were found: "id" or "first
+        """The tasks that a run may belong to, and how they were found: "id" or "first
         observation". Raises NotARun if there are none, or too many."""
         if found := self._by_name.get(identity) if identity else None:
             return found, "id"
@@ -62,7 +62,7 @@ class Matcher:
             raise NotARun(f"begins like {len(found)} tasks: give it a field task_id with the id of its task")
         if not found:
             raise NotARun(self._no_task(identity, run))
-        return sorted(found, key=lambda place: place.held_out), "first observation"
+        return found, "first observation"
 
     def _alike(self, first: str) -> list[Place]:
         if not first.strip():

@@ -21,7 +21,7 @@ TOO_LONG = f"is longer than {MOST_BYTES >> 20} MiB, and is not read"
 class Raw:
     """A piece of a file that should be one run. `line`: where it begins, from 1 (in Parquet: the row). `text`: its
     bytes as they are in the file, or `row`, where the file holds no JSON. `problem`: why it cannot be read at all.
-    `end`: how many bytes of the file were read when it was found."""
+    `end`: how many bytes of the file were read when it was found. `element`: its number in an array, from 1."""
 
     file: Path
     line: int
@@ -29,6 +29,14 @@ class Raw:
     row: Mapping[str, Any] | None = None
     problem: str = ""
     end: int = 0
+    element: int = 0
+
+    @property
+    def where(self) -> str:
+        """Its place in the file, as a reader finds it."""
+        if self.row is not None:
+            return f"row {self.line:,}"
+        return f"line {self.line:,}" + (f", element {self.element:,} of the array" if self.element else "")
 
     def kept(self) -> str:
         """Its text for the file of what is set aside. Bytes that are not UTF-8 become lone surrogates, as Python's

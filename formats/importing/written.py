@@ -56,7 +56,14 @@ class WrittenRuns:
     def set_aside(self, raw: Raw, kind: str, reason: str) -> None:
         self._write(
             self._aside,
-            {"file": str(raw.file), "line": raw.line, "kind": kind, "reason": reason, "text": raw.kept()},
+            {
+                "file": str(raw.file),
+                "line": raw.line,
+                **({"element": raw.element} if raw.element else {}),
+                "kind": kind,
+                "reason": reason,
+                "text": raw.kept(),
+            },
         )
 
     def _write(self, path: Path, row: Mapping[str, Any]) -> None:

@@ -225,3 +225,25 @@ def test_a_lost_connection_costs_one_run_and_a_world_that_is_gone_stops(
     assert set_aside(out)[0]["kind"] == "not played"
     with pytest.raises(EnvironmentFault, match=f"lost {MAX_LOST} episodes in a row"):
         imported(tmp_path / "in.jsonl", tmp_path / "other.jsonl", Failing(after=0))
+
+
+def test_a_second_run_of_a_task_among_tasks_that_begin_alike_is_told_as_that(
+    out: Path, tmp_path: Path
+) -> None:
+    pool = World().tasks("train", 400, 0)
+    alike = next(
+        found for task in pool if len(found := [t for t in pool if played(t)[0] == played(task)[0]]) > 2
+    )
+    other = sharegpt(alike[0], said="Thought: {} Indeed.\nAction: {}")
+    rows = [sharegpt(alike[0]), sharegpt(alike[0]), other, sharegpt(alike[2])]
+    parts = {"demonstrations": alike[:2], "seen": alike[2:]}
+    imported_into(completed(World()), parts, lines(tmp_path / "in.jsonl", rows), out)
+    found = [(row["line"], row["kind"]) for row in set_aside(out)]
+    assert found == [(2, "task has one"), (3, "task has one"), (4, "held out")]
+
+
+def test_a_run_in_an_array_is_told_with_its_number(out: Path, tmp_path: Path) -> None:
+    file = tmp_path / "in.json"
+    file.write_text(json.dumps([openai(TASKS[0]), {}]))
+    assert imported(file, out).examples["no run"].startswith("line 1, element 2 of the array: has none of")
+    assert set_aside(out)[0]["element"] == 2
