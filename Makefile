@@ -107,8 +107,8 @@ training: $(STAMP)  ## Test: training in several processes equals one, FSDP too,
 baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration, with what they share (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_baselines.py
 
-own-world: $(STAMP)  ## Test: the tutorial of docs/own-world.md, and worlds outside of the project (a few minutes)
-	$(BIN)/pytest -m slow tests/flows/test_own_world.py
+own-world: $(STAMP)  ## Test: the tutorials of docs/own-world.md and docs/importing.md, and worlds outside of the project (a few minutes)
+	$(BIN)/pytest -m slow tests/flows/test_own_world.py tests/flows/test_importing.py
 
 openenv: $(STAMP) .openenv/.installed  ## Test: OpenEnv in both directions, with its package in an environment of its own (.openenv; two minutes)
 	$(BIN)/pytest -m slow tests/openenv

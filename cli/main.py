@@ -68,6 +68,14 @@ class Format(StrEnum):
     json = "json"
 
 
+class Shape(StrEnum):
+    auto = "auto"
+    sharegpt = "sharegpt"
+    openai = "openai"
+    atif = "atif"
+    hf_traces = "hf-traces"
+
+
 def _stage_name(name: str | None) -> str | None:
     if name is not None and name not in STAGES:
         raise typer.BadParameter(f"{name!r} is not one of {', '.join(STAGES)}")
@@ -145,6 +153,35 @@ def compare(
         asked = Asked(file, arms, seeds, set_ or (), jobs, report, kept or (), save, out, reference, debug)
         if not compare_arms(asked):
             raise typer.Exit(1)
+
+
+@app.command("import", rich_help_panel=RUNS)
+def import_(
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="Recorded runs: ShareGPT, OpenAI messages, ATIF or HF traces, as JSONL, JSON (.gz too) or Parquet.",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option("--out", metavar="JSONL", help="File to write, for environment.demonstrations.")
+    ],
+    format: Annotated[
+        Shape, typer.Option("--format", help="Only runs of this shape. auto: whatever each one is.")
+    ] = Shape.auto,
+    config: ConfigOption = None,
+    set_: SetOption = None,
+    debug: DebugOption = False,
+) -> None:
+    """Make demonstrations of a file of recorded runs: find their tasks, play them, keep those that reach the goal."""
+    with readable_errors(debug):
+        from cli.importing.command import import_files
+
+        given = [*(["--config", str(config)] if config else [])]
+        given += [word for change in set_ or () for word in ("--set", change)]
+        shape = "" if format is Shape.auto else format.value
+        import_files(files, out, load_config(config, set_ or ()), shape, given)
 
 
 @app.command(rich_help_panel=RUNS)

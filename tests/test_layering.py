@@ -12,10 +12,13 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 BELOW = {
-    "cli": {"view", "flows", "tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
-    "view": {"flows", "storage", "configs", "steca"},
-    "flows": {"tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "cli": {
+        *("view", "flows", "tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"),
+    },
+    "view": {"flows", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "flows": {"tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
     "tasks": {"rollouts", "environments", "models", "storage", "configs", "steca"},
+    "formats": {"rollouts", "environments", "models", "storage", "configs", "steca"},
     "rollouts": {"environments", "models", "storage", "configs", "steca"},
     "environments": {"configs", "steca"},
     "models": {"configs", "steca"},

@@ -97,11 +97,8 @@ def _text(content: Any, number: int) -> str:
 
 
 def _openai_call(row: Mapping[str, Any], number: int) -> str | None:
-    calls = row.get("tool_calls")
-    if not calls:
+    if not (calls := _calls(row, f"message {number}")):
         return None
-    if len(calls) > 1:
-        raise NotARun(f"message {number} has {len(calls)} tool calls; a turn has one action")
     try:
         function = calls[0]["function"]
         arguments = function["arguments"]
@@ -109,6 +106,16 @@ def _openai_call(row: Mapping[str, Any], number: int) -> str | None:
         return _call(function["name"], arguments)
     except (KeyError, TypeError, ValueError):
         raise NotARun(f"message {number}: its tool call is not {{function: {{name, arguments}}}}") from None
+
+
+def _calls(row: Mapping[str, Any], where: str) -> list[Any]:
+    """The tool calls of a message or step: at most one."""
+    calls = row.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise NotARun(f"{where}: its tool_calls are a {type(calls).__name__} and not a list")
+    if len(calls) > 1:
+        raise NotARun(f"{where} has {len(calls)} tool calls; a turn has one action")
+    return calls
 
 
 def _call(name: str, arguments: Any) -> str:
@@ -127,17 +134,20 @@ def _atif(steps: Sequence[Any]) -> list[_Said]:
             continue
         agent = step["source"] == "agent"
         said.append(_Said(agent, _text(step.get("message"), number), _atif_call(step, number)))
-        results = (step.get("observation") or {}).get("results") or []
-        said += [_Said(False, _text(result.get("content"), number)) for result in results]
+        said += [_Said(False, text) for text in _atif_results(step.get("observation"), number)]
     return said
 
 
+def _atif_results(observation: Any, number: int) -> list[str]:
+    results = (observation.get("results") or []) if isinstance(observation, dict) else observation or []
+    if not isinstance(results, list) or not all(isinstance(result, dict) for result in results):
+        raise NotARun(f"step {number}: its observation is not {{results: [{{content}}]}}")
+    return [_text(result.get("content"), number) for result in results]
+
+
 def _atif_call(step: Mapping[str, Any], number: int) -> str | None:
-    calls = step.get("tool_calls")
-    if not calls:
+    if not (calls := _calls(step, f"step {number}")):
         return None
-    if len(calls) > 1:
-        raise NotARun(f"step {number} has {len(calls)} tool calls; a turn has one action")
     try:
         return _call(calls[0]["function_name"], calls[0]["arguments"])
     except (KeyError, TypeError):

@@ -129,6 +129,11 @@ def _run(line: bytes, number: int, form: ActionFormat) -> tuple[str, Recording]:
         raise NotARun(f"is not JSON: {error}") from None
     if not isinstance(row, dict):
         raise NotARun(f"is a {type(row).__name__} and not an object")
+    return recording_of(row, number, form)
+
+
+def recording_of(row: Mapping[str, Any], number: int, form: ActionFormat) -> tuple[str, Recording]:
+    """The id in a row ("" if it has none), and its run. `number`: its line. Raises NotARun."""
     first, exchanges = exchanges_of(row)
     turns: list[Turn] = []
     answers: list[str | None] = []

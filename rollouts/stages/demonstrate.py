@@ -84,7 +84,7 @@ def expert_run(
         start = start_of(world, task)
         recording = world.recording(task, start.first_observation)
         if recording:
-            run, problem = _recorded_run(world, start, recording, settings)
+            run, problem = recorded_run(world, start, recording, settings)
         else:
             run, problem = continue_expert(world, start, settings), ""
         if run and run.trajectory.success and not problem:
@@ -111,10 +111,11 @@ def continue_expert(world: CompleteWorld, start: Start, settings: EpisodeSetting
     return last
 
 
-def _recorded_run(
+def recorded_run(
     world: CompleteWorld, start: Start, recording: Recording, settings: EpisodeSettings
 ) -> tuple[PlayedEpisode | None, str]:
-    """The recorded turns, played up to the first answer that is not the recorded one."""
+    """The recorded turns, played up to the first answer that is not the recorded one; and what is different there, ""
+    if nothing is. None without any turn. Raises EpisodeFault where the world cannot play it."""
     texts = [world.form.text(turn) for turn in recording.turns]
     played = execute(world, start, texts, "expert", settings)
     for index, (episode, answer) in enumerate(zip(played, recording.answers, strict=False)):

@@ -1,0 +1,1 @@
+"""`steca import`: runs of a colleague's file as demonstrations."""

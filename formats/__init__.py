@@ -1,0 +1,1 @@
+"""The factory's data in the file formats of other tools."""

@@ -1,0 +1,61 @@
+"""What a row says of training: turns that are left out of the loss, and values of steps.
+
+A run with a turn that must not be trained on is no demonstration: in D_c, that turn is the deviated one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from environments.recorded.forms import NotARun
+
+LEFT_OUT: Mapping[str, tuple[Any, ...]] = {
+    "loss": (False, 0),
+    "train": (False, 0),
+    "weight": (0,),
+    "loss_weight": (0,),
+    "is_copied_context": (True,),
+}
+"""Fields of a message or step, and the values that leave it out of the loss: AgentTraj, axolotl, OpenAI, LLaMA-Factory,
+ATIF."""
+VALUES = ("reward", "step_reward", "advantage", "score", "verdict", "value", "q_value", "logprobs")
+_ROLES = ("from", "role", "source")
+_AGENT = ("gpt", "assistant", "agent")
+
+
+def refuse_untrained(row: Mapping[str, Any], turns: int) -> None:
+    """Raises NotARun if one of the last `turns` messages of the agent (those before are an instruction and its "OK") is
+    left out of the loss."""
+    said = list(_agents(row))
+    for number, message in enumerate(said[len(said) - turns :], start=1):
+        for field, values in LEFT_OUT.items():
+            if field in message and message[field] is not None and message[field] in values:
+                raise NotARun(
+                    f"turn {number} is left out of the loss ({field}: {str(message[field]).lower()}): it is a "
+                    "calibrated or partial example, and not an expert's run"
+                )
+    context = row.get("prompt")
+    if isinstance(context, list) and any(_is_agent(message) for message in context):
+        raise NotARun("has turns of the agent in its prompt: it is a part of a run, and not an expert's run")
+
+
+def has_values(row: Mapping[str, Any]) -> bool:
+    """Whether a turn comes with a reward, a value or a verdict. They are not used: step rewards are estimated anew."""
+    return any(
+        field in place and not (field == "value" and "from" in message)
+        for message in _agents(row)
+        for place in (message, message.get("extra"), message.get("metrics"))
+        if isinstance(place, Mapping)
+        for field in VALUES
+    )
+
+
+def _agents(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for name in ("conversations", "messages", "steps"):
+        if isinstance(messages := row.get(name), Sequence) and not isinstance(messages, str):
+            yield from (message for message in messages if _is_agent(message))
+
+
+def _is_agent(message: Any) -> bool:
+    return isinstance(message, Mapping) and any(message.get(role) in _AGENT for role in _ROLES)
