@@ -12,9 +12,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 BELOW = {
-    "cli": {"flows", "tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
-    "flows": {"tasks", "rollouts", "environments", "models", "storage", "configs", "steca"},
-    "tasks": {"rollouts", "environments", "models", "storage", "configs", "steca"},
+    "cli": {"flows", "tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "flows": {"tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "tasks": {"formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
+    "formats": {"rollouts", "environments", "models", "storage", "configs", "steca"},
     "rollouts": {"environments", "models", "storage", "configs", "steca"},
     "environments": {"configs", "steca"},
     "models": {"configs", "steca"},

@@ -1,0 +1,6 @@
+"""A run's data as files that other tools read.
+
+rows/      what a row is: training examples, preference pairs, streamed from the published store
+targets/   one file a format: what it writes, and what its reader would train on
+writing/   parts of bounded size, the folder that appears whole, manifest, audit and dataset card
+"""
