@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from cli.errors import readable_errors
-from cli.options import ConfigOption, DebugOption, SetOption
+from cli.export.command import export
+from cli.options import ConfigOption, DataOption, DebugOption, RunOption, SetOption
 from cli.world.app import world
 from configs.load import load_config
 from configs.stages import STAGES
@@ -32,13 +33,6 @@ ChangeOption = Annotated[
         metavar="NAME=VALUE",
         help="Change a setting. Those of execution and budget, e.g. budget.rollouts=2000, are the run's from then on; "
         "others, e.g. deviation.delta=-0.2, make another run, which shares all earlier stages. Repeatable.",
-    ),
-]
-DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
-RunOption = Annotated[
-    str | None,
-    typer.Option(
-        "--run", metavar="RUN", help="Id of a run, its start, or the run's name. Default: the newest."
     ),
 ]
 
@@ -65,13 +59,6 @@ class Format(StrEnum):
     table = "table"
     csv = "csv"
     json = "json"
-
-
-class Context(StrEnum):
-    refuse = "refuse"
-    fold = "fold"
-    drop = "drop"
-    split_ = "split"
 
 
 def _stage_name(name: str | None) -> str | None:
@@ -320,61 +307,7 @@ def trace(
             print_trace(store, id, all)
 
 
-@app.command(rich_help_panel=RESULTS)
-def export(
-    format: Annotated[
-        str,
-        typer.Argument(
-            metavar="FORMAT", help="For example trl-sft; any other word lists all. docs/formats.md has them."
-        ),
-    ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", metavar="DIR", help="Folder to make. An export that is there is replaced."),
-    ],
-    run: RunOption = None,
-    sets: Annotated[
-        str,
-        typer.Option(
-            "--sets", metavar="A,B", help="Only these sets, e.g. calibrated,expert_suffix. Default: all."
-        ),
-    ] = "",
-    verdict: Annotated[
-        str, typer.Option("--verdict", metavar="A,B", help="Only rows whose deviation has this verdict.")
-    ] = "",
-    split: Annotated[
-        str, typer.Option("--split", metavar="A,B", help="Only tasks of these splits, in formats of traces.")
-    ] = "",
-    min_weight: Annotated[
-        float | None, typer.Option("--min-weight", metavar="X", help="Only examples that weigh at least X.")
-    ] = None,
-    where: Annotated[
-        str | None,
-        typer.Option(
-            "--where", metavar="SQL", help="Only rows with this condition, e.g. \"task_type = 'heat'\"."
-        ),
-    ] = None,
-    context: Annotated[
-        Context,
-        typer.Option(
-            "--context",
-            help="Formats that train on every turn: what to do with examples that have turns which must not be trained "
-            "on. fold: into the first user message. drop: leave them out. split: a row for each target turn.",
-        ),
-    ] = Context.refuse,
-    data_dir: DataOption = Path("data"),
-) -> None:
-    """Export a run's training data, pairs or traces for another tool, with card, lineage and mask audit."""
-    with readable_errors():
-        from cli.export import export_run
-        from formats.rows.filters import Filters
-
-        filters = Filters(_names(sets), _names(verdict), _names(split), min_weight, where)
-        export_run(_root(data_dir), format, run, out, filters, context.value)
-
-
-def _names(given: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in given.split(",") if name.strip())
+app.command(rich_help_panel=RESULTS)(export)
 
 
 @app.command(rich_help_panel=RESULTS)

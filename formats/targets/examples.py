@@ -21,14 +21,14 @@ class ExampleTarget(Target[ExampleRow], ABC):
     def prepared(self, row: ExampleRow, audit: Audit) -> Iterator[ExampleRow]:
         if not row.weight and self.weight.kind == "lost":
             audit.drop("weight 0, and the format carries no weights: it would count like any other")
+        elif self.context == "split":  # all of them: the reader then trains on the last turn of every row
+            audit.change("split into one row a target turn")
+            yield from split(row)
         elif not self.contexts or not row.has_untrained_turns:
             yield row
         elif self.context == "fold":
             audit.change("context turns folded into the first user message")
             yield folded(row)
-        elif self.context == "split":
-            audit.change("split into one row a target turn")
-            yield from split(row)
         else:
             audit.drop("its context has turns of the agent that the format would train on (--context drop)")
 

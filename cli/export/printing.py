@@ -1,4 +1,4 @@
-"""`steca export`: a run's data as files that other tools read."""
+"""Writes the export, with progress, and prints its audit."""
 
 from __future__ import annotations
 
