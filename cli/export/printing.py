@@ -56,12 +56,15 @@ def _print(report: Report, format: str) -> None:
     else:
         goes_on = f", {report.resumed} files from a run that was stopped" if report.resumed else ""
         say(out, f"wrote {report.out}: {audit.rows} rows in {len(report.files)} files{goes_on}")
-    counts = [
-        ("rows", audit.rows),
-        *((f"  {name}", n) for name, n in sorted(audit.sets.items())),
+    masks = [
         ("turns trained on", audit.turns_trained),
         ("turns that are context only", audit.turns_context),
         ("observations trained on", audit.observations),
+    ]
+    counts = [
+        ("rows", audit.rows),
+        *((f"  {name}", n) for name, n in sorted(audit.sets.items())),
+        *(masks if TARGETS[format].masks else ()),
         *((f"not in it: {reason}", n) for reason, n in sorted(audit.dropped.items())),
         *((f"changed: {how}", n) for how, n in sorted(audit.changed.items())),
         ("longest row, characters", audit.longest),

@@ -30,6 +30,11 @@ class ChatMessage:
 Messages = tuple[ChatMessage, ...]
 
 
+def characters(messages: Messages) -> int:
+    """The length of their texts."""
+    return sum(len(message.content) for message in messages)
+
+
 @dataclass(frozen=True, slots=True)
 class ExampleRow:
     """One weighted training example. It ends with its last target: what the world answered then is not trained on."""
@@ -38,6 +43,10 @@ class ExampleRow:
     messages: Messages
     weight: float
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def characters(self) -> int:
+        return characters(self.messages)
 
     @property
     def mask(self) -> list[bool]:
@@ -71,6 +80,10 @@ class PairRow:
         return (*self.prompt, *self.chosen, *self.rejected)
 
     @property
+    def characters(self) -> int:
+        return characters(self.messages)
+
+    @property
     def mask(self) -> list[bool]:
         """For each message of prompt, chosen and rejected, whether the factory trains on it."""
         return [message.target for message in self.messages]
@@ -82,6 +95,11 @@ Row = ExampleRow | PairRow
 def as_messages(example: Example, trajectory: Trajectory) -> Messages:
     """The messages of the factory's own training example, with the steps that they come from, up to its last target."""
     return tuple(_until_last_target(_messages(example, trajectory.steps)))
+
+
+def whole_conversation(example: Example, trajectory: Trajectory) -> Messages:
+    """The same up to the last turn, target or not."""
+    return tuple(_messages(example, trajectory.steps))[:-1]
 
 
 def _messages(example: Example, steps: Sequence[Step]) -> Iterator[ChatMessage]:

@@ -10,20 +10,27 @@ from steca.types import Step, Trajectory
 from storage.faults import StorageFault
 
 Head = dict[str, Any]
+_NO_MORE: tuple[str | None, Iterator[Head]] = (None, iter(()))
 STEP = "s.step_index, s.origin, s.text, s.thought, s.action, s.observation, s.valid"
 """The columns of a step, as `trajectory` reads them."""
 
 
-def with_parts(heads: Iterator[Head], parts: Iterator[Head], key: str) -> Iterator[tuple[Head, list[Head]]]:
-    """Each head with its parts. Both are ordered by `key`. Raises StorageFault for a head without parts."""
+def with_parts(
+    heads: Iterator[Head], parts: Iterator[Head], key: str, required: bool = True
+) -> Iterator[tuple[Head, list[Head]]]:
+    """Each head with its parts. Both are ordered by `key`. Raises StorageFault for a head without parts where they are
+    required."""
     groups = groupby(parts, key=lambda part: part[key])
+    found, group = next(groups, _NO_MORE)
     for head in heads:
-        found, group = next(groups, (None, iter(())))
-        if found != head[key]:
+        own = list(group) if found == head[key] else []
+        if own:
+            found, group = next(groups, _NO_MORE)
+        elif required:
             raise StorageFault(
                 f"{key.removesuffix('_id')} {head[key]} has no steps in the store: `steca doctor` says what is missing"
             )
-        yield head, list(group)
+        yield head, own
 
 
 def trajectory(head: Head, first_observation: str, steps: list[Head], wanted: int) -> Trajectory:

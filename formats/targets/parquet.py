@@ -29,6 +29,7 @@ class Parquet(MaskingTarget):
     title = "Plain Parquet: messages with a flag each, weight, verdict and ids"
     reader = "pyarrow, pandas, polars, DuckDB, datasets"
     weight = Weight("carried", "column `weight`")
+    form = "parquet"
     schema = pa.schema(
         [
             ("example_id", pa.string()),

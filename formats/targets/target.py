@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from formats.audit import Audit
 from formats.rows.source import Source
+from formats.writing.part_files import Form
 
 R = TypeVar("R")
 Context = Literal["refuse", "fold", "drop", "split"]
@@ -36,8 +37,11 @@ class Target(ABC, Generic[R]):
     """The library, and the version whose rules `trained` follows."""
     source: ClassVar[type[Source[Any]]]
     weight: ClassVar[Weight]
+    form: ClassVar[Form] = "jsonl"
     schema: ClassVar[pa.Schema | None] = None
-    """The columns of Parquet files; None: JSON Lines."""
+    """The columns of Parquet files."""
+    masks: ClassVar[bool] = True
+    """Whether `trained` says what is trained on. False: a format to look at, or without conversations."""
     contexts: ClassVar[tuple[Context, ...]] = ()
     """For a format that cannot leave turns out of the loss: the ways that --context offers."""
     trains_observations: ClassVar[bool] = False
@@ -58,9 +62,10 @@ class Target(ABC, Generic[R]):
     def row(self, row: R) -> dict[str, Any]:
         """A row as the format has it."""
 
-    @abstractmethod
     def trained(self, written: dict[str, Any]) -> list[bool]:
-        """For each message of a written row, whether the reader trains on it, by its own rules."""
+        """For each message of a written row, whether the reader trains on it, by its own rules. Where `masks` is False:
+        nothing."""
+        return []
 
     def files(self, dataset: str) -> dict[str, bytes]:
         """Further files by their names. `dataset` is the name of the folder."""

@@ -12,11 +12,13 @@ import yaml
 from jinja2 import Environment, StrictUndefined, Template
 
 from configs.schema import RewardsConfig
+from formats.rows.examples import Examples
 from formats.rows.filters import Filters
 from formats.rows.source import Source
 from formats.targets.target import Target
 from formats.writing.folder import State
 from formats.writing.licences import licence_of
+from formats.writing.part_files import SUFFIXES
 from storage.runs import package_version
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -47,10 +49,11 @@ def card(target: Target[Any], source: Source[Any], state: State, filters: Filter
         world=world,
         making=list(_making(source, filters)),
         sets=sorted(audit.sets.items()),
-        counts=list(_counts(state)),
+        counts=list(_counts(state, target.masks)),
         usage=target.usage.replace("FOLDER", name).replace("DATASET", name),
         limits=list(_limits(target, source)),
         licence=sentence,
+        examples=isinstance(source, Examples),
         **{"except": seen},
     )
 
@@ -63,16 +66,14 @@ def _header(target: Target[Any], state: State, name: str, licence: str) -> str:
         "num_bytes": sum(part.bytes for part in state.parts),
         "num_examples": state.audit.rows,
     }
-    suffix = "jsonl" if target.schema is None else "parquet"
+    files = "data/*/*.jsonl" if target.form == "sessions" else f"data/*{SUFFIXES[target.form]}"
     known = {
         "language": ["en"],
         "license": licence,
         "pretty_name": name,
         "tags": ["agent", "trajectories", "steca", "step-level-calibration", target.name],
         "size_categories": [size],
-        "configs": [
-            {"config_name": "default", "data_files": [{"split": "train", "path": f"data/*.{suffix}"}]}
-        ],
+        "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
         "dataset_info": {"config_name": "default", "splits": [split]},
     }
     return yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
@@ -110,11 +111,12 @@ def _rollouts(rewards: RewardsConfig) -> str:
     )
 
 
-def _counts(state: State) -> Iterator[tuple[str, str]]:
+def _counts(state: State, masks: bool) -> Iterator[tuple[str, str]]:
     audit = state.audit
-    yield "turns that are trained on", f"{audit.turns_trained:,}"
-    yield "turns that are context only", f"{audit.turns_context:,}"
-    yield "observations that the format trains on", f"{audit.observations:,}"
+    if masks:
+        yield "turns that are trained on", f"{audit.turns_trained:,}"
+        yield "turns that are context only", f"{audit.turns_context:,}"
+        yield "observations that the format trains on", f"{audit.observations:,}"
     yield "longest row, characters", f"{audit.longest:,}"
     for reason, n in sorted(audit.dropped.items()):
         yield f"not in it: {reason}", f"{n:,}"

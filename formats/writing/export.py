@@ -17,7 +17,8 @@ from formats.targets.registry import target_called
 from formats.targets.target import Context, Target
 from formats.writing.card import card
 from formats.writing.folder import MADE_BY, MANIFEST, State, Workplace, manifest_of, workplace
-from formats.writing.parts import PART, Parts, digest
+from formats.writing.part_files import digest
+from formats.writing.parts import PART, Parts
 from steca.vocabulary import Progress
 from storage.files import write_atomic
 from storage.ids import content_id

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 
 from formats.audit import Audit
 from formats.faults import FormatFault
+from formats.writing.part_files import size_of
 from storage.files import WRITING, write_atomic, writing_in
 
 MANIFEST = "manifest.json"
@@ -81,7 +82,8 @@ class Workplace:
             state = State(asked)
         kept = {name for part in state.parts for name in (part.file, part.lineage)}
         for path in sorted(self.export.rglob("*")):
-            if path.is_file() and path.relative_to(self.export).as_posix() not in kept:
+            inside = path.relative_to(self.export)
+            if path.is_file() and not kept & {inside.as_posix(), inside.parent.as_posix()}:
                 path.unlink()
         for name in ("data", "lineage"):
             (self.export / name).mkdir(parents=True, exist_ok=True)
@@ -95,7 +97,7 @@ class Workplace:
 
     def _whole(self, part: Part) -> bool:
         path = self.export / part.file
-        return path.is_file() and path.stat().st_size == part.bytes and (self.export / part.lineage).is_file()
+        return path.exists() and size_of(path) == part.bytes and (self.export / part.lineage).is_file()
 
     def save(self, state: State) -> None:
         write_atomic(self._state, state.to_json())

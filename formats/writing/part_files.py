@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -22,6 +23,11 @@ def json_line(row: dict[str, Any]) -> bytes:
     if not text.isascii() or "\x7f" in text:
         text = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
     return text.encode() + b"\n"
+
+
+Form = Literal["jsonl", "json", "parquet", "sessions"]
+"""How rows lie in a part. json: one array. sessions: a folder with one file of JSON Lines a row."""
+SUFFIXES: dict[Form, str] = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "sessions": ""}
 
 
 class PartFile(Protocol):
@@ -46,6 +52,39 @@ class JsonLines:
 
     def close(self) -> None:
         self._file.close()
+
+
+class JsonArray:
+    def __init__(self, path: Path) -> None:
+        self.size = 0
+        self._file = path.open("wb")
+
+    def add(self, row: dict[str, Any], characters: int) -> None:
+        self.size += self._file.write((b",\n" if self.size else b"[\n") + json_line(row)[:-1])
+
+    def close(self) -> None:
+        self._file.write(b"\n]\n" if self.size else b"[]\n")
+        self._file.close()
+
+
+class Sessions:
+    """A row has the name of its file, `id`, and its `lines`."""
+
+    LEAST = 1 << 14
+    """A file counts as at least so many bytes: a folder then has some thousands of files at most."""
+
+    def __init__(self, path: Path) -> None:
+        self.size = 0
+        self._folder = path
+        path.mkdir()
+
+    def add(self, row: dict[str, Any], characters: int) -> None:
+        data = b"".join(map(json_line, row["lines"]))
+        (self._folder / f"{row['id']}.jsonl").write_bytes(data)
+        self.size += max(len(data), self.LEAST)
+
+    def close(self) -> None:
+        """Every file is whole already."""
 
 
 class ParquetRows:
@@ -73,6 +112,31 @@ class ParquetRows:
         self._writer.close()
 
 
-def part_file(path: Path, schema: pa.Schema | None) -> PartFile:
-    """A new file: Parquet with these columns, or JSON Lines."""
-    return JsonLines(path) if schema is None else ParquetRows(path, schema)
+def part_file(path: Path, form: Form, schema: pa.Schema | None = None) -> PartFile:
+    """A new file of rows. `schema`: the columns of Parquet."""
+    if form == "parquet":
+        return ParquetRows(path, schema)
+    makers: dict[Form, type[JsonLines] | type[JsonArray] | type[Sessions]] = {
+        "jsonl": JsonLines,
+        "json": JsonArray,
+        "sessions": Sessions,
+    }
+    return makers[form](path)
+
+
+def files_of(path: Path) -> list[Path]:
+    """The file, or the files of the folder, in the order of their names."""
+    return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def size_of(path: Path) -> int:
+    return sum(file.stat().st_size for file in files_of(path))
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file in hex; of a folder, that of the names and digests of its files, one a line."""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    lines = "".join(f"{digest(file)}  {file.name}\n" for file in files_of(path))
+    return hashlib.sha256(lines.encode()).hexdigest()

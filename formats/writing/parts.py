@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from collections.abc import Iterator
 from copy import deepcopy
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -15,7 +14,7 @@ from formats.faults import FormatFault
 from formats.rows.source import Source
 from formats.targets.target import Target
 from formats.writing.folder import Part, State, Workplace
-from formats.writing.part_files import part_file
+from formats.writing.part_files import SUFFIXES, digest, part_file, size_of
 from steca.vocabulary import Progress
 
 PART = 128 << 20
@@ -30,7 +29,7 @@ class Parts:
         self, place: Workplace, target: Target[Any], source: Source[Any], part_bytes: int = PART
     ) -> None:
         self._place, self._target, self._source, self._part_bytes = place, target, source, part_bytes
-        self._suffix = "jsonl" if target.schema is None else "parquet"
+        self._suffix = SUFFIXES[target.form]
 
     def write(self, state: State, progress: Progress) -> None:
         """Add the parts that the state lacks. Raises FormatFault for a row that would train on other turns."""
@@ -44,9 +43,9 @@ class Parts:
             self._place.save(state)
 
     def _part(self, number: int, rows: Iterator[Any], state: State, progress: Any) -> Part | None:
-        file, lineage = f"data/train-{number:05d}.{self._suffix}", f"lineage/train-{number:05d}.parquet"
-        data = part_file(self._place.export / file, self._target.schema)
-        links = part_file(self._place.export / lineage, self._links)
+        file, lineage = f"data/train-{number:05d}{self._suffix}", f"lineage/train-{number:05d}.parquet"
+        data = part_file(self._place.export / file, self._target.form, self._target.schema)
+        links = part_file(self._place.export / lineage, "parquet", self._links)
         audit, written, read, last = deepcopy(state.audit), 0, state.read, ""
         for row in rows:
             for prepared in self._target.prepared(row, audit):
@@ -65,13 +64,17 @@ class Parts:
     def _checked(self, row: Any, audit: Audit) -> tuple[dict[str, Any], int]:
         """(the written row, its characters), if the reader trains on what the factory trains on."""
         written = self._target.row(row)
+        if not self._target.masks:
+            audit.add(row.about[self._source.of_set], (), (), row.characters)
+            return written, row.characters
         trained = self._target.trained(written)
         roles = [message.role for message in row.messages]
-        if fault := mask_fault(roles, row.mask, trained, self._target.trains_observations):
+        if fault := mask_fault(
+            roles, row.mask, trained, self._target.trains_observations, self._source.trains
+        ):
             raise FormatFault(f"{self._target.name}, row {row.id}: {fault}; this is a defect of the export")
-        characters = sum(len(message.content) for message in row.messages)
-        audit.add(row.about[self._source.of_set], roles, trained, characters)
-        return written, characters
+        audit.add(row.about[self._source.of_set], roles, trained, row.characters)
+        return written, row.characters
 
     def _link(self, row: Any, place: int) -> dict[str, Any]:
         return {"row": place, **{name: row.about[name] for name in self._source.lineage}}
@@ -83,15 +86,17 @@ class Parts:
     def _finished(self, file: str, lineage: str, rows: int, last: str) -> Part | None:
         path, links = self._place.export / file, self._place.export / lineage
         if not rows:
-            path.unlink()
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
             links.unlink()
             return None
-        return Part(file, rows, path.stat().st_size, digest(path), lineage, digest(links), last)
+        return Part(file, rows, size_of(path), digest(path), lineage, digest(links), last)
 
 
-def mask_fault(roles: list[str], wanted: list[bool], trained: list[bool], observations: bool) -> str | None:
+def mask_fault(
+    roles: list[str], wanted: list[bool], trained: list[bool], observations: bool, some: bool = True
+) -> str | None:
     """Where a reader trains on other messages than the factory; None where it does not. `observations`: it may train on
-    what the world answers."""
+    what the world answers. `some`: it must train on something."""
     if len(wanted) != len(trained):
         return f"{len(wanted)} messages, but the format has {len(trained)}"
     for place, (role, want, get) in enumerate(zip(roles, wanted, trained, strict=True)):
@@ -99,12 +104,6 @@ def mask_fault(roles: list[str], wanted: list[bool], trained: list[bool], observ
             return f"message {place} ({role}) is a target, and the format does not train on it"
         if get and not want and not (observations and role == "user"):
             return f"message {place} ({role}) is context only, and the format trains on it"
-    if not any(trained):
+    if some and not any(trained):
         return "no message is trained on"
     return None
-
-
-def digest(path: Path) -> str:
-    """SHA-256 of a file in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

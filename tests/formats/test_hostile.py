@@ -16,7 +16,7 @@ from tests.support.exported_run import HOSTILE, LONG, MadeUp, exported_run
 from tests.support.exports import exported, said, written
 from tests.support.store_rows import step
 
-EXAMPLES = [name for name, target in TARGETS.items() if target.source is Examples]
+EXAMPLES = [name for name, target in TARGETS.items() if issubclass(target.source, Examples)]
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,9 @@ def test_every_text_comes_out_as_it_went_in(made: MadeUp, tmp_path: Path, name: 
     [row] = written(tmp_path / "out")
     act, long = (f"Thought: I {text}.\nAction: {text}" for text in (HOSTILE, LONG))
     egg = "Thought: I take egg.\nAction: take egg"
-    texts = [text for _, text in said(row)]
+    texts = [text for _, text in said(row)][:6]
     assert texts == ["You are in a room. Your task: t3.", act, HOSTILE, egg, LONG, long]
-    if TARGETS[name].schema is None:
+    if TARGETS[name].form == "jsonl":
         data = next((tmp_path / "out" / "data").iterdir()).read_bytes()
         assert data.count(b"\n") == 1
         assert (

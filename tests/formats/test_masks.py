@@ -18,8 +18,9 @@ from models.training.encoding import Example
 from tests.support.exported_run import MadeUp, exported_run
 from tests.support.exports import exported, lineage, said, written
 
-MASKING = [name for name, target in TARGETS.items() if target.source is Examples and not target.contexts]
-TRAINING_ALL = [name for name, target in TARGETS.items() if target.source is Examples and target.contexts]
+EXAMPLES = {name: target for name, target in TARGETS.items() if issubclass(target.source, Examples)}
+MASKING = [name for name, target in EXAMPLES.items() if not target.contexts]
+TRAINING_ALL = [name for name, target in EXAMPLES.items() if target.contexts]
 PAIRS = [name for name, target in TARGETS.items() if target.source is Pairs]
 
 
@@ -49,12 +50,23 @@ def test_a_format_that_masks_trains_on_what_the_factory_trains_on(
 ) -> None:
     """On all sets: D_c, D_e, D_s and D_0. The examples come from the factory's own function and rows."""
     exported(made, tmp_path / "out", name)
-    target, wanted = target_called(name), made.trained_on()
+    wanted = made.trained_on()
     found = dict(rows_of(tmp_path / "out"))
-    assert found.keys() == wanted.keys()
+    without = (
+        {row.example_id for row in made.examples if row.dataset == "expert"}
+        if name == "steca-authors"
+        else set()
+    )
+    assert found.keys() == wanted.keys() - without  # plain expert runs have no contrast
     for example_id, row in found.items():
-        texts = [text for _, text in said(row)]
-        assert list(zip(texts, target.trained(row), strict=True)) == factory_mask(wanted[example_id])
+        assert masked(name, row) == factory_mask(wanted[example_id])
+
+
+def masked(name: str, row: dict[str, Any]) -> list[tuple[str, bool]]:
+    """(text, whether the format trains on it) of each message of a written row. What follows the messages that
+    `trained` speaks of is not trained on."""
+    trained = target_called(name).trained(row)
+    return list(zip([text for _, text in said(row)][: len(trained)], trained, strict=True))
 
 
 def deviated(made: MadeUp) -> str:
@@ -66,7 +78,7 @@ def deviated(made: MadeUp) -> str:
 def test_the_deviated_turn_is_there_and_not_trained_on(made: MadeUp, tmp_path: Path, name: str) -> None:
     exported(made, tmp_path / "out", name, sets=("calibrated",))
     [(_, row)] = rows_of(tmp_path / "out")
-    trained = dict(zip((text for _, text in said(row)), target_called(name).trained(row), strict=True))
+    trained = dict(masked(name, row))
     assert trained["Thought: I go to shelf.\nAction: go to shelf"] is False
     assert trained["Thought: I open fridge.\nAction: open fridge"] is True
 
@@ -113,7 +125,10 @@ def test_pairs_train_on_the_sides_only(made: MadeUp, tmp_path: Path, name: str) 
     exported(made, tmp_path / "out", name)
     [row] = written(tmp_path / "out")
     target = target_called(name)
-    trained = [text for (_, text), on in zip(said(row), target.trained(row), strict=True) if on]
+    texts = [text for _, text in said(row)]
+    if "rejected_messages" in row:  # both sides have the prompt, and `trained` speaks of it once
+        texts = [text for _, text in said([row["chosen_messages"], row["rejected_messages"][5:]])]
+    trained = [text for text, on in zip(texts, target.trained(row), strict=True) if on]
     actions = [text.partition("Action: ")[2] for text in trained if "Action: " in text]
     whole = ["open fridge", "take egg", "go to bed", "go to sofa"]
     assert actions in (whole, ["open fridge", "go to bed"])
@@ -126,7 +141,7 @@ def test_a_row_that_trains_on_another_turn_would_be_noticed(made: MadeUp, tmp_pa
     exported(made, tmp_path / "out", name, sets=("calibrated",))
     [(_, row)] = rows_of(tmp_path / "out")
     mask = [on for _, on in factory_mask(made.trained_on()[deviated(made)])]
-    roles = ["assistant" if role in ("assistant", "gpt") else "user" for role, _ in said(row)]
+    roles = ["assistant" if role in ("assistant", "gpt") else "user" for role, _ in said(row)][: len(mask)]
     target = target_called(name)
     assert mask_fault(roles, mask, target.trained(row), False) is None
     fault = mask_fault(roles, mask, target.trained(corrupted(row)), False)
@@ -140,12 +155,9 @@ def corrupted(part: Any) -> Any:
         return [corrupted(one) for one in part]
     if not isinstance(part, dict):
         return part
-    if "prompt" in part and "completion" in part:
-        return {
-            **part,
-            "prompt": part["prompt"][:1],
-            "completion": [*part["prompt"][1:], *part["completion"]],
-        }
+    rest = next((name for name in ("completion", "chosen") if name in part), None)
+    if "prompt" in part and rest:
+        return {**part, "prompt": part["prompt"][:1], rest: [*part["prompt"][1:], *part[rest]]}
     flags = {"weight": 1, "loss": True, "loss_weight": 1.0, "train": True, "trained": True}
     agent = part.get("role", part.get("from")) in ("assistant", "gpt")
     return {key: flags[key] if key in flags and agent else corrupted(value) for key, value in part.items()}

@@ -127,7 +127,7 @@ def explored_tasks() -> list[Record]:
         *run("t1-expert", "t1", "expert", EXPERT, 1.0),
         *run("t1-scratch", "t1", "explored", [off, off], 0.0),
         *run("t1-explored", "t1", "explored", wandering, 0.0, prefix=1),
-        *run("t1-calibrated", "t1", "calibrated", repair, 1.0, prefix=1),
+        *run("t1-calibrated", "t1", "calibrated", repair, 1.0, prefix=2),
         deviation("d1", "t1", "t1-expert", "t1-explored", 1, "deviated"),
         CalibrationRecord(
             calibration_id="k1", deviation_id="d1", task_id="t1", trajectory_id="t1-calibrated", reflector="template",

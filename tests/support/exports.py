@@ -36,9 +36,17 @@ def written(out: Path) -> list[dict[str, Any]]:
     for file in sorted((out / "data").iterdir()):
         if file.suffix == ".parquet":
             rows += pq.read_table(file).to_pylist()
+        elif file.is_dir():
+            rows += [{"lines": _lines(session)} for session in sorted(file.iterdir())]
+        elif file.suffix == ".json":
+            rows += json.loads(file.read_bytes())
         else:
-            rows += [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
+            rows += _lines(file)
     return rows
+
+
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_bytes().split(b"\n")[:-1]]
 
 
 def lineage(out: Path) -> list[dict[str, Any]]:
