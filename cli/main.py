@@ -10,7 +10,8 @@ from typing import Annotated
 import typer
 
 from cli.errors import readable_errors
-from cli.options import ConfigOption, DebugOption, SetOption
+from cli.export.command import export
+from cli.options import ConfigOption, DataOption, DebugOption, RunOption, SetOption
 from cli.world.app import world
 from configs.faults import ConfigFault
 from configs.load import load_config
@@ -33,13 +34,6 @@ ChangeOption = Annotated[
         metavar="NAME=VALUE",
         help="Change a setting. Those of execution and budget, e.g. budget.rollouts=2000, are the run's from then on; "
         "others, e.g. deviation.delta=-0.2, make another run, which shares all earlier stages. Repeatable.",
-    ),
-]
-DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
-RunOption = Annotated[
-    str | None,
-    typer.Option(
-        "--run", metavar="RUN", help="Id of a run, its start, or the run's name. Default: the newest."
     ),
 ]
 
@@ -349,6 +343,9 @@ def trace(
         store = published_store(_root(data_dir))
         with store.opened():
             print_trace(store, id, all)
+
+
+app.command(rich_help_panel=RESULTS)(export)
 
 
 @app.command(rich_help_panel=RESULTS)

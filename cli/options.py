@@ -18,3 +18,10 @@ SetOption = Annotated[
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and tracebacks of errors.")]
+DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
+RunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--run", metavar="RUN", help="Id of a run, its start, or the run's name. Default: the newest."
+    ),
+]

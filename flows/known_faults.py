@@ -5,6 +5,7 @@ from __future__ import annotations
 from configs.faults import ConfigFault
 from environments.base import EnvironmentFault
 from flows.faults import StageFault
+from formats.faults import FormatFault
 from models.judges.judge import JudgementFault
 from models.policy import PolicyFault
 from models.reflectors.reflector import ReflectionFault
@@ -13,6 +14,7 @@ from storage.faults import StorageFault
 FAULTS = (
     ConfigFault,
     EnvironmentFault,
+    FormatFault,
     JudgementFault,
     PolicyFault,
     ReflectionFault,

@@ -83,8 +83,7 @@ class ToolCall:
     hint: str = '<tool_call>{"name": ..., "arguments": {...}}</tool_call>'
 
     def text(self, turn: Turn) -> str:
-        call = _call(turn.action) or {"name": ACT, "arguments": {"command": turn.action}}
-        written = f"<tool_call>\n{_compact(call)}\n</tool_call>"
+        written = f"<tool_call>\n{_compact(call_of(turn.action))}\n</tool_call>"
         return f"{turn.thought}\n{written}" if turn.thought else written
 
     def parse(self, text: str) -> tuple[str, str] | None:
@@ -96,6 +95,11 @@ class ToolCall:
         own = call["name"] == ACT and isinstance(arguments.get("command"), str)
         action = arguments["command"].strip() if own else _compact(call)
         return (" ".join(text[: found.start()].split()), action) if action else None
+
+
+def call_of(action: str) -> dict[str, Any]:
+    """The call that an action is: {"name": ..., "arguments": {...}}."""
+    return _call(action) or {"name": ACT, "arguments": {"command": action}}
 
 
 def _call(text: str) -> dict[str, Any] | None:

@@ -73,7 +73,7 @@ def to_arrow(record: type[Record], rows: Sequence[Record]) -> pa.Table:
     for field in schema:
         try:
             columns.append(pa.array([getattr(row, field.name) for row in rows], field.type))
-        except (pa.ArrowException, OverflowError) as error:
+        except (pa.ArrowException, OverflowError, UnicodeEncodeError) as error:
             raise StorageFault(
                 f"{record.table}.{field.name} holds a value that its column cannot store: {error}"
             ) from error

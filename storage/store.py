@@ -97,8 +97,7 @@ class Store:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
-            advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
-            raise StorageFault(query_error(error) + (advice if self.outdated() else "")) from error
+            raise self._failed(error) from error
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -111,6 +110,28 @@ class Store:
                     self._open = stack.enter_context(self.connect())
                     stack.callback(setattr, self, "_open", None)
             yield
+
+    @contextmanager
+    def reading(self, **settings: Any) -> Iterator[duckdb.DuckDBPyConnection]:
+        """The published file, read-only, for long reads: on a connection of its own with these settings of DuckDB,
+        which no query can change. Queries reach no other file. What is published meanwhile is not seen.
+
+        Raises StorageFault where nothing is published, and for every error of DuckDB in the block.
+        """
+        if not self.published.exists():
+            raise StorageFault(
+                f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
+            )
+        guarded = {"enable_external_access": False, "lock_configuration": True}
+        try:
+            with self.connect(**settings, **guarded) as connection:
+                yield connection
+        except duckdb.Error as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: duckdb.Error) -> StorageFault:
+        advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
+        return StorageFault(query_error(error) + (advice if self.outdated() else ""))
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
         """Whether the published file has these states of a run's stages, and all their batches."""
@@ -142,9 +163,9 @@ class Store:
         )[1]
         return [(manifest, reason) for manifest, reason in rows]
 
-    def connect(self) -> duckdb.DuckDBPyConnection:
-        """A connection to the published file, which reads only. Raises duckdb.Error."""
-        config: dict[str, Any] = {"python_enable_replacements": False}
+    def connect(self, **settings: Any) -> duckdb.DuckDBPyConnection:
+        """A connection to the published file, which reads only, with these settings of DuckDB. Raises duckdb.Error."""
+        config: dict[str, Any] = {"python_enable_replacements": False, **settings}
         return duckdb.connect(self.published, read_only=True, config=config)
 
     def outdated(self) -> bool:

@@ -13,7 +13,18 @@ ROOT = Path(__file__).resolve().parent.parent
 
 BELOW = {
     "cli": {
-        *("view", "flows", "tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"),
+        *(
+            "view",
+            "flows",
+            "tasks",
+            "formats",
+            "rollouts",
+            "environments",
+            "models",
+            "storage",
+            "configs",
+            "steca",
+        ),
     },
     "view": {"flows", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
     "flows": {"tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},

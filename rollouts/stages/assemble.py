@@ -11,7 +11,6 @@ from models.prompts import messages
 from models.training.train import Example
 from rollouts.prompting import briefing_of
 from rollouts.rows import (
-    StoredTrajectory,
     briefings_of,
     demonstrations,
     explorations,
@@ -34,6 +33,7 @@ from steca.datasets import (
 )
 from steca.exploration import Exploration
 from steca.posterior import drop_probability
+from steca.types import Trajectory
 from steca.vocabulary import PromptStyle
 from steca.weights import Weighting, weighting
 from storage.ids import content_id
@@ -164,7 +164,9 @@ def warmup_examples(
 ) -> list[Example]:
     """The warm-up's examples: whole expert runs with weight 1. `thinking`: the policy thinks before its turns."""
     return [
-        _example(demo.expert, 0, 1.0, briefing_of(world, demo.task, style), thinking)
+        training_example(
+            demo.expert.id, demo.expert.trajectory, 0, 1.0, briefing_of(world, demo.task, style), thinking
+        )
         for demo in demonstrations(records)
     ]
 
@@ -177,21 +179,28 @@ def training_inputs(
     thinking: bool = False,
 ) -> list[Example]:
     """The trainer's examples for rows of `training_examples`; `records` holds their trajectories and tasks."""
-    runs = {run.id: run for run in stored_trajectories(records)}
+    runs = {run.id: run.trajectory for run in stored_trajectories(records)}
     briefings = briefings_of(world, records, style)
     return [
-        _example(runs[row.trajectory_id], row.target_from, row.weight, briefings[row.task_id], thinking)
+        training_example(
+            row.trajectory_id,
+            runs[row.trajectory_id],
+            row.target_from,
+            row.weight,
+            briefings[row.task_id],
+            thinking,
+        )
         for row in rows
     ]
 
 
-def _example(
-    run: StoredTrajectory, target_from: int, weight: float, briefing: str, thinking: bool
+def training_example(
+    name: str, trajectory: Trajectory, target_from: int, weight: float, briefing: str, thinking: bool = False
 ) -> Example:
-    trajectory = run.trajectory
+    """A trajectory as a conversation, with the steps from `target_from` on as targets."""
     chat = messages(trajectory.first_observation, trajectory.steps, briefing)
     return Example(
-        name=run.id,
+        name=name,
         messages=chat,
         targets=[index >= target_from for index in range(len(trajectory.steps))],
         weight=weight,

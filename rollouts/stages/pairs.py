@@ -35,6 +35,7 @@ from steca.preferences import (
     ipr_preference,
     ipr_rule,
 )
+from steca.types import Trajectory
 from steca.vocabulary import PairKind, PreferenceMethod, PromptStyle, TrainingMethod
 from storage.ids import content_id
 from storage.records import (
@@ -265,12 +266,8 @@ def pair_inputs(
     first_turns = {row.rollout_id: row.first_turn for row in of_type(records, RolloutRecord)}
 
     def side(run: StoredTrajectory, start: int, end: int, turn: str | None = None) -> Example:
-        steps = run.trajectory.steps[:end]
-        if turn is not None:
-            steps = (*steps[:-1], replace(steps[-1], text=turn))
-        chat = messages(run.trajectory.first_observation, steps, briefings[run.record.task_id])
-        targets = [index >= start for index in range(end)]
-        return Example(run.id, chat[:-1], targets, thinking=thinking)  # both sides end with the agent
+        briefing = briefings[run.record.task_id]
+        return pair_side(run.id, run.trajectory, start, end, briefing, thinking, turn)
 
     return [
         PreferencePair(
@@ -285,3 +282,22 @@ def pair_inputs(
         )
         for row in rows
     ]
+
+
+def pair_side(
+    name: str,
+    trajectory: Trajectory,
+    start: int,
+    end: int,
+    briefing: str,
+    thinking: bool = False,
+    turn: str | None = None,
+) -> Example:
+    """One side of a pair: the history up to step `start`, then steps[start:end] as targets. `turn` replaces the text of
+    the last one. Both sides end with the agent."""
+    steps = trajectory.steps[:end]
+    if turn is not None:
+        steps = (*steps[:-1], replace(steps[-1], text=turn))
+    chat = messages(trajectory.first_observation, steps, briefing)
+    targets = [index >= start for index in range(end)]
+    return Example(name, chat[:-1], targets, thinking=thinking)

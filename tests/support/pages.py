@@ -13,7 +13,18 @@ PAGES = tuple(sorted((ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
     sorted((ROOT / "docs").glob("*.md"))
 )
 FOLDERS = (
-    *("cli", "flows", "tasks", "rollouts", "environments", "models", "storage", "configs", "steca"),
+    *(
+        "cli",
+        "flows",
+        "tasks",
+        "formats",
+        "rollouts",
+        "environments",
+        "models",
+        "storage",
+        "configs",
+        "steca",
+    ),
     *("benchmarks", "tests", "docs", "requirements", r"\.ci"),
 )
 _PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]*)`")

@@ -1,0 +1,1 @@
+"""Writing an export: parts, the folder, manifest, audit and card."""
