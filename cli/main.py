@@ -12,8 +12,8 @@ import typer
 from cli.errors import readable_errors
 from cli.export.command import export
 from cli.options import ConfigOption, DataOption, DebugOption, RunOption, SetOption
+from cli.view.commands import report, view
 from cli.world.app import world
-from configs.faults import ConfigFault
 from configs.load import load_config
 from configs.stages import STAGES
 
@@ -345,6 +345,8 @@ def trace(
             print_trace(store, id, all)
 
 
+app.command(rich_help_panel=RESULTS)(view)
+app.command(rich_help_panel=RESULTS)(report)
 app.command(rich_help_panel=RESULTS)(export)
 
 
@@ -361,57 +363,6 @@ def curves(
         from cli.curves import draw_curves
 
         draw_curves(_root(data_dir), run, out)
-
-
-@app.command(rich_help_panel=RESULTS)
-def view(
-    run: RunOption = None,
-    bundle: Annotated[
-        Path | None,
-        typer.Option(
-            "--bundle", metavar="HTML", help="Write the run as one file instead, to send to somebody."
-        ),
-    ] = None,
-    trajectories: Annotated[
-        int,
-        typer.Option(
-            min=1, metavar="N", help="With --bundle: at most N trajectories, the most telling first."
-        ),
-    ] = 2000,
-    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of the pages.")] = 4300,
-    host: Annotated[
-        str, typer.Option("--host", metavar="HOST", help="Address to listen at. Default: this machine only.")
-    ] = "127.0.0.1",
-    data_dir: DataOption = Path("data"),
-) -> None:
-    """Show runs, verdicts and trajectories in a browser. Reads the published store only."""
-    with readable_errors():
-        from cli import view as pages
-
-        if bundle is not None:
-            pages.bundle(_root(data_dir), run, bundle, trajectories)
-        elif run is not None:
-            raise ConfigFault("--run is for --bundle: the pages show every run")
-        else:
-            pages.serve_pages(_root(data_dir), host, port)
-
-
-@app.command(rich_help_panel=RESULTS)
-def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, its start, or the run's name.")],
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", metavar="HTML", help="File to write. Default: in the folder reports of the data folder."
-        ),
-    ] = None,
-    data_dir: DataOption = Path("data"),
-) -> None:
-    """Write the page of a run, with its threshold bench, as one HTML file."""
-    with readable_errors():
-        from cli import view as pages
-
-        pages.report(_root(data_dir), run, out)
 
 
 @app.command(rich_help_panel=MAINTENANCE)

@@ -16,6 +16,7 @@ from uuid import UUID
 from cli.runtime import check_writable
 from cli.signals import Interrupt, stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
+from flows.artifacts.follows import PAGES
 from flows.deployments.offered import Offer, offers
 from flows.faults import StageFault
 from flows.server import environment, settings
@@ -29,6 +30,7 @@ from flows.server.process import (
     used_here,
 )
 from flows.server.serving import OwnServer, ServerOfOthers, Serving, Watched
+from view.serving.serve import served_beside
 
 TICK = 0.5
 
@@ -43,7 +45,9 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
     stop_on_signals()
     environment.prepare(data_dir)
     console = make_console()
-    with server(data_dir, port, console) as watched:
+    root = data_dir.expanduser().resolve()
+    with served_beside(root) as pages, server(data_dir, port, console) as watched:
+        os.environ[PAGES] = pages  # flow runs link to them
         from flows.deployments.refreshing import kept_current
         from flows.deployments.registering import register, registered_elsewhere
         from flows.server.polling import RunnerPolling, WorkerPolling
@@ -64,6 +68,8 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
         as_worker = f" as a worker of the pool {pool}" if pool else ""
         out(f"serving {', '.join(offer.name for offer in offered)}{as_worker}")
         out(f"Prefect UI: {watched.url.removesuffix('/api')}/v2/deployments")
+        if pages:
+            out(f"runs and trajectories: {pages}")
         out("stop with Ctrl-C, which also stops active runs")
 
         def update(changed: list[Offer]) -> None:

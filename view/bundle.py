@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -45,7 +46,15 @@ FROM steps s WHERE list_contains($ids, s.trajectory_id) GROUP BY ALL
 
 def write_report(published: Published, run_id: str, out: Path) -> None:
     """The page of a run and its threshold bench as one file. Raises StorageFault."""
-    _write(out, iter([_overview(published, run_id)]))
+    with writing_atomic(out) as file:
+        file.write(run_report(published, run_id))
+
+
+def run_report(published: Published, run_id: str) -> bytes:
+    """The page of a run and its threshold bench as HTML. Raises StorageFault."""
+    file = io.BytesIO()
+    _write(file, iter([_overview(published, run_id)]))
+    return file.getvalue()
 
 
 def write_bundle(
@@ -56,7 +65,8 @@ def write_bundle(
     file, in the run). Raises StorageFault."""
     ids = [row["trajectory_id"] for row in published.rows(MOST_TELLING, run=run_id, most=most)]
     total = listing.listed(published, run_id, listing.Filter(), size=1)["total"]
-    _write(out, _chunks(published, run_id, ids, total, progress))
+    with writing_atomic(out) as file:
+        _write(file, _chunks(published, run_id, ids, total, progress))
     return len(ids), total
 
 
@@ -109,18 +119,17 @@ def _rollouts(published: Published, step_rewards: Sequence[str]) -> Answers:
     return {f"/rollouts/{id}": rows for id, rows in found.items()}
 
 
-def _write(out: Path, chunks: Iterator[Answers]) -> None:
+def _write(file: IO[bytes], chunks: Iterator[Answers]) -> None:
     """Chunk by chunk, so that memory does not grow with the run. The index comes last, when it is known."""
     before, after = file_page("<!--CHUNKS-->").split("<!--CHUNKS-->")
     index: dict[str, int] = {}
-    with writing_atomic(out) as file:
-        file.write(before.encode())
-        for number, answers in enumerate(chunks):
-            index |= dict.fromkeys(answers, number)
-            _write_chunk(file, number, answers)
-        text = json.dumps(index).replace("<", "\\u003c")
-        file.write(f"<script>globalThis.STECA.index = {text}</script>".encode())
-        file.write(after.encode())
+    file.write(before.encode())
+    for number, answers in enumerate(chunks):
+        index |= dict.fromkeys(answers, number)
+        _write_chunk(file, number, answers)
+    text = json.dumps(index).replace("<", "\\u003c")
+    file.write(f"<script>globalThis.STECA.index = {text}</script>".encode())
+    file.write(after.encode())
 
 
 def _write_chunk(file: IO[bytes], number: int, answers: Answers) -> None:

@@ -38,7 +38,7 @@ class Published:
 
     def rows(self, sql: str, **params: object) -> list[Row]:
         """The rows of a query. Raises StorageFault where nothing is published, or with DuckDB's message."""
-        with self._cursor() as cursor:
+        with self.cursor() as cursor:
             try:
                 found = cursor.execute(sql, params)
                 columns = [column[0] for column in found.description or ()]
@@ -67,7 +67,8 @@ class Published:
                 self._connection = None
 
     @contextmanager
-    def _cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+    def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A cursor of its own on what is published now. Raises StorageFault where nothing is."""
         with self._lock:
             cursor = self._newest().cursor()
             self._running += 1

@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import os
+
 from configs.stages import round_of, schedule
 from flows.artifacts.markdown import code, inline, joined, table
 from flows.artifacts.page import RunSource, titled
 from flows.reporting.progress import in_batches
 from flows.summary.table import Table
 from flows.wording import in_folder
+
+PAGES = "STECA_PAGES"
+"""Environment variable with the address of the pages of the store, where `steca serve` offers them."""
+
+
+def look_at_it(source: RunSource) -> str:
+    """Where the run and its trajectories can be looked at."""
+    run, folder = source.run_id, in_folder(source.folder.root)
+    if pages := os.environ.get(PAGES):
+        trajectories, report = f"{pages}#/run/{run}/trajectories", f"{pages}runs/{run}/report.html"
+        return (
+            f"**Look at it**: [the run]({pages}#/run/{run}), [its trajectories]({trajectories}), "
+            f"[a report as one file]({report})."
+        )
+    return (
+        f"**Look at it**: {code(f'steca view{folder}')} shows the run and its trajectories in the browser, "
+        f"{code(f'steca report {run}{folder}')} writes this page as one file."
+    )
 
 
 def what_follows(source: RunSource, stage: str = "", round: int = 1) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from configs.stages import schedule
-from flows.artifacts.follows import what_follows
+from flows.artifacts.follows import look_at_it, what_follows
 from flows.artifacts.lineage import lineage
 from flows.artifacts.markdown import inline, joined, table
 from flows.artifacts.page import Page, RunSource, page_key, stage_key, titled
@@ -44,6 +44,7 @@ def _page(source: RunSource, cached: bool) -> Page:
             f"# Results of {inline(run)}",
             CACHED if cached else "",
             "\n".join(f"- {inline(sentence)}" for sentence in headline),
+            look_at_it(source),
             _section("Success", success_picture(rates(store, run)), table(success_table(store, run)),
                      table(change_table(store, run))),
             _section("Where it comes from", lineage(source)),

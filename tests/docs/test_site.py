@@ -23,9 +23,9 @@ def test_the_site_has_every_page_once() -> None:
 
 
 def test_a_new_page_takes_its_place_by_a_line_in_the_index() -> None:
-    more = INDEX.replace("| [queries.md]", "| [formats.md](formats.md) | Formats |\n| [queries.md]")
+    more = INDEX.replace("| [queries.md]", "| [new.md](new.md) | Something new |\n| [queries.md]")
     [data] = [part["Data"] for part in contents(more) if "Data" in part]
-    assert data == ["store.md", "formats.md", "queries.md", "explore.md"]
+    assert data[:3] == ["store.md", "new.md", "queries.md"]
 
 
 @pytest.mark.parametrize(

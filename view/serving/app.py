@@ -10,9 +10,13 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from configs.faults import ConfigFault
+from environments.base import EnvironmentFault
 from flows.faults import StageFault
+from formats.faults import FormatFault
+from models.policy import PolicyFault
 from storage.faults import StorageFault
 from view.assets import STATIC, server_page
+from view.bundle import run_report
 from view.labels import Label, Labels
 from view.published import Published, Row
 from view.queries import bench, listing, rollouts, run, runs, trajectory
@@ -30,7 +34,7 @@ def make_app(root: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
     published, labels = Published(root), Labels(root)
     app = FastAPI(title="STeCa factory", docs_url=None, redoc_url=None, openapi_url=None)
     app.middleware("http")(guard(hosts))
-    for fault in (StorageFault, StageFault, ConfigFault):
+    for fault in (StorageFault, StageFault, ConfigFault, FormatFault, PolicyFault, EnvironmentFault):
         app.add_exception_handler(fault, _told)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
@@ -70,6 +74,16 @@ def make_app(root: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
     @app.get("/api/runs/{id}/trajectories/{trajectory_id}/neighbours")
     def beside(id: str, trajectory_id: str, asked: Annotated[listing.Filter, Query()]) -> Row:
         return listing.neighbours(published, id, asked, trajectory_id)
+
+    @app.get("/api/runs/{id}/examples/{example_id}/tokens")
+    def what_is_trained(id: str, example_id: str) -> Row:
+        from view.queries.tokens import tokens  # loads torch, which takes seconds
+
+        return tokens(published, id, example_id)
+
+    @app.get("/runs/{id}/report.html")
+    def report(id: str) -> HTMLResponse:
+        return HTMLResponse(run_report(published, id))
 
     @app.get("/api/rollouts/{step_reward_id}")
     def behind(step_reward_id: str) -> list[Row]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import uvicorn
@@ -12,6 +14,8 @@ from flows.faults import StageFault
 from view.serving.app import make_app
 
 LOCAL = "127.0.0.1"
+PORT = 4300
+TRIED = 10
 
 
 def serve(root: Path, host: str, port: int, told: Callable[[str], None]) -> None:
@@ -22,6 +26,34 @@ def serve(root: Path, host: str, port: int, told: Callable[[str], None]) -> None
     config = uvicorn.Config(make_app(root, (host, socket.gethostname())), log_level="warning")
     with listening:
         uvicorn.Server(config).run(sockets=[listening])
+
+
+@contextmanager
+def served_beside(root: Path, first: int = PORT) -> Iterator[str]:
+    """Serve in a thread of this process, at the first free port from `first` on; gives the address, "" where ten ports
+    are taken."""
+    listening = next(filter(None, map(_free, range(first, first + TRIED))), None)
+    if listening is None:
+        yield ""
+        return
+    server = uvicorn.Server(uvicorn.Config(make_app(root), log_level="error"))
+    threading.Thread(target=_run, args=(server, listening), daemon=True).start()
+    try:
+        yield f"http://{LOCAL}:{listening.getsockname()[1]}/"
+    finally:
+        server.should_exit = True
+
+
+def _run(server: uvicorn.Server, listening: socket.socket) -> None:
+    with listening:
+        server.run(sockets=[listening])
+
+
+def _free(port: int) -> socket.socket | None:
+    try:
+        return socket.create_server((LOCAL, port))
+    except OSError:
+        return None
 
 
 def _listening(host: str, port: int) -> socket.socket:

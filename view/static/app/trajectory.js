@@ -1,8 +1,10 @@
 // A trajectory as a conversation, or the expert's, the explored and the repaired one side by side.
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { change, go, href } from "view/router";
+import { inFile } from "view/source";
 import { chosen } from "view/trajectories";
 import { Answer, Badge, Section, Text, ToTrajectory, Verdict, count, decimal, html, percent, short, useData, words } from "view/ui";
+import { Tokens } from "view/tokens";
 import { Turn } from "view/turn";
 
 const PACE = 1200; // milliseconds a turn in a replay
@@ -53,8 +55,8 @@ function Head({ run, data }) {
   return html`<h1><${Text} text=${data.instruction} shown=${300} /></h1><p class="chips">
     <${Badge} kind=${data.kind}>${words(data.kind)}<//> <${Badge} kind=${data.success ? "kept" : "rejected"}>${data.success ? "won" : words(data.end_reason)}<//>${" "}
     reward ${decimal(data.outcome)}, ${count(data.n_steps)} steps${data.prefix_steps ? ` (the first ${data.prefix_steps} are the expert's)` : ""}, ${words(data.task_type)}, split ${data.split}${tested.length ? `, test of ${tested.join("; ")}` : ""}${data.checkpoint ? html`, policy <code>${short(data.checkpoint)}</code>` : ""}, <code title="id of the trajectory">${data.trajectory_id}</code></p>
-    ${data.examples.map((each) => html`<p class="trained">Trained on as <b>${words(each.dataset)}</b> in round ${each.round}, from step ${each.target_from} on, weight ${decimal(each.weight, 3)}${each.distance === null ? "" : ` (distance ${decimal(each.distance, 3)})`}${" "}
-      <code class="quiet" title="steca trace takes this id">${each.example_id}</code></p>`)}
+    ${data.examples.map((each) => html`<div class="trained">Trained on as <b>${words(each.dataset)}</b> in round ${each.round}, from step ${each.target_from} on, weight ${decimal(each.weight, 3)}${each.distance === null ? "" : ` (distance ${decimal(each.distance, 3)})`}${" "}
+      <code class="quiet" title="steca trace takes this id">${each.example_id}</code>${!inFile && html`<${Tokens} run=${run} id=${each.example_id} />`}</div>`)}
     ${data.pairs.map((each) => html`<p class="trained">${each.chosen_trajectory_id === data.trajectory_id ? "Chosen" : "Rejected"} side of a ${words(each.method)} pair, round ${each.round}</p>`)}`;
 }
 

@@ -1,4 +1,4 @@
-"""`steca view` and `steca report`: the pages of the store, from a server or as one file."""
+"""The pages of the store, from a server or as one file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def serve_pages(root: Path, host: str, port: int) -> None:
     serve(root, host, port, told)
 
 
-def bundle(root: Path, run: str | None, out: Path, most: int) -> None:
+def write_file(root: Path, run: str | None, out: Path, most: int) -> None:
     """Write a run as one file. Raises StageFault, StorageFault."""
     published = _published(root)
     run_id = run_called(published, run)
@@ -42,7 +42,7 @@ def bundle(root: Path, run: str | None, out: Path, most: int) -> None:
     say(console, f"{out}: run {run_id}, {held:,} trajectories{part}, {_megabytes(out)}; any browser opens it")
 
 
-def report(root: Path, run: str, out: Path | None) -> None:
+def write_run_page(root: Path, run: str, out: Path | None) -> None:
     """Write the page of a run as one file. Raises StageFault, StorageFault."""
     published = _published(root)
     run_id = run_called(published, run)

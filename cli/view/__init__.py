@@ -1,0 +1,1 @@
+"""`steca view` and `steca report`."""

@@ -1,0 +1,64 @@
+"""The options of `steca view` and `steca report`. What they need is imported when they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli.errors import readable_errors
+from cli.options import DataOption, RunOption
+from configs.faults import ConfigFault
+
+
+def view(
+    run: RunOption = None,
+    bundle: Annotated[
+        Path | None,
+        typer.Option(
+            "--bundle",
+            metavar="HTML",
+            help="Write a run as one file instead, which any browser opens without a server.",
+        ),
+    ] = None,
+    trajectories: Annotated[
+        int,
+        typer.Option(
+            min=1, metavar="N", help="With --bundle: at most N trajectories, those of deviated turns first."
+        ),
+    ] = 2000,
+    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of the pages.")] = 4300,
+    host: Annotated[
+        str, typer.Option("--host", metavar="HOST", help="Address to listen at. Default: this machine only.")
+    ] = "127.0.0.1",
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """Show runs, verdicts and trajectories in the browser. Reads the published store only."""
+    with readable_errors():
+        if run is not None and bundle is None:
+            raise ConfigFault("--run is for --bundle: the pages show every run")
+        from cli.view.pages import serve_pages, write_file
+
+        root = data_dir.expanduser().resolve()
+        if bundle is None:
+            serve_pages(root, host, port)
+        else:
+            write_file(root, run, bundle, trajectories)
+
+
+def report(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, its start, or the run's name.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="HTML", help="File to write. Default: in the folder reports of the data folder."
+        ),
+    ] = None,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """Write the page of a run, with its threshold bench, as one HTML file."""
+    with readable_errors():
+        from cli.view.pages import write_run_page
+
+        write_run_page(data_dir.expanduser().resolve(), run, out)
