@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from view.published import Published, Row
 
@@ -74,7 +74,7 @@ class Filter(BaseModel):
     reward_to: float | None = None
     value_from: float | None = None
     value_to: float | None = None
-    q: str = ""
+    q: str = Field("", max_length=1000)
     order: Order = "task"
 
     def conditions(self) -> Iterator[tuple[str, Row]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Query, Request
+from fastapi import APIRouter, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -23,6 +25,10 @@ from view.queries import bench, listing, rollouts, run, runs, trajectory
 from view.serving.guard import guard
 
 
+FAULTS = (StorageFault, StageFault, ConfigFault, FormatFault, PolicyFault, EnvironmentFault)
+"""What has a message for the user."""
+
+
 class _Place(listing.Filter):
     """A filter and a page of what it leaves."""
 
@@ -32,69 +38,95 @@ class _Place(listing.Filter):
 def make_app(root: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
     """The application for a data folder. `hosts`: names that it may be asked by, besides those of this machine."""
     published, labels = Published(root), Labels(root)
-    app = FastAPI(title="STeCa factory", docs_url=None, redoc_url=None, openapi_url=None)
+
+    @asynccontextmanager
+    async def closing(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        published.close()
+
+    app = FastAPI(title="STeCa factory", docs_url=None, redoc_url=None, openapi_url=None, lifespan=closing)
     app.middleware("http")(guard(hosts))
-    for fault in (StorageFault, StageFault, ConfigFault, FormatFault, PolicyFault, EnvironmentFault):
+    for fault in FAULTS:
         app.add_exception_handler(fault, _told)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(_pages(published))
+    app.include_router(_of_runs(published, labels), prefix="/api")
+    app.include_router(_of_trajectories(published, labels), prefix="/api")
+    return app
 
-    @app.get("/")
+
+def _pages(published: Published) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/")
     def page() -> HTMLResponse:
         return HTMLResponse(server_page())
 
-    @app.get("/api/version")
+    @router.get("/runs/{id}/report.html")
+    def report(id: str) -> HTMLResponse:
+        return HTMLResponse(run_report(published, id))
+
+    return router
+
+
+def _of_runs(published: Published, labels: Labels) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/version")
     def version() -> Row:
         return {"version": published.version(), "store": str(published.store.published)}
 
-    @app.get("/api/runs")
+    @router.get("/runs")
     def all_runs() -> list[Row]:
         return runs.runs(published)
 
-    @app.get("/api/runs/{id}")
+    @router.get("/runs/{id}")
     def one_run(id: str) -> Row:
         return {**run.run_page(published, id), "labels": labels.precision(published, id)}
 
-    @app.get("/api/runs/{id}/bench")
+    @router.get("/runs/{id}/bench")
     def threshold_bench(id: str, preset: str | None = None) -> Row:
         return bench.bench(published, id, preset)
 
-    @app.get("/api/runs/{id}/facets")
-    def facets(id: str) -> Row:
-        return listing.facets(published, id)
-
-    @app.get("/api/runs/{id}/trajectories")
-    def trajectories(id: str, asked: Annotated[_Place, Query()]) -> Row:
-        return listing.listed(published, id, asked, asked.page)
-
-    @app.get("/api/runs/{id}/trajectories/{trajectory_id}")
-    def one_trajectory(id: str, trajectory_id: str) -> Row:
-        found = trajectory.trajectory(published, id, trajectory_id)
-        return {**found, "labels": labels.of(trajectory_id)}
-
-    @app.get("/api/runs/{id}/trajectories/{trajectory_id}/neighbours")
-    def beside(id: str, trajectory_id: str, asked: Annotated[listing.Filter, Query()]) -> Row:
-        return listing.neighbours(published, id, asked, trajectory_id)
-
-    @app.get("/api/runs/{id}/examples/{example_id}/tokens")
+    @router.get("/runs/{id}/examples/{example_id}/tokens")
     def what_is_trained(id: str, example_id: str) -> Row:
         from view.queries.tokens import tokens  # loads torch, which takes seconds
 
         return tokens(published, id, example_id)
 
-    @app.get("/runs/{id}/report.html")
-    def report(id: str) -> HTMLResponse:
-        return HTMLResponse(run_report(published, id))
+    return router
 
-    @app.get("/api/rollouts/{step_reward_id}")
+
+def _of_trajectories(published: Published, labels: Labels) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/runs/{id}/facets")
+    def facets(id: str) -> Row:
+        return listing.facets(published, id)
+
+    @router.get("/runs/{id}/trajectories")
+    def trajectories(id: str, asked: Annotated[_Place, Query()]) -> Row:
+        return listing.listed(published, id, asked, asked.page)
+
+    @router.get("/runs/{id}/trajectories/{trajectory_id}")
+    def one_trajectory(id: str, trajectory_id: str) -> Row:
+        found = trajectory.trajectory(published, id, trajectory_id)
+        return {**found, "labels": labels.of(trajectory_id)}
+
+    @router.get("/runs/{id}/trajectories/{trajectory_id}/neighbours")
+    def beside(id: str, trajectory_id: str, asked: Annotated[listing.Filter, Query()]) -> Row:
+        return listing.neighbours(published, id, asked, trajectory_id)
+
+    @router.get("/rollouts/{step_reward_id}")
     def behind(step_reward_id: str) -> list[Row]:
         return rollouts.rollouts(published, step_reward_id)
 
-    @app.post("/api/labels")
+    @router.post("/labels")
     def say(label: Label) -> Row:
         labels.add(label)
         return {"labels": labels.of(label.trajectory_id)}
 
-    return app
+    return router
 
 
 async def _told(request: Request, fault: Exception) -> JSONResponse:
