@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv ui screenshots compose-here benchmarks learning reference docs clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning reference docs clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -118,6 +118,16 @@ openenv: $(STAMP) .openenv/.installed  ## Test: OpenEnv in both directions, with
 	.openenv/bin/pip install --quiet --disable-pip-version-check openenv==0.10.0
 	@touch $@
 
+formats: $(STAMP) .formats/.installed  ## Test: exports read by LLaMA-Factory, axolotl, verl and ATIF, in an environment of their own (.formats; five minutes)
+	$(BIN)/pytest -m slow -rs tests/formats
+
+# It sees the packages of .venv: what reads exports is installed without its own dependencies, torch among them.
+.formats/.installed: requirements/formats.txt
+	$(PYTHON) -m venv --clear .formats
+	$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' > $$(echo .formats/lib/python3*/site-packages)/steca.pth
+	.formats/bin/pip install --quiet --disable-pip-version-check --no-deps -r $<
+	@touch $@
+
 # What fails is tried once more: without a GPU, Chromium hangs now and then.
 UI = tests/ui tests/flows/deployments/test_approval.py tests/flows/deployments/test_automations.py
 ui: $(STAMP)  ## Test: what a person does in the Prefect UI, in Chromium (installs the extra `ui`; a few minutes)
@@ -142,4 +152,4 @@ benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts,
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays
-	rm -rf $(VENV) .vllm .textcraft .openenv .worlds site *.egg-info
+	rm -rf $(VENV) .vllm .textcraft .openenv .formats .worlds site *.egg-info

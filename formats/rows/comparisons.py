@@ -61,8 +61,8 @@ class Comparisons(Source[ComparisonRow]):
             ) d
             JOIN tasks k USING (task_id) JOIN trajectories t ON t.trajectory_id = d.explored_trajectory_id"""
 
-    def rows(self, after: str = "") -> Iterator[ComparisonRow]:
-        wanted, params = self.wanted(after)
+    def between(self, low: str, high: str) -> Iterator[ComparisonRow]:
+        wanted, params = self.wanted(low, high)
         heads = self.run.stream(f"{wanted} FROM wanted ORDER BY deviation_id", params)
         steps = self.run.stream(
             f"""{wanted} SELECT w.deviation_id, {STEP} FROM wanted w

@@ -22,15 +22,15 @@ class ContrastRow(ExampleRow):
 class Contrasts(Examples):
     """All training examples, with their contrasts."""
 
-    def rows(self, after: str = "") -> Iterator[ExampleRow]:
-        wanted, params = self.wanted(after)
+    def between(self, low: str, high: str) -> Iterator[ExampleRow]:
+        wanted, params = self.wanted(low, high)
         steps = self.run.stream(
             f"""{wanted} SELECT w.example_id, {STEP} FROM wanted w
                 JOIN steps s ON s.trajectory_id = w.contrast_trajectory_id AND s.step_index >= w.target_from
                 ORDER BY w.example_id, s.step_index""",
             params,
         )
-        heads = ({"example_id": row.id, "row": row} for row in super().rows(after))
+        heads = ({"example_id": row.id, "row": row} for row in super().between(low, high))
         for head, parts in with_parts(heads, steps, "example_id", required=False):
             row: ExampleRow = head["row"]
             yield ContrastRow(row.id, row.messages, row.weight, row.about, tuple(_said(parts)))

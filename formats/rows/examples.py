@@ -45,12 +45,12 @@ class Examples(Source[ExampleRow]):
 
     def with_context_turns(self) -> list[tuple[str, int]]:
         """(set, how many of its wanted examples have turns of the agent before the first target)."""
-        wanted, params = self.wanted("")
+        wanted, params = self.wanted()
         sql = f"{wanted} SELECT dataset, count(*) FROM wanted WHERE target_from > 0 GROUP BY ALL ORDER BY ALL"
         return [(dataset, n) for dataset, n in self.run.rows(sql, **params)]
 
-    def rows(self, after: str = "") -> Iterator[ExampleRow]:
-        wanted, params = self.wanted(after)
+    def between(self, low: str, high: str) -> Iterator[ExampleRow]:
+        wanted, params = self.wanted(low, high)
         heads = self.run.stream(f"{wanted} FROM wanted ORDER BY example_id", params)
         steps = self.run.stream(
             f"""{wanted} SELECT w.example_id, {STEP} FROM wanted w JOIN steps s USING (trajectory_id)

@@ -66,8 +66,8 @@ class Pairs(Source[PairRow]):
             LEFT JOIN rollouts r ON r.rollout_id = p.chosen_rollout_id
             LEFT JOIN deviations d ON d.deviation_id = p.deviation_id"""
 
-    def rows(self, after: str = "") -> Iterator[PairRow]:
-        wanted, params = self.wanted(after)
+    def between(self, low: str, high: str) -> Iterator[PairRow]:
+        wanted, params = self.wanted(low, high)
         heads = self.run.stream(f"{wanted} FROM wanted ORDER BY pair_id", params)
         sides = " UNION ALL ".join(
             f"""SELECT w.pair_id, {place} AS side, {STEP} FROM wanted w

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, ClassVar, Generic, TypeVar
 
 import pyarrow as pa
@@ -21,6 +22,10 @@ HELD_OUT = (
     """k.split <> 'train' OR k.task_id IN (SELECT v.task_id FROM run_evaluations v WHERE v.run_id = $run)"""
 )
 """Test tasks: those of other splits than the training tasks, and those that a policy of the run was tested on."""
+RANGE = 20_000
+"""Rows that are read and sorted at a time."""
+LAST = "\uffff"
+"""Greater than any id."""
 TASK = "k.world, k.split, k.task_type, k.instruction"
 
 
@@ -62,8 +67,20 @@ class Source(ABC, Generic[R]):
         """SQL: one row a candidate, with its key and `held_out`. $run is the run's id."""
 
     @abstractmethod
+    def between(self, low: str, high: str) -> Iterator[R]:
+        """The wanted rows behind the id `low` up to `high`, in the order of ids."""
+
     def rows(self, after: str = "") -> Iterator[R]:
-        """The wanted rows behind an id, in the order of ids."""
+        """The wanted rows behind an id, in the order of ids. They are read and sorted a range of ids at a time, which
+        is what keeps the memory flat: DuckDB cannot sort everything in little memory."""
+        for low, high in self._ranges(after):
+            yield from self.between(low, high)
+
+    def _ranges(self, after: str) -> Iterator[tuple[str, str]]:
+        wanted, params = self.wanted(after)
+        ids = self.run.stream(f"{wanted} SELECT {self.key} AS id FROM wanted ORDER BY id", params)
+        ends = [row["id"] for number, row in enumerate(ids, 1) if number % RANGE == 0]
+        return pairwise([after, *ends, LAST])
 
     @cached_property
     def columns(self) -> tuple[str, ...]:
@@ -100,11 +117,12 @@ class Source(ABC, Generic[R]):
     how_to_get: ClassVar[str]
     """What to do where a run has no candidates."""
 
-    def wanted(self, after: str) -> tuple[str, dict[str, Any]]:
-        """(SQL of the wanted candidates behind an id, as the table `wanted`; its parameters)."""
+    def wanted(self, low: str = "", high: str = LAST) -> tuple[str, dict[str, Any]]:
+        """(SQL of the wanted candidates behind the id `low` up to `high`, as the table `wanted`; its parameters)."""
         sql = f"""WITH candidates AS ({self.candidates}),
-            wanted AS (SELECT * FROM candidates WHERE {self._condition} AND {self.key} > $after)"""
-        return sql, {"run": self.run.run_id, "after": after, **self._values}
+            wanted AS (SELECT * FROM candidates
+                WHERE {self._condition} AND {self.key} > $low AND {self.key} <= $high)"""
+        return sql, {"run": self.run.run_id, "low": low, "high": high, **self._values}
 
 
 def quoted(text: str) -> str:

@@ -44,8 +44,8 @@ class Tasks(Source[TaskRow]):
                 FROM run_trajectories WHERE run_id = $run GROUP BY task_id
             ) t JOIN tasks k USING (task_id)"""
 
-    def rows(self, after: str = "") -> Iterator[TaskRow]:
-        wanted, params = self.wanted(after)
+    def between(self, low: str, high: str) -> Iterator[TaskRow]:
+        wanted, params = self.wanted(low, high)
         for head in self.run.stream(f"{wanted} FROM wanted ORDER BY task_id", params):
             [start] = messages(head["first_observation"], (), self.run.briefing(head))
             yield TaskRow(head["task_id"], start["content"], head)

@@ -75,8 +75,8 @@ class Traces(Source[TraceRow]):
                 FROM run_calibrations WHERE run_id = $run GROUP BY trajectory_id
             ) c USING (trajectory_id)"""
 
-    def rows(self, after: str = "") -> Iterator[TraceRow]:
-        wanted, params = self.wanted(after)
+    def between(self, low: str, high: str) -> Iterator[TraceRow]:
+        wanted, params = self.wanted(low, high)
         heads = self.run.stream(f"{wanted} FROM wanted ORDER BY trajectory_id", params)
         steps = self.run.stream(
             f"""{wanted}, valued AS ({VALUES}), judged AS ({VERDICTS})

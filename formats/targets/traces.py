@@ -59,7 +59,7 @@ traces = [Trajectory.model_validate_json(line) for line in open("FOLDER/data/tra
             },
             "steps": [{"step_id": 1, "source": "user", "message": start.content}, *_atif_steps(row)],
             "final_metrics": {"total_completion_tokens": tokens, "total_steps": len(row.turns) + 1},
-            "extra": _known({name: head[name] for name in ABOUT}),
+            "extra": {name: head[name] for name in ABOUT},
         }
 
     def trained(self, written: dict[str, Any]) -> list[bool]:
@@ -75,24 +75,22 @@ def _atif_steps(row: TraceRow) -> Iterator[dict[str, Any]]:
     turns = row.messages[1::2]
     answers = [*(message.content for message in row.messages[2::2]), row.last_observation]
     for number, (message, answer, known) in enumerate(zip(turns, answers, row.turns, strict=True)):
-        yield _known(
-            {
-                "step_id": number + 2,
-                "source": "agent",
-                "message": message.content,
-                "reasoning_content": known["thinking"] or None,
-                **_action(message, answer, f"{row.id}-{number}"),
-                "metrics": {"completion_tokens": known["tokens"]} if known["tokens"] else None,
-                "is_copied_context": None if message.target else True,
-                "extra": _extra(message, known),
-            }
-        )
+        yield {  # all fields in every step: readers that infer columns need the same ones everywhere
+            "step_id": number + 2,
+            "source": "agent",
+            "message": message.content,
+            "reasoning_content": known["thinking"] or None,
+            **_action(message, answer, f"{row.id}-{number}"),
+            "metrics": {"completion_tokens": known["tokens"] or None},
+            "is_copied_context": not message.target,
+            "extra": _extra(message, known),
+        }
 
 
 def _action(message: ChatMessage, answer: str, identity: str) -> dict[str, Any]:
     """The action as a call, and the world's answer to it; a turn without an action has no call."""
     if message.step is None or not message.step.action:
-        return {"observation": {"results": [{"content": answer}]}}
+        return {"tool_calls": None, "observation": {"results": [{"source_call_id": None, "content": answer}]}}
     call = call_of(message.step.action)
     return {
         "tool_calls": [
@@ -106,7 +104,7 @@ def _extra(message: ChatMessage, known: Mapping[str, Any]) -> dict[str, Any]:
     step = message.step
     own = {} if step is None else {"origin": step.origin, "action": step.action, "valid": step.valid}
     values = {name: value for name, value in known.items() if name not in ("tokens", "thinking")}
-    return _known({"step_index": message.step_index, **own, **values})
+    return {"step_index": message.step_index, **own, **values}
 
 
 class HfTraces(Target[TraceRow]):
@@ -139,7 +137,7 @@ def _lines(row: TraceRow) -> Iterator[dict[str, Any]]:
     for place, message in enumerate(row.messages):
         line: dict[str, Any] = {"type": "message", "message": message.chat}
         if message.role == "assistant":
-            known = _extra(message, row.turns[place // 2])
+            known = _known(_extra(message, row.turns[place // 2]))
             line |= {"copied": not message.target, "steca": known}
         yield line
     yield {"type": "message", "message": {"role": "user", "content": row.last_observation}}

@@ -66,8 +66,8 @@ def _header(target: Target[Any], state: State, name: str, licence: str) -> str:
         "num_bytes": sum(part.bytes for part in state.parts),
         "num_examples": state.audit.rows,
     }
-    files = "data/*/*.jsonl" if target.form == "sessions" else f"data/*{SUFFIXES[target.form]}"
-    known = {
+    files = f"data/*{SUFFIXES[target.form]}"
+    known: dict[str, Any] = {
         "language": ["en"],
         "license": licence,
         "pretty_name": name,
@@ -76,6 +76,8 @@ def _header(target: Target[Any], state: State, name: str, licence: str) -> str:
         "configs": [{"config_name": "default", "data_files": [{"split": "train", "path": files}]}],
         "dataset_info": {"config_name": "default", "splits": [split]},
     }
+    if target.form == "sessions":  # no table: the Hub finds out by itself that they are traces
+        del known["configs"], known["dataset_info"]
     return yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
 
 
