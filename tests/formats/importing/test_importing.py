@@ -247,3 +247,17 @@ def test_a_run_in_an_array_is_told_with_its_number(out: Path, tmp_path: Path) ->
     file.write_text(json.dumps([openai(TASKS[0]), {}]))
     assert imported(file, out).examples["no run"].startswith("line 1, element 2 of the array: has none of")
     assert set_aside(out)[0]["element"] == 2
+
+
+def test_a_call_that_is_in_the_text_too_is_no_part_of_the_thought(out: Path, tmp_path: Path) -> None:
+    row = openai(TASKS[0])
+    for message in row["messages"]:
+        if message["role"] == "assistant":
+            command = json.loads(message["tool_calls"][0]["function"]["arguments"])["command"]
+            message["content"] = f"Thought: {message['content']}\nAction: {command}"
+    for form in ("react", "tool_call"):
+        target = tmp_path / f"{form}.jsonl"
+        imported(lines(tmp_path / "in.jsonl", [row]), target, action_format=form)
+        assert [run.turns[0].thought for run in read_recordings(target, FORMATS[form]).by_id.values()] == [
+            "Turn 0."
+        ]

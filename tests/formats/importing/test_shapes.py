@@ -113,3 +113,11 @@ def test_values_of_turns_are_noticed() -> None:
     assert has_values({"messages": [{**SAYS, "reward": 0.5}]})
     assert has_values({"steps": [{"source": "agent", "extra": {"step_reward": 0.5}}]})
     assert not has_values({"conversations": [{"from": "gpt", "value": "Action: b"}], "reward": 1})
+
+
+def test_a_copied_message_of_a_session_is_not_trained() -> None:
+    [(_, row)] = runs_of(raws(HEAD, said(USER), {**said(SAYS), "copied": True}, said(USER), said(SAYS)))
+    assert isinstance(row, dict)
+    with pytest.raises(NotARun, match="turn 1 is left out of the loss"):
+        refuse_untrained(row, 2)
+    refuse_untrained(row, 1)
