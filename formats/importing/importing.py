@@ -22,7 +22,7 @@ from formats.importing.matching import Matcher, Place
 from formats.importing.playing import first_that_wins
 from formats.importing.rows import Raw
 from formats.importing.shapes import as_recorded, runs_of
-from formats.importing.training_marks import has_values, refuse_untrained
+from formats.importing.training_marks import has_values, refuse_other_kinds, refuse_untrained
 from formats.importing.verdicts import SetAside
 from formats.importing.written import WrittenRuns, row_of_run
 from rollouts.play import EpisodeSettings, PlayedEpisode
@@ -105,6 +105,7 @@ def _one(
     except NotARun as problem:
         raise SetAside("no run", str(problem)) from None
     try:
+        refuse_other_kinds(row)
         refuse_untrained(row, len(run.turns))
     except NotARun as problem:
         raise SetAside("not trained", str(problem)) from None

@@ -11,7 +11,7 @@ import pytest
 from environments.recorded.forms import NotARun
 from formats.importing.rows import Raw
 from formats.importing.shapes import as_recorded, runs_of
-from formats.importing.training_marks import has_values, refuse_untrained
+from formats.importing.training_marks import has_values, refuse_other_kinds, refuse_untrained
 
 USER, SAYS = {"role": "user", "content": "x"}, {"role": "assistant", "content": "Action: b"}
 
@@ -121,3 +121,14 @@ def test_a_copied_message_of_a_session_is_not_trained() -> None:
     with pytest.raises(NotARun, match="turn 1 is left out of the loss"):
         refuse_untrained(row, 2)
     refuse_untrained(row, 1)
+
+
+def test_a_run_of_a_policy_is_not_the_experts() -> None:
+    for row in (
+        {"kind": "explored"},
+        {"extra": {"kind": "evaluation"}},
+        {"metadata": {"kind": "calibrated"}},
+    ):
+        with pytest.raises(NotARun, match=r"is a run of the kind '.*', and not the expert's"):
+            refuse_other_kinds(row)
+    refuse_other_kinds({"kind": "expert", "extra": {"kind": "of another tool"}, "metadata": {"kind": ["x"]}})
