@@ -101,11 +101,17 @@ def _one(
     try:
         kind, row = as_recorded(row, shape)
         found.shapes[kind] += 1
-        identity, run = recording_in(row, raw.line, world.form)
     except NotARun as problem:
         raise SetAside("no run", str(problem)) from None
     try:
         refuse_other_kinds(row)
+    except NotARun as problem:
+        raise SetAside("not expert", str(problem)) from None
+    try:
+        identity, run = recording_in(row, raw.line, world.form)
+    except NotARun as problem:
+        raise SetAside("no run", str(problem)) from None
+    try:
         refuse_untrained(row, len(run.turns))
     except NotARun as problem:
         raise SetAside("not trained", str(problem)) from None

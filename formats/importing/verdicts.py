@@ -4,8 +4,9 @@ from __future__ import annotations
 
 KINDS = {
     "not read": "not readable",
+    "not expert": "a policy's run",
     "no run": "no run in a known shape",
-    "not trained": "no expert's run, or not all of it is trained on",
+    "not trained": "turns that are left out of the loss",
     "no task": "of no task of this configuration",
     "held out": "of a held-out task",
     "task has one": "the task has a run already",

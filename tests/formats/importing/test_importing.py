@@ -127,6 +127,7 @@ def test_good_lines_are_kept_among_bad_ones(out: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_whose_turns_or_answers_cannot_be_used_is_set_aside(out: Path) -> None:
+    assert reason({**openai(TASKS[0]), "extra": {"kind": "explored"}}, out)[0] == "not expert"
     untrained = openai(TASKS[0])
     untrained["messages"][2]["weight"] = 0
     assert reason(untrained, out)[0] == "not trained"
