@@ -155,7 +155,8 @@ def import_(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="Recorded runs: ShareGPT, OpenAI messages, ATIF or HF traces, as JSONL, JSON (.gz too) or Parquet.",
+            help="Recorded runs: ShareGPT, OpenAI messages, ATIF or HF traces, as JSONL, JSON (.gz too) or Parquet; or "
+            "folders of them.",
         ),
     ],
     out: Annotated[

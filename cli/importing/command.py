@@ -17,6 +17,7 @@ from environments.base import EnvironmentFault
 from environments.registry import open_world
 from flows.wording import counted
 from flows.work.planning import EXPLORED_PARTS, WARMUP_PARTS, planned
+from formats.importing.files import files_in
 from formats.importing.importing import Imported, import_runs
 from formats.importing.matching import Matcher
 from formats.importing.written import WrittenRuns, set_aside_path
@@ -28,7 +29,7 @@ def import_files(
 ) -> None:
     """Import the files and print what became of their runs. `given`: the options that gave the configuration, for the
     command that follows. Raises EnvironmentFault if no run can be used, and for files and worlds that cannot."""
-    written, terminal = WrittenRuns(out), console()
+    written, terminal, files = WrittenRuns(out), console(), files_in(files)
     with_demonstrations = config.environment.demonstrations
     environment = config.environment.model_copy(update={"demonstrations": None})
     config = config.model_copy(update={"environment": environment})

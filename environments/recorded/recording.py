@@ -15,7 +15,7 @@ from typing import Any
 from environments.base import EnvironmentFault, Task
 from environments.identities import own_id
 from environments.recorded.forms import Exchange, NotARun, exchanges_of
-from steca.action_formats import ActionFormat
+from steca.action_formats import REACT, ActionFormat
 from steca.types import Turn
 
 MOST_LINES = 5
@@ -153,7 +153,9 @@ def recording_of(row: Mapping[str, Any], number: int, form: ActionFormat) -> tup
 
 def _turn(exchange: Exchange, form: ActionFormat) -> Turn | None:
     if exchange.call is not None:
-        return Turn(" ".join(exchange.said.split()), exchange.call)
+        written = (known.parse(exchange.said) for known in (form, REACT))  # the call may be in the text too
+        thought = next((found[0] for found in written if found and found[1] == exchange.call), exchange.said)
+        return Turn(" ".join(thought.split()), exchange.call)
     parsed = form.parse(exchange.said)
     return Turn(*parsed) if parsed else None
 

@@ -72,8 +72,11 @@ class _Cutter:
                     yield from self._after(chunk[start:])
                     return
             elif mark in b"[{":
-                self._opened(chunk[:at])
-                start = at + 1 if self._depth == 1 else start
+                self._depth += 1
+                if self._depth == 1:
+                    start = at + 1
+                elif self._indent is None:
+                    self._indent = _last_line(self._before + chunk[:at])
             elif mark in b"]}":
                 self._depth -= 1
         if self._indent is None:
@@ -89,11 +92,6 @@ class _Cutter:
         end = found.end() if found else len(chunk)
         self._line += chunk.count(b"\n", 0, end)
         return end
-
-    def _opened(self, before: bytes) -> None:
-        self._depth += 1
-        if self._depth == 2 and self._indent is None:
-            self._indent = _last_line(self._before + before)
 
     def _add(self, part: bytes) -> None:
         if not self._size:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
@@ -20,6 +20,23 @@ from formats.importing.rows import MOST_BYTES, SHOWN_BYTES, TOO_LONG, Raw
 BOM = b"\xef\xbb\xbf"
 Text = io.BufferedReader | gzip.GzipFile
 WIDE = {b"\xff\xfe": "UTF-16LE", b"\xfe\xff": "UTF-16BE"}
+
+
+SUFFIXES = (".jsonl", ".json", ".gz", ".parquet", ".ndjson")
+"""Of a folder, the files with these names."""
+
+
+def files_in(paths: Iterable[Path]) -> list[Path]:
+    """The files, and those in the folders, in order. Raises EnvironmentFault for a folder without any."""
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
+        if path.is_dir() and not inside:
+            raise EnvironmentFault(
+                f"{path}: this folder has no file named {', '.join(f'*{s}' for s in SUFFIXES)}"
+            )
+        found += inside if path.is_dir() else [path]
+    return found
 
 
 def raw_rows(path: Path) -> Iterator[Raw]:

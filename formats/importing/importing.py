@@ -22,7 +22,7 @@ from formats.importing.matching import Matcher, Place
 from formats.importing.playing import first_that_wins
 from formats.importing.rows import Raw
 from formats.importing.shapes import as_recorded, runs_of
-from formats.importing.training_marks import has_values, refuse_untrained
+from formats.importing.training_marks import has_values, refuse_other_kinds, refuse_untrained
 from formats.importing.verdicts import SetAside
 from formats.importing.written import WrittenRuns, row_of_run
 from rollouts.play import EpisodeSettings, PlayedEpisode
@@ -101,6 +101,13 @@ def _one(
     try:
         kind, row = as_recorded(row, shape)
         found.shapes[kind] += 1
+    except NotARun as problem:
+        raise SetAside("no run", str(problem)) from None
+    try:
+        refuse_other_kinds(row)
+    except NotARun as problem:
+        raise SetAside("not expert", str(problem)) from None
+    try:
         identity, run = recording_in(row, raw.line, world.form)
     except NotARun as problem:
         raise SetAside("no run", str(problem)) from None

@@ -6,6 +6,8 @@
 | openai | `messages`: OpenAI, TRL; or the lists `prompt` and `completion` | the same |
 | atif | `steps` | the same |
 | hf-traces | a line {"type": "session"}, then lines {"type": "message", "message"} | as messages |
+
+`copied` beside a message of a session is what `steca export` writes for turns that must not be trained on.
 """
 
 from __future__ import annotations
@@ -79,7 +81,10 @@ class _Session:
         if isinstance(read, NotARun):
             self._problem = self._problem or f"is a session whose line {raw.line} {read}"
         elif read["type"] == "message":
-            self._messages.append(read.get("message"))
+            message = read.get("message")
+            if isinstance(message, dict) and read.get("copied") is True:
+                message = {**message, "is_copied_context": True}
+            self._messages.append(message)
 
     def ended(self) -> Iterator[_Read]:
         if not self._head:

@@ -1,4 +1,4 @@
-"""What a row says of training: turns that are left out of the loss, and values of steps.
+"""What a row says of itself: whose run it is, turns that are left out of the loss, and values of steps.
 
 A run with a turn that must not be trained on is no demonstration: in D_c, that turn is the deviated one.
 """
@@ -6,9 +6,10 @@ A run with a turn that must not be trained on is no demonstration: in D_c, that 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from environments.recorded.forms import NotARun
+from steca.vocabulary import TrajectoryKind
 
 LEFT_OUT: Mapping[str, tuple[Any, ...]] = {
     "loss": (False, 0),
@@ -19,9 +20,19 @@ LEFT_OUT: Mapping[str, tuple[Any, ...]] = {
 }
 """Fields of a message or step, and the values that leave it out of the loss: AgentTraj, axolotl, OpenAI, LLaMA-Factory,
 ATIF."""
+OTHER_KINDS = frozenset(get_args(TrajectoryKind)) - {"expert"}
 VALUES = ("reward", "step_reward", "advantage", "score", "verdict", "value", "q_value", "logprobs")
 _ROLES = ("from", "role", "source")
 _AGENT = ("gpt", "assistant", "agent")
+
+
+def refuse_other_kinds(row: Mapping[str, Any]) -> None:
+    """Raises NotARun for a trajectory of this factory that says it is not the expert's. A policy's
+    run would be taught as the expert's, even if it reaches the goal."""
+    for place in (row, row.get("metadata"), row.get("extra")):
+        kind = place.get("kind") if isinstance(place, Mapping) else None
+        if isinstance(kind, str) and kind in OTHER_KINDS:
+            raise NotARun(f"is a run of the kind {kind!r}, and not the expert's")
 
 
 def refuse_untrained(row: Mapping[str, Any], turns: int) -> None:

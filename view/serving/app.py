@@ -24,7 +24,6 @@ from view.published import Published, Row
 from view.queries import bench, listing, rollouts, run, runs, trajectory
 from view.serving.guard import guard
 
-
 FAULTS = (StorageFault, StageFault, ConfigFault, FormatFault, PolicyFault, EnvironmentFault)
 """What has a message for the user."""
 

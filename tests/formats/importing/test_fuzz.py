@@ -94,7 +94,7 @@ def test_any_bytes_are_read_or_refused_in_one_line(parts: list[bytes], between: 
 
 
 @many
-@given(st.lists(st.sampled_from(GOOD) | changed(), min_size=1, max_size=6), st.data())
+@given(st.lists(st.sampled_from(GOOD) | changed(), max_size=6).map(lambda rows: [GOOD[0], *rows]), st.data())
 def test_a_flipped_byte_of_a_zipped_array_is_no_traceback(rows: list[bytes], data: st.DataObject) -> None:
     packed = bytearray(gzip.compress(b"[" + b",\n".join(rows) + b"]"))
     packed[data.draw(st.integers(2, len(packed) - 1))] ^= data.draw(st.integers(1, 255))

@@ -127,6 +127,7 @@ def test_good_lines_are_kept_among_bad_ones(out: Path, tmp_path: Path) -> None:
 
 
 def test_a_run_whose_turns_or_answers_cannot_be_used_is_set_aside(out: Path) -> None:
+    assert reason({**openai(TASKS[0]), "extra": {"kind": "explored"}}, out)[0] == "not expert"
     untrained = openai(TASKS[0])
     untrained["messages"][2]["weight"] = 0
     assert reason(untrained, out)[0] == "not trained"
@@ -247,3 +248,17 @@ def test_a_run_in_an_array_is_told_with_its_number(out: Path, tmp_path: Path) ->
     file.write_text(json.dumps([openai(TASKS[0]), {}]))
     assert imported(file, out).examples["no run"].startswith("line 1, element 2 of the array: has none of")
     assert set_aside(out)[0]["element"] == 2
+
+
+def test_a_call_that_is_in_the_text_too_is_no_part_of_the_thought(out: Path, tmp_path: Path) -> None:
+    row = openai(TASKS[0])
+    for message in row["messages"]:
+        if message["role"] == "assistant":
+            command = json.loads(message["tool_calls"][0]["function"]["arguments"])["command"]
+            message["content"] = f"Thought: {message['content']}\nAction: {command}"
+    for form in ("react", "tool_call"):
+        target = tmp_path / f"{form}.jsonl"
+        imported(lines(tmp_path / "in.jsonl", [row]), target, action_format=form)
+        assert [run.turns[0].thought for run in read_recordings(target, FORMATS[form]).by_id.values()] == [
+            "Turn 0."
+        ]

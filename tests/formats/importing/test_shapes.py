@@ -11,7 +11,7 @@ import pytest
 from environments.recorded.forms import NotARun
 from formats.importing.rows import Raw
 from formats.importing.shapes import as_recorded, runs_of
-from formats.importing.training_marks import has_values, refuse_untrained
+from formats.importing.training_marks import has_values, refuse_other_kinds, refuse_untrained
 
 USER, SAYS = {"role": "user", "content": "x"}, {"role": "assistant", "content": "Action: b"}
 
@@ -113,3 +113,22 @@ def test_values_of_turns_are_noticed() -> None:
     assert has_values({"messages": [{**SAYS, "reward": 0.5}]})
     assert has_values({"steps": [{"source": "agent", "extra": {"step_reward": 0.5}}]})
     assert not has_values({"conversations": [{"from": "gpt", "value": "Action: b"}], "reward": 1})
+
+
+def test_a_copied_message_of_a_session_is_not_trained() -> None:
+    [(_, row)] = runs_of(raws(HEAD, said(USER), {**said(SAYS), "copied": True}, said(USER), said(SAYS)))
+    assert isinstance(row, dict)
+    with pytest.raises(NotARun, match="turn 1 is left out of the loss"):
+        refuse_untrained(row, 2)
+    refuse_untrained(row, 1)
+
+
+def test_a_run_of_a_policy_is_not_the_experts() -> None:
+    for row in (
+        {"kind": "explored"},
+        {"extra": {"kind": "evaluation"}},
+        {"metadata": {"kind": "calibrated"}},
+    ):
+        with pytest.raises(NotARun, match=r"is a run of the kind '.*', and not the expert's"):
+            refuse_other_kinds(row)
+    refuse_other_kinds({"kind": "expert", "extra": {"kind": "of another tool"}, "metadata": {"kind": ["x"]}})
