@@ -53,13 +53,8 @@ def test_a_colleagues_file_becomes_a_calibrated_run(folder: Path) -> None:
     steca(folder, *following)
     [kept] = rows(folder, "SELECT count(*) AS n FROM calibrations WHERE kept")
     assert kept["n"] >= 1
-<<<<<<< HEAD
-    training = "SELECT task_id FROM tasks WHERE split = 'train'"
-    expert = f"SELECT trajectory_id FROM trajectories WHERE kind = 'expert' AND task_id IN ({training})"
-=======
     expert = "SELECT trajectory_id FROM trajectories JOIN tasks USING (task_id) WHERE kind = 'expert' "
     expert += "AND split = 'train'"
->>>>>>> w-import
     own = "SELECT count(*) AS n FROM steps WHERE origin = 'expert' AND thought NOT LIKE '%So I go on.'"
     [played] = rows(folder, f"{own} AND trajectory_id IN ({expert})")
     assert played["n"] == 0  # every demonstration is the colleague's, none the world's own
