@@ -9,7 +9,7 @@ export function Rollouts({ id, n, compact }) {
     event.stopPropagation();
     setOpen(!open);
   };
-  return html`<div class="rollouts"><button class="link rollouts-button" aria-expanded=${open} onClick=${toggle}>${open ? "hide" : "show"} ${count(n)} rollouts</button>
+  return html`<div class="rollouts"><button class="link rollouts-button" aria-expanded=${open} onClick=${toggle}>${open ? "hide" : "show"} ${count(n)} rollout${n === 1 ? "" : "s"}</button>
     ${open && html`<div onClick=${(event) => event.stopPropagation()}><${Answer} of=${found} draw=${(rows) => html`<${Branch} rows=${rows} depth=${0} compact=${compact} />`} /></div>`}</div>`;
 }
 

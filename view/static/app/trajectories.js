@@ -29,7 +29,9 @@ function Filters({ facets, params }) {
     <option value="">all</option>${values.map(([value, text]) => html`<option value=${value}>${text}</option>`)}</select></label>`;
   const named = (values) => (values || []).map((value) => [value, words(String(value))]);
   const from = (name) => html`<input type="number" step="0.1" min="0" max="1" placeholder=${name.endsWith("from") ? "from" : "to"} aria-label=${words(name)} value=${params[name] || ""} onChange=${set(name)} />`;
-  return html`<form class="filters" onSubmit=${(event) => event.preventDefault()}>
+  const asked = Object.keys(chosen(params)).length;
+  const wide = matchMedia("(min-width: 761px)").matches;
+  return html`<details class="filters-box" open=${wide || undefined}><summary>filters${asked ? ` (${asked})` : ""}</summary><form class="filters" onSubmit=${(event) => event.preventDefault()}>
     <label class="search">search<${Search} value=${params.q || ""} /></label>
     ${pick("kind", named(facets.kinds))}${pick("split", named(facets.splits))}${pick("type", named(facets.types), "task type")}
     ${pick("success", [["true", "won"], ["false", "not won"]])}${pick("verdict", VERDICTS.map((each) => [each, words(each)]))}
@@ -38,8 +40,8 @@ function Filters({ facets, params }) {
     <label>reward at the end<span>${from("reward_from")}${from("reward_to")}</span></label>
     <label>lowest step reward<span>${from("value_from")}${from("value_to")}</span></label>
     <label>order<select value=${params.order || "task"} onChange=${set("order")}>${ORDERS.map(([value, text]) => html`<option value=${value}>${text}</option>`)}</select></label>
-    ${Object.keys(chosen(params)).length > 0 && html`<button type="button" onClick=${() => change(Object.fromEntries([...FILTERS, "page"].map((name) => [name, ""])))}>clear</button>`}
-  </form>`;
+    ${asked > 0 && html`<button type="button" onClick=${() => change(Object.fromEntries([...FILTERS, "page"].map((name) => [name, ""])))}>clear</button>`}
+  </form></details>`;
 }
 
 function Search({ value }) {

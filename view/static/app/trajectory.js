@@ -55,9 +55,9 @@ function Head({ run, data }) {
   return html`<h1><${Text} text=${data.instruction} shown=${300} /></h1><p class="chips">
     <${Badge} kind=${data.kind}>${words(data.kind)}<//> <${Badge} kind=${data.success ? "kept" : "rejected"}>${data.success ? "won" : words(data.end_reason)}<//>${" "}
     reward ${decimal(data.outcome)}, ${count(data.n_steps)} steps${data.prefix_steps ? ` (the first ${data.prefix_steps} are the expert's)` : ""}, ${words(data.task_type)}, split ${data.split}${tested.length ? `, test of ${tested.join("; ")}` : ""}${data.checkpoint ? html`, policy <code>${short(data.checkpoint)}</code>` : ""}, <code title="id of the trajectory">${data.trajectory_id}</code></p>
-    ${data.examples.map((each) => html`<div class="trained">Trained on as <b>${words(each.dataset)}</b> in round ${each.round}, from step ${each.target_from} on, weight ${decimal(each.weight, 3)}${each.distance === null ? "" : ` (distance ${decimal(each.distance, 3)})`}${" "}
+    ${data.examples.map((each) => html`<div class="trained-on">Trained on as <b>${words(each.dataset)}</b> in round ${each.round}, from step ${each.target_from} on, weight ${decimal(each.weight, 3)}${each.distance === null ? "" : ` (distance ${decimal(each.distance, 3)})`}${" "}
       <code class="quiet" title="steca trace takes this id">${each.example_id}</code>${!inFile && html`<${Tokens} run=${run} id=${each.example_id} />`}</div>`)}
-    ${data.pairs.map((each) => html`<p class="trained">${each.chosen_trajectory_id === data.trajectory_id ? "Chosen" : "Rejected"} side of a ${words(each.method)} pair, round ${each.round}</p>`)}`;
+    ${data.pairs.map((each) => html`<p class="trained-on">${each.chosen_trajectory_id === data.trajectory_id ? "Chosen" : "Rejected"} side of a ${words(each.method)} pair, round ${each.round}</p>`)}`;
 }
 
 function Comparisons({ data, comparison }) {
