@@ -21,7 +21,6 @@ from rollouts.stages.demonstrate import demonstrate
 from storage.records import TrajectoryRecord
 from storage.store import Store
 
-pytest.importorskip("formats.targets", reason="the command export is not there yet")
 PARTS = ("demonstrations", "exploration", "shared")
 EXPERTS = """
 SELECT trajectory_id FROM trajectories JOIN tasks USING (task_id) WHERE kind = 'expert' AND split = 'train' AND success
