@@ -12,8 +12,10 @@ COPY models models
 COPY storage storage
 COPY configs configs
 COPY rollouts rollouts
+COPY formats formats
 COPY tasks tasks
 COPY flows flows
+COPY view view
 COPY cli cli
 
 # torch comes from its CPU index: the default Linux wheels include gigabytes of CUDA libraries.

@@ -86,8 +86,8 @@ def test_a_query_may_be_pasted_with_its_comment(finished: FactoryConfig) -> None
 
 
 def test_a_query_about_a_column_that_is_not_there_would_be_noticed(finished: FactoryConfig) -> None:
-    assert len(queries(README)) >= 2
-    assert len(shown_answers(README)) >= 2
+    assert queries(README)
+    assert shown_answers(README)
     assert len(QUERIES) >= 15
     with pytest.raises(StorageFault):
         Store(finished.data_dir).query(queries(README)[0].replace("split", "spilt"))

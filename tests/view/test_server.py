@@ -149,3 +149,4 @@ def test_a_report_is_one_file(real: TestClient, finished: FactoryConfig) -> None
     assert page.status_code == 200
     assert "/static/" not in page.text
     assert 'id="chunk-0"' in page.text
+    assert "script-src 'unsafe-inline' data:" in page.headers["content-security-policy"]

@@ -22,7 +22,7 @@ from view.bundle import run_report
 from view.labels import Label, Labels
 from view.published import Published, Row
 from view.queries import bench, listing, rollouts, run, runs, trajectory
-from view.serving.guard import guard
+from view.serving.guard import ALONE, guard
 
 FAULTS = (StorageFault, StageFault, ConfigFault, FormatFault, PolicyFault, EnvironmentFault)
 """What has a message for the user."""
@@ -63,7 +63,7 @@ def _pages(published: Published) -> APIRouter:
 
     @router.get("/runs/{id}/report.html")
     def report(id: str) -> HTMLResponse:
-        return HTMLResponse(run_report(published, id))
+        return HTMLResponse(run_report(published, id), headers={"Content-Security-Policy": ALONE})
 
     return router
 

@@ -13,8 +13,9 @@ POLICY = (
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 """No network but this server. The page's own inline script is its import map."""
+ALONE = "default-src 'none'; script-src 'unsafe-inline' data:; style-src 'unsafe-inline'; img-src data:"
+"""Of a page that holds everything itself: no network at all."""
 HEADERS = {
-    "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
@@ -31,6 +32,7 @@ def guard(hosts: Iterable[str]) -> Callable[[Request, Next], Awaitable[Response]
             return JSONResponse({"error": refusal}, status_code=403, headers=HEADERS)
         response = await call_next(request)
         response.headers.update(HEADERS)
+        response.headers.setdefault("Content-Security-Policy", POLICY)
         return response
 
     return checked
