@@ -61,7 +61,8 @@ class Measured:
 
 
 READ = {
-    "training_examples": "SELECT trajectory_id FROM run_training_examples WHERE run_id = $run",
+    "training_examples": """SELECT DISTINCT unnest([trajectory_id, contrast_trajectory_id])
+        FROM run_training_examples WHERE run_id = $run""",
     "calibrations": """SELECT unnest([c.trajectory_id, d.explored_trajectory_id])
         FROM run_calibrations c JOIN deviations d USING (deviation_id) WHERE c.run_id = $run""",
     "deviations": "SELECT explored_trajectory_id FROM run_deviations WHERE run_id = $run",
@@ -118,15 +119,18 @@ def table_of(name: str) -> str:
 
 def measure(data: Path, run: str, name: str, out: Path) -> Measured:
     """Export in this process, and see what it took."""
-    import resource
-
     started = time.perf_counter()
     context: Context = "fold" if TARGETS[name].contexts else "refuse"
     report = export(Store(data), Request(name, run, out, Filters(), context))
     seconds = time.perf_counter() - started
     size = sum(file.stat().st_size for file in (out / "data").rglob("*") if file.is_file())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Measured(report.audit.rows, size, seconds, peak)
+    return Measured(report.audit.rows, size, seconds, peak_memory())
+
+
+def peak_memory() -> int:
+    """Bytes. `ru_maxrss` would not do: it begins with that of the parent process."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM")]
+    return int(line.split()[1]) * 1024
 
 
 def in_a_process(data: Path, run: str, name: str, out: Path) -> Measured:

@@ -99,7 +99,7 @@ def as_messages(example: Example, trajectory: Trajectory) -> Messages:
 
 def whole_conversation(example: Example, trajectory: Trajectory) -> Messages:
     """The same up to the last turn, target or not."""
-    return tuple(_messages(example, trajectory.steps))[:-1]
+    return tuple(_messages(example, trajectory.steps))[: 2 * len(trajectory.steps) or 1]
 
 
 def _messages(example: Example, steps: Sequence[Step]) -> Iterator[ChatMessage]:

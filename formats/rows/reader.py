@@ -21,7 +21,7 @@ from rollouts.prompting import briefing_of
 from storage.ids import content_id
 from storage.store import Store
 
-MEMORY = "512MB"
+MEMORY = "256MB"
 """Memory of DuckDB while it sorts; more goes to files in the folder of the export."""
 BATCH = 2048
 """Rows that are fetched at a time."""

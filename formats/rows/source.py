@@ -15,12 +15,11 @@ from formats.faults import FormatFault
 from formats.rows.filters import Filters, check_filters, conditions
 from formats.rows.reader import RunReader
 from formats.rows.where import check_condition
+from steca.vocabulary import TRAIN
 from storage.sql.run_views import IN_FRONT
 
 R = TypeVar("R")
-HELD_OUT = (
-    """k.split <> 'train' OR k.task_id IN (SELECT v.task_id FROM run_evaluations v WHERE v.run_id = $run)"""
-)
+HELD_OUT = f"""k.split <> '{TRAIN}' OR k.task_id IN (SELECT v.task_id FROM run_evaluations v WHERE v.run_id = $run)"""
 """Test tasks: those of other splits than the training tasks, and those that a policy of the run was tested on."""
 RANGE = 20_000
 """Rows that are read and sorted at a time."""

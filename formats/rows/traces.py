@@ -89,8 +89,7 @@ class Traces(Source[TraceRow]):
             params,
         )
         for head, parts in with_parts(heads, steps, "trajectory_id", required=False):
-            if parts:  # an episode may end before its first turn
-                yield self._row(head, parts)
+            yield self._row(head, parts)  # an episode may end before its first turn
 
     def _row(self, head: dict[str, Any], steps: list[dict[str, Any]]) -> TraceRow:
         run = trajectory(head, head["first_observation"], steps, head["n_steps"])
@@ -98,9 +97,8 @@ class Traces(Source[TraceRow]):
         example = training_example(head["trajectory_id"], run, copied, 1.0, briefing)
         known = ("reward", "rollouts", "reward_low", "reward_high", "deviation_id", "verdict", "rule", "gap")
         turns = tuple({name: step[name] for name in (*known, "tokens", "thinking")} for step in steps)
-        return TraceRow(
-            head["trajectory_id"], whole_conversation(example, run), run.steps[-1].observation, turns, head
-        )
+        last = run.steps[-1].observation if run.steps else ""
+        return TraceRow(head["trajectory_id"], whole_conversation(example, run), last, turns, head)
 
 
 def copied_steps(prefix: int, steps: list[dict[str, Any]]) -> int:

@@ -6,19 +6,19 @@ import difflib
 from typing import Any
 
 from formats.faults import FormatFault
-from formats.targets.axolotl import AxolotlDpo, AxolotlSft
-from formats.targets.llamafactory import LlamafactoryDpo, LlamafactorySft
-from formats.targets.llamafactory_v1 import LlamafactoryV1Dpo, LlamafactoryV1Sft
-from formats.targets.openai import FireworksSft, OpenaiDpo, OpenaiSft
-from formats.targets.parquet import Parquet
-from formats.targets.role_masked import PrimeRlSft, VerlSft
-from formats.targets.sharegpt import Sharegpt
-from formats.targets.steca_authors import StecaAuthors
+from formats.targets.analysis.parquet import Parquet
+from formats.targets.analysis.traces import Atif, HfTraces
+from formats.targets.analysis.verdicts import Stepwise, Verdicts
 from formats.targets.target import Context, Target
-from formats.targets.traces import Atif, HfTraces
-from formats.targets.trl import TrlDpo, TrlSft
-from formats.targets.verdicts import Stepwise, Verdicts
-from formats.targets.verl_rl import VerlRl
+from formats.targets.trainers.axolotl import AxolotlDpo, AxolotlSft
+from formats.targets.trainers.llamafactory import LlamafactoryDpo, LlamafactorySft
+from formats.targets.trainers.llamafactory_v1 import LlamafactoryV1Dpo, LlamafactoryV1Sft
+from formats.targets.trainers.openai import FireworksSft, OpenaiDpo, OpenaiSft
+from formats.targets.trainers.role_masked import PrimeRlSft, VerlSft
+from formats.targets.trainers.sharegpt import Sharegpt
+from formats.targets.trainers.steca_authors import StecaAuthors
+from formats.targets.trainers.trl import TrlDpo, TrlSft
+from formats.targets.trainers.verl_rl import VerlRl
 
 TARGETS: dict[str, type[Target[Any]]] = {
     target.name: target

@@ -106,6 +106,7 @@ class Workplace:
         """Put the finished export into its place; an export that is there is replaced."""
         with writing_in(self.out.parent):
             if self.out.exists():
+                shutil.rmtree(self.folder / "replaced", ignore_errors=True)
                 os.rename(self.out, self.folder / "replaced")
             os.rename(self.export, self.out)
 

@@ -16,9 +16,12 @@ from formats.targets.target import Target
 from formats.writing.folder import Part, State, Workplace
 from formats.writing.part_files import SUFFIXES, digest, part_file, size_of
 from steca.vocabulary import Progress
+from storage.faults import StorageFault
 
 PART = 128 << 20
 """Bytes of text after which a part ends: with the row that reaches them."""
+SHOWN = 200
+"""Rows after which progress is shown."""
 
 
 class Parts:
@@ -37,7 +40,12 @@ class Parts:
         rows = self._source.rows(after=last)
         total = self._source.counts.wanted
         while state.read < total:
+            read = state.read
             part = self._part(len(state.parts), rows, state, lambda done: progress(done, total))
+            if state.read == read:
+                raise StorageFault(
+                    f"the store gave {read} of {total} {self._source.name}: `steca doctor` says what is missing"
+                )
             if part:
                 state.parts.append(part)
             self._place.save(state)
@@ -53,7 +61,8 @@ class Parts:
                 data.add(*self._checked(prepared, audit))
                 written += 1
             read, last = read + 1, row.id
-            progress(read)
+            if read % SHOWN == 0:
+                progress(read)
             if data.size >= self._part_bytes:
                 break
         data.close()

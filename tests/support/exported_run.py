@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.schema import DatasetConfig
+from configs.schema import DatasetConfig, FactoryConfig
 from environments.registry import open_world
 from models.training.encoding import Example
 from rollouts.stages.assemble import assemble, training_inputs
-from steca.vocabulary import Origin
+from steca.vocabulary import Origin, PromptStyle
 from storage.records import (
     CalibrationRecord,
     DeviationRecord,
@@ -46,20 +46,14 @@ class MadeUp:
     records: list[Record]
     examples: list[TrainingExampleRecord]
 
-    def trained_on(self) -> dict[str, Example]:
+    def trained_on(self, prompt: PromptStyle = "plain") -> dict[str, Example]:
         """By example, what the factory trains on: its own function, from the rows and not from the store."""
-        world = open_world(made_config_environment())
+        world = open_world(FactoryConfig().environment)
         try:
-            inputs = training_inputs(world, self.examples, self.records, "plain")
+            inputs = training_inputs(world, self.examples, self.records, prompt)
         finally:
             world.close()
         return {row.example_id: example for row, example in zip(self.examples, inputs, strict=True)}
-
-
-def made_config_environment() -> Any:
-    from configs.schema import FactoryConfig
-
-    return FactoryConfig().environment
 
 
 def task(name: str, split: str = "train") -> TaskRecord:
@@ -159,8 +153,8 @@ HELD_OUT = TrainingExampleRecord(
 )  # fmt: skip
 
 
-def exported_run(root: Path, copies: int = 1, **config: Any) -> MadeUp:
-    """The run in a store under `root`. D_0 has `copies` expert runs."""
+def exported_run(root: Path, copies: int = 1, more: Sequence[Record] = (), **config: Any) -> MadeUp:
+    """The run in a store under `root`. D_0 has `copies` expert runs. `more`: further rows of the training."""
     explored = explored_tasks()
     demonstrated: list[Record] = [task(f"t0-{n}") for n in range(copies)]
     for n in range(copies):
@@ -171,7 +165,7 @@ def exported_run(root: Path, copies: int = 1, **config: Any) -> MadeUp:
         {
             ("demonstrate", 0): demonstrated,
             ("explore", 1): explored,
-            ("train", 1): [*examples, HELD_OUT],
+            ("train", 1): [*examples, HELD_OUT, *more],
             ("evaluate", 1): tested(),
         },
         **config,

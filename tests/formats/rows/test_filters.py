@@ -9,8 +9,8 @@ import pytest
 
 from formats.faults import FormatFault
 from storage.faults import StorageFault
-from tests.support.exported_run import MadeUp, exported_run
-from tests.support.exports import exported, lineage
+from tests.support.exported_run import HELD_OUT, MadeUp, exported_run, run
+from tests.support.exports import exported, lineage, written
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +105,42 @@ def test_unknown_names_are_refused(made: MadeUp, tmp_path: Path, filters: Any, s
         exported(made, tmp_path / "out", "trl-sft", **filters)
     with pytest.raises(FormatFault, match="the rows of this format have no weight"):
         exported(made, tmp_path / "out", "trl-dpo", min_weight=1.0)
+
+
+def test_an_example_without_weight_is_not_trained_on_by_formats_without_weights(tmp_path: Path) -> None:
+    """Its weight is 0 in the factory; elsewhere it would count like any other."""
+    nothing = HELD_OUT.model_copy(
+        update={"example_id": "nothing", "task_id": "t1", "trajectory_id": "t1-expert", "weight": 0.0}
+    )
+    made = exported_run(tmp_path / "data", more=[nothing])
+    for format, rows in (
+        ("trl-sft", 6),
+        ("openai-sft", 6),
+        ("llamafactory-v1-sft", 6),
+        ("fireworks-sft", 7),
+        ("parquet", 7),
+    ):
+        report = exported(made, tmp_path / format, format)
+        assert report.audit.rows == rows, format
+        assert any(reason.startswith("weight 0") for reason in report.audit.dropped) == (rows == 6)
+
+
+def test_an_episode_that_ended_before_its_first_turn_is_a_trace(tmp_path: Path) -> None:
+    made = exported_run(tmp_path / "data", more=run("t1-nothing", "t1", "explored", [], 0.0))
+    for format in ("atif", "hf-traces"):
+        exported(made, tmp_path / format, format, where="n_steps = 0")
+    [row] = written(tmp_path / "atif")
+    assert [step["message"] for step in row["steps"]] == ["You are in a room. Your task: t1."]
+    [session] = written(tmp_path / "hf-traces")
+    assert len(session["lines"]) == 2
+
+
+@pytest.mark.parametrize("prompt", ["react", "one_shot"])
+def test_the_prompt_of_the_policy_precedes_the_task(tmp_path: Path, prompt: Any) -> None:
+    """As the factory puts it there."""
+    made = exported_run(tmp_path / "data", policy={"prompt": prompt})
+    exported(made, tmp_path / "out", "trl-sft", sets=("calibrated", "expert"))
+    wanted = made.trained_on(prompt)
+    for row in written(tmp_path / "out"):
+        assert row["prompt"][0]["content"] == wanted[row["example_id"]].messages[0]["content"]
+        assert len(row["prompt"][0]["content"]) > 500

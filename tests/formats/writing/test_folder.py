@@ -12,7 +12,7 @@ import yaml
 from filelock import FileLock
 
 from formats.faults import FormatFault
-from formats.targets.trl import TrlSft
+from formats.targets.trainers.trl import TrlSft
 from formats.writing.export import Request, export
 from tests.support.exported_run import RUN, MadeUp, exported_run
 from tests.support.exports import exported, lineage, written

@@ -14,8 +14,8 @@ from formats.audit import Audit
 from formats.rows.contrasts import ContrastRow, Contrasts
 from formats.rows.conversation import ExampleRow
 from formats.targets.examples import MaskingTarget
-from formats.targets.sharegpt import NAMES
 from formats.targets.target import Weight
+from formats.targets.trainers.sharegpt import NAMES
 
 
 def _said(message: dict[str, str]) -> dict[str, str]:

@@ -13,8 +13,8 @@ from typing import Any
 from formats.rows.conversation import ExampleRow, PairRow
 from formats.targets.examples import ExampleTarget
 from formats.targets.pairs import OneTurnPairTarget
-from formats.targets.sharegpt import NAMES
 from formats.targets.target import Weight
+from formats.targets.trainers.sharegpt import NAMES
 
 TAGS = {"role_tag": "from", "content_tag": "value", "user_tag": "human", "assistant_tag": "gpt"}
 USAGE = """\

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from formats.rows.tasks import TaskRow, Tasks
-from formats.targets.role_masked import CHAT
 from formats.targets.target import Target, Weight
+from formats.targets.trainers.role_masked import CHAT
 
 
 class VerlRl(Target[TaskRow]):

@@ -7,8 +7,10 @@ messages with loss_weight 0 are left out of the log-probabilities.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+from formats.audit import Audit
 from formats.rows.conversation import ChatMessage, ExampleRow, PairRow
 from formats.targets.examples import MaskingTarget
 from formats.targets.pairs import PairTarget
@@ -41,6 +43,12 @@ class LlamafactoryV1Sft(MaskingTarget):
     )
     usage = USAGE
     limits = ("cutoff_len cuts long rows, at 2048 tokens unless it is set.",)
+
+    def prepared(self, row: ExampleRow, audit: Audit) -> Iterator[ExampleRow]:
+        if row.weight > LEAST:
+            yield row
+        else:
+            audit.drop("weight 0: the trainer takes its turns for context")
 
     def row(self, row: ExampleRow) -> dict[str, Any]:
         return {"messages": [_message(m, row.weight) for m in row.messages]}

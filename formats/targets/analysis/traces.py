@@ -68,12 +68,12 @@ traces = [Trajectory.model_validate_json(line) for line in open("FOLDER/data/tra
         mask = [False]
         for step in agent:
             mask += [not step.get("is_copied_context"), False]
-        return mask[:-1]
+        return mask[: 2 * len(agent) or 1]
 
 
 def _atif_steps(row: TraceRow) -> Iterator[dict[str, Any]]:
     turns = row.messages[1::2]
-    answers = [*(message.content for message in row.messages[2::2]), row.last_observation]
+    answers = [*(message.content for message in row.messages[2::2]), row.last_observation][: len(turns)]
     for number, (message, answer, known) in enumerate(zip(turns, answers, row.turns, strict=True)):
         yield {  # all fields in every step: readers that infer columns need the same ones everywhere
             "step_id": number + 2,
@@ -140,4 +140,5 @@ def _lines(row: TraceRow) -> Iterator[dict[str, Any]]:
             known = _known(_extra(message, row.turns[place // 2]))
             line |= {"copied": not message.target, "steca": known}
         yield line
-    yield {"type": "message", "message": {"role": "user", "content": row.last_observation}}
+    if row.turns:
+        yield {"type": "message", "message": {"role": "user", "content": row.last_observation}}

@@ -1,0 +1,1 @@
+"""Formats to look at and to analyse: tables, traces, verdicts."""

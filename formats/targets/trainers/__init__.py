@@ -1,0 +1,1 @@
+"""Formats that trainers read, one file a family."""
