@@ -22,8 +22,11 @@ made AS (
     SELECT unnest($deviations) AS deviation_id, unnest($at) AS at, unnest($probabilities) AS probability
 ), at_each_delta AS (
     SELECT g.* REPLACE (g.round * 1000 + t.place AS round, t.at AS delta,
-        {drop} AS drop_probability)
-    FROM step_reward_gaps g CROSS JOIN thresholds t
+        {drop} AS drop_probability, '' AS rule,
+        -- the filters ask only whether the actions are equal: that is found once, not at every threshold
+        '' AS expert_action, CASE WHEN g.equal THEN '' ELSE 'other' END AS explored_action)
+    FROM (SELECT *, words(explored_action) = words(expert_action) AS equal FROM step_reward_gaps) g
+    CROSS JOIN thresholds t
     LEFT JOIN made m ON m.deviation_id = g.deviation_id AND m.at = t.at
     WHERE g.run_id = $run
 ), answered AS (
