@@ -1,8 +1,8 @@
 // The list of trajectories, with filters that are kept in the address.
 import { useEffect, useState } from "preact/hooks";
-import { change, go, href } from "view/router";
+import { change, href } from "view/router";
 import { inFile } from "view/source";
-import { Answer, Badge, Table, Text, Verdict, count, decimal, html, signed, useData, words } from "view/ui";
+import { Answer, Badge, Table, Text, Verdict, count, decimal, html, onKeys, signed, useData, words } from "view/ui";
 
 export const FILTERS = ["q", "kind", "split", "type", "role", "round", "success", "verdict", "trained", "reward_from", "reward_to", "value_from", "value_to", "order"];
 const ORDERS = [["task", "task"], ["gap", "lowest gap first"], ["value", "lowest step reward first"], ["steps", "longest first"], ["reward", "lowest reward first"]];
@@ -16,7 +16,7 @@ export function Trajectories({ run, params }) {
   const facets = useData(`/runs/${run}/facets`);
   const page = Number(params.page || 0);
   const list = useData(`/runs/${run}/trajectories`, { ...chosen(params), page: params.page });
-  useKeys(list.data, page, run, params);
+  useKeys(list.data, page);
   const part = useData(inFile ? `/runs/${run}/held` : "");
   return html`<h1>Trajectories</h1>${part.data && part.data.held < part.data.total && html`<p class="note">This file holds ${count(part.data.held)} of the run's ${count(part.data.total)} trajectories: first those of deviated turns.</p>`}
     <${Filters} facets=${facets.data || {}} params=${params} />
@@ -81,19 +81,14 @@ function Pages({ data }) {
     <button disabled=${data.page >= last} onClick=${() => turn(data.page + 1)} title="key n">next</button>`}</p>`;
 }
 
-// n, p: pages; /: search; Enter: the first trajectory.
-function useKeys(data, page, run, params) {
+// n, p: pages; /: search.
+function useKeys(data, page) {
   useEffect(() => {
-    const pressed = (event) => {
-      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey || !data) return;
-      if (event.key === "/") document.getElementById("search").focus();
-      else if (event.key === "n" && (page + 1) * data.size < data.total) change({ page: page + 1 });
-      else if (event.key === "p" && page) change({ page: page - 1 || "" });
-      else if (event.key === "Enter" && data.rows.length && event.target === document.body) go(["run", run, "trajectory", data.rows[0].trajectory_id], chosen(params));
-      else return;
-      event.preventDefault();
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
-  }, [data, page, run, JSON.stringify(params)]);
+    if (!data) return undefined;
+    return onKeys({
+      "/": () => document.getElementById("search").focus(),
+      n: () => (page + 1) * data.size < data.total && change({ page: page + 1 }),
+      p: () => page && change({ page: page - 1 || "" }),
+    });
+  }, [data, page]);
 }

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { change, go, href } from "view/router";
 import { inFile } from "view/source";
 import { chosen } from "view/trajectories";
-import { Answer, Badge, Section, Text, ToTrajectory, Verdict, count, decimal, html, percent, short, useData, words } from "view/ui";
+import { Answer, Badge, Section, Text, ToTrajectory, Verdict, count, decimal, html, onKeys, percent, short, useData, words } from "view/ui";
 import { Tokens } from "view/tokens";
 import { Turn } from "view/turn";
 
@@ -13,24 +13,30 @@ export function Trajectory({ run, id, params }) {
   const found = useData(`/runs/${run}/trajectories/${id}`);
   const beside = useData(`/runs/${run}/trajectories/${id}/neighbours`, chosen(params));
   return html`<${Walk} run=${run} beside=${beside.data} params=${params} />
-    <${Answer} of=${found} draw=${(data) => html`<${Page} run=${run} data=${data} params=${params} beside=${beside.data} />`} />`;
+    <${Answer} of=${found} draw=${(data) => html`<${Page} run=${run} data=${data} params=${params} />`} />`;
 }
 
+// The way through the filtered list: it works before the trajectory itself is there.
 function Walk({ run, beside, params }) {
   const to = (id) => href(["run", run, "trajectory", id], chosen(params));
+  useEffect(() => onKeys({
+    ArrowLeft: () => beside?.previous && (location.hash = to(beside.previous)),
+    ArrowRight: () => beside?.next && (location.hash = to(beside.next)),
+    u: () => go(["run", run, "trajectories"], { ...chosen(params), page: params.page }),
+  }));
   const link = (id, text, key) => (id ? html`<a class="button" href=${to(id)} title=${`key ${key}`}>${text}</a>` : html`<span class="button off">${text}</span>`);
   return html`<p class="pages"><a class="button" href=${href(["run", run, "trajectories"], { ...chosen(params), page: params.page })} title="key u">list</a>
     ${link(beside?.previous, "previous", "←")}${link(beside?.next, "next", "→")}
     <span>${beside?.place ? `${count(beside.place)} of ${count(beside.total)}` : beside ? "not in the filtered list" : ""}</span></p>`;
 }
 
-function Page({ run, data, params, beside }) {
+function Page({ run, data, params }) {
   const comparison = useMemo(() => focus(data, params), [data, params.comparison]);
   const [turn, setTurn] = useTurn(data, params, comparison);
   const side = params.side === "1" && comparison;
   const toggle = () => comparison && change({ side: params.side === "1" ? "" : "1" });
   const [playing, setPlaying] = useReplay(data, turn, setTurn);
-  useKeys({ run, data, beside, params, turn, setTurn, toggle, setPlaying });
+  useKeys({ turn, setTurn, toggle, setPlaying });
   return html`<${Head} run=${run} data=${data} /><${Comparisons} data=${data} comparison=${comparison} />
     <p class="controls"><button onClick=${() => setPlaying(!playing)} title="key space">${playing ? "stop" : "replay"}</button>
       ${comparison && html`<button aria-pressed=${Boolean(side)} onClick=${toggle} title="key s">${side ? "this trajectory alone" : "expert | explored | repaired"}</button>`}
@@ -151,27 +157,16 @@ function useReplay(data, turn, setTurn) {
   return [playing, play];
 }
 
-function useKeys({ run, data, beside, params, turn, setTurn, toggle, setPlaying }) {
+function useKeys({ turn, setTurn, toggle, setPlaying }) {
   useEffect(() => {
-    const open = (id) => id && go(["run", run, "trajectory", id], chosen(params));
     const actions = {
       j: () => setTurn(turn + 1),
       k: () => setTurn(turn - 1),
-      ArrowLeft: () => open(beside?.previous),
-      ArrowRight: () => open(beside?.next),
       " ": () => setPlaying((playing) => !playing),
       s: toggle,
       r: () => document.querySelector(`[data-turn="${turn}"] .rollouts-button`)?.click(),
-      u: () => go(["run", run, "trajectories"], { ...chosen(params), page: params.page }),
     };
-    const pressed = (event) => {
-      if (event.target.matches("input, select, textarea, button, a, summary") && event.key === " ") return;
-      if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey || !actions[event.key]) return;
-      event.preventDefault();
-      actions[event.key]();
-    };
-    addEventListener("keydown", pressed);
-    return () => removeEventListener("keydown", pressed);
+    return onKeys(actions);
   });
 }
 

@@ -48,6 +48,19 @@ export function seconds(value) {
   return value < 3600 ? (value / 60).toFixed(1) + " min" : (value / 3600).toFixed(1) + " h";
 }
 
+// Calls an action by the key that is pressed, but where something is written or chosen. Returns what ends it.
+export function onKeys(actions) {
+  const pressed = (event) => {
+    if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === " " && event.target.matches("button, a, summary")) return;
+    if (!Object.hasOwn(actions, event.key)) return;
+    event.preventDefault();
+    actions[event.key]();
+  };
+  addEventListener("keydown", pressed);
+  return () => removeEventListener("keydown", pressed);
+}
+
 // Asks for data and draws it: waiting, fault, or what `draw` makes of the answer.
 export function useData(path, params = {}) {
   const [state, setState] = useState({});
