@@ -23,7 +23,8 @@ def modules() -> dict[str, Path]:
 
 
 def server_page() -> str:
-    """The page as the server gives it."""
+    """The page as the server gives it. Modules are preloaded behind the import map only: one that is read before it
+    cannot find those that it imports."""
     urls = {name: f"/static/{file.relative_to(STATIC).as_posix()}" for name, file in modules().items()}
     charts = [f"/static/vendor/{file}" for file in CHARTS]
     preload = "".join(f'<link rel="modulepreload" href="{url}">' for url in urls.values())

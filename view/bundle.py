@@ -53,7 +53,7 @@ def write_report(published: Published, run_id: str, out: Path) -> None:
 def run_report(published: Published, run_id: str) -> bytes:
     """The page of a run and its threshold bench as HTML. Raises StorageFault."""
     file = io.BytesIO()
-    _write(file, iter([_overview(published, run_id)]))
+    _write(file, run_id, iter([_overview(published, run_id)]))
     return file.getvalue()
 
 
@@ -66,7 +66,7 @@ def write_bundle(
     ids = [row["trajectory_id"] for row in published.rows(MOST_TELLING, run=run_id, most=most)]
     total = listing.listed(published, run_id, listing.Filter(), size=1)["total"]
     with writing_atomic(out) as file:
-        _write(file, _chunks(published, run_id, ids, total, progress))
+        _write(file, run_id, _chunks(published, run_id, ids, total, progress))
     return len(ids), total
 
 
@@ -119,7 +119,7 @@ def _rollouts(published: Published, step_rewards: Sequence[str]) -> Answers:
     return {f"/rollouts/{id}": rows for id, rows in found.items()}
 
 
-def _write(file: IO[bytes], chunks: Iterator[Answers]) -> None:
+def _write(file: IO[bytes], run_id: str, chunks: Iterator[Answers]) -> None:
     """Chunk by chunk, so that memory does not grow with the run. The index comes last, when it is known."""
     before, after = file_page("<!--CHUNKS-->").split("<!--CHUNKS-->")
     index: dict[str, int] = {}
@@ -128,7 +128,8 @@ def _write(file: IO[bytes], chunks: Iterator[Answers]) -> None:
         index |= dict.fromkeys(answers, number)
         _write_chunk(file, number, answers)
     text = json.dumps(index).replace("<", "\\u003c")
-    file.write(f"<script>globalThis.STECA.index = {text}</script>".encode())
+    start = json.dumps(run_id).replace("<", "\\u003c")
+    file.write(f"<script>Object.assign(STECA, {{index: {text}, run: {start}}})</script>".encode())
     file.write(after.encode())
 
 

@@ -48,9 +48,7 @@ def export(
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option(
-            "--where", metavar="SQL", help="Only rows with this condition, e.g. \"task_type = 'heat'\"."
-        ),
+        typer.Option("--where", metavar="SQL", help='Only rows with this condition, e.g. "n_steps < 10".'),
     ] = None,
     context: Annotated[
         Context,

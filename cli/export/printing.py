@@ -64,7 +64,7 @@ def _print(report: Report, format: str) -> None:
     counts = [
         ("rows", audit.rows),
         *((f"  {name}", n) for name, n in sorted(audit.sets.items())),
-        *(masks if TARGETS[format].masks else ()),
+        *(masks if TARGETS[format].masks and TARGETS[format].source.trains else ()),
         *((f"not in it: {reason}", n) for reason, n in sorted(audit.dropped.items())),
         *((f"changed: {how}", n) for how, n in sorted(audit.changed.items())),
         ("longest row, characters", audit.longest),

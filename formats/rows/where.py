@@ -17,7 +17,7 @@ def check_condition(connection: duckdb.DuckDBPyConnection, condition: str) -> No
     """Raises FormatFault unless the text is one SQL expression. It is put into a query in parentheses: one that closes
     them and goes on, with OR, UNION or LIMIT, is refused."""
     if not condition.strip():
-        raise FormatFault("--where is empty: give a condition, e.g. \"task_type = 'heat' AND weight > 1\"")
+        raise FormatFault('--where is empty: give a condition, e.g. "n_steps < 10 AND weight > 1"')
     pasted = _parsed(connection, _PASTED, condition)
     usual = _parsed(connection, _PASTED, "true")
     argument = _parsed(connection, _ARGUMENT, condition)

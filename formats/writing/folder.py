@@ -138,8 +138,21 @@ def workplace(out: Path) -> Iterator[Workplace]:
 
 
 def refuse_others(out: Path) -> None:
-    """Raises FormatFault unless the folder is missing, empty, or an export of ours."""
-    if out.is_dir() and (not any(out.iterdir()) or manifest_of(out)):
+    """Raises FormatFault unless the folder is missing, empty, or an export of ours with nothing else in it: it would be
+    replaced."""
+    manifest = manifest_of(out) if out.is_dir() else None
+    if manifest:
+        own = {*manifest.get("files", ()), MANIFEST}
+        inside = (path.relative_to(out) for path in sorted(out.rglob("*")) if not path.is_dir())
+        others = [path for path in inside if not own & {path.as_posix(), path.parent.as_posix()}]
+        if others:
+            more = f" and {len(others) - 1} more files" if others[1:] else ""
+            raise FormatFault(
+                f"{out} holds {others[0]}{more}, which the export there did not write and a new one would delete: "
+                "move that away, or choose another folder"
+            )
+        return
+    if out.is_dir() and not any(out.iterdir()):
         return
     if out.exists() or out.is_symlink():
         raise FormatFault(f"{out} is there already, and no export of this command: choose another folder")

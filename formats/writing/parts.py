@@ -82,7 +82,8 @@ class Parts:
             roles, row.mask, trained, self._target.trains_observations, self._source.trains
         ):
             raise FormatFault(f"{self._target.name}, row {row.id}: {fault}; this is a defect of the export")
-        audit.add(row.about[self._source.of_set], roles, trained, row.characters)
+        counted = trained if self._source.trains else [False] * len(trained)  # traces are no training set
+        audit.add(row.about[self._source.of_set], roles, counted, row.characters)
         return written, row.characters
 
     def _link(self, row: Any, place: int) -> dict[str, Any]:

@@ -39,6 +39,9 @@ def test_every_part_of_the_page_is_served(made_up: TestClient) -> None:
     assert page.status_code == 200
     imports = json.loads(page.text.split('<script type="importmap">')[1].split("</script>")[0])["imports"]
     assert set(imports) == set(modules())
+    assert page.text.index("importmap") < page.text.index(
+        "modulepreload"
+    )  # else modules cannot find each other
     for url in [*imports.values(), "/static/style.css", "/static/vendor/d3.min.js"]:
         assert made_up.get(url).status_code == 200, url
 
@@ -83,6 +86,9 @@ def test_labels_are_taken_from_own_pages_only(made_up: TestClient, tmp_path: Pat
 def test_what_is_wrong_is_told_in_a_sentence(made_up: TestClient) -> None:
     for path, error in (
         ("/api/runs/nobody", "no run has the id nobody"),
+        ("/api/runs/nobody/bench", "no run has the id nobody"),
+        ("/api/runs/nobody/trajectories", "no run has the id nobody"),
+        ("/api/runs/nobody/facets", "no run has the id nobody"),
         ("/api/runs/made-up/trajectories/y", "run made-up has no trajectory y"),
         ("/api/runs/made-up/bench", "holds no comparisons yet"),
         ("/api/runs/made-up/examples/e/tokens", "run made-up has no training example e"),

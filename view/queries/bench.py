@@ -10,6 +10,7 @@ from flows.drop_probabilities import probabilities
 from flows.what_if import OtherRule, WhatIf
 from steca.deviation import PRESETS
 from view.published import Published, Row
+from view.queries.runs import check_known
 
 STEP = 0.05
 DELTAS = tuple(round(STEP * place, 2) for place in range(-20, 21))
@@ -80,6 +81,7 @@ def bench(published: Published, run: str, preset: str | None = None) -> Row:
     """The verdicts of a run under a preset (None: its own) at each of DELTAS: the counts, and the comparisons that are
     selected at some threshold, `at` having a 1 for each threshold at which they are. D_s does not depend on the
     threshold. Raises StageFault where the run has no comparisons, ConfigFault for an unknown preset, StorageFault."""
+    check_known(published, run)
     asked = WhatIf(published.store, run, OtherRule(preset))
     own = published.rows(OWN, run=run)[0]
     name = preset or own["preset"]

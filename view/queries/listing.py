@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from view.published import Published, Row
+from view.queries.runs import check_known
 
 PAGE = 50
 Order = Literal["task", "gap", "value", "steps", "reward"]
@@ -98,18 +99,20 @@ class Filter(BaseModel):
 
 
 SEARCH = """(contains(lower(k.instruction), lower($q)) OR contains(lower(m.first_observation), lower($q))
-    OR m.trajectory_id = $q OR m.task_id = $q OR m.trajectory_id IN (
+    OR length($q) >= 6 AND (starts_with(m.trajectory_id, $q) OR starts_with(m.task_id, $q)) OR m.trajectory_id IN (
         SELECT s.trajectory_id FROM steps s
         WHERE contains(lower(s.text), lower($q)) OR contains(lower(s.observation), lower($q))))"""
 
 
 def facets(published: Published, run: str) -> Row:
     """The kinds, splits, task types and rounds that the trajectories of a run have. Raises StorageFault."""
-    return published.row(FACETS, run=run) or {}
+    check_known(published, run)
+    return published.rows(FACETS, run=run)[0]
 
 
 def listed(published: Published, run: str, filter: Filter, page: int = 0, size: int = PAGE) -> Row:
     """{total, page, size, rows}: one page (from 0) of the trajectories that a filter leaves. Raises StorageFault."""
+    check_known(published, run)
     with_, params = _listed(filter)
     sql = f"""WITH {with_} SELECT *, count(*) OVER () AS total FROM listed
         ORDER BY {ORDERS[filter.order]}, trajectory_id LIMIT {size} OFFSET {page * size}"""

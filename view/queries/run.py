@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from storage.faults import StorageFault
 from view.published import Published, Row
+from view.queries.runs import check_known
 
 POINTS = 400
 """A training curve of more steps is drawn by the means of so many parts."""
@@ -50,9 +50,8 @@ FROM run_checkpoints WHERE run_id = $run ORDER BY round, role DESC
 
 def run_page(published: Published, run: str) -> Row:
     """Everything on the page of a run. Raises StorageFault where there is no such run."""
-    found = published.row(RUN, run=run)
-    if found is None:
-        raise StorageFault(f"no run has the id {run}: `steca status` lists the runs")
+    check_known(published, run)
+    found = published.rows(RUN, run=run)[0]
     parts = {name: published.rows(sql, run=run) for name, sql in QUERIES.items()}
     trainings = [_training(row) for row in published.rows(TRAININGS, run=run)]
     return {**found, **parts, "summary": parts["summary"][0], "trainings": trainings}

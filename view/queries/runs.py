@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from storage.faults import StorageFault
 from storage.runs import choose_run
 from view.published import Published, Row
 
@@ -24,6 +25,12 @@ def runs(published: Published) -> list[Row]:
     for row in published.rows(TESTED):
         tested.setdefault(row.pop("run_id"), []).append(row)
     return [{**row, "success": tested.get(row["run_id"], [])} for row in published.rows(RUNS)]
+
+
+def check_known(published: Published, run: str) -> None:
+    """Raises StorageFault where no run has the id."""
+    if published.row("SELECT run_id FROM run_configs WHERE run_id = $run", run=run) is None:
+        raise StorageFault(f"no run has the id {run}: `steca status` lists the runs")
 
 
 def run_called(published: Published, run: str | None) -> str:

@@ -165,3 +165,24 @@ def test_a_run_without_examples_says_how_to_get_some(tmp_path: Path, made: MadeU
     with pytest.raises(FormatFault, match=r"run other has no training examples to export: .* stage train"):
         export(store, Request("trl-sft", "other", tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+
+
+def test_files_of_others_in_an_export_are_not_deleted(made: MadeUp, tmp_path: Path) -> None:
+    exported(made, tmp_path / "out", "trl-sft")
+    (tmp_path / "out" / "data" / "notes").mkdir()
+    (tmp_path / "out" / "data" / "notes" / "mine.txt").write_text("mine")
+    with pytest.raises(
+        FormatFault, match=r"out holds data/notes/mine\.txt, which the export there did not write"
+    ):
+        exported(made, tmp_path / "out", "openai-sft")
+    assert (tmp_path / "out" / "data" / "notes" / "mine.txt").read_text() == "mine"
+    (tmp_path / "out" / "data" / "notes" / "mine.txt").unlink()
+    exported(made, tmp_path / "out", "openai-sft")
+
+
+def test_traces_say_that_they_are_no_training_set(made: MadeUp, tmp_path: Path) -> None:
+    report = exported(made, tmp_path / "out", "atif")
+    card = (tmp_path / "out" / "README.md").read_text()
+    assert "**These are traces and no training set**" in card
+    assert "they are the same" not in card
+    assert report.audit.turns_trained == 0

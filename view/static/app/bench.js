@@ -14,7 +14,8 @@ export function Bench({ run, params }) {
 
 function Board({ run, data, params }) {
   const given = data.deltas.indexOf(Number(params.delta ?? data.own.delta));
-  const [at, setAt] = useState(given < 0 ? nearest(data.deltas, data.own.delta) : given);
+  const [at, setAt] = useState(given < 0 ? nearest(data.deltas, Number(params.delta) || data.own.delta) : given);
+  useEffect(() => setAt(given < 0 ? nearest(data.deltas, Number(params.delta ?? data.own.delta) || data.own.delta) : given), [params.delta]);
   useEffect(() => {
     const timer = setTimeout(() => change({ delta: data.deltas[at] === data.own.delta ? "" : data.deltas[at] }), 200);
     return () => clearTimeout(timer);
@@ -26,7 +27,7 @@ function Board({ run, data, params }) {
   return html`<div class="controls">
       <label>rule <select value=${data.preset} onChange=${(event) => change({ preset: event.target.value })}>
         ${data.presets.map((each) => html`<option value=${each.preset}>${words(each.preset)}${each.preset === data.own.preset ? " (the run's)" : ""}</option>`)}</select></label>
-      <label class="slide">threshold δ <output>${signed(data.deltas[at])}</output>
+      <label class="slide">threshold δ <output>${rule.by_delta ? signed(data.deltas[at]) : "none"}</output>
         <input type="range" min="0" max=${data.deltas.length - 1} value=${at} disabled=${!rule.by_delta} aria-label="threshold" onInput=${(event) => setAt(Number(event.target.value))} /></label>
       <button onClick=${() => setAt(nearest(data.deltas, data.own.delta))}>the run's ${signed(data.own.delta)}</button>
     </div>
@@ -46,7 +47,7 @@ function Board({ run, data, params }) {
       <p class="note">The D_c examples that leave weigh ${decimal(counts.weight_leaves)} of ${decimal(counts.weight)}.
         A deviation that enters has no repair yet: stage calibrate has to make it.</p><//>
     <div class="two"><${Moving} run=${run} title="Enter" rows=${entering} shown=${data} /><${Moving} run=${run} title="Leave" rows=${leaving} shown=${data} /></div>
-    <p class="note">The same in the terminal: <code>steca what-if --run ${run} --preset ${data.preset} --delta ${data.deltas[at]}</code></p>`;
+    <p class="note">The same in the terminal: <code>steca what-if --run ${run} --preset ${data.preset}${rule.by_delta ? ` --delta ${data.deltas[at]}` : ""}</code></p>`;
 }
 
 function nearest(deltas, wanted) {
@@ -72,7 +73,7 @@ function Histogram({ data, at }) {
       Plot.areaY(rows, { x: "delta", y: "n", fill: "verdict", order: VERDICTS, curve: "step" }),
       Plot.ruleX([data.own.delta], { stroke: colour("text"), strokeDasharray: "2 3" }),
       Plot.ruleX([data.deltas[at]], { stroke: colour("text"), strokeWidth: 2.5 }),
-      Plot.text([data.deltas[at]], { x: (x) => x, text: (x) => signed(x), frameAnchor: "top", dy: -8, fill: colour("text"), fontWeight: "bold" }),
+      Plot.text([data.deltas[at]], { x: (x) => x, text: (x) => signed(x), frameAnchor: "top", dy: -8, dx: 4, textAnchor: "start", fill: colour("text"), fontWeight: "bold" }),
     ],
   })} /><${Gaps} data=${data} at=${at} />`;
 }

@@ -73,6 +73,7 @@ function useRenewals() {
   return times;
 }
 
+if (inFile && !location.hash) history.replaceState(null, "", href(["run", globalThis.STECA.run]));
 const place = document.getElementById("app");
 place.replaceChildren(); // what was shown until the scripts were there
 render(html`<${App} />`, place);

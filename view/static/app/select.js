@@ -44,6 +44,6 @@ function conditions(params) {
     if (to !== undefined) found.push((row) => row[column] !== null && row[column] <= Number(to));
   }
   const asked = (params.q || "").toLowerCase();
-  if (asked) found.push((row) => row.words.includes(asked) || row.trajectory_id === params.q || row.task_id === params.q);
+  if (asked) found.push((row) => row.words.includes(asked) || (asked.length >= 6 && [row.trajectory_id, row.task_id].some((id) => id.startsWith(params.q))));
   return found;
 }

@@ -51,12 +51,12 @@ function Search({ value }) {
     const timer = setTimeout(() => text !== value && change({ q: text, page: "" }), 300);
     return () => clearTimeout(timer);
   }, [text]);
-  return html`<input type="search" id="search" placeholder="words in tasks, turns and observations, or an id" value=${text} onInput=${(event) => setText(event.target.value)} />`;
+  return html`<input type="search" id="search" placeholder="a phrase in tasks, turns and observations, or an id" value=${text} onInput=${(event) => setText(event.target.value)} />`;
 }
 
 function List({ run, data, params }) {
   const link = (row) => href(["run", run, "trajectory", row.trajectory_id], { ...chosen(params), page: params.page });
-  return html`<${Pages} data=${data} /><${Table} rows=${data.rows} empty="No trajectory passes these filters." columns=${[
+  return html`<${Pages} data=${data} /><${Table} rows=${data.rows} empty=${data.total ? "" : "No trajectory passes these filters."} columns=${[
       ["task", (row) => html`<a href=${link(row)}><${Text} text=${row.instruction} shown=${120} /></a>`, "task"],
       ["kind", (row) => html`<${Badge} kind=${row.kind}>${words(row.kind)}<//>${row.role ? ` ${row.role}` : ""}${row.start && row.start !== "beginning" ? `, ${words(row.start)}` : ""}`],
       ["split", (row) => row.split],
@@ -73,9 +73,13 @@ function List({ run, data, params }) {
 
 function Pages({ data }) {
   const last = Math.max(0, Math.ceil(data.total / data.size) - 1);
-  const turn = (page) => change({ page: page || "" });
+  const turn = (page) => {
+    change({ page: page || "" });
+    scrollTo(0, 0);
+  };
   if (!data.total) return null;
   const first = data.page * data.size + 1;
+  if (first > data.total) return html`<p class="pages"><span>There are ${count(last + 1)} pages.</span> <button onClick=${() => turn(last)}>the last one</button></p>`;
   return html`<p class="pages"><span>${count(first)} to ${count(Math.min(first + data.size - 1, data.total))} of ${count(data.total)}</span>
     ${last > 0 && html`<button disabled=${!data.page} onClick=${() => turn(data.page - 1)} title="key p">previous</button>
     <button disabled=${data.page >= last} onClick=${() => turn(data.page + 1)} title="key n">next</button>`}</p>`;

@@ -18,7 +18,7 @@ export function Trajectory({ run, id, params }) {
 
 // The way through the filtered list: it works before the trajectory itself is there.
 function Walk({ run, beside, params }) {
-  const to = (id) => href(["run", run, "trajectory", id], chosen(params));
+  const to = (id) => href(["run", run, "trajectory", id], { ...chosen(params), page: params.page, side: params.side });
   useEffect(() => onKeys({
     ArrowLeft: () => beside?.previous && (location.hash = to(beside.previous)),
     ArrowRight: () => beside?.next && (location.hash = to(beside.next)),
@@ -77,9 +77,9 @@ function Comparisons({ data, comparison }) {
     ${repair && html`<p><${Badge} kind=${repair.kept ? "kept" : "rejected"}>${repair.kept ? "repaired" : "repair rejected"}<//> by ${words(repair.plan)}${repair.kept ? "" : `: ${words(repair.rejection)} ${repair.rejection_detail || ""}`}. Reflection (${repair.reflector}): <q><${Text} text=${repair.reflection} /></q></p>`}</div>`;
 }
 
-export function Conversation({ run, data, turn, setTurn, comparison, compact }) {
+export function Conversation({ run, data, turn, setTurn, comparison, compact, own = !compact }) {
   const known = useMemo(() => annotations(data), [data]);
-  const drawn = (step) => html`<${Turn} key=${step.step_index} run=${run} data=${data} step=${step} known=${known[step.step_index] || {}} current=${step.step_index === turn} marked=${comparison?.step_index === step.step_index} compact=${compact} onPick=${() => setTurn(step.step_index)} />`;
+  const drawn = (step) => html`<${Turn} key=${step.step_index} run=${run} data=${data} step=${step} known=${known[step.step_index] || {}} current=${step.step_index === turn} marked=${comparison?.step_index === step.step_index} compact=${compact} own=${own} onPick=${() => setTurn(step.step_index)} />`;
   const before = compact ? data.steps.slice(0, Math.max(0, comparison.step_index - 1)) : []; // the reference turn is shown
   return html`<div class="conversation"><div class="observation first"><${Text} text=${data.first_observation} /></div>
     ${before.length > 0 && html`<details class="before"><summary>the ${before.length} turns before</summary>${before.map(drawn)}</details>`}
@@ -110,7 +110,7 @@ function SideBySide({ run, data, comparison, turn, setTurn }) {
 
 function Column({ run, id, data, ...rest }) {
   const other = useData(data ? "" : `/runs/${run}/trajectories/${id}`);
-  if (data) return html`<${Conversation} run=${run} data=${data} compact ...${rest} />`;
+  if (data) return html`<${Conversation} run=${run} data=${data} compact own ...${rest} />`;
   return html`<${Answer} of=${other} draw=${(found) => html`<${Conversation} run=${run} data=${found} compact ...${rest} />`} />`;
 }
 
@@ -122,7 +122,8 @@ function Others({ run, data }) {
 }
 
 function useTurn(data, params, comparison) {
-  const start = params.turn === undefined ? undefined : Number(params.turn);
+  const asked = params.turn === undefined ? undefined : Math.trunc(Number(params.turn)) || 0;
+  const start = asked === undefined ? undefined : Math.max(0, Math.min(data.steps.length - 1, asked));
   const [turn, setTurn] = useState(start ?? comparison?.step_index ?? 0);
   useEffect(() => {
     if (start !== undefined && start !== turn) setTurn(start);

@@ -4,11 +4,11 @@ import { inFile, post } from "view/source";
 import { Rollouts } from "view/rollouts";
 import { Badge, Interval, Text, Verdict, count, decimal, html, signed, words } from "view/ui";
 
-export function Turn({ run, data, step, known, current, marked, compact, onPick }) {
+export function Turn({ run, data, step, known, current, marked, compact, own, onPick }) {
   const { value, comparison, judgements = [], trained = [] } = known;
   const deviated = comparison?.verdict === "deviated" || step.origin === "deviation";
   const classes = ["turn", step.origin, current && "current", deviated && "deviated-turn", marked && "marked", data.examples.length > 0 && !trained.length && "context"].filter(Boolean).join(" ");
-  return html`<article class=${classes} data-turn=${compact ? undefined : step.step_index} onClick=${onPick}>
+  return html`<article class=${classes} data-turn=${own ? step.step_index : undefined} onClick=${onPick}>
     <div class="number" title=${`step ${step.step_index}, written by: ${step.origin}`}>${step.step_index}</div>
     <div class="said">
       ${step.thinking && html`<details class="thinking"><summary>thinking</summary><${Text} text=${step.thinking} /></details>`}
