@@ -97,7 +97,7 @@ class Store:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
         except duckdb.Error as error:
-            raise self._failed(error) from error
+            raise self.fault(error) from error
 
     @contextmanager
     def opened(self) -> Iterator[None]:
@@ -127,11 +127,13 @@ class Store:
             with self.connect(**settings, **guarded) as connection:
                 yield connection
         except duckdb.Error as error:
-            raise self._failed(error) from error
+            raise self.fault(error) from error
 
-    def _failed(self, error: duckdb.Error) -> StorageFault:
+    def fault(self, error: duckdb.Error) -> StorageFault:
+        """The fault for an error of a query. Names that are not known may be those of another version."""
+        unknown = isinstance(error, duckdb.CatalogException | duckdb.BinderException)
         advice = f"; an older version published {self.published}: `steca doctor` brings it up to date"
-        return StorageFault(query_error(error) + (advice if self.outdated() else ""))
+        return StorageFault(query_error(error) + (advice if unknown and self.outdated() else ""))
 
     def holds(self, run: str, states: Sequence[StageState]) -> bool:
         """Whether the published file has these states of a run's stages, and all their batches."""

@@ -13,7 +13,6 @@ from typing import Any
 import duckdb
 
 from storage.faults import StorageFault
-from storage.sql.query_errors import query_error
 from storage.store import Store
 
 Row = dict[str, Any]
@@ -44,10 +43,7 @@ class Published:
                 columns = [column[0] for column in found.description or ()]
                 return [dict(zip(columns, map(_json, row), strict=True)) for row in found.fetchall()]
             except duckdb.Error as error:
-                advice = (
-                    "; an older version published it: run `steca doctor`" if self.store.outdated() else ""
-                )
-                raise StorageFault(query_error(error) + advice) from error
+                raise self.store.fault(error) from error
 
     def row(self, sql: str, **params: object) -> Row | None:
         """The first row of a query, or None. Raises as `rows` does."""

@@ -8,7 +8,7 @@ from configs.faults import ConfigFault
 from flows.what_if import OtherRule, WhatIf
 from steca.deviation import PRESETS
 from view.published import Published
-from view.queries.bench import DELTAS, bench
+from view.queries.bench import DELTAS, bench, first_answer
 
 VERDICTS = ("deviated", "not_deviated", "undecided", "filtered")
 
@@ -60,3 +60,17 @@ def test_the_threshold_matters(judged: Published) -> None:
 def test_an_unknown_rule_is_refused(judged: Published) -> None:
     with pytest.raises(ConfigFault, match="no deviation preset is called 'papr': did you mean paper"):
         bench(judged, "release", "papr")
+
+
+def test_a_run_of_many_comparisons_is_answered_at_one_threshold_first(
+    judged: Published, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = bench(judged, "release", "paper")
+    assert first_answer(judged, "release", "paper", 0.1) == whole
+    monkeypatch.setattr("view.queries.bench.AT_ONCE", 3)
+    for delta, place in ((0.1, DELTAS.index(0.1)), (None, DELTAS.index(whole["own"]["delta"]))):
+        first = first_answer(judged, "release", "paper", delta)
+        assert first["partial"]
+        assert not whole["partial"]
+        assert first["deltas"] == [DELTAS[place]]
+        assert first["counts"] == [{**whole["counts"][place], "place": 0}]

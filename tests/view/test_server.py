@@ -14,16 +14,17 @@ from configs.schema import FactoryConfig
 from flows.runs.run import run_id
 from storage.records import Record
 from tests.support.made_up_run import made_up_run
-from tests.support.store_rows import step, task, trajectory
+from tests.support.store_rows import deviation, step, task, trajectory
 from view.assets import modules
 from view.serving.app import make_app
 
 ROWS = [task("task"), trajectory("x"), step("x", 0)]
+COMPARED = deviation("d", "deviated", step_index=0)
 
 
 @pytest.fixture
 def made_up(tmp_path: Path) -> Iterator[TestClient]:
-    made_up_run(tmp_path, {("explore", 1): ROWS})
+    made_up_run(tmp_path, {("explore", 1): [*ROWS, COMPARED]})
     with TestClient(make_app(tmp_path), base_url="http://localhost:4300") as client:
         yield client
 
@@ -79,6 +80,10 @@ def test_labels_are_taken_from_own_pages_only(made_up: TestClient, tmp_path: Pat
     assert not (tmp_path / "labels.jsonl").exists()
     answer = made_up.post("/api/labels", json=LABEL, headers={"origin": "http://localhost:4300"})
     assert answer.json()["labels"][0]["label"] == "agree"
+    for odd in ({"deviation_id": "e"}, {"trajectory_id": "y"}):
+        answer = made_up.post("/api/labels", json=LABEL | odd, headers={"origin": "http://localhost:4300"})
+        assert answer.status_code == 404
+        assert "is about trajectory" in answer.json()["error"]
     [shown] = made_up.get("/api/runs/made-up/trajectories/x").json()["labels"]
     assert shown["deviation_id"] == "d"
 
@@ -90,7 +95,7 @@ def test_what_is_wrong_is_told_in_a_sentence(made_up: TestClient) -> None:
         ("/api/runs/nobody/trajectories", "no run has the id nobody"),
         ("/api/runs/nobody/facets", "no run has the id nobody"),
         ("/api/runs/made-up/trajectories/y", "run made-up has no trajectory y"),
-        ("/api/runs/made-up/bench", "holds no comparisons yet"),
+        ("/api/runs/made-up/bench?preset=papr", "no deviation preset is called 'papr'"),
         ("/api/runs/made-up/examples/e/tokens", "run made-up has no training example e"),
     ):
         answer = made_up.get(path)

@@ -6,6 +6,8 @@ round of its own, since the macro looks for first deviations within a round.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from flows.drop_probabilities import probabilities
 from flows.what_if import OtherRule, WhatIf
 from steca.deviation import PRESETS
@@ -15,6 +17,8 @@ from view.queries.runs import check_known
 STEP = 0.05
 DELTAS = tuple(round(STEP * place, 2) for place in range(-20, 21))
 """The thresholds: all that rewards in [0, 1] can differ by."""
+AT_ONCE = 20_000
+"""With more comparisons than this, one threshold is answered first: all of them take seconds."""
 SHOWN = 5000
 """At most so many comparisons are sent by name; the counts hold all."""
 GRID = """
@@ -66,7 +70,8 @@ FROM moving m JOIN deviations d USING (deviation_id)
 ORDER BY d.gap, m.deviation_id LIMIT {limit}
 """
 OWN = """
-SELECT preset, delta, count(*) AS n FROM run_deviations WHERE run_id = $run GROUP BY ALL ORDER BY n DESC LIMIT 1
+SELECT preset, delta, sum(count(*)) OVER ()::BIGINT AS comparisons FROM run_deviations
+WHERE run_id = $run GROUP BY ALL ORDER BY count(*) DESC LIMIT 1
 """
 
 
@@ -77,19 +82,31 @@ def presets() -> list[Row]:
     ]
 
 
-def bench(published: Published, run: str, preset: str | None = None) -> Row:
-    """The verdicts of a run under a preset (None: its own) at each of DELTAS: the counts, and the comparisons that are
+def first_answer(
+    published: Published, run: str, preset: str | None = None, delta: float | None = None
+) -> Row:
+    """As `bench`, but at one threshold alone (None: the run's own) where the run has many comparisons; `partial` says
+    so. Raises as `bench` does."""
+    check_known(published, run)
+    own = published.row(OWN, run=run)
+    if own is None or own["comparisons"] <= AT_ONCE:
+        return bench(published, run, preset)
+    return {**bench(published, run, preset, (own["delta"] if delta is None else delta,)), "partial": True}
+
+
+def bench(published: Published, run: str, preset: str | None = None, deltas: Sequence[float] = DELTAS) -> Row:
+    """The verdicts of a run under a preset (None: its own) at each threshold: the counts, and the comparisons that are
     selected at some threshold, `at` having a 1 for each threshold at which they are. D_s does not depend on the
     threshold. Raises StageFault where the run has no comparisons, ConfigFault for an unknown preset, StorageFault."""
     check_known(published, run)
     asked = WhatIf(published.store, run, OtherRule(preset))
     own = published.rows(OWN, run=run)[0]
     name = preset or own["preset"]
-    drops = _drops(published, asked, run, preset) if PRESETS[name].test == "posterior" else {}
+    drops = _drops(published, asked, run, preset, deltas) if PRESETS[name].test == "posterior" else {}
     params = {
         "run": run,
         "preset": preset,
-        "deltas": list(DELTAS),
+        "deltas": list(deltas),
         "deviations": [deviation for deviation, _ in drops],
         "at": [at for _, at in drops],
         "probabilities": list(drops.values()),
@@ -100,20 +117,21 @@ def bench(published: Published, run: str, preset: str | None = None) -> Row:
         "own": own,
         "preset": name,
         "presets": presets(),
-        "deltas": list(DELTAS),
+        "deltas": list(deltas),
         "counts": published.rows(grid + COUNTS, **params),
         "moving": published.rows(grid + MOVING.format(limit=SHOWN), **params),
         "shown": SHOWN,
+        "partial": False,
         "suffixes": {"stay": suffixes.stay, "leave": suffixes.leave, "enter": suffixes.enter},
     }
 
 
 def _drops(
-    published: Published, asked: WhatIf, run: str, preset: str | None
+    published: Published, asked: WhatIf, run: str, preset: str | None, deltas: Sequence[float]
 ) -> dict[tuple[str, float], float | None]:
     """By comparison and threshold, P(the true gap is below it)."""
     found: dict[tuple[str, float], float | None] = {}
-    for delta in DELTAS:
+    for delta in deltas:
         each = probabilities(published.store, run, preset, delta, asked.probability(), asked.wanted())
         found |= {(deviation, delta): value for deviation, value in each.items()}
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,11 @@ from view.serving.guard import ALONE, guard
 
 FAULTS = (StorageFault, StageFault, ConfigFault, FormatFault, PolicyFault, EnvironmentFault)
 """What has a message for the user."""
+
+
+COMPARED = (
+    "SELECT 1 FROM deviations WHERE deviation_id = $id AND explored_trajectory_id = $trajectory LIMIT 1"
+)
 
 
 class _Place(listing.Filter):
@@ -84,8 +90,14 @@ def _of_runs(published: Published, labels: Labels) -> APIRouter:
         return {**run.run_page(published, id), "labels": labels.precision(published, id)}
 
     @router.get("/runs/{id}/bench")
-    def threshold_bench(id: str, preset: str | None = None) -> Row:
-        return bench.bench(published, id, preset)
+    def threshold_bench(
+        id: str,
+        preset: str | None = None,
+        delta: Annotated[float | None, Query(ge=-1, le=1)] = None,
+        whole: bool = False,
+    ) -> Row:
+        answer = bench.bench if whole else partial(bench.first_answer, delta=delta)
+        return answer(published, id, preset)
 
     @router.get("/runs/{id}/examples/{example_id}/tokens")
     def what_is_trained(id: str, example_id: str) -> Row:
@@ -122,6 +134,10 @@ def _of_trajectories(published: Published, labels: Labels) -> APIRouter:
 
     @router.post("/labels")
     def say(label: Label) -> Row:
+        if published.row(COMPARED, id=label.deviation_id, trajectory=label.trajectory_id) is None:
+            raise StorageFault(
+                f"no comparison {label.deviation_id} is about trajectory {label.trajectory_id}"
+            )
         labels.add(label)
         return {"labels": labels.of(label.trajectory_id)}
 

@@ -7,32 +7,39 @@ import { Answer, Section, Table, Text, ToTrajectory, count, decimal, html, signe
 const LISTED = 40;
 
 export function Bench({ run, params }) {
-  const bench = useData(`/runs/${run}/bench`, { preset: params.preset });
+  const path = `/runs/${run}/bench`;
+  const first = useData(path, { preset: params.preset, delta: useState(params.delta)[0] });
+  const whole = useData(first.data?.partial ? path : "", { preset: params.preset, whole: true });
+  const bench = first.data?.partial && whole.data && !whole.stale ? whole : first;
   return html`<h1>Threshold</h1><p class="note">The stored rollouts decide again; nothing is played.${" "}<code>steca what-if</code> gives the same figures.</p>
     <${Answer} of=${bench} draw=${(data) => html`<${Board} run=${run} data=${data} params=${params} />`} />`;
 }
 
 function Board({ run, data, params }) {
-  const given = data.deltas.indexOf(Number(params.delta ?? data.own.delta));
-  const [at, setAt] = useState(given < 0 ? nearest(data.deltas, Number(params.delta) || data.own.delta) : given);
-  useEffect(() => setAt(given < 0 ? nearest(data.deltas, Number(params.delta ?? data.own.delta) || data.own.delta) : given), [params.delta]);
+  const given = Number(params.delta ?? data.own.delta);
+  const wanted = Number.isFinite(given) ? given : data.own.delta;
+  const [at, setAt] = useState(nearest(data.deltas, wanted));
+  useEffect(() => setAt(nearest(data.deltas, wanted)), [wanted, data]);
   useEffect(() => {
-    const timer = setTimeout(() => change({ delta: data.deltas[at] === data.own.delta ? "" : data.deltas[at] }), 200);
+    const chosen = data.deltas[at];
+    if (data.partial || chosen === undefined || nearest(data.deltas, wanted) === at) return undefined;
+    const timer = setTimeout(() => change({ delta: chosen === data.own.delta ? "" : chosen }), 200);
     return () => clearTimeout(timer);
   }, [at]);
   const rule = data.presets.find((each) => each.preset === data.preset);
-  const counts = data.counts[at];
+  const counts = data.counts[at] ?? data.counts[0];
   const entering = data.moving.filter((row) => !row.selected && row.at[at] === "1");
   const leaving = data.moving.filter((row) => row.selected && row.at[at] === "0");
   return html`<div class="controls">
       <label>rule <select value=${data.preset} onChange=${(event) => change({ preset: event.target.value })}>
         ${data.presets.map((each) => html`<option value=${each.preset}>${words(each.preset)}${each.preset === data.own.preset ? " (the run's)" : ""}</option>`)}</select></label>
       <label class="slide">threshold δ <output>${rule.by_delta ? signed(data.deltas[at]) : "none"}</output>
-        <input type="range" min="0" max=${data.deltas.length - 1} value=${at} disabled=${!rule.by_delta} aria-label="threshold" onInput=${(event) => setAt(Number(event.target.value))} /></label>
+        <input type="range" min="0" max=${data.deltas.length - 1} value=${at} disabled=${!rule.by_delta || data.partial} aria-label="threshold" onInput=${(event) => setAt(Number(event.target.value))} /></label>
       <button onClick=${() => setAt(nearest(data.deltas, data.own.delta))}>the run's ${signed(data.own.delta)}</button>
     </div>
+    ${data.partial && html`<p class="note">The other thresholds are being computed ...</p>`}
     ${!rule.by_delta && html`<p class="note">This rule compares no rewards, so a threshold means nothing to it.</p>`}
-    <${Histogram} data=${data} at=${at} />
+    ${!data.partial && html`<${Histogram} data=${data} at=${at} />`}
     <div class="cards">${[
       [counts.deviated, "deviated"], [counts.not_deviated, "not deviated"], [counts.undecided, "undecided"],
       [counts.filtered, "filtered"], [counts.no_rollouts, "without rollouts"],
@@ -87,7 +94,7 @@ function Gaps({ data, at }) {
   const states = ["stays", "enters", "leaves", "out"];
   return html`<${Chart} keys=${[at, data.preset]} label="gaps of the turns that may be selected" options=${(Plot) => ({
     height: 200,
-    x: { label: "gap (reward of the explored turn less that of the expert's before)", domain: [-1, 1] },
+    x: { label: "gap", domain: [-1, 1] },
     y: { label: "turns that may be repaired", grid: true },
     color: { domain: states, range: [colour("deviated"), colour("kept"), colour("undecided"), colour("filtered")], legend: true },
     marks: [

@@ -11,8 +11,25 @@ export function Run({ run }) {
 export function TwoRuns({ run, other }) {
   const left = useData(`/runs/${run}`), right = useData(`/runs/${other}`);
   return html`<${Answer} of=${left} draw=${(one) => html`<${Answer} of=${right} draw=${(two) => html`
-    <${Differences} left=${one} right=${two} />
+    <${SuccessOfBoth} left=${one} right=${two} /><${Differences} left=${one} right=${two} />
     <div class="two"><div><${Page} run=${one} /></div><div><${Page} run=${two} /></div></div>`} />`} />`;
+}
+
+function SuccessOfBoth({ left, right }) {
+  const last = (run) => new Map(run.success.filter((row) => row.role === "warmup" || row.round === run.rounds).map((row) => [[row.split, row.start, row.role].join(), row]));
+  const one = last(left), two = last(right);
+  const both = [...one.keys()].filter((key) => two.has(key)).map((key) => ({ left: one.get(key), right: two.get(key) }));
+  const rate = (row) => html`<${Interval} value=${row.rate} low=${row.low} high=${row.high} kind=${row.role} label=${`${percent(row.low)} to ${percent(row.high)}`} />`;
+  return html`<${Section} title="Success of both" note="With 95 % intervals. steca compare gives intervals of differences, over several seeds."><${Table} rows=${both} empty="they were not tested on the same splits" columns=${[
+    ["split", (row) => row.left.split],
+    ["start", (row) => words(row.left.start)],
+    ["policy", (row) => row.left.role],
+    [left.run_id, (row) => percent(row.left.rate), "number"],
+    ["", (row) => rate(row.left), "wide minor"],
+    [right.run_id, (row) => percent(row.right.rate), "number"],
+    ["", (row) => rate(row.right), "wide minor"],
+    ["difference", (row) => signed(row.right.rate - row.left.rate, 3), "number"],
+  ]} /><//>`;
 }
 
 function Differences({ left, right }) {
@@ -80,7 +97,7 @@ function ByType({ rows }) {
   return html`<${Chart} label="success rate by kind of task and policy" options=${(Plot, width) => ({
     height: 56 + 34 * kinds,
     marginBottom: 40,
-    marginLeft: width < 500 ? 110 : 230,
+    marginLeft: width < 500 ? 125 : 230,
     x: { domain: [0, 1], label: "success rate", grid: true, tickFormat: "%" },
     y: { label: null, axis: null },
     fy: { label: null, tickFormat: (type) => cut(words(type), width < 500 ? 18 : 40), axis: "left" },
@@ -138,9 +155,9 @@ function Training({ run }) {
       ["round", (row) => row.round],
       ["part", (row) => html`<${ToList} run=${run.run_id} params=${{ trained: "true" }}>${words(row.dataset)}<//>`],
       ["examples", (row) => count(row.n), "number"],
-      ["least weight", (row) => decimal(row.least), "number"],
-      ["mean", (row) => decimal(row.mean), "number"],
-      ["most", (row) => decimal(row.most), "number"],
+      ["least weight", (row) => decimal(row.least, 3), "number"],
+      ["mean", (row) => decimal(row.mean, 3), "number"],
+      ["most", (row) => decimal(row.most, 3), "number"],
     ]} />
     ${run.pairs.length > 0 && html`<${Table} rows=${run.pairs} columns=${[
       ["round", (row) => row.round],
@@ -159,7 +176,7 @@ function Curve({ training }) {
     <${Chart} label=${`loss of the ${name}`} options=${(Plot) => ({
       height: 160,
       x: { label: "step" },
-      y: { label: "loss, log scale", grid: true, type: "log", ticks: 4 },
+      y: { label: training.steps > points.length ? `loss, log scale, means of ${Math.ceil(training.steps / points.length)} steps` : "loss, log scale", grid: true, type: "log", ticks: 4 },
       marks: [Plot.lineY(points.filter((point) => point.value > 0), { x: "step", y: "value", stroke: colour("accent"), tip: true })],
     })} />`;
 }

@@ -10,11 +10,11 @@ export function Runs() {
 function List({ rows }) {
   return html`<${Table} rows=${rows} empty="no runs yet: steca run" columns=${[
     ["run", (row) => html`<a href=${href(["run", row.run_id])}>${row.run_id}</a>${arms(row)}`],
-    ["created", (row) => row.created_at.slice(0, 16).replace("T", " ")],
+    ["created", (row) => row.created_at.slice(0, 16).replace("T", " "), "minor"],
     ["status", (row) => html`<${Badge} kind=${row.status}>${row.status}<//>${row.status === "completed" ? "" : ` ${row.stages_done}/${row.stages}`}`],
-    ["world", (row) => row.world],
-    ["rule", (row) => row.preset],
-    ["seed", (row) => row.seed, "number"],
+    ["world", (row) => row.world, "minor"],
+    ["rule", (row) => row.preset, "minor"],
+    ["seed", (row) => row.seed, "number minor"],
     ["success of the last policy", (row) => html`<${Success} tested=${row.success} />`],
   ]} />
   ${rows.length > 1 && html`<${Beside} rows=${rows} />`}`;

@@ -59,7 +59,7 @@ async function fromFile(path, params) {
   const [, run, list, id, beside] = path.match(/^\/runs\/([^/]+)\/(trajectories)(?:\/([^/]+))?(?:\/(neighbours))?$/) || [];
   if (list && !id) return select(await stored(`/runs/${run}/list`), params);
   if (beside) return place(await stored(`/runs/${run}/list`), params, decodeURIComponent(id));
-  return stored(params.preset ? `${path}?preset=${params.preset}` : path);
+  return stored(params.preset ? `${path}?preset=${params.preset}` : path); // has every threshold
 }
 
 async function stored(path) {

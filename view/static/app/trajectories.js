@@ -59,15 +59,15 @@ function List({ run, data, params }) {
   return html`<${Pages} data=${data} /><${Table} rows=${data.rows} empty=${data.total ? "" : "No trajectory passes these filters."} columns=${[
       ["task", (row) => html`<a href=${link(row)}><${Text} text=${row.instruction} shown=${120} /></a>`, "task"],
       ["kind", (row) => html`<${Badge} kind=${row.kind}>${words(row.kind)}<//>${row.role ? ` ${row.role}` : ""}${row.start && row.start !== "beginning" ? `, ${words(row.start)}` : ""}`],
-      ["split", (row) => row.split],
-      ["type", (row) => words(row.task_type)],
+      ["split", (row) => row.split, "minor"],
+      ["type", (row) => words(row.task_type), "minor"],
       ["steps", (row) => count(row.n_steps), "number"],
       ["end", (row) => html`<${Badge} kind=${row.success ? "kept" : "rejected"}>${row.success ? "won" : words(row.end_reason)}<//>`],
-      ["reward", (row) => decimal(row.outcome), "number"],
-      ["lowest step reward", (row) => decimal(row.value), "number"],
+      ["reward", (row) => decimal(row.outcome), "number minor"],
+      ["lowest step reward", (row) => decimal(row.value), "number minor"],
       ["gap", (row) => signed(row.gap), "number"],
       ["verdicts", (row) => row.verdicts.filter((each) => each !== "filtered").map((each) => html`<${Verdict} verdict=${each} /> `)],
-      ["weight", (row) => decimal(row.weight), "number"],
+      ["weight", (row) => decimal(row.weight, 3), "number minor"],
     ]} /><${Pages} data=${data} />`;
 }
 
