@@ -15,6 +15,7 @@ PAGES = tuple(sorted((ROOT / name for name in ("README.md", "CONTRIBUTING.md")),
 FOLDERS = (
     *(
         "cli",
+        "view",
         "flows",
         "tasks",
         "formats",

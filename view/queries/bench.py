@@ -87,7 +87,6 @@ def first_answer(
 ) -> Row:
     """As `bench`, but at one threshold alone (None: the run's own) where the run has many comparisons; `partial` says
     so. Raises as `bench` does."""
-    check_known(published, run)
     own = published.row(OWN, run=run)
     if own is None or own["comparisons"] <= AT_ONCE:
         return bench(published, run, preset)
