@@ -16,7 +16,7 @@ from uuid import UUID
 from cli.runtime import check_writable
 from cli.signals import Interrupt, stop_on_signals
 from cli.terminal.console import SafeConsole, make_console, say
-from flows.artifacts.follows import PAGES
+from flows.artifacts.follows import PAGES, pages_address
 from flows.deployments.offered import Offer, offers
 from flows.faults import StageFault
 from flows.server import environment, settings
@@ -46,7 +46,7 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
     environment.prepare(data_dir)
     console = make_console()
     root = data_dir.expanduser().resolve()
-    with served_beside(root) as pages, server(data_dir, port, console) as watched:
+    with pages_of(root, pool) as pages, server(data_dir, port, console) as watched:
         os.environ[PAGES] = pages  # flow runs link to them
         from flows.deployments.refreshing import kept_current
         from flows.deployments.registering import register, registered_elsewhere
@@ -82,6 +82,18 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
         serving.stop(f"`steca serve` was stopped ({number.name})")
     sys.stdout.flush()
     os._exit(128 + number)  # Prefect would try to reach the stopped server for a while
+
+
+@contextmanager
+def pages_of(root: Path, pool: str) -> Iterator[str]:
+    """The address of the pages of the store: a known one, else that of pages which are served here. "" for a worker of a
+    pool: its runs are looked at from other machines, which cannot reach pages here."""
+    known = pages_address()
+    if known or pool:
+        yield known
+        return
+    with served_beside(root) as pages:
+        yield pages
 
 
 def _refuse_to_take_over(registered: dict[str, tuple[UUID, str]], polling: Polling) -> None:

@@ -88,9 +88,7 @@ class Store:
         says so where an earlier version published the file, whose views and columns differ.
         """
         if not self.published.exists():
-            raise StorageFault(
-                f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
-            )
+            raise self.nothing_published()
         try:
             # Without replacement scans: a misspelt table could name one of our own variables.
             with self._open.cursor() if self._open else self.connect() as connection:
@@ -119,15 +117,17 @@ class Store:
         Raises StorageFault where nothing is published, and for every error of DuckDB in the block.
         """
         if not self.published.exists():
-            raise StorageFault(
-                f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
-            )
+            raise self.nothing_published()
         guarded = {"enable_external_access": False, "lock_configuration": True}
         try:
             with self.connect(**settings, **guarded) as connection:
                 yield connection
         except duckdb.Error as error:
             raise self.fault(error) from error
+
+    def nothing_published(self) -> StorageFault:
+        """The fault of a store that has no published file."""
+        return StorageFault(f"nothing is published in {self.root} yet: `steca doctor` publishes what there is")
 
     def fault(self, error: duckdb.Error) -> StorageFault:
         """The fault for an error of a query. Names that are not known may be those of another version."""

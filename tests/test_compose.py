@@ -69,7 +69,7 @@ def test_the_schema_check_can_fail(compose: dict[str, Any], schema: dict[str, An
 
 
 def test_health_loopback_and_secrets(compose: dict[str, Any]) -> None:
-    assert set(compose["services"]) == {"postgres", "server", "worker", "vllm"}
+    assert set(compose["services"]) == {"postgres", "server", "worker", "view", "vllm"}
     assert compose["services"]["vllm"]["profiles"] == ["gpu"]
     assert faults(compose) == []
 

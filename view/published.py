@@ -93,9 +93,7 @@ class Published:
         try:
             stat = self.store.published.stat()
         except OSError:
-            raise StorageFault(
-                f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
-            ) from None
+            raise self.store.nothing_published() from None
         return stat.st_ino, stat.st_mtime_ns
 
 

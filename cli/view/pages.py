@@ -8,6 +8,9 @@ from rich.progress import Progress
 
 from cli.published import published_store
 from cli.terminal.console import make_console, say
+from flows.faults import StageFault
+from flows.wording import no_runs, to_start
+from storage.runs import any_runs
 from view.bundle import write_bundle, write_report
 from view.published import Published
 from view.queries.runs import run_called
@@ -15,12 +18,15 @@ from view.serving.serve import LOCAL, serve
 
 
 def serve_pages(root: Path, host: str, port: int) -> None:
-    """Serve the pages until interrupted. Raises StageFault where there are no runs, or the port cannot be had."""
-    published_store(root)
+    """Serve the pages until interrupted. Raises StageFault where there is no such folder, or the port cannot be had."""
+    if not root.is_dir():
+        raise StageFault(no_runs(root))
     console = make_console()
 
     def told(url: str) -> None:
         say(console, f"the store in {root}: {url}")
+        if not any_runs(root):
+            say(console, f"no runs in it yet: they are shown as soon as there are any; start one with {to_start(root)}")
         if host != LOCAL:
             say(console, "everybody who reaches this address can read the store and label turns")
         say(console, "stop with Ctrl-C")

@@ -12,13 +12,20 @@ from flows.summary.table import Table
 from flows.wording import in_folder
 
 PAGES = "STECA_PAGES"
-"""Environment variable with the address of the pages of the store, where `steca serve` offers them."""
+"""Environment variable: the address at which people open the pages of the store. `steca serve` sets it to that of its
+own pages; where others serve them, whoever starts it does."""
+
+
+def pages_address() -> str:
+    """The address of the pages, "" where it is not known."""
+    address = os.environ.get(PAGES, "")
+    return f"{address.rstrip('/')}/" if address else ""
 
 
 def look_at_it(source: RunSource) -> str:
     """Where the run and its trajectories can be looked at."""
     run, folder = source.run_id, in_folder(source.folder.root)
-    if pages := os.environ.get(PAGES):
+    if pages := pages_address():
         trajectories, report = f"{pages}#/run/{run}/trajectories", f"{pages}runs/{run}/report.html"
         return (
             f"**Look at it**: [the run]({pages}#/run/{run}), [its trajectories]({trajectories}), "

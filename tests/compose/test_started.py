@@ -11,6 +11,7 @@ import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 
 from configs.stages import STAGES
@@ -90,6 +91,14 @@ def test_a_run_through_the_worker_fills_the_store(undisturbed: FactoryRun) -> No
     assert (
         min(counts[table] for table in ("trajectories", "rollouts", "training_examples", "evaluations")) > 0
     )
+
+
+def test_its_page_links_to_the_store_that_the_service_view_shows(up: Stack, undisturbed: FactoryRun) -> None:
+    run = undisturbed.folder.run_id
+    pages = undisturbed.api.post("/artifacts/filter", artifacts={"type": {"any_": ["markdown"]}})
+    assert f"http://localhost:4300/#/run/{run}" in "\n".join(each["data"] for each in pages)
+    shown = httpx.get(f"http://{up.places.addresses['view']}:4300/api/runs/{run}", verify=False)
+    assert shown.json()["status"] == "completed"
 
 
 @pytest.mark.parametrize("part", ["postgres", "server", "worker"])

@@ -90,10 +90,10 @@ def test_labels_are_taken_from_own_pages_only(made_up: TestClient, tmp_path: Pat
 
 def test_what_is_wrong_is_told_in_a_sentence(made_up: TestClient) -> None:
     for path, error in (
-        ("/api/runs/nobody", "no run has the id nobody"),
-        ("/api/runs/nobody/bench", "no run has the id nobody"),
-        ("/api/runs/nobody/trajectories", "no run has the id nobody"),
-        ("/api/runs/nobody/facets", "no run has the id nobody"),
+        ("/api/runs/nobody", "no run nobody in"),
+        ("/api/runs/nobody/bench", "no run nobody in"),
+        ("/api/runs/nobody/trajectories", "no run nobody in"),
+        ("/api/runs/nobody/facets", "no run nobody in"),
         ("/api/runs/made-up/trajectories/y", "run made-up has no trajectory y"),
         ("/api/runs/made-up/bench?preset=papr", "no deviation preset is called 'papr'"),
         ("/api/runs/made-up/examples/e/tokens", "run made-up has no training example e"),
@@ -130,6 +130,15 @@ def made_up_run_again(root: Path, rows: Sequence[Record]) -> None:
     for part in ("runs", "shards"):
         shutil.rmtree(root / part)
     made_up_run(root, {("explore", 1): rows})
+
+
+def test_a_run_has_an_address_by_its_name_too(real: TestClient, finished: FactoryConfig) -> None:
+    by_id = real.get(f"/api/runs/{run_id(finished)}").json()
+    assert by_id["run_id"] == run_id(finished)
+    assert real.get(f"/api/runs/{by_id['name']}").json() == by_id
+    assert real.get(f"/api/runs/{by_id['run_id'][:-2]}/facets").json() == real.get(
+        f"/api/runs/{by_id['run_id']}/facets"
+    ).json()
 
 
 def test_nothing_published_is_told(tmp_path: Path) -> None:

@@ -34,40 +34,39 @@ made AS (
     CROSS JOIN thresholds t
     LEFT JOIN made m ON m.deviation_id = g.deviation_id AND m.at = t.at
     WHERE g.run_id = $run
-), answered AS (
+), answered AS MATERIALIZED (
     SELECT round // 1000 AS own_round, round % 1000 AS place, deviation_id, selected, verdict, new_selected,
         CASE WHEN new_rule = 'no rollouts' THEN new_rule ELSE new_verdict END AS new_verdict
     FROM what_if($run, preset := $preset, comparisons := 'at_each_delta', with_drops := {with_drops})
-)"""
-COUNTS = """
-, examples AS (
+), examples AS (
     SELECT c.deviation_id, count(*) AS n, sum(e.weight) AS weight
     FROM (SELECT DISTINCT example_id, weight, calibration_id FROM run_training_examples
         WHERE run_id = $run AND dataset = 'calibrated') e
     JOIN calibrations c USING (calibration_id) GROUP BY ALL
-)
-SELECT place, count_if(new_verdict = 'deviated') AS deviated, count_if(new_verdict = 'not_deviated') AS not_deviated,
-    count_if(new_verdict = 'undecided') AS undecided, count_if(new_verdict = 'filtered') AS filtered,
-    count_if(new_verdict = 'no rollouts') AS no_rollouts,
-    count_if(selected AND new_selected) AS stay, count_if(selected AND NOT new_selected) AS leave,
-    count_if(new_selected AND NOT selected) AS enter,
-    coalesce(sum(x.n) FILTER (selected), 0)::BIGINT AS examples,
-    coalesce(sum(x.n) FILTER (selected AND NOT new_selected), 0)::BIGINT AS examples_leave,
-    coalesce(sum(x.weight) FILTER (selected), 0) AS weight,
-    coalesce(sum(x.weight) FILTER (selected AND NOT new_selected), 0) AS weight_leaves
-FROM answered a LEFT JOIN examples x USING (deviation_id) GROUP BY place ORDER BY place
-"""
-MOVING = """
-, moving AS (
+), counts AS (
+    SELECT place, count_if(new_verdict = 'deviated') AS deviated, count_if(new_verdict = 'not_deviated') AS not_deviated,
+        count_if(new_verdict = 'undecided') AS undecided, count_if(new_verdict = 'filtered') AS filtered,
+        count_if(new_verdict = 'no rollouts') AS no_rollouts,
+        count_if(selected AND new_selected) AS stay, count_if(selected AND NOT new_selected) AS leave,
+        count_if(new_selected AND NOT selected) AS enter,
+        coalesce(sum(x.n) FILTER (selected), 0)::BIGINT AS examples,
+        coalesce(sum(x.n) FILTER (selected AND NOT new_selected), 0)::BIGINT AS examples_leave,
+        coalesce(sum(x.weight) FILTER (selected), 0) AS weight,
+        coalesce(sum(x.weight) FILTER (selected AND NOT new_selected), 0) AS weight_leaves
+    FROM answered a LEFT JOIN examples x USING (deviation_id) GROUP BY place
+), chosen AS (
     SELECT own_round, deviation_id, any_value(selected) AS selected,
         string_agg(new_selected::INTEGER::VARCHAR, '' ORDER BY place) AS at
     FROM answered GROUP BY ALL HAVING bool_or(selected OR new_selected)
+), moving AS (
+    SELECT m.own_round AS round, m.deviation_id, m.selected, m.at, d.task_id, d.explored_trajectory_id AS trajectory_id,
+        d.step_index, d.expert_action, d.explored_action, d.gap, d.reference_reward, d.reference_n, d.explored_reward,
+        d.explored_n
+    FROM chosen m JOIN deviations d USING (deviation_id)
+    ORDER BY d.gap, m.deviation_id LIMIT {limit}
 )
-SELECT m.own_round AS round, m.deviation_id, m.selected, m.at, d.task_id, d.explored_trajectory_id AS trajectory_id,
-    d.step_index, d.expert_action, d.explored_action, d.gap, d.reference_reward, d.reference_n, d.explored_reward,
-    d.explored_n
-FROM moving m JOIN deviations d USING (deviation_id)
-ORDER BY d.gap, m.deviation_id LIMIT {limit}
+SELECT (SELECT list(c ORDER BY place) FROM counts c) AS counts,
+    (SELECT coalesce(list(m ORDER BY gap, deviation_id), []) FROM moving m) AS moving
 """
 OWN = """
 SELECT preset, delta, sum(count(*)) OVER ()::BIGINT AS comparisons FROM run_deviations
@@ -110,15 +109,16 @@ def bench(published: Published, run: str, preset: str | None = None, deltas: Seq
         "at": [at for _, at in drops],
         "probabilities": list(drops.values()),
     }
-    grid = GRID.format(drop="m.probability" if drops else "g.drop_probability", with_drops=bool(drops))
+    sql = GRID.format(
+        drop="m.probability" if drops else "g.drop_probability", with_drops=bool(drops), limit=SHOWN
+    )
     suffixes = asked.suffixes()
     return {
         "own": own,
         "preset": name,
         "presets": presets(),
         "deltas": list(deltas),
-        "counts": published.rows(grid + COUNTS, **params),
-        "moving": published.rows(grid + MOVING.format(limit=SHOWN), **params),
+        **published.rows(sql, **params)[0],
         "shown": SHOWN,
         "partial": False,
         "suffixes": {"stay": suffixes.stay, "leave": suffixes.leave, "enter": suffixes.enter},

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from flows.what_if import find_run
 from storage.faults import StorageFault
-from storage.runs import choose_run
 from view.published import Published, Row
 
 RUNS = """
@@ -12,6 +12,7 @@ SELECT r.run_id, r.name, r.created_at, r.status, r.stages_done, r.stages, r.roun
     (SELECT list({'comparison': c.comparison, 'arm': c.arm}) FROM comparisons c WHERE c.run_id = r.run_id) AS arms
 FROM runs r ORDER BY r.created_at DESC, r.run_id
 """
+KNOWN = "SELECT run_id FROM run_configs WHERE run_id = $run"
 TESTED = """
 SELECT run_id, split, role, round, n, rate, low, high FROM success
 WHERE start = 'beginning' AND (role = 'trained' OR round = 1) ORDER BY run_id, split, role DESC, round
@@ -29,16 +30,13 @@ def runs(published: Published) -> list[Row]:
 
 def check_known(published: Published, run: str) -> None:
     """Raises StorageFault where no run has the id."""
-    if published.row("SELECT run_id FROM run_configs WHERE run_id = $run", run=run) is None:
+    if published.row(KNOWN, run=run) is None:
         raise StorageFault(f"no run has the id {run}: `steca status` lists the runs")
 
 
 def run_called(published: Published, run: str | None) -> str:
-    """The id of a run that is given by its id, its name or the first letters of its id; of the newest, if None. Raises
-    StorageFault where there is none, or several match."""
-    names = {row["run_id"]: row["name"] for row in published.rows(RUNS)}
-    return (
-        next(iter(names))
-        if run is None and names
-        else choose_run(run or "", names, published.store.published)
-    )
+    """The id of a run that is given as `find_run` takes it. Raises StageFault if there is no run, StorageFault if none
+    or several match."""
+    if run is not None and published.row(KNOWN, run=run):
+        return run
+    return find_run(published.store, run)[0]

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, FastAPI, Query, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -40,6 +40,14 @@ class _Place(listing.Filter):
     page: Annotated[int, Query(ge=0, le=10_000_000)] = 0
 
 
+def _run_id(run: str, request: Request) -> str:
+    """An address names a run by its id, its name or the first letters of its id."""
+    return runs.run_called(request.app.state.published, run)
+
+
+RunId = Annotated[str, Depends(_run_id)]
+
+
 def make_app(root: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
     """The application for a data folder. `hosts`: names that it may be asked by, besides those of this machine."""
     published, labels = Published(root), Labels(root)
@@ -50,6 +58,7 @@ def make_app(root: Path, hosts: tuple[str, ...] = ()) -> FastAPI:
         published.close()
 
     app = FastAPI(title="STeCa factory", docs_url=None, redoc_url=None, openapi_url=None, lifespan=closing)
+    app.state.published = published
     app.middleware("http")(guard(hosts))
     for fault in FAULTS:
         app.add_exception_handler(fault, _told)
@@ -67,9 +76,9 @@ def _pages(published: Published) -> APIRouter:
     def page() -> HTMLResponse:
         return HTMLResponse(server_page())
 
-    @router.get("/runs/{id}/report.html")
-    def report(id: str) -> HTMLResponse:
-        return HTMLResponse(run_report(published, id), headers={"Content-Security-Policy": ALONE})
+    @router.get("/runs/{run}/report.html")
+    def report(run_id: RunId) -> HTMLResponse:
+        return HTMLResponse(run_report(published, run_id), headers={"Content-Security-Policy": ALONE})
 
     return router
 
@@ -85,25 +94,25 @@ def _of_runs(published: Published, labels: Labels) -> APIRouter:
     def all_runs() -> list[Row]:
         return runs.runs(published)
 
-    @router.get("/runs/{id}")
-    def one_run(id: str) -> Row:
-        return {**run.run_page(published, id), "labels": labels.precision(published, id)}
+    @router.get("/runs/{run}")
+    def one_run(run_id: RunId) -> Row:
+        return {**run.run_page(published, run_id), "labels": labels.precision(published, run_id)}
 
-    @router.get("/runs/{id}/bench")
+    @router.get("/runs/{run}/bench")
     def threshold_bench(
-        id: str,
+        run_id: RunId,
         preset: str | None = None,
         delta: Annotated[float | None, Query(ge=-1, le=1)] = None,
         whole: bool = False,
     ) -> Row:
         answer = bench.bench if whole else partial(bench.first_answer, delta=delta)
-        return answer(published, id, preset)
+        return answer(published, run_id, preset)
 
-    @router.get("/runs/{id}/examples/{example_id}/tokens")
-    def what_is_trained(id: str, example_id: str) -> Row:
+    @router.get("/runs/{run}/examples/{example_id}/tokens")
+    def what_is_trained(run_id: RunId, example_id: str) -> Row:
         from view.queries.tokens import tokens  # loads torch, which takes seconds
 
-        return tokens(published, id, example_id)
+        return tokens(published, run_id, example_id)
 
     return router
 
@@ -111,22 +120,22 @@ def _of_runs(published: Published, labels: Labels) -> APIRouter:
 def _of_trajectories(published: Published, labels: Labels) -> APIRouter:
     router = APIRouter()
 
-    @router.get("/runs/{id}/facets")
-    def facets(id: str) -> Row:
-        return listing.facets(published, id)
+    @router.get("/runs/{run}/facets")
+    def facets(run_id: RunId) -> Row:
+        return listing.facets(published, run_id)
 
-    @router.get("/runs/{id}/trajectories")
-    def trajectories(id: str, asked: Annotated[_Place, Query()]) -> Row:
-        return listing.listed(published, id, asked, asked.page)
+    @router.get("/runs/{run}/trajectories")
+    def trajectories(run_id: RunId, asked: Annotated[_Place, Query()]) -> Row:
+        return listing.listed(published, run_id, asked, asked.page)
 
-    @router.get("/runs/{id}/trajectories/{trajectory_id}")
-    def one_trajectory(id: str, trajectory_id: str) -> Row:
-        found = trajectory.trajectory(published, id, trajectory_id)
+    @router.get("/runs/{run}/trajectories/{trajectory_id}")
+    def one_trajectory(run_id: RunId, trajectory_id: str) -> Row:
+        found = trajectory.trajectory(published, run_id, trajectory_id)
         return {**found, "labels": labels.of(trajectory_id)}
 
-    @router.get("/runs/{id}/trajectories/{trajectory_id}/neighbours")
-    def beside(id: str, trajectory_id: str, asked: Annotated[listing.Filter, Query()]) -> Row:
-        return listing.neighbours(published, id, asked, trajectory_id)
+    @router.get("/runs/{run}/trajectories/{trajectory_id}/neighbours")
+    def beside(run_id: RunId, trajectory_id: str, asked: Annotated[listing.Filter, Query()]) -> Row:
+        return listing.neighbours(published, run_id, asked, trajectory_id)
 
     @router.get("/rollouts/{step_reward_id}")
     def behind(step_reward_id: str) -> list[Row]:

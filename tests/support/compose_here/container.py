@@ -75,13 +75,19 @@ class Container:
         return [each for each in psutil.process_iter() if _home_of(each) == str(self.home)]
 
     def kill(self) -> None:
-        """SIGKILL to its first process: the kernel ends the others of a container with it."""
-        while alive := [each for each in self.processes() if each.status() != psutil.STATUS_ZOMBIE]:
+        """SIGKILL to its first process: the kernel ends the others of a container with it. Returns when all have ended:
+        a process that is being ended loses its environment, by which it is found, before it closes its ports."""
+        killed: set[psutil.Process] = set()
+        while alive := [each for each in killed.union(self.processes()) if _is_alive(each)]:
             for each in alive:
                 with suppress(psutil.NoSuchProcess):
                     each.kill()
+            killed.update(alive)
             time.sleep(0.02)
             self.is_up()  # collects the first one; what process 1 adopted may be its zombie for seconds
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
     def stop(self) -> float:
         """Its stop signal, and SIGKILL after the grace period. Returns the seconds that it took."""
@@ -103,3 +109,11 @@ def _home_of(process: psutil.Process) -> str | None:
         return process.environ().get("HOME")
     except (psutil.Error, OSError):
         return None
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """A zombie is not: it has no memory and no ports, and is there until its parent asks for it."""
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -19,7 +19,7 @@ from tests.support.compose_here.images import Image, build_image, postgres_image
 from tests.support.compose_here.index import reachable_index
 from tests.support.compose_here.places import Places, free_addresses
 
-PORTS = [5432, 4200, 8080]
+PORTS = [5432, 4200, 8080, 4300]
 """What the services listen on."""
 POSTGRES_DATA = "/var/lib/postgresql/data"
 
@@ -97,11 +97,13 @@ def _make(checkout: Path, postgres: Path, room: Path) -> Stack:
 
     started = time.monotonic()
     worker = services["worker"].build or {}
+    assert services["view"].build == worker, "the pages have an image of their own"
     given = worker.get("args", {}) | reachable_index(checkout / "Dockerfile", room)
     images: dict[str, Image] = {}
     images["worker"], folders = build_image(
         checkout / worker["context"], worker.get("dockerfile", "Dockerfile"), given, room / "worker"
     )
+    images["view"] = images["worker"]
     images["server"] = prefect_image(services["server"], room / "server")
     say(f"the install of worker and server took {time.monotonic() - started:.0f} s")
     places = Places(addresses, folders | _volumes(services, folders, room / "volumes"))
