@@ -14,7 +14,7 @@ from environments.complete import CompleteWorld
 from models.checkpoint import CheckpointRef, reference, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.train import train
 from rollouts.stages.assemble import warmup_examples
 from rollouts.stages.demonstrate import demonstrate

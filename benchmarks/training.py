@@ -34,7 +34,7 @@ from configs.load import load_config
 from configs.training import TrainingConfig
 from environments.registry import open_world
 from models.checkpoint import CheckpointRef, load
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.loop.ordering import FILLER, TrainingOrder
 from models.training.objectives.losses import trajectory_losses
 from models.training.objectives.objective import Objective

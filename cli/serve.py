@@ -86,8 +86,8 @@ def serve_all(data_dir: Path, port: int, configs: Path, pool: str = "", healthch
 
 @contextmanager
 def pages_of(root: Path, pool: str) -> Iterator[str]:
-    """The address of the pages of the store: a known one, else that of pages which are served here. "" for a worker of a
-    pool: its runs are looked at from other machines, which cannot reach pages here."""
+    """The address of the pages of the store: a known one, else that of pages which are served here. "" for a worker of
+    a pool: its runs are looked at from other machines, which cannot reach pages here."""
     known = pages_address()
     if known or pool:
         yield known

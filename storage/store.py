@@ -127,7 +127,9 @@ class Store:
 
     def nothing_published(self) -> StorageFault:
         """The fault of a store that has no published file."""
-        return StorageFault(f"nothing is published in {self.root} yet: `steca doctor` publishes what there is")
+        return StorageFault(
+            f"nothing is published in {self.root} yet: `steca doctor` publishes what there is"
+        )
 
     def fault(self, error: duckdb.Error) -> StorageFault:
         """The fault for an error of a query. Names that are not known may be those of another version."""

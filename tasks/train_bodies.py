@@ -15,7 +15,7 @@ from models.local.small import build_small_model
 from models.local.tokenizer import train_tokenizer
 from models.policy import PolicyFault
 from models.training.distributed.launching import LaunchConfig, train_in_processes
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.objectives.preferences import Preferences
 from models.training.train import CurvePoint, Saving, TrainResult, train
 from models.training.training_data import TrainingData, content

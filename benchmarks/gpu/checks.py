@@ -20,7 +20,7 @@ from benchmarks.gpu.memory import free_memory
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.loop.ordering import TrainingOrder
 from models.training.loop.states import newest_intact
 from models.training.objectives.losses import trajectory_losses

@@ -26,8 +26,8 @@ from transformers import (
 from models.checkpoint import CheckpointRef, save_checkpoint
 from models.local.tokenizer import train_tokenizer
 from models.policy import Message
-from models.training.encoding import Example
-from models.training.objectives.preferences import PreferencePair, Preferences
+from models.training.examples import Example, PreferencePair
+from models.training.objectives.preferences import Preferences
 from models.training.training_data import TrainingData
 from steca.preferences import published_loss
 

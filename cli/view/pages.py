@@ -26,7 +26,10 @@ def serve_pages(root: Path, host: str, port: int) -> None:
     def told(url: str) -> None:
         say(console, f"the store in {root}: {url}")
         if not any_runs(root):
-            say(console, f"no runs in it yet: they are shown as soon as there are any; start one with {to_start(root)}")
+            say(
+                console,
+                f"no runs in it yet: they are shown as soon as there are any; start one with {to_start(root)}",
+            )
         if host != LOCAL:
             say(console, "everybody who reaches this address can read the store and label turns")
         say(console, "stop with Ctrl-C")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from models.training.encoding import Example
+from models.training.examples import Example
 from steca.types import Step, Trajectory
 
 

@@ -8,7 +8,8 @@ from jinja2 import TemplateError
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from models.policy import Message, PolicyFault
-from models.training.encoding import Encoder, Example
+from models.training.encoding import Encoder
+from models.training.examples import Example
 
 _TURNS = 3
 

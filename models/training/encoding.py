@@ -17,7 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from models.chat_templates import ChatTemplate
 from models.local.rendering import HistoryEncoder
-from models.policy import Message, PolicyFault
+from models.policy import PolicyFault
+from models.training.examples import Example
 
 IGNORED = -100
 """The label of a token that is context only."""
@@ -25,19 +26,6 @@ IGNORED = -100
 
 _Sequence = tuple[list[int], list[int]]
 """Ids and labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One weighted trajectory. `targets` says for each assistant message, in order, whether it is trained on; `name` is
-    for error messages. `thinking`: the policy thinks before its turns; as the trajectory has no such thinking, what is
-    between prompt and turn is then context, not a target."""
-
-    name: str
-    messages: Sequence[Message]
-    targets: Sequence[bool]
-    weight: float = 1.0
-    thinking: bool = False
 
 
 class Encoded(TypedDict):

@@ -35,7 +35,7 @@ from models.checkpoint import CheckpointRef, load, save_checkpoint, weights_dige
 from models.local.device import pick_device, release_memory
 from models.policy import PolicyFault, describe_error
 from models.training.adapters import add_adapters, merge_adapters, weights_dtype
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.loop.divergence import divergence_message, first_nonfinite_weight
 from models.training.loop.hf_trainer import restore_forward, use_one_device
 from models.training.loop.states import delete_states, newest_intact

@@ -15,9 +15,10 @@ from configs.training import TrainingConfig
 from models.checkpoint import load
 from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
-from models.training.encoding import Collator, Encoder, Example
+from models.training.encoding import Collator, Encoder
+from models.training.examples import Example, PreferencePair
 from models.training.objectives.objective import Likelihood, Objective
-from models.training.objectives.preferences import PreferenceObjective, PreferencePair, Preferences
+from models.training.objectives.preferences import PreferenceObjective, Preferences
 from models.training.objectives.references import reference_log_probabilities
 from steca.preferences import PreferenceLoss
 

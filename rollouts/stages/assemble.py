@@ -8,7 +8,7 @@ from dataclasses import asdict
 from configs.schema import DatasetConfig
 from environments.complete import CompleteWorld
 from models.prompts import messages
-from models.training.train import Example
+from models.training.examples import Example
 from rollouts.prompting import briefing_of
 from rollouts.rows import (
     briefings_of,

@@ -10,8 +10,7 @@ from typing import Any
 from configs.schema import DatasetConfig, FactoryConfig
 from environments.complete import CompleteWorld
 from models.prompts import messages
-from models.training.encoding import Example
-from models.training.objectives.preferences import PreferencePair
+from models.training.examples import Example, PreferencePair
 from rollouts.rows import (
     Demonstration,
     StoredTrajectory,

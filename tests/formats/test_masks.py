@@ -14,7 +14,7 @@ from formats.rows.pairs import Pairs
 from formats.targets.registry import TARGETS, target_called
 from formats.targets.target import Context
 from formats.writing.parts import mask_fault
-from models.training.encoding import Example
+from models.training.examples import Example
 from tests.support.exported_run import MadeUp, exported_run
 from tests.support.exports import exported, lineage, said, written
 

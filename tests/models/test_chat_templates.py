@@ -18,7 +18,8 @@ from models.base.template import check_template
 from models.chat_templates import ChatTemplate
 from models.local.rendering import HistoryEncoder
 from models.policy import PolicyFault
-from models.training.encoding import IGNORED, Encoded, Example
+from models.training.encoding import IGNORED, Encoded
+from models.training.examples import Example
 from tests.support.chat_templates import (
     KINDS,
     OWN_TEMPLATES,

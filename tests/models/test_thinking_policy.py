@@ -22,7 +22,7 @@ from models.local.turns import TurnReader
 from models.policy import Generation, History, Sampling
 from models.served.openai_policy import OpenAIPolicy, turn_regex
 from models.thinking import TurnFormat
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.train import train
 from rollouts.comparisons import _basis
 from rollouts.play import EpisodeSettings, play, sampling_of, start_of

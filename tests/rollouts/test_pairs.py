@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from models.training.objectives.preferences import PreferencePair
+from models.training.examples import PreferencePair
 from rollouts.rows import StoredTrajectory, explorations, of_type
 from rollouts.stages import pairs
 from rollouts.stages.explore import explore

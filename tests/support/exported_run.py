@@ -9,7 +9,7 @@ from typing import Any
 
 from configs.schema import DatasetConfig, FactoryConfig
 from environments.registry import open_world
-from models.training.encoding import Example
+from models.training.examples import Example
 from rollouts.stages.assemble import assemble, training_inputs
 from steca.vocabulary import Origin, PromptStyle
 from storage.records import (

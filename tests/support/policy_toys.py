@@ -16,7 +16,8 @@ from models.checkpoint import CheckpointRef, save_checkpoint
 from models.local.small import build_small_model
 from models.local.tokenizer import CHAT_TEMPLATE, train_tokenizer
 from models.policy import Message
-from models.training.encoding import Encoded, Encoder, Example
+from models.training.encoding import Encoded, Encoder
+from models.training.examples import Example
 from models.training.train import TrainResult, train
 
 PLACES = ("shelf", "cabinet", "drawer")

@@ -6,8 +6,8 @@ import random
 from pathlib import Path
 
 from models.checkpoint import CheckpointRef
-from models.training.encoding import Example
-from models.training.objectives.preferences import PreferencePair, Preferences
+from models.training.examples import Example, PreferencePair
+from models.training.objectives.preferences import Preferences
 from steca.preferences import PreferenceLoss
 from tests.support.policy_toys import VOCABULARY, conversation, said, turn, untrained
 

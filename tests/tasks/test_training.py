@@ -19,7 +19,7 @@ from configs.load import check
 from configs.stages import STAGES
 from models.checkpoint_ref import CheckpointRef, reference
 from models.policy import PolicyFault
-from models.training.objectives.preferences import PreferencePair
+from models.training.examples import PreferencePair
 from steca.preferences import PreferenceLoss
 from steca.vocabulary import PolicyRole
 from tasks.batch import Batch

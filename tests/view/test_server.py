@@ -136,9 +136,10 @@ def test_a_run_has_an_address_by_its_name_too(real: TestClient, finished: Factor
     by_id = real.get(f"/api/runs/{run_id(finished)}").json()
     assert by_id["run_id"] == run_id(finished)
     assert real.get(f"/api/runs/{by_id['name']}").json() == by_id
-    assert real.get(f"/api/runs/{by_id['run_id'][:-2]}/facets").json() == real.get(
-        f"/api/runs/{by_id['run_id']}/facets"
-    ).json()
+    assert (
+        real.get(f"/api/runs/{by_id['run_id'][:-2]}/facets").json()
+        == real.get(f"/api/runs/{by_id['run_id']}/facets").json()
+    )
 
 
 def test_nothing_published_is_told(tmp_path: Path) -> None:

@@ -44,7 +44,8 @@ made AS (
         WHERE run_id = $run AND dataset = 'calibrated') e
     JOIN calibrations c USING (calibration_id) GROUP BY ALL
 ), counts AS (
-    SELECT place, count_if(new_verdict = 'deviated') AS deviated, count_if(new_verdict = 'not_deviated') AS not_deviated,
+    SELECT place, count_if(new_verdict = 'deviated') AS deviated,
+        count_if(new_verdict = 'not_deviated') AS not_deviated,
         count_if(new_verdict = 'undecided') AS undecided, count_if(new_verdict = 'filtered') AS filtered,
         count_if(new_verdict = 'no rollouts') AS no_rollouts,
         count_if(selected AND new_selected) AS stay, count_if(selected AND NOT new_selected) AS leave,

@@ -15,7 +15,7 @@ from formats.rows.filters import Filters
 from formats.rows.reader import RunReader
 from models.policy import Message
 from models.training.encoding import IGNORED, Encoder
-from models.training.train import Example
+from models.training.examples import Example
 from storage.faults import StorageFault
 from view.published import Published, Row
 

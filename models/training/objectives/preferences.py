@@ -18,20 +18,11 @@ import torch
 from torch.nn.functional import logsigmoid
 
 from models.checkpoint_ref import CheckpointRef
-from models.training.encoding import Collator, Encoded, Example
+from models.training.encoding import Collator, Encoded
+from models.training.examples import Example, PreferencePair
 from models.training.loop.hf_trainer import MicroBatch
 from models.training.objectives.objective import MicroBatchLoss, Objective
 from steca.preferences import PreferenceLoss
-
-
-@dataclass(frozen=True, slots=True)
-class PreferencePair:
-    """Two trajectories, of which the first is to become more probable than the second. The weights of the examples do
-    not count."""
-
-    name: str
-    chosen: Example
-    rejected: Example
 
 
 @dataclass(frozen=True, slots=True)

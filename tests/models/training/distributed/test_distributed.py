@@ -17,7 +17,7 @@ from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
 from models.training.distributed import launching
 from models.training.distributed.launching import LaunchConfig, train_in_processes
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.loop.ordering import FILLER, TrainingOrder
 from models.training.train import Saving, TrainResult, load_gathered_weights, train
 from tests.support.fsdp_on_cpu import shard_on_cpu

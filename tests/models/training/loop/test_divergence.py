@@ -14,7 +14,7 @@ from models.checkpoint import CheckpointRef, load, verify_checkpoint
 from models.checkpoint_ref import reference
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
-from models.training.encoding import Example
+from models.training.examples import Example
 from models.training.loop.divergence import first_nonfinite_weight, shortened
 from models.training.loop.states import newest_intact
 from models.training.train import Saving, TrainResult, train, warmup_steps

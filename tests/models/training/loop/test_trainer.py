@@ -13,7 +13,8 @@ from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import PolicyFault, Sampling
-from models.training.encoding import IGNORED, Collator, Example
+from models.training.encoding import IGNORED, Collator
+from models.training.examples import Example
 from models.training.loop.ordering import FILLER, TrainingOrder
 from models.training.objectives.losses import trajectory_losses
 from models.training.train import TrainResult, train

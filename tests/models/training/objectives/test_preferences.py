@@ -17,9 +17,10 @@ from transformers import get_scheduler
 from configs.training import LoraConfig, TrainingConfig
 from models.checkpoint import CheckpointRef, load
 from models.policy import PolicyFault
-from models.training.encoding import IGNORED, Example
+from models.training.encoding import IGNORED
+from models.training.examples import Example, PreferencePair
 from models.training.loop.ordering import FILLER, TrainingOrder
-from models.training.objectives.preferences import PreferencePair, Preferences
+from models.training.objectives.preferences import Preferences
 from models.training.train import Saving, TrainResult, train
 from models.training.training_data import content, from_job, to_job
 from steca.preferences import PreferenceLoss

@@ -12,9 +12,8 @@ from trl import DPOConfig, DPOTrainer
 
 from configs.training import TrainingConfig
 from models.checkpoint import CheckpointRef, load
-from models.training.encoding import Example
+from models.training.examples import Example, PreferencePair
 from models.training.loop.ordering import TrainingOrder
-from models.training.objectives.preferences import PreferencePair
 from models.training.train import train
 from steca.preferences import PreferenceLoss
 from tests.support.policy_toys import conversation, encode, said, turn, untrained
