@@ -17,6 +17,9 @@ from rich.table import Table
 from cli.terminal.console import PIPE_WIDTH, SafeConsole, console, say
 from flows.summary.table import Table as Texts
 
+LISTED = 8
+"""In tables, at most so many values of a list."""
+
 
 def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], format: str) -> None:
     """Print to stdout: `table` for people, `csv` and `json` (a list of objects) for programs."""
@@ -104,4 +107,7 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> Table:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
+    if isinstance(value, list) and len(value) > LISTED:
+        first = ", ".join(map(_cell, value[:LISTED]))
+        return f"[{first}, ... {len(value):,} in all: --format json has them]"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -22,6 +22,14 @@ class NotARun(Exception):
     """A line that holds no run; the message says why."""
 
 
+def kind_of(value: Any) -> str:
+    """What JSON calls a value, as part of a sentence: "null", "a number", "a list"."""
+    if value is None or isinstance(value, bool):
+        return json.dumps(value)
+    kinds = {str: "a text", list: "a list", dict: "an object"}
+    return next((name for kind, name in kinds.items() if isinstance(value, kind)), "a number")
+
+
 @dataclass(frozen=True, slots=True)
 class Exchange:
     """A turn of the agent, and the observation after it (None: not recorded). `call`: the action, where the turn called
@@ -93,7 +101,7 @@ def _text(content: Any, number: int) -> str:
         return content
     if isinstance(content, list) and all(isinstance(part, dict) for part in content):
         return "".join(str(part.get("text", part.get("value", ""))) for part in content)
-    raise NotARun(f"message {number}: its content is a {type(content).__name__} and not text")
+    raise NotARun(f"message {number}: its content is {kind_of(content)} and not text")
 
 
 def _openai_call(row: Mapping[str, Any], number: int) -> str | None:
@@ -112,7 +120,7 @@ def _calls(row: Mapping[str, Any], where: str) -> list[Any]:
     """The tool calls of a message or step: at most one."""
     calls = row.get("tool_calls") or []
     if not isinstance(calls, list):
-        raise NotARun(f"{where}: its tool_calls are a {type(calls).__name__} and not a list")
+        raise NotARun(f"{where}: its tool_calls are {kind_of(calls)} and not a list")
     if len(calls) > 1:
         raise NotARun(f"{where} has {len(calls)} tool calls; a turn has one action")
     return calls

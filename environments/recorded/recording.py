@@ -14,7 +14,7 @@ from typing import Any
 
 from environments.base import EnvironmentFault, Task
 from environments.identities import own_id
-from environments.recorded.forms import Exchange, NotARun, exchanges_of
+from environments.recorded.forms import Exchange, NotARun, exchanges_of, kind_of
 from steca.action_formats import REACT, ActionFormat
 from steca.types import Turn
 
@@ -128,7 +128,7 @@ def _run(line: bytes, number: int, form: ActionFormat) -> tuple[str, Recording]:
     except (ValueError, RecursionError) as error:
         raise NotARun(f"is not JSON: {error}") from None
     if not isinstance(row, dict):
-        raise NotARun(f"is a {type(row).__name__} and not an object")
+        raise NotARun(f"is {kind_of(row)} and not an object")
     return recording_of(row, number, form)
 
 

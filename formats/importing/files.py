@@ -75,7 +75,13 @@ def _text_rows(path: Path, text: Text, file: IO[bytes]) -> Iterator[Raw]:
         )
     if head.startswith(BOM):
         text.read(len(BOM))
-    if text.peek(1)[:4096].lstrip()[:1] == b"[":
+    start = text.peek(1)[:4096].lstrip()
+    if b"\x00" in start and not any(line.lstrip()[:1] in (b"{", b"[") for line in start.splitlines()):
+        raise EnvironmentFault(
+            f"{path}: is not text (it begins with the bytes {head[:4].hex(' ')}): give JSONL, a JSON array, either in "
+            "gzip, or Parquet"
+        )
+    if start[:1] == b"[":
         for number, (line, element, problem) in enumerate(elements(text), start=1):
             yield replace(_raw(path, line, element, problem, file.tell()), element=number)
         return

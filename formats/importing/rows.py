@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from environments.recorded.forms import NotARun
+from environments.recorded.forms import NotARun, kind_of
 
 MOST_BYTES = 64 << 20
 """A run of more bytes is set aside unread: this keeps memory flat."""
@@ -65,7 +65,7 @@ def row_of(raw: Raw) -> Mapping[str, Any]:
     except ValueError:
         raise NotARun("has a number with too many digits") from None
     if not isinstance(row, dict):
-        raise NotARun(f"is a {type(row).__name__} and not an object")
+        raise NotARun(f"is {kind_of(row)} and not an object")
     return row
 
 

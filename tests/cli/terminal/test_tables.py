@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
 from typing import Any
 
+import pytest
+
 from cli.terminal.console import PIPE_WIDTH, make_console
-from cli.terminal.tables import print_table
+from cli.terminal.tables import print_rows, print_table
 
 COLUMNS = [f"column_{n}" for n in range(12)]
 ROWS: list[list[Any]] = [[f"value-{row}-{n}-with[brackets]" for n in range(12)] for row in range(2)]
@@ -48,3 +51,13 @@ def test_no_rows_still_name_the_columns() -> None:
     said = printed(80, COLUMNS, [])
     assert said.startswith("no rows")
     assert all(name in said for name in COLUMNS)
+
+
+def test_a_long_list_is_counted_in_a_table_and_whole_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    losses = [float(number) for number in range(1000)]
+    print_rows(["losses", "few"], [(losses, [1.0, 2.0])], "table")
+    shown = capsys.readouterr().out
+    assert "[0, 1, 2, 3, 4, 5, 6, 7, ... 1,000 in all: --format json has them]" in shown
+    assert "[1.0, 2.0]" in shown
+    print_rows(["losses"], [(losses,)], "json")
+    assert json.loads(capsys.readouterr().out) == [{"losses": losses}]

@@ -116,7 +116,7 @@ def test_a_run_is_found_by_id_by_payload_and_by_what_was_seen_first(tmp_path: Pa
         ({"id": "t2", "conversations": [{"from": "bird", "value": "x"}]}, "message 1 is by 'bird'"),
         (
             {"id": "t2", "messages": [{"role": "user", "content": 7}]},
-            "message 1: its content is a int and not text",
+            "message 1: its content is a number and not text",
         ),
         (
             {"id": "t2", "messages": [{"role": "assistant", "tool_calls": [called("a"), called("b")]}]},

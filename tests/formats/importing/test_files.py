@@ -69,11 +69,20 @@ def test_one_object_over_several_lines_is_one_row(tmp_path: Path) -> None:
     [
         (b"\xff\xfe[\x00]\x00", "is UTF-16LE and not UTF-8: convert it, e.g. iconv -f UTF-16LE -t UTF-8"),
         (b"PAR1xxxx", "is no Parquet file that can be read"),
+        (b"PK\x03\x04\x00\x00\n\n", r"is not text \(it begins with the bytes 50 4b 03 04\)"),
+        (gzip.compress(b"\x93NUMPY\x00\n\n"), r"is not text \(it begins with the bytes 93 4e 55 4d"),
     ],
 )
 def test_a_file_that_is_nothing_of_this_is_refused(data: bytes, why: str, tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match=why):
         list(raw_rows(written(tmp_path, data)))
+
+
+def test_a_zero_byte_in_a_line_is_a_fault_of_that_line_only(tmp_path: Path) -> None:
+    first, second = raw_rows(written(tmp_path, b'{"a": "\x00"}\n{"a": 1}'))
+    with pytest.raises(NotARun):
+        row_of(first)
+    assert row_of(second) == {"a": 1}
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
@@ -104,6 +113,9 @@ def test_a_line_that_is_too_long_costs_no_other(tmp_path: Path, monkeypatch: pyt
     [
         (b"", "is not JSON: Expecting value"),
         (b"[1]", "is a list and not an object"),
+        (b"null", "is null and not an object"),
+        (b"true", "is true and not an object"),
+        (b"1.5", "is a number and not an object"),
         (b'{"a": "b', "its end is missing"),
         (b'{"a"', "its end is missing"),
         (b'{"a": 1}}', r"Extra data \(character 9 of the run\)$"),
