@@ -38,12 +38,9 @@ class Published:
     def rows(self, sql: str, **params: object) -> list[Row]:
         """The rows of a query. Raises StorageFault where nothing is published, or with DuckDB's message."""
         with self.cursor() as cursor:
-            try:
-                found = cursor.execute(sql, params)
-                columns = [column[0] for column in found.description or ()]
-                return [dict(zip(columns, map(_json, row), strict=True)) for row in found.fetchall()]
-            except duckdb.Error as error:
-                raise self.store.fault(error) from error
+            found = cursor.execute(sql, params)
+            columns = [column[0] for column in found.description or ()]
+            return [dict(zip(columns, map(_json, row), strict=True)) for row in found.fetchall()]
 
     def row(self, sql: str, **params: object) -> Row | None:
         """The first row of a query, or None. Raises as `rows` does."""
@@ -51,8 +48,11 @@ class Published:
         return found[0] if found else None
 
     def version(self) -> str:
-        """Changes whenever another file is published. Raises StorageFault where nothing is."""
-        inode, modified = self._stat()
+        """Changes as soon as queries read another published file. Raises StorageFault where nothing is published."""
+        with self._lock:
+            self._newest()
+            assert self._version is not None
+            inode, modified = self._version
         return f"{inode}-{modified}"
 
     def close(self) -> None:
@@ -64,13 +64,17 @@ class Published:
 
     @contextmanager
     def cursor(self) -> Iterator[duckdb.DuckDBPyConnection]:
-        """A cursor of its own on what is published now. Raises StorageFault where nothing is."""
+        """A cursor of its own on what is published now. While the block runs, no newer file is opened: what opens the
+        file by itself in it, as `Store.query` does, reads the same one. Raises StorageFault where nothing is published,
+        and for every error of DuckDB in the block."""
         with self._lock:
             cursor = self._newest().cursor()
             self._running += 1
         try:
             with cursor:
                 yield cursor
+        except duckdb.Error as error:
+            raise self.store.fault(error) from error
         finally:
             with self._lock:
                 self._running -= 1

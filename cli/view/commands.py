@@ -23,28 +23,39 @@ def view(
         ),
     ] = None,
     trajectories: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, metavar="N", help="With --bundle: at most N trajectories, those of deviated turns first."
+            min=1,
+            metavar="N",
+            help="With --bundle: at most N trajectories, those of deviated turns first. Default: 2000.",
         ),
-    ] = 2000,
-    port: Annotated[int, typer.Option(min=1, max=65535, metavar="PORT", help="Port of the pages.")] = 4300,
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, metavar="PORT", help="Port of the pages. Default: 4300."),
+    ] = None,
     host: Annotated[
-        str, typer.Option("--host", metavar="HOST", help="Address to listen at. Default: this machine only.")
-    ] = "127.0.0.1",
+        str | None,
+        typer.Option("--host", metavar="HOST", help="Address to listen at. Default: this machine only."),
+    ] = None,
     data_dir: DataOption = Path("data"),
 ) -> None:
     """Show runs, verdicts and trajectories in the browser. Reads the published store only."""
     with readable_errors():
         if run is not None and bundle is None:
             raise ConfigFault("--run is for --bundle: the pages show every run")
-        from cli.view.pages import serve_pages, write_file
+        if trajectories is not None and bundle is None:
+            raise ConfigFault("--trajectories is for --bundle: the pages show every trajectory")
+        if bundle is not None and (port is not None or host is not None):
+            raise ConfigFault("--port and --host are for the pages of a server: a file needs none")
+        from cli.view.pages import MOST, serve_pages, write_file
+        from view.serving.serve import LOCAL, PORT
 
         root = data_dir.expanduser().resolve()
         if bundle is None:
-            serve_pages(root, host, port)
+            serve_pages(root, host or LOCAL, port or PORT)
         else:
-            write_file(root, run, bundle, trajectories)
+            write_file(root, run, bundle, trajectories or MOST)
 
 
 def report(

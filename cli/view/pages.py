@@ -16,6 +16,9 @@ from view.published import Published
 from view.queries.runs import run_called
 from view.serving.serve import LOCAL, serve
 
+MOST = 2000
+"""Trajectories of a bundle, where nobody says another number."""
+
 
 def serve_pages(root: Path, host: str, port: int) -> None:
     """Serve the pages until interrupted. Raises StageFault where there is no such folder, or the port cannot be had."""

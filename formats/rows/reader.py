@@ -92,15 +92,24 @@ class RunReader:
 
 
 @contextmanager
+def reading(
+    connection: duckdb.DuckDBPyConnection, run_id: str, settings: dict[str, Any]
+) -> Iterator[RunReader]:
+    """A reader of a run, whose world is closed at the end."""
+    run = RunReader(connection, run_id, settings)
+    try:
+        yield run
+    finally:
+        if "world" in run.__dict__:
+            run.world.close()
+
+
+@contextmanager
 def open_run(store: Store, run_id: str, scratch: Path) -> Iterator[RunReader]:
     """A run that the store has. `scratch` is the folder for what does not fit into memory."""
     with store.reading(memory_limit=MEMORY, temp_directory=str(scratch)) as connection:
         ((config,),) = connection.execute(
             "SELECT config FROM run_configs WHERE run_id = ?", [run_id]
         ).fetchall()
-        run = RunReader(connection, run_id, json.loads(config))
-        try:
+        with reading(connection, run_id, json.loads(config)) as run:
             yield run
-        finally:
-            if "world" in run.__dict__:
-                run.world.close()

@@ -17,7 +17,7 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Published]:
     root = tmp_path_factory.mktemp("judged")
     judged_run(root, "release", preset("release", 0.1), "curtailed")
     judged_run(root, "paper", preset("paper"), "curtailed")
-    judged_run(root, "fixed", preset("release", 0.1))
+    judged_run(root, "fixed", preset("release", 0.02))
     published = Published(root)
     yield published
     published.close()

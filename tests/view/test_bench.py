@@ -17,9 +17,10 @@ VERDICTS = ("deviated", "not_deviated", "undecided", "filtered")
 @pytest.mark.parametrize("run", ["release", "fixed"])
 def test_it_says_what_what_if_says(judged: Published, run: str, name: str | None) -> None:
     found = bench(judged, run, name)
-    assert found["deltas"] == list(DELTAS)
-    for place in range(0, len(DELTAS), 5):
-        asked = WhatIf(judged.store, run, OtherRule(name, DELTAS[place]))
+    deltas = found["deltas"]
+    assert deltas == sorted({*DELTAS, found["own"]["delta"]})
+    for place in range(0, len(deltas), 5):
+        asked = WhatIf(judged.store, run, OtherRule(name, deltas[place]))
         counts, then = found["counts"][place], dict[str, int]()
         for (_, verdict), n in asked.matrix().items():
             then[verdict] = then.get(verdict, 0) + n
@@ -68,9 +69,10 @@ def test_a_run_of_many_comparisons_is_answered_at_one_threshold_first(
     whole = bench(judged, "release", "paper")
     assert first_answer(judged, "release", "paper", 0.1) == whole
     monkeypatch.setattr("view.queries.bench.AT_ONCE", 3)
-    for delta, place in ((0.1, DELTAS.index(0.1)), (None, DELTAS.index(whole["own"]["delta"]))):
+    for delta in (0.1, None):
+        place = whole["deltas"].index(whole["own"]["delta"] if delta is None else delta)
         first = first_answer(judged, "release", "paper", delta)
         assert first["partial"]
         assert not whole["partial"]
-        assert first["deltas"] == [DELTAS[place]]
+        assert first["deltas"] == [whole["deltas"][place]]
         assert first["counts"] == [{**whole["counts"][place], "place": 0}]

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from configs.schema import FactoryConfig
 from flows.runs.run import run_id
 from storage.faults import StorageFault
+from tests.support.made_up_run import made_up_run
+from tests.support.store_rows import scored_turn, step, task, trajectory
 from view.published import Published
 from view.queries.listing import Filter, facets, listed, neighbours, rows_of
 from view.queries.rollouts import rollouts
 from view.queries.run import run_page
 from view.queries.runs import run_called, runs
-from view.queries.trajectory import trajectories, trajectory
+from view.queries.trajectory import trajectories
+from view.queries.trajectory import trajectory as trajectory_of
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +156,7 @@ def test_facets_are_what_can_be_filtered_by(published: Published, run: str) -> N
 
 def test_a_trajectory_has_its_turns_in_order(published: Published, run: str) -> None:
     for id in ids(published, run)[:20]:
-        found = trajectory(published, run, id)
+        found = trajectory_of(published, run, id)
         assert [step["step_index"] for step in found["steps"]] == list(range(found["n_steps"]))
         assert found["instruction"]
         assert all(each["trajectory_id"] != id for each in found["same_task"])
@@ -167,7 +171,7 @@ def test_values_are_those_of_the_view(published: Published, run: str) -> None:
         sql = """SELECT DISTINCT step_index, n, successes, reward, low, high, terminal FROM run_step_rewards
             WHERE run_id = $run AND trajectory_id = $id ORDER BY step_index"""
         wanted = published.rows(sql, run=run, id=row["trajectory_id"])
-        values = trajectory(published, run, row["trajectory_id"])["values"]
+        values = trajectory_of(published, run, row["trajectory_id"])["values"]
         assert [{name: value[name] for name in wanted[0]} for value in values] == wanted
         for value in values:
             assert len(rollouts(published, value["step_reward_id"])) == value["n"]
@@ -175,10 +179,38 @@ def test_values_are_those_of_the_view(published: Published, run: str) -> None:
 
 def test_several_are_each_as_one(published: Published, run: str) -> None:
     some = ids(published, run)[3:9]
-    assert trajectories(published, run, some) == [trajectory(published, run, id) for id in some]
+    assert trajectories(published, run, some) == [trajectory_of(published, run, id) for id in some]
     assert {row["trajectory_id"] for row in rows_of(published, run, some)} == set(some)
 
 
 def test_an_unknown_trajectory_is_refused(published: Published, run: str) -> None:
     with pytest.raises(StorageFault, match=f"run {run} has no trajectory nothing"):
-        trajectory(published, run, "nothing")
+        trajectory_of(published, run, "nothing")
+
+
+@pytest.fixture
+def two_rounds(tmp_path: Path) -> Iterator[Published]:
+    """A run whose second round scores the turns of an expert's run again, with its own policy."""
+    expert = [task("task"), trajectory("x"), step("x", 0), step("x", 1)]
+    scored = [scored_turn("first", "expert", 0.0), scored_turn("second", "expert", 1.0)]
+    rows = [
+        {("explore", round): [*expert, own], ("rewards", round): [scored[round - 1]]}
+        for round, own in ((1, trajectory("y")), (2, trajectory("z")))
+    ]
+    made_up_run(tmp_path, rows[0] | rows[1], rounds=2)
+    found = Published(tmp_path)
+    yield found
+    found.close()
+
+
+def test_values_of_several_rounds_are_in_their_order(two_rounds: Published) -> None:
+    values = trajectory_of(two_rounds, "made-up", "x")["values"]
+    assert [(row["round"], row["step_reward_id"], row["reward"]) for row in values] == [
+        (1, "first", 0.0),
+        (2, "second", 1.0),
+    ]
+
+
+def test_a_trajectory_of_two_rounds_is_listed_in_both(two_rounds: Published) -> None:
+    assert ids(two_rounds, "made-up", round=1) == ["x", "y"]
+    assert ids(two_rounds, "made-up", round=2) == ["x", "z"]

@@ -11,12 +11,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from configs.schema import FactoryConfig
+from environments.complete import CompleteWorld
+from flows.faults import StageFault
 from flows.runs.run import run_id
+from formats.rows.reader import RunReader
 from storage.records import Record
 from tests.support.made_up_run import made_up_run
 from tests.support.store_rows import deviation, step, task, trajectory
 from view.assets import modules
+from view.published import Published
 from view.serving.app import make_app
+from view.serving.serve import _listening
 
 ROWS = [task("task"), trajectory("x"), step("x", 0)]
 COMPARED = deviation("d", "deviated", step_index=0)
@@ -64,6 +69,21 @@ def test_other_names_are_refused(made_up: TestClient, host: str) -> None:
 @pytest.mark.parametrize("host", ["localhost", "localhost:80", "127.0.0.1:4300", "[::1]:4300", "[::1]"])
 def test_names_of_this_machine_are_answered(made_up: TestClient, host: str) -> None:
     assert made_up.get("/api/runs", headers={"host": host}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["mybox", "MyBox:4300", "[fe80::1]:4300"])
+def test_names_that_it_was_given_are_answered_in_any_case(tmp_path: Path, host: str) -> None:
+    made_up_run(tmp_path, {("explore", 1): ROWS})
+    with TestClient(make_app(tmp_path, ("MyBox", "fe80::1")), base_url="http://localhost") as client:
+        assert client.get("/api/runs", headers={"host": host}).status_code == 200
+        assert client.head("/", headers={"host": host}).status_code == 405  # but it is not taken for a label
+
+
+def test_an_address_of_ipv6_can_be_listened_at() -> None:
+    with _listening("::1", 0) as listening:
+        assert listening.getsockname()[0] == "::1"
+    with pytest.raises(StageFault, match="cannot be used on ::1"), _listening("::1", 0) as taken:
+        _listening("::1", taken.getsockname()[1])
 
 
 LABEL = {"deviation_id": "d", "trajectory_id": "x", "step_index": 0, "label": "agree"}
@@ -125,6 +145,21 @@ def test_a_newer_store_is_read(tmp_path: Path) -> None:
         assert client.get("/api/runs/made-up/trajectories").json()["total"] == 2
 
 
+def test_it_says_that_the_store_is_newer_only_when_answers_are(tmp_path: Path) -> None:
+    """Else a page would ask again, get the old rows, and never hear of the new ones."""
+    made_up_run(tmp_path, {("explore", 1): ROWS})
+    published = Published(tmp_path)
+    before = published.version()
+    with published.cursor() as cursor:
+        [(n,)] = cursor.execute("SELECT count(*) FROM trajectories").fetchall()
+        made_up_run_again(tmp_path, [*ROWS, trajectory("y").model_copy(update={"trajectory_id": "y"})])
+        assert published.version() == before
+        assert published.rows("SELECT count(*) AS n FROM trajectories") == [{"n": n}]
+    assert published.version() != before
+    assert published.rows("SELECT count(*) AS n FROM trajectories") == [{"n": n + 1}]
+    published.close()
+
+
 def made_up_run_again(root: Path, rows: Sequence[Record]) -> None:
     """The same run with more rows, and published again."""
     for part in ("runs", "shards"):
@@ -147,6 +182,19 @@ def test_nothing_published_is_told(tmp_path: Path) -> None:
         answer = client.get("/api/runs")
     assert answer.status_code == 404
     assert "nothing is published" in answer.json()["error"]
+
+
+def test_a_world_that_tokens_need_is_closed(
+    real: TestClient, finished: FactoryConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = []
+    monkeypatch.setattr(RunReader, "briefs", True)
+    monkeypatch.setattr(CompleteWorld, "close", lambda world: closed.append(world))
+    run = run_id(finished)
+    [row, *_] = real.get(f"/api/runs/{run}/trajectories", params={"trained": True}).json()["rows"]
+    [example, *_] = real.get(f"/api/runs/{run}/trajectories/{row['trajectory_id']}").json()["examples"]
+    assert real.get(f"/api/runs/{run}/examples/{example['example_id']}/tokens").status_code == 200
+    assert len(closed) == 1
 
 
 def test_tokens_are_those_that_training_has(real: TestClient, finished: FactoryConfig) -> None:

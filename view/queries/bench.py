@@ -16,7 +16,7 @@ from view.queries.runs import check_known
 
 STEP = 0.05
 DELTAS = tuple(round(STEP * place, 2) for place in range(-20, 21))
-"""The thresholds: all that rewards in [0, 1] can differ by."""
+"""The thresholds, beside the run's own: all that rewards in [0, 1] can differ by."""
 AT_ONCE = 20_000
 """With more comparisons than this, one threshold is answered first: all of them take seconds."""
 SHOWN = 5000
@@ -93,13 +93,22 @@ def first_answer(
     return {**bench(published, run, preset, (own["delta"] if delta is None else delta,)), "partial": True}
 
 
-def bench(published: Published, run: str, preset: str | None = None, deltas: Sequence[float] = DELTAS) -> Row:
-    """The verdicts of a run under a preset (None: its own) at each threshold: the counts, and the comparisons that are
-    selected at some threshold, `at` having a 1 for each threshold at which they are. D_s does not depend on the
-    threshold. Raises StageFault where the run has no comparisons, ConfigFault for an unknown preset, StorageFault."""
+def bench(
+    published: Published, run: str, preset: str | None = None, deltas: Sequence[float] | None = None
+) -> Row:
+    """The verdicts of a run under a preset (None: its own) at each threshold (None: DELTAS and the run's own): the
+    counts, and the comparisons that are selected at some threshold, `at` having a 1 for each threshold at which they
+    are. D_s does not depend on the threshold. Raises StageFault where the run has no comparisons, ConfigFault for an
+    unknown preset, StorageFault."""
     check_known(published, run)
-    asked = WhatIf(published.store, run, OtherRule(preset))
+    with published.cursor():
+        return _bench(published, WhatIf(published.store, run, OtherRule(preset)), preset, deltas)
+
+
+def _bench(published: Published, asked: WhatIf, preset: str | None, deltas: Sequence[float] | None) -> Row:
+    run = asked.run
     own = published.rows(OWN, run=run)[0]
+    deltas = deltas or sorted({*DELTAS, own["delta"]})
     name = preset or own["preset"]
     drops = _drops(published, asked, run, preset, deltas) if PRESETS[name].test == "posterior" else {}
     params = {

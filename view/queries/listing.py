@@ -7,19 +7,19 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from steca.vocabulary import Decision
 from view.published import Published, Row
 from view.queries.runs import check_known
 
 PAGE = 50
 Order = Literal["task", "gap", "value", "steps", "reward"]
-Verdict = Literal["deviated", "not_deviated", "undecided", "filtered"]
 
 MINE = """
 mine AS (  -- each trajectory once, although several rounds may hold it
     SELECT trajectory_id, any_value(task_id) AS task_id, any_value(kind) AS kind, min(round) AS round,
-        any_value(n_steps) AS n_steps, any_value(outcome) AS outcome, any_value(success) AS success,
-        any_value(end_reason) AS end_reason, any_value(invalid_actions) AS invalid_actions,
-        any_value(first_observation) AS first_observation
+        list_sort(list(DISTINCT round)) AS rounds, any_value(n_steps) AS n_steps, any_value(outcome) AS outcome,
+        any_value(success) AS success, any_value(end_reason) AS end_reason,
+        any_value(invalid_actions) AS invalid_actions, any_value(first_observation) AS first_observation
     FROM run_trajectories WHERE run_id = $run GROUP BY trajectory_id
 ), decided AS (
     SELECT explored_trajectory_id AS trajectory_id, min(gap) AS gap, list_sort(list(DISTINCT verdict)) AS verdicts
@@ -69,7 +69,7 @@ class Filter(BaseModel):
     role: str = ""
     round: int | None = None
     success: bool | None = None
-    verdict: Verdict | None = None
+    verdict: Decision | None = None
     trained: bool | None = None
     reward_from: float | None = None
     reward_to: float | None = None
@@ -83,9 +83,10 @@ class Filter(BaseModel):
         for name, column in (("kind", "kind"), ("split", "split"), ("type", "task_type"), ("role", "role")):
             if value := getattr(self, name):
                 yield f"{column} = ${name}", {name: value}
-        for name in ("round", "success"):
-            if (value := getattr(self, name)) is not None:
-                yield f"{name} = ${name}", {name: value}
+        if self.round is not None:
+            yield "list_contains(rounds, $round)", {"round": self.round}
+        if self.success is not None:
+            yield "success = $success", {"success": self.success}
         if self.verdict:
             yield "list_contains(d.verdicts, $verdict)", {"verdict": self.verdict}
         if self.trained is not None:

@@ -39,4 +39,5 @@ def run_called(published: Published, run: str | None) -> str:
     or several match."""
     if run is not None and published.row(KNOWN, run=run):
         return run
-    return find_run(published.store, run)[0]
+    with published.cursor():
+        return find_run(published.store, run)[0]

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 from formats.rows.conversation import ExampleRow
 from formats.rows.examples import Examples
 from formats.rows.filters import Filters
-from formats.rows.reader import RunReader
+from formats.rows.reader import reading
 from models.policy import Message
 from models.training.encoding import IGNORED, Encoder
 from models.training.examples import Example
@@ -54,8 +54,7 @@ def _example(published: Published, run: str, example_id: str) -> tuple[ExampleRo
     )
     if found is None or known is None:
         raise StorageFault(f"run {run} has no training example {example_id}")
-    with published.cursor() as cursor:
-        reader = RunReader(cursor, run, json.loads(found["config"]))
+    with published.cursor() as cursor, reading(cursor, run, json.loads(found["config"])) as reader:
         condition = f"example_id = '{known['example_id']}'"
         example = next(iter(Examples(reader, Filters(where=condition)).rows()))
         config = reader.config

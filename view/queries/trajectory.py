@@ -24,18 +24,18 @@ FROM steps WHERE list_contains($ids, trajectory_id) GROUP BY ALL ORDER BY of, st
 """
 VALUES = """
 WITH turns AS (
-    SELECT DISTINCT trajectory_id, step_index, step_reward_id, checkpoint, outcome, progress FROM run_scored_turns
-    WHERE run_id = $run AND list_contains($ids, trajectory_id)
+    SELECT trajectory_id, step_index, step_reward_id, checkpoint, outcome, min(round) AS round FROM run_scored_turns
+    WHERE run_id = $run AND list_contains($ids, trajectory_id) GROUP BY ALL
 ), evidence AS (
     SELECT step_reward_id, count(*) AS n, count_if(outcome >= 1) AS successes, sum(outcome) AS total,
         sum(tokens)::BIGINT AS tokens
     FROM distinct_rollouts SEMI JOIN turns USING (step_reward_id) GROUP BY ALL
 )
-SELECT trajectory_id AS of, step_index, step_reward_id, checkpoint, coalesce(n, 0) AS n,
+SELECT trajectory_id AS of, step_index, round, step_reward_id, checkpoint, coalesce(n, 0) AS n,
     coalesce(successes, 0) AS successes, coalesce(outcome, total / n) AS reward,
     coalesce(outcome, wilson_low(total, n)) AS low, coalesce(outcome, wilson_high(total, n)) AS high,
     outcome IS NOT NULL AS terminal, tokens
-FROM turns LEFT JOIN evidence USING (step_reward_id) ORDER BY of, step_index
+FROM turns LEFT JOIN evidence USING (step_reward_id) ORDER BY of, step_index, round, step_reward_id
 """
 COMPARISONS = """
 WITH repairs AS (

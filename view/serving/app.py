@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.responses import HTMLResponse, JSONResponse
@@ -155,8 +155,11 @@ def _of_trajectories(published: Published, labels: Labels) -> APIRouter:
 
 async def _told(request: Request, fault: Exception) -> JSONResponse:
     """A fault as the pages show it: one sentence that says what to do."""
-    return JSONResponse({"error": str(fault)}, status_code=404 if _missing(fault) else 400)
+    return JSONResponse({"error": str(fault)}, status_code=_status(fault))
 
 
-def _missing(fault: Any) -> bool:
-    return isinstance(fault, StorageFault)
+def _status(fault: Exception) -> int:
+    """Of what is not there, of what this machine refuses, and of what was asked wrongly."""
+    if isinstance(fault.__cause__, OSError):
+        return 500
+    return 404 if isinstance(fault, StorageFault) else 400

@@ -20,12 +20,17 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
-LOCAL = ("localhost", "127.0.0.1", "[::1]")
+THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
+
+
+def name_in_address(host: str) -> str:
+    """A host as addresses have it: IPv6 in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def guard(hosts: Iterable[str]) -> Callable[[Request, Next], Awaitable[Response]]:
     """A middleware that answers requests to `hosts` and this machine only, and takes writes from its own pages only."""
-    known = {*LOCAL, *hosts}
+    known = {*THIS_MACHINE, *(name_in_address(host).lower() for host in hosts)}
 
     async def checked(request: Request, call_next: Next) -> Response:
         if refusal := _refusal(request, known):
@@ -39,11 +44,11 @@ def guard(hosts: Iterable[str]) -> Callable[[Request, Next], Awaitable[Response]
 
 
 def _refusal(request: Request, known: set[str]) -> str:
-    host = request.headers.get("host", "")
+    host = request.headers.get("host", "").lower()
     name = host if host.endswith("]") else host.rsplit(":", 1)[0]
     if name not in known:
         return f"this server is not called {name}: open it as localhost, or start it with --host {name}"
-    origin = request.headers.get("origin")
-    if request.method != "GET" and origin not in (f"http://{host}", f"https://{host}"):
+    origin = request.headers.get("origin", "").lower()
+    if request.method not in ("GET", "HEAD") and origin not in (f"http://{host}", f"https://{host}"):
         return "labels are taken from this server's own pages only"
     return ""

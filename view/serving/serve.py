@@ -12,6 +12,7 @@ import uvicorn
 
 from flows.faults import StageFault
 from view.serving.app import make_app
+from view.serving.guard import name_in_address
 
 LOCAL = "127.0.0.1"
 PORT = 4300
@@ -22,7 +23,7 @@ def serve(root: Path, host: str, port: int, told: Callable[[str], None]) -> None
     """Serve until interrupted; `told` gets the address. Raises StageFault where the port cannot be had."""
     listening = _listening(host, port)
     shown = "localhost" if host in (LOCAL, "0.0.0.0", "::") else host
-    told(f"http://{shown}:{port}/")
+    told(f"http://{name_in_address(shown)}:{port}/")
     config = uvicorn.Config(make_app(root, (host, socket.gethostname())), log_level="warning")
     with listening:
         uvicorn.Server(config).run(sockets=[listening])
@@ -58,7 +59,7 @@ def _free(port: int) -> socket.socket | None:
 
 def _listening(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port))
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     except OSError as error:
         raise StageFault(
             f"--port {port} cannot be used on {host}: {error.strerror}; choose another, e.g. --port {port + 1}"

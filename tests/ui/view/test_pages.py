@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ from flows.what_if import OtherRule, WhatIf
 from tests.ui.view.conftest import HOSTILE, MARKUP, TASKS
 from view.bundle import write_bundle, write_report
 from view.published import Published
+from view.queries.listing import Filter, listed
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -30,6 +32,22 @@ ADDRESSES = {
     "side by side": f"{ODD}?side=1",
     "long": f"#/run/{RUN}/trajectory/x4",
 }
+
+
+FILTERED = {
+    "kind": ["explored", "expert", "calibrated"],
+    "split": ["train"],
+    "type": ["look", "nothing"],
+    "round": ["1", "2"],
+    "success": ["true", "false"],
+    "verdict": ["deviated", "filtered"],
+    "trained": ["true", "false"],
+    "reward_from": ["0", "0.5"],
+    "value_to": ["0.4", "1"],
+    "q": ["BOLD", "a sink 1", "long long", "eversion", "x1", "; DROP", "🧪"],
+    "order": ["task", "gap", "value", "steps", "reward"],
+}
+"""Values of each filter, as an address has them."""
 
 
 def opened(page: Page, address: str) -> Page:
@@ -186,7 +204,7 @@ def test_a_label_is_kept_and_shown_again(page: Page, url: str, hostile: Path) ->
     opened(page, f"{url}#/run/{RUN}/trajectory/x4")
     page.locator(".opinion[aria-pressed=true]", has_text="disagree").wait_for()
     opened(page, f"{url}#/run/{RUN}")
-    assert "What people say" in page.locator("#verdicts").inner_text()
+    assert "What people say" in page.locator(".verdicts").inner_text()
 
 
 def cards(page: Page) -> dict[str, int]:
@@ -259,6 +277,28 @@ def test_a_file_filters_and_walks(page: Page, bundle: Path) -> None:
     page.locator(".rollouts-button").first.click()
     page.locator(".tree").first.wait_for()
     assert harmless(page)
+
+
+def test_every_filter_means_the_same_in_a_file(page: Page, published: Published, tmp_path: Path) -> None:
+    """Once in SQL, once in JavaScript."""
+    whole = tmp_path / "whole.html"
+    write_bundle(published, RUN, whole, 1000, lambda *done: None)
+    opened(page, whole.as_uri())
+    draw = random.Random(0)
+    told = set()
+    for _ in range(80):
+        asked = {name: draw.choice(values) for name, values in FILTERED.items() if draw.random() < 0.25}
+        there = listed(published, RUN, Filter.model_validate(asked))
+        here = page.evaluate(
+            "([path, asked]) => import('view/source').then((source) => source.get(path, asked))",
+            [f"/runs/{RUN}/trajectories", asked],
+        )
+        assert (here["total"], [row["trajectory_id"] for row in here["rows"]]) == (
+            there["total"],
+            [row["trajectory_id"] for row in there["rows"]],
+        ), asked
+        told.add(there["total"])
+    assert len(told) > 5
 
 
 def test_a_report_has_no_dead_links(page: Page, hostile: Path, tmp_path: Path) -> None:

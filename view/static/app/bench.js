@@ -92,7 +92,7 @@ function Gaps({ data, at }) {
     state: row.selected ? (row.at[at] === "1" ? "stays" : "leaves") : row.at[at] === "1" ? "enters" : "out",
   }));
   const states = ["stays", "enters", "leaves", "out"];
-  return html`<${Chart} keys=${[at, data.preset]} label="gaps of the turns that may be selected" options=${(Plot) => ({
+  return html`${data.moving.length >= data.shown && html`<p class="note">Below: of the turns that may be repaired, the ${count(data.shown)} with the lowest gaps.</p>`}<${Chart} keys=${[at, data.preset]} label="gaps of the turns that may be selected" options=${(Plot) => ({
     height: 200,
     x: { label: "gap", domain: [-1, 1] },
     y: { label: "turns that may be repaired", grid: true },

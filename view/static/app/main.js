@@ -31,7 +31,7 @@ function page([kind, run, part, id], params) {
 
 function Head({ path: [, run, part] }) {
   const tab = (name, text) =>
-    html`<a href=${href(["run", run, ...(name ? [name] : [])])} aria-current=${(part || "").startsWith(name || "-") || (!part && !name) ? "page" : undefined}>${text}</a>`;
+    html`<a href=${href(["run", run, ...(name ? [name] : [])])} aria-current=${(part || "") === name || (part === "trajectory" && name === "trajectories") ? "page" : undefined}>${text}</a>`;
   return html`<header><a class="home" href="#/">STeCa factory</a>
     ${run && html`<nav><b title=${run}>${run}</b>${tab("", "Run")}${held(`/runs/${run}/bench`) && tab("bench", "Threshold")}${held(`/runs/${run}/list`) && tab("trajectories", "Trajectories")}</nav>`}
     <${Theme} /></header>`;

@@ -69,7 +69,7 @@ function Headline({ run }) {
 function Success({ run }) {
   const graded = run.success.some((row) => Math.abs(row.reward - row.rate) > 1e-9);
   const types = [...new Set(run.by_type.map((row) => row.split))];
-  return html`<${Section} title="Success" id="success" note="Share of test tasks won, with its 95 % Wilson interval."><${Table} rows=${run.success} empty="nothing was tested yet" columns=${[
+  return html`<${Section} title="Success" note="Share of test tasks won, with its 95 % Wilson interval."><${Table} rows=${run.success} empty="nothing was tested yet" columns=${[
       ["split", (row) => row.split],
       ["start", (row) => words(row.start)],
       ["policy", (row) => (row.role === "trained" && row.round > 1 ? `trained, round ${row.round}` : row.role)],
@@ -111,7 +111,7 @@ function ByType({ rows }) {
 
 function Verdicts({ run }) {
   if (!run.verdicts.length) return html`<${Section} title="Verdicts"><p class="empty">no turns were compared</p><//>`;
-  return html`<${Section} title="Verdicts" id="verdicts" note=${`Rule ${run.preset}, ${run.mode} rollouts: every turn of an exploration is compared with the expert's turn before it. Gap: reward of the explored turn less that of the expert's.`}>
+  return html`<${Section} title="Verdicts" kind="verdicts" note=${`Rule ${run.preset}, ${run.mode} rollouts: every turn of an exploration is compared with the expert's turn before it. Gap: reward of the explored turn less that of the expert's.`}>
     <${Gaps} rows=${run.gaps} />
     <p><a class="button" href=${href(["run", run.run_id, "bench"])}>Move the threshold</a></p>
     <${Table} rows=${run.verdicts} columns=${[
@@ -151,7 +151,7 @@ function Gaps({ rows }) {
 }
 
 function Training({ run }) {
-  return html`<${Section} title="Training" id="training"><${Table} rows=${run.examples} empty="no training set was made" columns=${[
+  return html`<${Section} title="Training"><${Table} rows=${run.examples} empty="no training set was made" columns=${[
       ["round", (row) => row.round],
       ["part", (row) => html`<${ToList} run=${run.run_id} params=${{ trained: "true" }}>${words(row.dataset)}<//>`],
       ["examples", (row) => count(row.n), "number"],
@@ -184,7 +184,7 @@ function Curve({ training }) {
 function Work({ run }) {
   const priced = run.stages.some((row) => row.usd !== null);
   const total = run.stages.reduce((sum, row) => sum + (row.seconds || 0), 0);
-  return html`<${Section} title="Work" id="work" note=${`${seconds(total)} in all. Batches that came from the cache took no time in this run.`}><${Table} rows=${run.stages} columns=${[
+  return html`<${Section} title="Work" note=${`${seconds(total)} in all. Batches that came from the cache took no time in this run.`}><${Table} rows=${run.stages} columns=${[
       ["stage", (row) => (row.round > 1 ? `${row.stage} ${row.round}` : row.stage)],
       ["status", (row) => html`<${Badge} kind=${row.status}>${row.status}<//>`],
       ["time", (row) => seconds(row.seconds), "number"],

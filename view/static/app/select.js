@@ -34,7 +34,7 @@ function conditions(params) {
   const found = [];
   for (const [name, column] of [["kind", "kind"], ["split", "split"], ["type", "task_type"], ["role", "role"]])
     if (params[name]) found.push((row) => row[column] === params[name]);
-  if (params.round) found.push((row) => row.round === Number(params.round));
+  if (params.round) found.push((row) => row.rounds.includes(Number(params.round)));
   if (params.success) found.push((row) => row.success === (params.success === "true"));
   if (params.verdict) found.push((row) => row.verdicts.includes(params.verdict));
   if (params.trained) found.push((row) => (row.weight !== null) === (params.trained === "true"));

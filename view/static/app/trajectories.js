@@ -1,12 +1,12 @@
 // The list of trajectories, with filters that are kept in the address.
 import { useEffect, useState } from "preact/hooks";
+import { VERDICTS } from "view/charts";
 import { change, href } from "view/router";
 import { inFile } from "view/source";
 import { Answer, Badge, Table, Text, Verdict, count, decimal, html, onKeys, signed, useData, words } from "view/ui";
 
 export const FILTERS = ["q", "kind", "split", "type", "role", "round", "success", "verdict", "trained", "reward_from", "reward_to", "value_from", "value_to", "order"];
 const ORDERS = [["task", "task"], ["gap", "lowest gap first"], ["value", "lowest step reward first"], ["steps", "longest first"], ["reward", "lowest reward first"]];
-const VERDICTS = ["deviated", "not_deviated", "undecided", "filtered"];
 
 export function chosen(params) {
   return Object.fromEntries(FILTERS.filter((name) => params[name]).map((name) => [name, params[name]]));

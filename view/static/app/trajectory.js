@@ -78,7 +78,7 @@ function Comparisons({ data, comparison }) {
 }
 
 export function Conversation({ run, data, turn, setTurn, comparison, compact, own = !compact }) {
-  const known = useMemo(() => annotations(data), [data]);
+  const known = useMemo(() => annotations(data, comparison?.round), [data, comparison?.round]);
   const drawn = (step) => html`<${Turn} key=${step.step_index} run=${run} data=${data} step=${step} known=${known[step.step_index] || {}} current=${step.step_index === turn} marked=${comparison?.step_index === step.step_index} compact=${compact} own=${own} onPick=${() => setTurn(step.step_index)} />`;
   const before = compact ? data.steps.slice(0, Math.max(0, comparison.step_index - 1)) : []; // the reference turn is shown
   return html`<div class="conversation"><div class="observation first"><${Text} text=${data.first_observation} /></div>
@@ -87,11 +87,12 @@ export function Conversation({ run, data, turn, setTurn, comparison, compact, ow
     <p class="end">${data.success ? "The goal is reached." : words(data.end_reason)}</p></div>`;
 }
 
-// By step: its values, the verdict on it, judgements, labels and what is trained of it.
-function annotations(data) {
+// By step: its value, the verdict on it, judgements, labels and what is trained of it. Several rounds may have scored a
+// turn: the value is that of the round of the comparison which is shown, or of the last one.
+function annotations(data, round = Infinity) {
   const found = {};
   const at = (index) => (found[index] ??= { judgements: [], trained: [] });
-  for (const value of data.values) at(value.step_index).value = value;
+  for (const value of data.values) if (value.round <= round || !at(value.step_index).value) at(value.step_index).value = value;
   for (const each of data.comparisons)
     if (each.explored_trajectory_id === data.trajectory_id && (each.gap !== null || !at(each.step_index).comparison)) at(each.step_index).comparison = each;
   for (const each of data.judgements) at(each.step_index).judgements.push(each);

@@ -125,6 +125,6 @@ export function Interval({ value, low, high, kind = "", label }) {
   </span>`;
 }
 
-export function Section({ title, id, note, children }) {
-  return html`<section id=${id}><h2>${title}</h2>${note && html`<p class="note">${note}</p>`}${children}</section>`;
+export function Section({ title, kind, note, children }) {
+  return html`<section class=${kind}><h2>${title}</h2>${note && html`<p class="note">${note}</p>`}${children}</section>`;
 }
