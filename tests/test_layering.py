@@ -9,35 +9,9 @@ from statistics import median
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests.support.layers import BELOW
 
-BELOW = {
-    "cli": {
-        *(
-            "view",
-            "flows",
-            "tasks",
-            "formats",
-            "rollouts",
-            "environments",
-            "models",
-            "storage",
-            "configs",
-            "steca",
-        ),
-    },
-    "view": {"flows", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
-    "flows": {"tasks", "formats", "rollouts", "environments", "models", "storage", "configs", "steca"},
-    "tasks": {"rollouts", "environments", "models", "storage", "configs", "steca"},
-    "formats": {"rollouts", "environments", "models", "storage", "configs", "steca"},
-    "rollouts": {"environments", "models", "storage", "configs", "steca"},
-    "environments": {"configs", "steca"},
-    "models": {"configs", "steca"},
-    "storage": {"configs", "steca"},
-    "configs": {"steca"},
-    "steca": set(),
-}
-"""For each package, the project's packages that it may import."""
+ROOT = Path(__file__).resolve().parent.parent
 
 PURE = {
     "__future__",

@@ -8,26 +8,13 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
+from tests.support.layers import BELOW
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = tuple(sorted((ROOT / name for name in ("README.md", "CONTRIBUTING.md")), reverse=True)) + tuple(
     sorted((ROOT / "docs").glob("*.md"))
 )
-FOLDERS = (
-    *(
-        "cli",
-        "view",
-        "flows",
-        "tasks",
-        "formats",
-        "rollouts",
-        "environments",
-        "models",
-        "storage",
-        "configs",
-        "steca",
-    ),
-    *("benchmarks", "tests", "docs", "requirements", r"\.ci"),
-)
+FOLDERS = (*BELOW, "benchmarks", "tests", "docs", "requirements", r"\.ci")
 _PATH = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w./*-]*)`")
 _SYMBOLS = re.compile(r"((?:`\w+`(?:,?\s+and\s+|,\s+)?)+)\s+(?:(?:in|of|from) |\()`([\w/]+\.py)`")
 _IDENTIFIER = re.compile(r"`(\w+)(\([^`]*\))?`")
