@@ -38,17 +38,21 @@ WITH compared AS (
 SELECT trajectory_id FROM named GROUP BY ALL
 ORDER BY min(place), min(gap) NULLS LAST, min(deviation_id) NULLS LAST, trajectory_id LIMIT $most
 """
-TEXTS = """
+FILTERED_BY = """
 WITH said AS (
     SELECT trajectory_id, string_agg(text || chr(0) || observation, chr(0) ORDER BY step_index) AS words
     FROM steps WHERE list_contains($ids, trajectory_id) GROUP BY ALL
+), played AS (
+    SELECT trajectory_id, list_sort(list(DISTINCT round)) AS rounds FROM run_trajectories
+    WHERE run_id = $run AND list_contains($ids, trajectory_id) GROUP BY ALL
 )
-SELECT t.trajectory_id,
+SELECT t.trajectory_id, any_value(p.rounds) AS rounds,
     lower(concat_ws(chr(0), any_value(k.instruction), any_value(t.first_observation), any_value(s.words))) AS words
-FROM trajectories t JOIN tasks k USING (task_id) LEFT JOIN said s USING (trajectory_id)
-WHERE list_contains($ids, t.trajectory_id) GROUP BY ALL
+FROM trajectories t JOIN tasks k USING (task_id) JOIN played p USING (trajectory_id)
+LEFT JOIN said s USING (trajectory_id) GROUP BY ALL
 """
-"""All that SEARCH (view/queries/listing.py) looks through, with a character between the texts that no phrase has."""
+"""What a file's own filters ask for, beyond the columns of the list: rounds, and all that SEARCH
+(view/queries/listing.py) looks through, with a character between the texts that no phrase has."""
 
 
 def write_report(published: Published, run_id: str, out: Path) -> None:
@@ -112,8 +116,8 @@ def _overview(published: Published, run_id: str) -> Answers:
 
 def _list(published: Published, run_id: str, ids: Sequence[str]) -> list[Row]:
     rows = listing.rows_of(published, run_id, ids)
-    texts = {row["trajectory_id"]: row["words"] for row in published.rows(TEXTS, ids=list(ids))}
-    return [{**row, "words": texts[row["trajectory_id"]]} for row in rows]
+    more = {row["trajectory_id"]: row for row in published.rows(FILTERED_BY, run=run_id, ids=list(ids))}
+    return [{**row, **more[row["trajectory_id"]]} for row in rows]
 
 
 def _rollouts(published: Published, step_rewards: Sequence[str]) -> Answers:

@@ -17,7 +17,7 @@ Order = Literal["task", "gap", "value", "steps", "reward"]
 MINE = """
 mine AS (  -- each trajectory once, although several rounds may hold it
     SELECT trajectory_id, any_value(task_id) AS task_id, any_value(kind) AS kind, min(round) AS round,
-        list_sort(list(DISTINCT round)) AS rounds, any_value(n_steps) AS n_steps, any_value(outcome) AS outcome,
+        any_value(n_steps) AS n_steps, any_value(outcome) AS outcome,
         any_value(success) AS success, any_value(end_reason) AS end_reason,
         any_value(invalid_actions) AS invalid_actions, any_value(first_observation) AS first_observation
     FROM run_trajectories WHERE run_id = $run GROUP BY trajectory_id
@@ -84,7 +84,7 @@ class Filter(BaseModel):
             if value := getattr(self, name):
                 yield f"{column} = ${name}", {name: value}
         if self.round is not None:
-            yield "list_contains(rounds, $round)", {"round": self.round}
+            yield IN_ROUND, {"round": self.round}
         if self.success is not None:
             yield "success = $success", {"success": self.success}
         if self.verdict:
@@ -99,6 +99,8 @@ class Filter(BaseModel):
             yield SEARCH, {"q": self.q}
 
 
+IN_ROUND = """m.trajectory_id IN (
+    SELECT trajectory_id FROM run_trajectories WHERE run_id = $run AND round = $round)"""
 SEARCH = """(contains(lower(k.instruction), lower($q)) OR contains(lower(m.first_observation), lower($q))
     OR length($q) >= 6 AND (starts_with(m.trajectory_id, $q) OR starts_with(m.task_id, $q)) OR m.trajectory_id IN (
         SELECT s.trajectory_id FROM steps s
