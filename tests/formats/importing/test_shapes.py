@@ -46,6 +46,12 @@ def test_a_shape_is_known_by_its_fields(row: dict[str, Any], shape: str) -> None
         ({"text": 1, "a": 2}, "it has 'text', 'a'"),
         ({"messages": "["}, "has a text in messages that is no JSON list"),
         ({"prompt": [], "chosen": [], "rejected": []}, "is a preference pair and not a run"),
+        (
+            {"conversations": [{"from": "gpt", "value": "b"}], "messages": [{**SAYS, "weight": 0}]},
+            "has messages in conversations and in messages: leave only those that are the run",
+        ),
+        ({"steps": json.dumps([{"source": "agent"}]), "messages": [SAYS]}, "in messages and in steps"),
+        ({"messages": [SAYS], "prompt": [USER], "completion": [SAYS]}, "in messages and in completion"),
     ],
 )
 def test_a_row_of_no_shape_is_told_with_what_it_has(row: dict[str, Any], why: str) -> None:
@@ -79,6 +85,14 @@ def test_the_lines_of_a_session_are_one_row() -> None:
     assert found[0][1] == {**HEAD, "messages": [USER, SAYS]}
     assert found[1][1] == {**HEAD, "id": "t2", "messages": [USER]}
     assert found[0][0].kept() == "\n".join(json.dumps(row) for row in rows[:4])
+
+
+@pytest.mark.parametrize("field", ["conversations", "messages", "steps", "prompt"])
+def test_a_run_with_a_type_after_a_session_is_no_line_of_it(field: str) -> None:
+    run = {"type": "trajectory", field: []}
+    found = list(runs_of(raws(HEAD, said(USER), {"type": "note"}, run, {"type": "note"})))
+    assert [raw.line for raw, _ in found] == [1, 4, 5]
+    assert [found[0][1], found[1][1]] == [{**HEAD, "messages": [USER]}, run]
 
 
 def test_a_session_ends_with_its_file() -> None:
