@@ -15,7 +15,7 @@ from typing import IO, Any
 
 from environments.base import EnvironmentFault
 from formats.importing.array import elements
-from formats.importing.own_exports import data_of, refuse_mute_exports
+from formats.importing.own_exports import data_of, refuse_exports_without_kinds
 from formats.importing.rows import MOST_BYTES, SHOWN_BYTES, TOO_LONG, Raw
 
 BOM = b"\xef\xbb\xbf"
@@ -38,7 +38,7 @@ def files_in(paths: Iterable[Path]) -> list[Path]:
                 f"{path}: this folder has no file named {', '.join(f'*{s}' for s in SUFFIXES)}"
             )
         found += inside if path.is_dir() else [path]
-    refuse_mute_exports(found)
+    refuse_exports_without_kinds(found)
     return found
 
 

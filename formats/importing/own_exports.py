@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from environments.base import EnvironmentFault
-from formats.writing.folder import MADE_BY, manifest_of
 
 SAY_WHOSE = ("atif", "hf-traces", "parquet")
 """Formats whose rows say whether they are the expert's: by `kind`, parquet by `dataset`."""
@@ -17,27 +16,36 @@ DEPTH = 3
 
 def data_of(path: Path) -> Path:
     """The folder of rows in an export, as its lineage, manifest and audit are no runs; any other path as it is."""
-    return path / "data" if manifest_of(path) else path
+    return path / "data" if _manifest(path) else path
 
 
-def refuse_mute_exports(files: Iterable[Path]) -> None:
+def refuse_exports_without_kinds(files: Iterable[Path]) -> None:
     """Raises EnvironmentFault for a file of an export whose format does not say whose run a row is, unless all its rows
     are demonstrations of the expert. A policy's run, or a repair with its deviated turn, would pass as the expert's."""
     known: dict[Path, dict[str, Any] | None] = {}
     for file in files:
         for folder in file.resolve().parents[:DEPTH]:
             if folder not in known:
-                known[folder] = manifest_of(folder)
+                known[folder] = _manifest(folder)
             if manifest := known[folder]:
-                _refuse_mute(file, manifest)
+                _refuse_without_kinds(file, manifest)
 
 
-def _refuse_mute(file: Path, manifest: dict[str, Any]) -> None:
+def _refuse_without_kinds(file: Path, manifest: dict[str, Any]) -> None:
     kind, audit = manifest.get("format"), manifest.get("audit")
     sets = audit.get("rows_by_set") if isinstance(audit, dict) else None
     if kind in SAY_WHOSE or (isinstance(sets, dict) and set(sets) == {"expert"}):
         return
     raise EnvironmentFault(
-        f"{file}: was made by `{MADE_BY} {kind}`, a format that does not say which runs are the expert's; atif, "
-        "hf-traces and parquet do: export the run as atif or hf-traces, and import that for all its demonstrations"
+        f"{file}: was made by `{manifest['made_by']} {kind}`, a format that does not say which runs are the expert's; "
+        "atif, hf-traces and parquet do: export the run as atif or hf-traces, and import that for its demonstrations"
     )
+
+
+def _manifest(folder: Path) -> dict[str, Any] | None:
+    if not (folder / "manifest.json").is_file():
+        return None
+    # Here, as it needs PyArrow, which would double the memory of every import.
+    from formats.writing.folder import manifest_of
+
+    return manifest_of(folder)
