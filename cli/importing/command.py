@@ -29,19 +29,22 @@ def import_files(
 ) -> None:
     """Import the files and print what became of their runs. `given`: the options that gave the configuration, for the
     command that follows. Raises EnvironmentFault if no run can be used, and for files and worlds that cannot."""
-    written, terminal, files = WrittenRuns(out), console(), files_in(files)
+    terminal, files = console(), files_in(files)
     with_demonstrations = config.environment.demonstrations
     environment = config.environment.model_copy(update={"demonstrations": None})
     config = config.model_copy(update={"environment": environment})
     if with_demonstrations and with_demonstrations.resolve() != out.resolve():
         say(terminal, f"environment.demonstrations {with_demonstrations} is not read here: FILE is imported")
     try:
-        with closing(open_world(environment)) as world, ImportProgress(terminal, files) as progress:
+        with (
+            WrittenRuns(out) as written,
+            closing(open_world(environment)) as world,
+            ImportProgress(terminal, files) as progress,
+        ):
             parts = planned(world, config)
             matcher = Matcher(world, parts, {*WARMUP_PARTS, *EXPLORED_PARTS}, progress.first_observations)
             settings = EpisodeSettings.of(config)
-            with written:
-                found = import_runs(files, world, matcher, settings, written, shape, progress.read)
+            found = import_runs(files, world, matcher, settings, written, shape, progress.read)
             following = next_steps(found, world, config, parts, out, given) if found.kept else []
     except KeyboardInterrupt:
         typer.echo("\ninterrupted; nothing was written, and the same command starts again", err=True)

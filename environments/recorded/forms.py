@@ -14,12 +14,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+ROLES: Mapping[str, str] = {"conversations": "from", "messages": "role", "steps": "source"}
+"""By the field that holds the messages of a run, the field of a message that says whose it is."""
 _AGENT = frozenset(("gpt", "assistant", "agent", "model", "chatgpt", "bot"))
 _WORLD = frozenset(("human", "user", "tool", "function", "observation", "environment", "ipython"))
 
 
 class NotARun(Exception):
     """A line that holds no run; the message says why."""
+
+
+def is_agent(role: Any) -> bool:
+    """Whether this is a name of the agent, in any case."""
+    return isinstance(role, str) and role.lower() in _AGENT
 
 
 def kind_of(value: Any) -> str:
@@ -72,11 +79,11 @@ def _paired(said: Sequence[_Said]) -> tuple[str | None, list[Exchange]]:
 
 
 def _conversation(rows: Sequence[Any]) -> list[_Said]:
-    return _by_role(rows, "from", "value")
+    return _by_role(rows, ROLES["conversations"], "value")
 
 
 def _messages(rows: Sequence[Any]) -> list[_Said]:
-    return _by_role(rows, "role", "content")
+    return _by_role(rows, ROLES["messages"], "content")
 
 
 def _by_role(rows: Sequence[Any], role: str, content: str) -> list[_Said]:
@@ -87,9 +94,9 @@ def _by_role(rows: Sequence[Any], role: str, content: str) -> list[_Said]:
         who = row[role].lower()
         if who in ("system", "developer"):
             continue
-        if who not in _AGENT | _WORLD:
+        if not is_agent(who) and who not in _WORLD:
             raise NotARun(f"message {number} is by {row[role]!r}, neither the agent nor the world")
-        said.append(_Said(who in _AGENT, _text(row.get(content), number), _openai_call(row, number)))
+        said.append(_Said(is_agent(who), _text(row.get(content), number), _openai_call(row, number)))
     return said
 
 
@@ -138,9 +145,9 @@ def _atif(steps: Sequence[Any]) -> list[_Said]:
     for number, step in enumerate(steps, start=1):
         if not isinstance(step, dict) or not isinstance(step.get("source"), str):
             raise NotARun(f"step {number} has no 'source'")
-        if step["source"] == "system":
+        if step["source"].lower() == "system":
             continue
-        agent = step["source"] == "agent"
+        agent = is_agent(step["source"])
         said.append(_Said(agent, _text(step.get("message"), number), _atif_call(step, number)))
         said += [_Said(False, text) for text in _atif_results(step.get("observation"), number)]
     return said

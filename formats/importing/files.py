@@ -15,6 +15,7 @@ from typing import IO, Any
 
 from environments.base import EnvironmentFault
 from formats.importing.array import elements
+from formats.importing.own_exports import data_of, refuse_exports_without_kinds
 from formats.importing.rows import MOST_BYTES, SHOWN_BYTES, TOO_LONG, Raw
 
 BOM = b"\xef\xbb\xbf"
@@ -27,15 +28,17 @@ SUFFIXES = (".jsonl", ".json", ".gz", ".parquet", ".ndjson")
 
 
 def files_in(paths: Iterable[Path]) -> list[Path]:
-    """The files, and those in the folders, in order. Raises EnvironmentFault for a folder without any."""
+    """The files, and those in the folders, in order; of an export of ours, its data. Raises EnvironmentFault for a
+    folder without any, and for an export that does not say whose run a row is."""
     found: list[Path] = []
-    for path in paths:
+    for path in map(data_of, paths):
         inside = sorted(file for file in path.rglob("*") if file.suffix in SUFFIXES and file.is_file())
         if path.is_dir() and not inside:
             raise EnvironmentFault(
                 f"{path}: this folder has no file named {', '.join(f'*{s}' for s in SUFFIXES)}"
             )
         found += inside if path.is_dir() else [path]
+    refuse_exports_without_kinds(found)
     return found
 
 

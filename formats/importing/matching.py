@@ -53,8 +53,8 @@ class Matcher:
         self._starts: dict[str, list[tuple[str, Place]]] | None = None
 
     def find(self, identity: str, run: Recording) -> tuple[list[Place], str]:
-        """The tasks that a run may belong to, and how they were found: "id" or "first
-        observation". Raises NotARun if there are none, or too many."""
+        """The tasks that a run may belong to, and how they were found: "id" or "first observation". Raises NotARun if
+        there are none, or too many."""
         if found := self._by_name.get(identity) if identity else None:
             return found, "id"
         found = self._alike(run.first_observation or "")

@@ -22,6 +22,8 @@ from formats.importing.rows import MOST_BYTES, SHOWN_BYTES, TOO_LONG, Raw, row_o
 
 SHAPES = ("sharegpt", "openai", "atif", "hf-traces")
 _FIELDS = {"conversations": "sharegpt", "messages": "openai", "steps": "atif"}
+_RUN = (*_FIELDS, "prompt")
+"""A line with one of these is a run of its own, and no line of a session."""
 PAIR = ("chosen", "rejected", "preferred_output", "chosen_messages")
 _Read = tuple[Raw, Mapping[str, Any] | NotARun]
 
@@ -35,7 +37,7 @@ def runs_of(rows: Iterable[Raw]) -> Iterator[_Read]:
         if kind == "session":
             yield from session.ended()
             session = _Session(raw, read)
-        elif session.open and raw.file == session.file and (kind or isinstance(read, NotARun)):
+        elif session.takes(raw, read):
             session.add(raw, read)
         else:
             yield from session.ended()
@@ -60,13 +62,13 @@ class _Session:
         self._messages: list[Any] = []
         self._problem, self._size = "", 0
 
-    @property
-    def open(self) -> bool:
-        return self._head is not None
-
-    @property
-    def file(self) -> Any:
-        return self._head.file if self._head else None
+    def takes(self, raw: Raw, read: Mapping[str, Any] | NotARun) -> bool:
+        """Whether a line belongs to this session: it follows in the same file, and has a type, or cannot be read."""
+        if not self._head or raw.file != self._head.file:
+            return False
+        return isinstance(read, NotARun) or (
+            bool(read.get("type")) and not any(name in read for name in _RUN)
+        )
 
     def add(self, raw: Raw, read: Mapping[str, Any] | NotARun) -> None:
         """A line of the session. Lines of other types say nothing of the run. One that cannot be read spoils it."""
@@ -114,6 +116,7 @@ def shape_of(row: Mapping[str, Any]) -> str:
 def as_recorded(row: Mapping[str, Any], wanted: str = "") -> tuple[str, Mapping[str, Any]]:
     """The shape of a row, and the row as environments/recorded/ reads it. `wanted`: only this shape. Raises NotARun."""
     row = _unpacked(row)
+    _refuse_two(row)
     shape = shape_of(row)
     if wanted and shape != wanted:
         raise NotARun(f"is of the shape {shape}, and --format says {wanted}")
@@ -121,6 +124,13 @@ def as_recorded(row: Mapping[str, Any], wanted: str = "") -> tuple[str, Mapping[
         row = {**row, "messages": [*row["prompt"], *row["completion"]]}
     only = next((field for field, of in _FIELDS.items() if of == shape), "messages")
     return shape, {name: value for name, value in row.items() if name == only or name not in _FIELDS}
+
+
+def _refuse_two(row: Mapping[str, Any]) -> None:
+    """Raises NotARun for a row with two lists of messages: the marks of the one that is not read would be lost."""
+    found = [name for name in (*_FIELDS, "completion") if isinstance(row.get(name), list) and row[name]]
+    if found[1:]:
+        raise NotARun(f"has messages in {' and in '.join(found)}: leave only those that are the run")
 
 
 def _unpacked(row: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,27 +8,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from environments.recorded.forms import NotARun
-from steca.vocabulary import TrajectoryKind
+from environments.recorded.forms import ROLES, NotARun, is_agent
+from steca.vocabulary import DatasetName, TrajectoryKind
 
 LEFT_OUT: Mapping[str, tuple[Any, ...]] = {
     "loss": (False, 0),
     "train": (False, 0),
+    "trained": (False, 0),
     "weight": (0,),
     "loss_weight": (0,),
     "is_copied_context": (True,),
 }
-"""Fields of a message or step, and the values that leave it out of the loss: AgentTraj, axolotl, OpenAI, LLaMA-Factory,
-ATIF."""
+"""Fields of a message or step, and the values that leave it out of the loss: AgentTraj, axolotl, our own
+parquet, OpenAI, LLaMA-Factory, ATIF."""
 OTHER_KINDS = frozenset(get_args(TrajectoryKind)) - {"expert"}
+OTHER_SETS = frozenset(get_args(DatasetName)) - {"expert"}
 VALUES = ("reward", "step_reward", "advantage", "score", "verdict", "value", "q_value", "logprobs")
-_ROLES = ("from", "role", "source")
-_AGENT = ("gpt", "assistant", "agent")
 
 
 def refuse_other_kinds(row: Mapping[str, Any]) -> None:
-    """Raises NotARun for a trajectory of this factory that says it is not the expert's. A policy's
+    """Raises NotARun for a trajectory or training example of this factory that says it is not the expert's. A policy's
     run would be taught as the expert's, even if it reaches the goal."""
+    dataset = row.get("dataset")
+    if isinstance(dataset, str) and dataset in OTHER_SETS:
+        raise NotARun(f"is a training example of the set {dataset!r}, and not a demonstration of the expert")
     for place in (row, row.get("metadata"), row.get("extra")):
         kind = place.get("kind") if isinstance(place, Mapping) else None
         if isinstance(kind, str) and kind in OTHER_KINDS:
@@ -47,7 +50,9 @@ def refuse_untrained(row: Mapping[str, Any], turns: int) -> None:
                     "calibrated or partial example, and not an expert's run"
                 )
     context = row.get("prompt")
-    if isinstance(context, list) and any(_is_agent(message) for message in context):
+    if isinstance(context, list) and any(
+        _is_agent(message, role) for message in context for role in ROLES.values()
+    ):
         raise NotARun("has turns of the agent in its prompt: it is a part of a run, and not an expert's run")
 
 
@@ -63,10 +68,10 @@ def has_values(row: Mapping[str, Any]) -> bool:
 
 
 def _agents(row: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    for name in ("conversations", "messages", "steps"):
+    for name, role in ROLES.items():
         if isinstance(messages := row.get(name), Sequence) and not isinstance(messages, str):
-            yield from (message for message in messages if _is_agent(message))
+            yield from (message for message in messages if _is_agent(message, role))
 
 
-def _is_agent(message: Any) -> bool:
-    return isinstance(message, Mapping) and any(message.get(role) in _AGENT for role in _ROLES)
+def _is_agent(message: Any, role: str) -> bool:
+    return isinstance(message, Mapping) and is_agent(message.get(role))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 KINDS = {
     "not read": "not readable",
-    "not expert": "a policy's run",
+    "not expert": "no run of the expert",
     "no run": "no run in a known shape",
     "not trained": "turns that are left out of the loss",
     "no task": "of no task of this configuration",

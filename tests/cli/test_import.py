@@ -13,6 +13,7 @@ import cli.importing.command as command
 from cli.main import app
 from configs.load import load_config
 from environments.template.world import World
+from formats.importing.written import WrittenRuns
 from tests.support.imported_runs import lines, openai, sharegpt
 
 SETTINGS = (
@@ -82,7 +83,10 @@ def test_a_folder_is_all_its_files() -> None:
         (("none.jsonl",), "none.jsonl: cannot be read: No such file or directory"),
         (("empty",), "empty: this folder has no file named *.jsonl"),
         (("empty.jsonl",), "the file is empty: there is no run to import"),
-        (("bad.jsonl",), "no run can be used, so runs.jsonl was not written: runs.set-aside.jsonl says why"),
+        (
+            ("bad.jsonl",),
+            "no run can be used, so runs.jsonl was not written: runs.jsonl.set-aside.jsonl says why",
+        ),
         (("bad.jsonl", "--set", "environment.name=nowhere"), "no world is called 'nowhere'"),
     ],
 )
@@ -104,6 +108,20 @@ def test_a_file_of_runs_is_not_replaced() -> None:
     said = steca("in.jsonl", "--out", "runs.jsonl")
     assert (said.exit_code, Path("runs.jsonl").read_text()) == (1, "mine")
     assert "runs.jsonl exists already: choose another --out" in said.stderr
+
+
+def test_an_import_that_may_not_write_is_refused_before_the_world_is_opened() -> None:
+    lines(Path("in.jsonl"), [sharegpt(TASKS[0])])
+    nowhere = ("environment.name=nowhere",)
+    with WrittenRuns(Path("runs.jsonl")):
+        said = steca("in.jsonl", "--out", "runs.jsonl", settings=nowhere)
+    assert said.stderr == (
+        "error: another import to runs.jsonl is running: wait for it, or choose another --out\n"
+    )
+    Path("runs.jsonl.set-aside.jsonl").write_text("mine")
+    said = steca("in.jsonl", "--out", "runs.jsonl", settings=nowhere)
+    assert "runs.jsonl.set-aside.jsonl exists already, and no import has written it" in said.stderr
+    assert {path.name for path in Path().iterdir()} == {"in.jsonl", "runs.jsonl.set-aside.jsonl"}
 
 
 def test_an_interrupted_import_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,11 @@ def test_a_colleagues_file_becomes_a_calibrated_run(folder: Path) -> None:
     assert re.search(r"kept +│ 100 ", said)
     assert "line 51: is not JSON" in said
     assert "60 of 60 in demonstrations; 40 of 40 in exploration" in said
-    assert [json.loads(line)["line"] for line in (folder / "runs.set-aside.jsonl").open()] == [51, 52, 53]
+    assert [json.loads(line)["line"] for line in (folder / "runs.jsonl.set-aside.jsonl").open()] == [
+        51,
+        52,
+        53,
+    ]
     program, *following = shlex.split(said.strip().splitlines()[-1])
     assert program == "steca"
     steca(folder, *following)

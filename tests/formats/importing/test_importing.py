@@ -211,8 +211,8 @@ def test_a_file_of_runs_is_never_replaced_and_an_error_leaves_nothing(out: Path,
         imported([file, tmp_path / "none"], out)
     assert not list(out.parent.iterdir())
     imported(file, out)
-    with pytest.raises(EnvironmentFault, match="exists already: choose another --out"):
-        WrittenRuns(out)
+    with pytest.raises(EnvironmentFault, match="exists already: choose another --out"), WrittenRuns(out):
+        pass
     assert len(kept(out)) == len(set_aside(out)) == 1
 
 

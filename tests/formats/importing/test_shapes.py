@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from environments.recorded.forms import NotARun
+from environments.recorded.forms import NotARun, exchanges_of
 from formats.importing.rows import Raw
 from formats.importing.shapes import as_recorded, runs_of
 from formats.importing.training_marks import has_values, refuse_other_kinds, refuse_untrained
@@ -46,6 +46,12 @@ def test_a_shape_is_known_by_its_fields(row: dict[str, Any], shape: str) -> None
         ({"text": 1, "a": 2}, "it has 'text', 'a'"),
         ({"messages": "["}, "has a text in messages that is no JSON list"),
         ({"prompt": [], "chosen": [], "rejected": []}, "is a preference pair and not a run"),
+        (
+            {"conversations": [{"from": "gpt", "value": "b"}], "messages": [{**SAYS, "weight": 0}]},
+            "has messages in conversations and in messages: leave only those that are the run",
+        ),
+        ({"steps": json.dumps([{"source": "agent"}]), "messages": [SAYS]}, "in messages and in steps"),
+        ({"messages": [SAYS], "prompt": [USER], "completion": [SAYS]}, "in messages and in completion"),
     ],
 )
 def test_a_row_of_no_shape_is_told_with_what_it_has(row: dict[str, Any], why: str) -> None:
@@ -81,6 +87,14 @@ def test_the_lines_of_a_session_are_one_row() -> None:
     assert found[0][0].kept() == "\n".join(json.dumps(row) for row in rows[:4])
 
 
+@pytest.mark.parametrize("field", ["conversations", "messages", "steps", "prompt"])
+def test_a_run_with_a_type_after_a_session_is_no_line_of_it(field: str) -> None:
+    run = {"type": "trajectory", field: []}
+    found = list(runs_of(raws(HEAD, said(USER), {"type": "note"}, run, {"type": "note"})))
+    assert [raw.line for raw, _ in found] == [1, 4, 5]
+    assert [found[0][1], found[1][1]] == [{**HEAD, "messages": [USER]}, run]
+
+
 def test_a_session_ends_with_its_file() -> None:
     found = list(runs_of([*raws(HEAD, said(USER)), *raws(said(SAYS), file="b")]))
     assert [raw.file.name for raw, _ in found] == ["a", "b"]
@@ -93,13 +107,36 @@ def test_a_broken_line_spoils_its_session_and_no_other() -> None:
     assert str(found[0][1]).startswith("is a session whose line 2 is not JSON")
 
 
-@pytest.mark.parametrize("mark", [{"loss": False}, {"weight": 0}, {"train": False}, {"loss_weight": 0.0}])
+@pytest.mark.parametrize(
+    "mark", [{"loss": False}, {"weight": 0}, {"train": False}, {"trained": False}, {"loss_weight": 0.0}]
+)
 def test_a_run_with_a_turn_that_is_not_trained_is_refused(mark: dict[str, Any]) -> None:
     row = {"messages": [USER, {**SAYS, **mark}, USER, SAYS]}
     with pytest.raises(NotARun, match=r"turn 1 is left out of the loss .* and not an expert's run"):
         refuse_untrained(row, 2)
     refuse_untrained(row, 1)  # the first is then the "OK" after the instruction, as AgentTraj marks it
     refuse_untrained({"messages": [USER, SAYS | dict.fromkeys(mark, 1), USER, {**SAYS, "loss": None}]}, 2)
+
+
+@pytest.mark.parametrize("name", ["gpt", "assistant", "agent", "model", "chatgpt", "bot", "Assistant", "GPT"])
+@pytest.mark.parametrize(
+    ("field", "role"), [("conversations", "from"), ("messages", "role"), ("steps", "source")]
+)
+def test_marks_are_seen_under_every_name_that_the_reader_takes_for_the_agent(
+    name: str, field: str, role: str
+) -> None:
+    row = {field: [{role: "user"}, {role: name, "weight": 0}, {role: "user"}, {role: name}]}
+    assert len(exchanges_of(row)[1]) == 2
+    with pytest.raises(NotARun, match="turn 1 is left out of the loss"):
+        refuse_untrained(row, 2)
+    assert has_values({field: [{role: name, "reward": 0.5}]})
+
+
+def test_only_the_field_of_the_shape_says_whose_a_message_is() -> None:
+    """Or a user's message would be counted as a turn, and the mark of the first turn missed."""
+    row = {"messages": [USER, {**SAYS, "weight": 0}, {**USER, "source": "agent"}, SAYS]}
+    with pytest.raises(NotARun, match="turn 1 is left out of the loss"):
+        refuse_untrained(row, 2)
 
 
 def test_turns_in_a_prompt_and_copied_steps_are_not_trained_either() -> None:
@@ -131,4 +168,9 @@ def test_a_run_of_a_policy_is_not_the_experts() -> None:
     ):
         with pytest.raises(NotARun, match=r"is a run of the kind '.*', and not the expert's"):
             refuse_other_kinds(row)
+    for name in ("calibrated", "explored_success", "sampled_success", "expert_suffix"):
+        with pytest.raises(NotARun, match=f"is a training example of the set '{name}', and not a demonst"):
+            refuse_other_kinds({"dataset": name, "messages": [USER, SAYS]})
+    refuse_other_kinds({"dataset": "expert"})
+    refuse_other_kinds({"dataset": "alfworld"})
     refuse_other_kinds({"kind": "expert", "extra": {"kind": "of another tool"}, "metadata": {"kind": ["x"]}})
