@@ -12,8 +12,8 @@ from cli.terminal.console import PlainColumn, console, make_console, say
 from cli.terminal.tables import print_table
 from flows.what_if import find_run
 from formats.rows.filters import Filters
+from formats.targets.context import Context
 from formats.targets.registry import TARGETS
-from formats.targets.target import Context
 from formats.writing.export import Report, Request, export
 
 

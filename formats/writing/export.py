@@ -13,8 +13,9 @@ from formats.rows.examples import Examples
 from formats.rows.filters import Filters
 from formats.rows.reader import RunReader, open_run
 from formats.rows.source import Counts, Source
+from formats.targets.context import Context
 from formats.targets.registry import target_called
-from formats.targets.target import Context, Target
+from formats.targets.target import Target
 from formats.writing.card import card
 from formats.writing.folder import MADE_BY, MANIFEST, State, Workplace, manifest_of, workplace
 from formats.writing.part_files import digest

@@ -27,7 +27,7 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 Form = Literal["jsonl", "json", "parquet", "sessions"]
 """How rows lie in a part. json: one array. sessions: a folder with one file of JSON Lines a row."""
-SUFFIXES: dict[Form, str] = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "sessions": ""}
+SUFFIX_OF_FORM: dict[Form, str] = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "sessions": ""}
 
 
 class PartFile(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from formats.rows.filters import Filters
-from formats.targets.target import Context
+from formats.targets.context import Context
 from formats.writing.export import Report, Request, export
 from formats.writing.parts import PART
 from tests.support.exported_run import RUN, MadeUp

@@ -150,6 +150,8 @@ def test_the_card_says_what_is_in_it(made: MadeUp, tmp_path: Path) -> None:
         "1 of 1 succeeded",
         "where = task_type = 'heat'",
         "`paper`",
+        "used as above and by its rules",
+        "With other settings they may not be.",
     ):
         assert words in body
 
