@@ -56,7 +56,7 @@ class Source(ABC, Generic[R]):
     def __init__(self, run: RunReader, filters: Filters) -> None:
         self.run, self.filters = run, filters
         if filters.where is not None:
-            check_condition(run.connection, filters.where)
+            check_condition(run.connection, filters.where, self.key)
         check_filters(filters, self.sets, self.columns, self.trains)
         self._condition, self._values = conditions(filters, self.of_set)
 
