@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -127,6 +128,15 @@ def part_file(path: Path, form: Form, schema: pa.Schema | None = None) -> PartFi
 def files_of(path: Path) -> list[Path]:
     """The file, or the files of the folder, in the order of their names."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def flush(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power failure."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def size_of(path: Path) -> int:

@@ -37,6 +37,12 @@ def test_it_prints_the_audit(data: Path, tmp_path: Path) -> None:
     ):
         assert words in said
     assert "is this export already" in steca(data, "trl-sft", "--out", str(tmp_path / "out"))[1]
+    rows = tmp_path / "out" / "data" / "train-00000.jsonl"
+    rows.write_bytes(rows.read_bytes()[:100])
+    said = steca(data, "trl-sft", "--out", str(tmp_path / "out"))[1]
+    assert (
+        f"data/train-00000.jsonl in {tmp_path / 'out'} was missing or damaged: all is exported anew" in said
+    )
 
 
 @pytest.mark.parametrize(

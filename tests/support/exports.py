@@ -30,6 +30,11 @@ def exported(
     return export(made.store, Request(format, RUN, out, Filters(**filters), context), part_bytes=part_bytes)
 
 
+def content(out: Path) -> dict[str, bytes]:
+    """Every file of an export by its path."""
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
 def written(out: Path) -> list[dict[str, Any]]:
     """The rows of an export, as its files have them."""
     rows: list[dict[str, Any]] = []
