@@ -14,7 +14,7 @@ from formats.faults import FormatFault
 from formats.rows.source import Source
 from formats.targets.target import Target
 from formats.writing.folder import Part, State, Workplace
-from formats.writing.part_files import SUFFIX_OF_FORM, digest, files_of, flush, part_file, size_of
+from formats.writing.part_files import SUFFIX_OF_FORM, digest, files_of, flush_all, part_file, size_of
 from steca.vocabulary import Progress
 from storage.faults import StorageFault
 
@@ -101,8 +101,7 @@ class Parts:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             links.unlink()
             return None
-        for each in (*files_of(path), path, links):
-            flush(each)
+        flush_all([*files_of(path), path, links])
         return Part(file, rows, size_of(path), digest(path), lineage, digest(links), last)
 
 
