@@ -92,7 +92,7 @@ class Existing:
 
 def existing(out: Path) -> Existing | None:
     """The export that is there; None where nothing is, or an empty folder. Raises FormatFault for anything else."""
-    manifest = _manifest(out)
+    manifest = manifest_of(out)
     if manifest is not None:
         return Existing(out, manifest)
     if out.is_dir() and not any(out.iterdir()):
@@ -102,7 +102,8 @@ def existing(out: Path) -> Existing | None:
     return None
 
 
-def _manifest(out: Path) -> dict[str, Any] | None:
+def manifest_of(out: Path) -> dict[str, Any] | None:
+    """The manifest of an export; None where there is none."""
     try:
         manifest = json.loads((out / MANIFEST).read_bytes())
     except (OSError, ValueError):
