@@ -25,8 +25,8 @@ from formats.rows.filters import Filters
 from formats.rows.pairs import Pairs
 from formats.rows.tasks import Tasks
 from formats.rows.traces import Traces
+from formats.targets.context import Context
 from formats.targets.registry import TARGETS
-from formats.targets.target import Context
 from formats.writing.export import Request, export
 from storage.runs import run_called
 from storage.store import Store

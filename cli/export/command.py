@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
 from cli.errors import readable_errors
 from cli.options import DataOption, RunOption
+from formats.targets.context import Context
 
-
-class Context(StrEnum):
-    refuse = "refuse"
-    fold = "fold"
-    drop = "drop"
-    split_ = "split"
+ContextOption = Enum("ContextOption", {name: name for name in get_args(Context)})  # type: ignore[misc]
+_REFUSE = ContextOption("refuse")
 
 
 def export(
@@ -51,13 +48,13 @@ def export(
         typer.Option("--where", metavar="SQL", help='Only rows with this condition, e.g. "n_steps < 10".'),
     ] = None,
     context: Annotated[
-        Context,
+        ContextOption,
         typer.Option(
             "--context",
             help="Formats that train on every turn: what to do with examples that have turns which must not be trained "
             "on. fold: into the first user message. drop: leave them out. split: a row for each target turn.",
         ),
-    ] = Context.refuse,
+    ] = _REFUSE,
     data_dir: DataOption = Path("data"),
 ) -> None:
     """Export a run's training data, pairs or traces for another tool, with card, lineage and mask audit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
@@ -12,8 +13,8 @@ from cli.terminal.console import PlainColumn, console, make_console, say
 from cli.terminal.tables import print_table
 from flows.what_if import find_run
 from formats.rows.filters import Filters
+from formats.targets.context import Context
 from formats.targets.registry import TARGETS
-from formats.targets.target import Context
 from formats.writing.export import Report, Request, export
 
 
@@ -49,11 +50,20 @@ def _bar() -> Progress:
     )
 
 
+def _first_of(names: Sequence[str]) -> str:
+    return names[0] + (f" and {len(names) - 1} more files" if names[1:] else "")
+
+
 def _print(report: Report, format: str) -> None:
     out, audit = console(), report.audit
     if report.known:
         say(out, f"{report.out} is this export already, and complete")
     else:
+        if report.damaged:
+            say(
+                out,
+                f"{_first_of(report.damaged)} in {report.out} was missing or damaged: all is exported anew",
+            )
         goes_on = f", {report.resumed} files from a run that was stopped" if report.resumed else ""
         say(out, f"wrote {report.out}: {audit.rows} rows in {len(report.files)} files{goes_on}")
     masks = [

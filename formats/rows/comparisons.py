@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from formats.rows.conversation import Messages, as_messages
+from formats.rows.conversation import Messages, as_messages, characters
 from formats.rows.merge import STEP, trajectory, with_parts
 from formats.rows.source import HELD_OUT, TASK, Source
 from rollouts.stages.assemble import training_example
@@ -25,7 +25,7 @@ class ComparisonRow:
 
     @property
     def characters(self) -> int:
-        return sum(len(message.content) for message in self.messages)
+        return characters(self.messages)
 
 
 def _side(side: str) -> str:

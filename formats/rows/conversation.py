@@ -89,9 +89,6 @@ class PairRow:
         return [message.target for message in self.messages]
 
 
-Row = ExampleRow | PairRow
-
-
 def as_messages(example: Example, trajectory: Trajectory) -> Messages:
     """The messages of the factory's own training example, with the steps that they come from, up to its last target."""
     return tuple(_until_last_target(_messages(example, trajectory.steps)))

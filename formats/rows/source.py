@@ -56,7 +56,7 @@ class Source(ABC, Generic[R]):
     def __init__(self, run: RunReader, filters: Filters) -> None:
         self.run, self.filters = run, filters
         if filters.where is not None:
-            check_condition(run.connection, filters.where)
+            check_condition(run.connection, filters.where, self.key)
         check_filters(filters, self.sets, self.columns, self.trains)
         self._condition, self._values = conditions(filters, self.of_set)
 
@@ -67,10 +67,10 @@ class Source(ABC, Generic[R]):
 
     @abstractmethod
     def between(self, low: str, high: str) -> Iterator[R]:
-        """The wanted rows behind the id `low` up to `high`, in the order of ids."""
+        """The wanted rows after the id `low` up to `high`, in the order of ids."""
 
     def rows(self, after: str = "") -> Iterator[R]:
-        """The wanted rows behind an id, in the order of ids. They are read and sorted a range of ids at a time, which
+        """The wanted rows after an id, in the order of ids. They are read and sorted a range of ids at a time, which
         is what keeps the memory flat: DuckDB cannot sort everything in little memory."""
         for low, high in self._ranges(after):
             yield from self.between(low, high)
@@ -101,7 +101,7 @@ class Source(ABC, Generic[R]):
     @cached_property
     def counts(self) -> Counts:
         """How many candidates there are. Raises FormatFault if none is wanted."""
-        sql = f"""WITH candidates AS ({self.candidates}) 
+        sql = f"""WITH candidates AS ({self.candidates})
             SELECT count(*), count_if(held_out), count_if({self._condition}) FROM candidates"""
         ((all_, held_out, wanted),) = self.run.rows(sql, run=self.run.run_id, **self._values)
         if not all_:
@@ -117,7 +117,7 @@ class Source(ABC, Generic[R]):
     """What to do where a run has no candidates."""
 
     def wanted(self, low: str = "", high: str = LAST) -> tuple[str, dict[str, Any]]:
-        """(SQL of the wanted candidates behind the id `low` up to `high`, as the table `wanted`; its parameters)."""
+        """(SQL of the wanted candidates after the id `low` up to `high`, as the table `wanted`; its parameters)."""
         sql = f"""WITH candidates AS ({self.candidates}),
             wanted AS (SELECT * FROM candidates
                 WHERE {self._condition} AND {self.key} > $low AND {self.key} <= $high)"""

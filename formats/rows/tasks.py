@@ -39,7 +39,7 @@ class Tasks(Source[TaskRow]):
             SELECT k.task_id, k.world, k.split, k.task_type, k.instruction, k.payload, t.first_observation,
                 t.expert_steps, {HELD_OUT} AS held_out
             FROM (
-                SELECT task_id, any_value(first_observation) AS first_observation,
+                SELECT task_id, arg_min(first_observation, trajectory_id) AS first_observation,
                     min(n_steps) FILTER (kind = 'expert' AND success) AS expert_steps
                 FROM run_trajectories WHERE run_id = $run GROUP BY task_id
             ) t JOIN tasks k USING (task_id)"""

@@ -34,14 +34,20 @@ class TraceRow:
         return [message.target for message in self.messages]
 
 
+# A run may value or judge a turn more than once: the row of the last round counts, and of several the least id.
 VALUES = """
-    SELECT trajectory_id, step_index, any_value(reward) AS reward, any_value(n) AS rollouts,
-        any_value(low) AS reward_low, any_value(high) AS reward_high
-    FROM step_rewards WHERE trajectory_id IN (SELECT trajectory_id FROM wanted) GROUP BY ALL"""
+    SELECT DISTINCT ON (trajectory_id, step_index)
+        trajectory_id, step_index, reward, n AS rollouts, low AS reward_low, high AS reward_high
+    FROM run_step_rewards WHERE run_id = $run AND trajectory_id IN (SELECT trajectory_id FROM wanted)
+    ORDER BY trajectory_id, step_index, round DESC, step_reward_id"""
 VERDICTS = """
-    SELECT explored_trajectory_id AS trajectory_id, step_index, any_value(deviation_id) AS deviation_id,
-        any_value(verdict) AS verdict, any_value(rule) AS rule, any_value(gap) AS gap
-    FROM run_deviations WHERE run_id = $run GROUP BY ALL"""
+    SELECT DISTINCT ON (explored_trajectory_id, step_index)
+        explored_trajectory_id AS trajectory_id, step_index, deviation_id, verdict, rule, gap
+    FROM run_deviations WHERE run_id = $run AND explored_trajectory_id IN (SELECT trajectory_id FROM wanted)
+    ORDER BY explored_trajectory_id, step_index, round DESC, deviation_id"""
+REPAIRS = """
+    SELECT DISTINCT ON (trajectory_id) trajectory_id, calibration_id, deviation_id, reflector
+    FROM run_calibrations WHERE run_id = $run ORDER BY trajectory_id, round DESC, calibration_id"""
 
 
 class Traces(Source[TraceRow]):
@@ -69,11 +75,7 @@ class Traces(Source[TraceRow]):
                 FROM run_trajectories WHERE run_id = $run GROUP BY trajectory_id
             ) t
             JOIN tasks k USING (task_id)
-            LEFT JOIN (
-                SELECT trajectory_id, min(calibration_id) AS calibration_id, min(deviation_id) AS deviation_id,
-                    min(reflector) AS reflector
-                FROM run_calibrations WHERE run_id = $run GROUP BY trajectory_id
-            ) c USING (trajectory_id)"""
+            LEFT JOIN ({REPAIRS}) c USING (trajectory_id)"""
 
     def between(self, low: str, high: str) -> Iterator[TraceRow]:
         wanted, params = self.wanted(low, high)

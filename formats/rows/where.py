@@ -1,8 +1,9 @@
-"""The condition of --where: one SQL expression, which can neither write nor leave the store."""
+"""The condition of --where: one SQL expression, which can neither write nor leave the store, and draws nothing."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import duckdb
@@ -13,9 +14,13 @@ _PASTED = "SELECT 1 FROM candidates WHERE ({}\n)"
 _ARGUMENT = "SELECT 1 FROM candidates WHERE wanted({}\n)"
 
 
-def check_condition(connection: duckdb.DuckDBPyConnection, condition: str) -> None:
-    """Raises FormatFault unless the text is one SQL expression. It is put into a query in parentheses: one that closes
-    them and goes on, with OR, UNION or LIMIT, is refused."""
+VOLATILE = "SELECT DISTINCT function_name FROM duckdb_functions() WHERE stability = 'VOLATILE'"
+
+
+def check_condition(connection: duckdb.DuckDBPyConnection, condition: str, key: str) -> None:
+    """Raises FormatFault unless the text is one SQL expression that is the same in every query. It is put into a query
+    in parentheses: one that closes them and goes on, with OR, UNION or LIMIT, is refused. `key`: the rows' id, of which
+    a share can be taken."""
     if not condition.strip():
         raise FormatFault('--where is empty: give a condition, e.g. "n_steps < 10 AND weight > 1"')
     pasted = _parsed(connection, _PASTED, condition)
@@ -24,6 +29,11 @@ def check_condition(connection: duckdb.DuckDBPyConnection, condition: str) -> No
     if pasted is None or _rest(pasted) != _rest(usual) or not _one_argument(argument):
         raise FormatFault(
             f'--where {condition!r} is not one SQL expression: give a condition, e.g. "weight > 1"'
+        )
+    if drawn := _drawn(connection, pasted):
+        raise FormatFault(
+            f"--where {condition!r} draws anew in every query ({drawn}), and rows are read with several: for a share "
+            f'of the rows give e.g. "hash({key}) % 10 < 3"'
         )
 
 
@@ -46,6 +56,28 @@ def _one_argument(statements: list[Any] | None) -> bool:
         return False
     clause = statements[0]["node"].get("where_clause") or {}
     return clause.get("function_name") == "wanted" and len(clause["arguments"]) == 1
+
+
+def _drawn(connection: duckdb.DuckDBPyConnection, statements: Any) -> str | None:
+    """The first thing in a query that differs from one query to the next: a function that DuckDB calls volatile, or a
+    sample; None if there is none."""
+    volatile = {name for (name,) in connection.cursor().execute(VOLATILE).fetchall()}
+    for node in _nodes(statements):
+        if (name := str(node.get("function_name")).lower()) in volatile:
+            return name
+        if node.get("sample"):
+            return "a sample"
+    return None
+
+
+def _nodes(statements: Any) -> Iterator[dict[str, Any]]:
+    """Every object in a parsed query."""
+    if isinstance(statements, dict):
+        yield statements
+        statements = list(statements.values())
+    if isinstance(statements, list):
+        for value in statements:
+            yield from _nodes(value)
 
 
 def _rest(statements: Any) -> Any:

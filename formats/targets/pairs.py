@@ -22,6 +22,8 @@ class PairTarget(Target[PairRow], ABC):
 class OneTurnPairTarget(PairTarget, ABC):
     """A format whose sides are one message each: longer sides are cut to their first turn."""
 
+    limits = ("A side is one message: of a repair only its first turn, the reflection, is carried.",)
+
     def prepared(self, row: PairRow, audit: Audit) -> Iterator[PairRow]:
         cut = replace(row, chosen=row.chosen[:1], rejected=row.rejected[:1])
         if cut.chosen[0].content == cut.rejected[0].content:

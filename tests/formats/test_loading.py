@@ -12,8 +12,8 @@ from datasets import load_dataset
 
 from configs.schema import FactoryConfig
 from flows.runs.run import run_id
+from formats.targets.context import Context
 from formats.targets.registry import TARGETS
-from formats.targets.target import Context
 from formats.writing.export import Request, export
 from formats.writing.parts import PART
 from storage.store import Store

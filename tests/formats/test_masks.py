@@ -11,8 +11,8 @@ import pytest
 from formats.faults import FormatFault
 from formats.rows.examples import Examples
 from formats.rows.pairs import Pairs
+from formats.targets.context import Context
 from formats.targets.registry import TARGETS, target_called
-from formats.targets.target import Context
 from formats.writing.parts import mask_fault
 from models.training.examples import Example
 from tests.support.exported_run import MadeUp, exported_run

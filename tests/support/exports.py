@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from formats.rows.filters import Filters
-from formats.targets.target import Context
+from formats.targets.context import Context
 from formats.writing.export import Report, Request, export
 from formats.writing.parts import PART
 from tests.support.exported_run import RUN, MadeUp
@@ -28,6 +28,11 @@ def exported(
     **filters: Any,
 ) -> Report:
     return export(made.store, Request(format, RUN, out, Filters(**filters), context), part_bytes=part_bytes)
+
+
+def content(out: Path) -> dict[str, bytes]:
+    """Every file of an export by its path."""
+    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def written(out: Path) -> list[dict[str, Any]]:

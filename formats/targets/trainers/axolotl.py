@@ -53,7 +53,6 @@ class AxolotlDpo(OneTurnPairTarget):
     title = "axolotl chat_template.default: pairs"
     reader = "axolotl 0.19"
     usage = DPO
-    limits = ("A side is one message: of a repair only its first turn, the reflection, is carried.",)
 
     def row(self, row: PairRow) -> dict[str, Any]:
         return {

@@ -68,7 +68,6 @@ class LlamafactoryDpo(OneTurnPairTarget):
     title = "LLaMA-Factory, classic: preference pairs"
     reader = "llamafactory 0.9.5"
     usage = USAGE.format("")
-    limits = ("A side is one message: of a repair only its first turn, the reflection, is carried.",)
 
     def row(self, row: PairRow) -> dict[str, Any]:
         chosen, rejected = (_said("assistant", side[0].content) for side in (row.chosen, row.rejected))

@@ -52,7 +52,6 @@ class OpenaiDpo(OneTurnPairTarget):
     title = "OpenAI preference fine-tuning"
     reader = "OpenAI fine-tuning API, preference format"
     usage = OpenaiSft.usage
-    limits = ("A side is one message: of a repair only its first turn, the reflection, is carried.",)
 
     def row(self, row: PairRow) -> dict[str, Any]:
         return {

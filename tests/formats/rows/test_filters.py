@@ -77,6 +77,38 @@ def test_a_condition_is_one_expression(made: MadeUp, tmp_path: Path, where: str)
 
 
 @pytest.mark.parametrize(
+    ("where", "what"),
+    [
+        ("random() < 0.3", "random"),
+        ("weight > 1 OR (1 - RANDOM()) < 0.3", "random"),
+        ("system.main.random() < 0.3", "random"),
+        ("task_id IN (SELECT task_id FROM tasks WHERE random() < 0.3)", "random"),
+        ("uuid() < 'a'", "uuid"),
+        ("task_id IN (SELECT task_id FROM tasks USING SAMPLE 2)", "a sample"),
+        ("task_id IN (SELECT task_id FROM tasks TABLESAMPLE 50%)", "a sample"),
+    ],
+)
+def test_a_condition_that_draws_is_refused(made: MadeUp, tmp_path: Path, where: str, what: str) -> None:
+    """Rows are counted, ranged and read in queries of their own, which would not agree."""
+    with pytest.raises(
+        FormatFault, match=rf'draws anew in every query \({what}\).* "hash\(example_id\) % 10 < 3"'
+    ):
+        exported(made, tmp_path / "out", "trl-sft", where=where)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(FormatFault, match=r"hash\(pair_id\)"):
+        exported(made, tmp_path / "out", "trl-dpo", where=where)
+
+
+def test_a_share_of_the_rows_can_be_asked_for(made: MadeUp, tmp_path: Path) -> None:
+    """What is advised instead of random()."""
+    shares = []
+    for number, where in enumerate(("hash(example_id) % 2 = 0", "hash(example_id) % 2 = 1")):
+        exported(made, tmp_path / str(number), "trl-sft", where=where)
+        shares.append({row["example_id"] for row in lineage(tmp_path / str(number))})
+    assert len(shares[0] | shares[1]) == len(shares[0]) + len(shares[1]) == 6
+
+
+@pytest.mark.parametrize(
     ("where", "says"),
     [
         ("task_id IN (SELECT content FROM read_text('{secret}'))", "file system operations are disabled"),

@@ -15,7 +15,7 @@ from formats.faults import FormatFault
 from formats.targets.trainers.trl import TrlSft
 from formats.writing.export import Request, export
 from tests.support.exported_run import RUN, MadeUp, exported_run
-from tests.support.exports import exported, lineage, written
+from tests.support.exports import content, exported, lineage, written
 
 SMALL = 1000
 """Bytes of a part: a few rows."""
@@ -24,10 +24,6 @@ SMALL = 1000
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> MadeUp:
     return exported_run(tmp_path_factory.mktemp("made") / "data", copies=30)
-
-
-def content(out: Path) -> dict[str, bytes]:
-    return {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
 
 def test_the_manifest_has_every_file(made: MadeUp, tmp_path: Path) -> None:
@@ -150,6 +146,8 @@ def test_the_card_says_what_is_in_it(made: MadeUp, tmp_path: Path) -> None:
         "1 of 1 succeeded",
         "where = task_type = 'heat'",
         "`paper`",
+        "used as above and by its rules",
+        "With other settings they may not be.",
     ):
         assert words in body
 
