@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
-
 from cli.published import published_store
-from cli.terminal.console import PlainColumn, console, make_console, say
+from cli.terminal.console import console, say
+from cli.terminal.progress import counting_bar
 from cli.terminal.tables import print_table
 from flows.what_if import find_run
 from formats.rows.filters import Filters
@@ -27,7 +24,7 @@ def export_run(
     out = out.expanduser().resolve()
     if run is None and runs > 1:
         say(console(), f"the newest of {runs} runs: {run_id}")
-    with _bar() as bar:
+    with counting_bar("rows") as bar:
         task = bar.add_task(format, total=None)
         report = export(
             store,
@@ -35,19 +32,6 @@ def export_run(
             lambda done, total: bar.update(task, completed=done, total=total),
         )
     _print(report, format)
-
-
-def _bar() -> Progress:
-    return Progress(
-        PlainColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        PlainColumn("rows"),
-        TimeElapsedColumn(),
-        console=make_console(sys.stderr),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _first_of(names: Sequence[str]) -> str:

@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from types import TracebackType
 from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TimeElapsedColumn
 
-from cli.terminal.console import PlainColumn, SafeConsole, say
+from cli.terminal.console import PlainColumn, SafeConsole, make_console, say
 from flows.reporting.progress import Ending, LineReporter, Reporter, title_of
+
+
+def counting_bar(what: str) -> Progress:
+    """A bar on stderr that counts `what`, such as "rows", and leaves nothing behind; silent without a terminal."""
+    return Progress(
+        PlainColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        PlainColumn(what),
+        TimeElapsedColumn(),
+        console=make_console(sys.stderr),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    )
 
 
 def make_reporter(console: SafeConsole) -> BarReporter | PlainReporter:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.progress import Progress
-
 from cli.published import published_store
 from cli.terminal.console import make_console, say
+from cli.terminal.progress import counting_bar
 from flows.faults import StageFault
 from flows.wording import no_runs, to_start
 from storage.runs import any_runs
@@ -45,8 +44,8 @@ def write_file(root: Path, run: str | None, out: Path, most: int) -> None:
     published = _published(root)
     run_id = run_called(published, run)
     console = make_console()
-    with Progress(console=console, transient=True) as progress:
-        task = progress.add_task("trajectories", total=None)
+    with counting_bar("trajectories") as progress:
+        task = progress.add_task(out.name, total=None)
         held, total = write_bundle(
             published, run_id, out, most, lambda done, of: progress.update(task, completed=done, total=of)
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from environments.base import EnvironmentFault
+from formats.writing.manifest import manifest_of
 
 SAY_WHOSE = ("atif", "hf-traces", "parquet")
 """Formats whose rows say whether they are the expert's: by `kind`, parquet by `dataset`."""
@@ -16,7 +17,7 @@ DEPTH = 3
 
 def data_of(path: Path) -> Path:
     """The folder of rows in an export, as its lineage, manifest and audit are no runs; any other path as it is."""
-    return path / "data" if _manifest(path) else path
+    return path / "data" if manifest_of(path) else path
 
 
 def refuse_exports_without_kinds(files: Iterable[Path]) -> None:
@@ -26,7 +27,7 @@ def refuse_exports_without_kinds(files: Iterable[Path]) -> None:
     for file in files:
         for folder in file.resolve().parents[:DEPTH]:
             if folder not in known:
-                known[folder] = _manifest(folder)
+                known[folder] = manifest_of(folder)
             if manifest := known[folder]:
                 _refuse_without_kinds(file, manifest)
 
@@ -40,12 +41,3 @@ def _refuse_without_kinds(file: Path, manifest: dict[str, Any]) -> None:
         f"{file}: was made by `{manifest['made_by']} {kind}`, a format that does not say which runs are the expert's; "
         "atif, hf-traces and parquet do: export the run as atif or hf-traces, and import that for its demonstrations"
     )
-
-
-def _manifest(folder: Path) -> dict[str, Any] | None:
-    if not (folder / "manifest.json").is_file():
-        return None
-    # Here, as it needs PyArrow, which would double the memory of every import.
-    from formats.writing.folder import manifest_of
-
-    return manifest_of(folder)

@@ -5,7 +5,6 @@ A file is the export's own if the manifest lists it with the digest that it has.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from formats.faults import FormatFault
+from formats.writing.manifest import MANIFEST, manifest_of
 from formats.writing.part_files import digest, files_of
 
-MANIFEST = "manifest.json"
-MADE_BY = "steca export"
 OF_ROWS = ("data/", "lineage/")
 """Folders of the files that only this command writes. The others are texts, which people edit."""
 
@@ -100,15 +98,6 @@ def existing(out: Path) -> Existing | None:
     if out.exists() or out.is_symlink():
         raise FormatFault(f"{out} is there already, and no export of this command: choose another folder")
     return None
-
-
-def manifest_of(out: Path) -> dict[str, Any] | None:
-    """The manifest of an export; None where there is none."""
-    try:
-        manifest = json.loads((out / MANIFEST).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return manifest if isinstance(manifest, dict) and manifest.get("made_by") == MADE_BY else None
 
 
 def _digest(path: Path) -> str | None:

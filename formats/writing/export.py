@@ -17,8 +17,9 @@ from formats.targets.context import Context
 from formats.targets.registry import target_called
 from formats.targets.target import Target
 from formats.writing.card import card
-from formats.writing.existing import MADE_BY, MANIFEST, existing
+from formats.writing.existing import existing
 from formats.writing.folder import State, Workplace, workplace
+from formats.writing.manifest import MADE_BY, MANIFEST
 from formats.writing.part_files import digest
 from formats.writing.parts import PART, Parts
 from steca.vocabulary import Progress

@@ -1,0 +1,19 @@
+"""The manifest of an export, by which the export is known again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+MADE_BY = "steca export"
+
+
+def manifest_of(out: Path) -> dict[str, Any] | None:
+    """The manifest in a folder; None where there is none, or another program's."""
+    try:
+        manifest = json.loads((out / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("made_by") == MADE_BY else None
