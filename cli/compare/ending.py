@@ -40,7 +40,8 @@ def next_commands(results: Results, store: Store) -> Iterator[str]:
     yield f'{steca} sql{folder} "FROM success_change"  # what training changed, on the same tasks'
     for (example,) in store.query(EXAMPLE, [results.header.name])[1]:
         yield f"{steca} trace{folder} {example}  # a repaired training example, and every rollout behind it"
-    yield f"{steca} serve{folder}  # the same in the Prefect UI"
+    yield f"{steca} view{folder}  # all runs, verdicts and trajectories in the browser"
+    yield f"{steca} serve{folder}  # the same beside the Prefect UI, which starts and stops runs"
 
 
 def _program() -> str:

@@ -44,7 +44,7 @@ def test_the_commands_can_be_typed_here(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("PATH", "")
     commands = list(next_commands(results({"SFT": 4}), Store(tmp_path)))
     assert [command.split()[:2] for command in commands] == [
-        [".venv/bin/steca", each] for each in ("sql", "serve")
+        [".venv/bin/steca", each] for each in ("sql", "view", "serve")
     ]
     assert all(f"--data-dir {tmp_path}" in command for command in commands)
     (tmp_path / "steca").touch(mode=0o755)

@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { VERDICTS } from "view/charts";
 import { change, href } from "view/router";
 import { inFile } from "view/source";
-import { Answer, Badge, Table, Text, Verdict, count, decimal, html, onKeys, signed, useData, words } from "view/ui";
+import { Answer, Badge, Table, Text, Verdict, count, decimal, html, signed, useData, useKeys, words } from "view/ui";
 
 export const FILTERS = ["q", "kind", "split", "type", "role", "round", "success", "verdict", "trained", "reward_from", "reward_to", "value_from", "value_to", "order"];
 const ORDERS = [["task", "task"], ["gap", "lowest gap first"], ["value", "lowest step reward first"], ["steps", "longest first"], ["reward", "lowest reward first"]];
@@ -16,7 +16,7 @@ export function Trajectories({ run, params }) {
   const facets = useData(`/runs/${run}/facets`);
   const page = Number(params.page || 0);
   const list = useData(`/runs/${run}/trajectories`, { ...chosen(params), page: params.page });
-  useKeys(list.data, page);
+  usePageKeys(list.data, page);
   const part = useData(inFile ? `/runs/${run}/held` : "");
   return html`<h1>Trajectories</h1>${part.data && part.data.held < part.data.total && html`<p class="note">This file holds ${count(part.data.held)} of the run's ${count(part.data.total)} trajectories: first those of deviated turns.</p>`}
     <${Filters} facets=${facets.data || {}} params=${params} />
@@ -86,13 +86,10 @@ function Pages({ data }) {
 }
 
 // n, p: pages; /: search.
-function useKeys(data, page) {
-  useEffect(() => {
-    if (!data) return undefined;
-    return onKeys({
-      "/": () => document.getElementById("search").focus(),
-      n: () => (page + 1) * data.size < data.total && change({ page: page + 1 }),
-      p: () => page && change({ page: page - 1 || "" }),
-    });
-  }, [data, page]);
+function usePageKeys(data, page) {
+  useKeys(!data ? {} : {
+    "/": () => document.getElementById("search").focus(),
+    n: () => (page + 1) * data.size < data.total && change({ page: page + 1 }),
+    p: () => page && change({ page: page - 1 || "" }),
+  });
 }

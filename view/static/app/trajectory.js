@@ -3,7 +3,7 @@ import { useEffect, useMemo, useState } from "preact/hooks";
 import { change, go, href } from "view/router";
 import { inFile } from "view/source";
 import { chosen } from "view/trajectories";
-import { Answer, Badge, Section, Text, ToTrajectory, Verdict, count, decimal, html, onKeys, percent, short, useData, words } from "view/ui";
+import { Answer, Badge, Section, Text, ToTrajectory, Verdict, count, decimal, html, percent, short, useData, useKeys, words } from "view/ui";
 import { Tokens } from "view/tokens";
 import { Turn } from "view/turn";
 
@@ -19,11 +19,11 @@ export function Trajectory({ run, id, params }) {
 // The way through the filtered list: it works before the trajectory itself is there.
 function Walk({ run, beside, params }) {
   const to = (id) => href(["run", run, "trajectory", id], { ...chosen(params), page: params.page, side: params.side });
-  useEffect(() => onKeys({
+  useKeys({
     ArrowLeft: () => beside?.previous && (location.hash = to(beside.previous)),
     ArrowRight: () => beside?.next && (location.hash = to(beside.next)),
     u: () => go(["run", run, "trajectories"], { ...chosen(params), page: params.page }),
-  }));
+  });
   const link = (id, text, key) => (id ? html`<a class="button" href=${to(id)} title=${`key ${key}`}>${text}</a>` : html`<span class="button off">${text}</span>`);
   return html`<p class="pages"><a class="button" href=${href(["run", run, "trajectories"], { ...chosen(params), page: params.page })} title="key u">list</a>
     ${link(beside?.previous, "previous", "←")}${link(beside?.next, "next", "→")}
@@ -36,7 +36,13 @@ function Page({ run, data, params }) {
   const side = params.side === "1" && comparison;
   const toggle = () => comparison && change({ side: params.side === "1" ? "" : "1" });
   const [playing, setPlaying] = useReplay(data, turn, setTurn);
-  useKeys({ turn, setTurn, toggle, setPlaying });
+  useKeys({
+    j: () => setTurn(turn + 1),
+    k: () => setTurn(turn - 1),
+    " ": () => setPlaying((playing) => !playing),
+    s: toggle,
+    r: () => document.querySelector(`[data-turn="${turn}"] .rollouts-button`)?.click(),
+  });
   return html`<${Head} run=${run} data=${data} /><${Comparisons} data=${data} comparison=${comparison} />
     <p class="controls"><button onClick=${() => setPlaying(!playing)} title="key space">${playing ? "stop" : "replay"}</button>
       ${comparison && html`<button aria-pressed=${Boolean(side)} onClick=${toggle} title="key s">${side ? "this trajectory alone" : "expert | explored | repaired"}</button>`}
@@ -158,17 +164,3 @@ function useReplay(data, turn, setTurn) {
   };
   return [playing, play];
 }
-
-function useKeys({ turn, setTurn, toggle, setPlaying }) {
-  useEffect(() => {
-    const actions = {
-      j: () => setTurn(turn + 1),
-      k: () => setTurn(turn - 1),
-      " ": () => setPlaying((playing) => !playing),
-      s: toggle,
-      r: () => document.querySelector(`[data-turn="${turn}"] .rollouts-button`)?.click(),
-    };
-    return onKeys(actions);
-  });
-}
-

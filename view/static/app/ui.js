@@ -1,6 +1,6 @@
 // Small parts that all pages are made of. Preact puts every text into the page as text, never as HTML.
 import { h } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 import htm from "htm";
 import { href } from "view/router";
 import { get, held } from "view/source";
@@ -48,8 +48,13 @@ export function seconds(value) {
   return value < 3600 ? (value / 60).toFixed(1) + " min" : (value / 3600).toFixed(1) + " h";
 }
 
-// Calls an action by the key that is pressed, but where something is written or chosen. Returns what ends it.
-export function onKeys(actions) {
+// Calls an action by the key that is pressed, but where something is written or chosen. The keys change with what is
+// shown, not after it: one that is pressed at once means what is seen.
+export function useKeys(actions) {
+  useLayoutEffect(() => onKeys(actions));
+}
+
+function onKeys(actions) {
   const pressed = (event) => {
     if (event.target.matches("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
     if (event.key === " " && event.target.matches("button, a, summary")) return;
