@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
 
+import duckdb
 import pyarrow as pa
 
 from formats.faults import FormatFault
@@ -18,11 +19,19 @@ from formats.rows.where import check_condition
 from steca.vocabulary import TRAIN
 from storage.sql.run_views import IN_FRONT
 
-R = TypeVar("R")
+
+class Row(Protocol):
+    """A row has the id by which rows are ordered."""
+
+    @property
+    def id(self) -> str: ...
+
+
+R = TypeVar("R", bound=Row)
 HELD_OUT = f"""k.split <> '{TRAIN}' OR k.task_id IN (SELECT v.task_id FROM run_evaluations v WHERE v.run_id = $run)"""
 """Test tasks: those of other splits than the training tasks, and those that a policy of the run was tested on."""
-RANGE = 20_000
-"""Rows that are read and sorted at a time."""
+RANGE, LEAST = 20_000, 100
+"""Rows that are read and sorted at a time, at most and at least."""
 LAST = "\uffff"
 """Greater than any id."""
 TASK = "k.world, k.split, k.task_type, k.instruction"
@@ -71,14 +80,25 @@ class Source(ABC, Generic[R]):
 
     def rows(self, after: str = "") -> Iterator[R]:
         """The wanted rows after an id, in the order of ids. They are read and sorted a range of ids at a time, which
-        is what keeps the memory flat: DuckDB cannot sort everything in little memory."""
-        for low, high in self._ranges(after):
-            yield from self.between(low, high)
+        is what keeps the memory flat: DuckDB cannot sort everything in little memory. Ranges become smaller where long
+        texts need more."""
+        size = RANGE
+        while True:
+            try:
+                for low, high in self._ranges(after, size):
+                    for row in self.between(low, high):
+                        after = row.id
+                        yield row
+                return
+            except duckdb.OutOfMemoryException:
+                if size <= LEAST:
+                    raise
+                size = max(LEAST, size // 4)
 
-    def _ranges(self, after: str) -> Iterator[tuple[str, str]]:
+    def _ranges(self, after: str, size: int) -> Iterator[tuple[str, str]]:
         wanted, params = self.wanted(after)
         ids = self.run.stream(f"{wanted} SELECT {self.key} AS id FROM wanted ORDER BY id", params)
-        ends = [row["id"] for number, row in enumerate(ids, 1) if number % RANGE == 0]
+        ends = [row["id"] for number, row in enumerate(ids, 1) if number % size == 0]
         return pairwise([after, *ends, LAST])
 
     @cached_property
