@@ -25,11 +25,13 @@ def reader(tmp_path: Path) -> Iterator[RunReader]:
 
 
 class Greedy(Examples):
-    """Needs too much memory for more than three rows at a time."""
+    """Needs too much memory for more than `most` rows at a time."""
+
+    most = 3
 
     def between(self, low: str, high: str) -> Iterator[ExampleRow]:
         for number, row in enumerate(super().between(low, high), 1):
-            if number > 3:
+            if number > self.most:
                 raise duckdb.OutOfMemoryException("could not allocate")
             yield row
 
@@ -44,6 +46,9 @@ def test_ranges_become_smaller_where_memory_does_not_suffice(
     assert [row.id for row in Greedy(reader, Filters()).rows()] == whole
 
 
-def test_what_does_not_suffice_for_the_least_range_is_told(reader: RunReader) -> None:
+def test_what_does_not_suffice_for_the_least_range_is_told(
+    reader: RunReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Greedy, "most", 0)
     with pytest.raises(duckdb.OutOfMemoryException, match="could not allocate"):
         list(Greedy(reader, Filters()).rows())
