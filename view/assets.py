@@ -16,6 +16,10 @@ CHARTS = ("d3.min.js", "plot.umd.min.js")
 """Loaded when a page first draws something: they are 40 times as large as everything else."""
 
 
+MARK = b'<meta name="generator" content="steca">'
+"""In every page, near its beginning."""
+
+
 def modules() -> dict[str, Path]:
     """By the name that scripts import, the file of each module."""
     own = {f"view/{file.stem}": file for file in sorted((STATIC / "app").glob("*.js"))}
@@ -38,6 +42,12 @@ def file_page(data: str) -> str:
     charts = [_data_url(STATIC / "vendor" / file) for file in CHARTS]
     style = f"<style>{(STATIC / 'style.css').read_text()}</style>"
     return _page(style, urls, _script({"charts": charts}) + data)
+
+
+def is_page(file: Path) -> bool:
+    """Whether it is a file that `file_page` made."""
+    with file.open("rb") as opened:
+        return MARK in opened.read(1000)
 
 
 def _page(style: str, urls: dict[str, str], scripts: str) -> str:

@@ -45,13 +45,16 @@ WITH said AS (
 ), played AS (
     SELECT trajectory_id, list_sort(list(DISTINCT round)) AS rounds FROM run_trajectories
     WHERE run_id = $run AND list_contains($ids, trajectory_id) GROUP BY ALL
+), trained AS (
+    SELECT trajectory_id, list(DISTINCT dataset) AS sets FROM run_training_examples WHERE run_id = $run GROUP BY ALL
 )
 SELECT t.trajectory_id, any_value(p.rounds) AS rounds,
+    coalesce(any_value(e.sets), []) AS sets,
     lower(concat_ws(chr(0), any_value(k.instruction), any_value(t.first_observation), any_value(s.words))) AS words
 FROM trajectories t JOIN tasks k USING (task_id) JOIN played p USING (trajectory_id)
-LEFT JOIN said s USING (trajectory_id) GROUP BY ALL
+LEFT JOIN said s USING (trajectory_id) LEFT JOIN trained e USING (trajectory_id) GROUP BY ALL
 """
-"""What a file's own filters ask for, beyond the columns of the list: rounds, and all that SEARCH
+"""What a file's own filters ask for, beyond the columns of the list: rounds, training sets, and all that SEARCH
 (view/queries/listing.py) looks through, with a character between the texts that no phrase has."""
 
 
@@ -64,7 +67,7 @@ def write_report(published: Published, run_id: str, out: Path) -> None:
 def run_report(published: Published, run_id: str) -> bytes:
     """The page of a run and its threshold bench as HTML. Raises StorageFault."""
     file = io.BytesIO()
-    _write(file, run_id, iter([_overview(published, run_id)]))
+    _write(file, run_id, _name(published, run_id), iter([_overview(published, run_id)]))
     return file.getvalue()
 
 
@@ -77,7 +80,7 @@ def write_bundle(
     ids = [row["trajectory_id"] for row in published.rows(MOST_TELLING, run=run_id, most=most)]
     total = listing.listed(published, run_id, listing.Filter(), size=1)["total"]
     with writing_atomic(out) as file:
-        _write(file, run_id, _chunks(published, run_id, ids, total, progress))
+        _write(file, run_id, _name(published, run_id), _chunks(published, run_id, ids, total, progress))
     return len(ids), total
 
 
@@ -99,6 +102,10 @@ def _chunks(
         yield _rollouts(published, sorted(scored))
         done += len(part)
         progress(done, len(ids))
+
+
+def _name(published: Published, run_id: str) -> str:
+    return next(str(row["name"]) for row in runs.runs(published) if row["run_id"] == run_id)
 
 
 def _overview(published: Published, run_id: str) -> Answers:
@@ -127,8 +134,9 @@ def _rollouts(published: Published, step_rewards: Sequence[str]) -> Answers:
     return {f"/rollouts/{id}": rows for id, rows in found.items()}
 
 
-def _write(file: IO[bytes], run_id: str, chunks: Iterator[Answers]) -> None:
-    """Chunk by chunk, so that memory does not grow with the run. The index comes last, when it is known."""
+def _write(file: IO[bytes], run_id: str, name: str, chunks: Iterator[Answers]) -> None:
+    """Chunk by chunk, so that memory does not grow with the run. The index comes last, when it is known. `name`: that
+    of the run, by which addresses may call it too."""
     before, after = file_page("<!--CHUNKS-->").split("<!--CHUNKS-->")
     index: dict[str, int] = {}
     file.write(before.encode())
@@ -136,8 +144,10 @@ def _write(file: IO[bytes], run_id: str, chunks: Iterator[Answers]) -> None:
         index |= dict.fromkeys(answers, number)
         _write_chunk(file, number, answers)
     text = json.dumps(index).replace("<", "\\u003c")
-    start = json.dumps(run_id).replace("<", "\\u003c")
-    file.write(f"<script>Object.assign(STECA, {{index: {text}, run: {start}}})</script>".encode())
+    start, called = (json.dumps(each).replace("<", "\\u003c") for each in (run_id, name))
+    file.write(
+        f"<script>Object.assign(STECA, {{index: {text}, run: {start}, name: {called}}})</script>".encode()
+    )
     file.write(after.encode())
 
 

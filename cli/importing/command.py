@@ -23,6 +23,11 @@ from formats.importing.matching import Matcher
 from formats.importing.written import WrittenRuns, set_aside_path
 from rollouts.play import EpisodeSettings
 
+WHICH_TASKS = (
+    "give the configuration that shall use the runs with --config, and enough tasks (tasks.demonstrations, "
+    "tasks.exploration) of the same seed"
+)
+
 
 def import_files(
     files: Sequence[Path], out: Path, config: FactoryConfig, shape: str, given: Sequence[str]
@@ -63,5 +68,6 @@ def _say_where(found: Imported, out: Path) -> None:
     if not found.read:
         raise EnvironmentFault("the file is empty: there is no run to import")
     if not found.kept:
-        raise EnvironmentFault(f"no run can be used, so {out} was not written: {aside} says why")
+        which = f"; {WHICH_TASKS}" if found.set_aside["no task"] else ""
+        raise EnvironmentFault(f"no run can be used, so {out} was not written: {aside} says why{which}")
     say(console(), f"wrote {out}: {counted(found.kept, 'run')}, {counted(found.turns, 'turn')}")

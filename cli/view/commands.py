@@ -59,7 +59,12 @@ def view(
 
 
 def report(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Id of a run, its start, or the run's name.")],
+    run: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN]", help="Id of a run, its start, or the run's name. Default: the newest run."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(

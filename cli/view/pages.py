@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from cli.published import published_store
@@ -10,6 +11,7 @@ from cli.terminal.progress import counting_bar
 from flows.faults import StageFault
 from flows.wording import no_runs, to_start
 from storage.runs import any_runs
+from view.assets import is_page
 from view.bundle import write_bundle, write_report
 from view.published import Published
 from view.queries.runs import run_called
@@ -36,11 +38,14 @@ def serve_pages(root: Path, host: str, port: int) -> None:
             say(console, "everybody who reaches this address can read the store and label turns")
         say(console, "stop with Ctrl-C")
 
-    serve(root, host, port, told)
+    with suppress(KeyboardInterrupt):
+        serve(root, host, port, told)
+    say(console, "stopped")
 
 
 def write_file(root: Path, run: str | None, out: Path, most: int) -> None:
     """Write a run as one file. Raises StageFault, StorageFault."""
+    _check_place(out)
     published = _published(root)
     run_id = run_called(published, run)
     console = make_console()
@@ -49,17 +54,31 @@ def write_file(root: Path, run: str | None, out: Path, most: int) -> None:
         held, total = write_bundle(
             published, run_id, out, most, lambda done, of: progress.update(task, completed=done, total=of)
         )
-    part = "" if held == total else f" of {total:,}; --trajectories takes more"
-    say(console, f"{out}: run {run_id}, {held:,} trajectories{part}, {_megabytes(out)}; any browser opens it")
+    part = "" if held == total else f" of {total:,} (--trajectories takes more)"
+    say(console, f"{out}: run {run_id}, {held:,} trajectories{part}; {_megabytes(out)}, any browser opens it")
 
 
-def write_run_page(root: Path, run: str, out: Path | None) -> None:
+def write_run_page(root: Path, run: str | None, out: Path | None) -> None:
     """Write the page of a run as one file. Raises StageFault, StorageFault."""
+    if out is not None:
+        _check_place(out)
     published = _published(root)
     run_id = run_called(published, run)
     file = out or root / "reports" / f"{run_id}.html"
     write_report(published, run_id, file)
     say(make_console(), f"{file}: run {run_id}, {_megabytes(file)}; any browser opens it")
+
+
+def _check_place(out: Path) -> None:
+    """Raises StageFault where a file would replace another one than such a page, or its folder is not there."""
+    if not out.parent.is_dir():
+        raise StageFault(f"{out}: there is no folder {out.parent}")
+    if out.is_dir():
+        raise StageFault(f"{out} is a folder: name a file in it, e.g. {out / 'run.html'}")
+    if out.exists() and not is_page(out):
+        raise StageFault(
+            f"{out} is there already, and is no page that this command wrote: choose another name"
+        )
 
 
 def _published(root: Path) -> Published:

@@ -39,5 +39,5 @@ def _refuse_without_kinds(file: Path, manifest: dict[str, Any]) -> None:
         return
     raise EnvironmentFault(
         f"{file}: was made by `{manifest['made_by']} {kind}`, a format that does not say which runs are the expert's; "
-        "atif, hf-traces and parquet do: export the run as atif or hf-traces, and import that for its demonstrations"
+        "atif, hf-traces and parquet do: import an export of these, or one with --sets expert"
     )

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from environments.recorded.forms import NotARun
+from environments.recorded.forms import NotARun, kind_of
 from formats.importing.rows import MOST_BYTES, SHOWN_BYTES, TOO_LONG, Raw, row_of
 
 SHAPES = ("sharegpt", "openai", "atif", "hf-traces")
@@ -108,6 +108,9 @@ def shape_of(row: Mapping[str, Any]) -> str:
         raise NotARun("is a preference pair and not a run: import the runs that it was made of")
     if isinstance(row.get("prompt"), list) and isinstance(row.get("completion"), list):
         return "openai"
+    for field in _FIELDS:
+        if field in row:
+            raise NotARun(f"has {kind_of(row[field])} in the field {field}, and not a list")
     known = ", ".join(f"{field} ({shape})" for field, shape in _FIELDS.items())
     listed = ", ".join(f"{name[:30]!r}" for name in list(row)[:6]) or "no field"
     raise NotARun(f"has none of the fields {known}; it has {listed}")

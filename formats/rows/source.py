@@ -18,6 +18,7 @@ from formats.rows.reader import RunReader
 from formats.rows.where import check_condition
 from steca.vocabulary import TRAIN
 from storage.sql.run_views import IN_FRONT
+from storage.sql.schema import one_line
 
 
 class Row(Protocol):
@@ -123,7 +124,13 @@ class Source(ABC, Generic[R]):
         """How many candidates there are. Raises FormatFault if none is wanted."""
         sql = f"""WITH candidates AS ({self.candidates})
             SELECT count(*), count_if(held_out), count_if({self._condition}) FROM candidates"""
-        ((all_, held_out, wanted),) = self.run.rows(sql, run=self.run.run_id, **self._values)
+        try:
+            ((all_, held_out, wanted),) = self.run.rows(sql, run=self.run.run_id, **self._values)
+        except duckdb.BinderException as error:
+            what = one_line(error).removeprefix("Binder Error: ").split(" Candidate bindings")[0].rstrip(".!")
+            raise FormatFault(
+                f"--where {self.filters.where!r}: {what}; the columns of {self.name} are {', '.join(self.columns)}"
+            ) from error
         if not all_:
             raise FormatFault(f"run {self.run.run_id} has no {self.name} to export: {self.how_to_get}")
         if not wanted:

@@ -60,10 +60,10 @@ made AS (
         string_agg(new_selected::INTEGER::VARCHAR, '' ORDER BY place) AS at
     FROM answered GROUP BY ALL HAVING bool_or(selected OR new_selected)
 ), moving AS (
-    SELECT m.own_round AS round, m.deviation_id, m.selected, m.at, d.task_id, d.explored_trajectory_id AS trajectory_id,
-        d.step_index, d.expert_action, d.explored_action, d.gap, d.reference_reward, d.reference_n, d.explored_reward,
-        d.explored_n
-    FROM chosen m JOIN deviations d USING (deviation_id)
+    SELECT m.own_round AS round, k.instruction, m.deviation_id, m.selected, m.at, d.task_id,
+        d.explored_trajectory_id AS trajectory_id, d.step_index, d.expert_action, d.explored_action, d.gap,
+        d.reference_reward, d.reference_n, d.explored_reward, d.explored_n
+    FROM chosen m JOIN deviations d USING (deviation_id) JOIN tasks k USING (task_id)
     ORDER BY d.gap, m.deviation_id LIMIT {limit}
 )
 SELECT (SELECT list(c ORDER BY place) FROM counts c) AS counts,
@@ -130,6 +130,7 @@ def _bench(published: Published, asked: WhatIf, preset: str | None, deltas: Sequ
         "deltas": list(deltas),
         **published.rows(sql, **params)[0],
         "shown": SHOWN,
+        "mode": asked.mode(),
         "partial": False,
         "suffixes": {"stay": suffixes.stay, "leave": suffixes.leave, "enter": suffixes.enter},
     }

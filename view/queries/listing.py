@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from steca.vocabulary import Decision
+from steca.vocabulary import DatasetName, Decision
 from view.published import Published, Row
 from view.queries.runs import check_known
 
@@ -71,6 +71,7 @@ class Filter(BaseModel):
     success: bool | None = None
     verdict: Decision | None = None
     trained: bool | None = None
+    set: DatasetName | None = None
     reward_from: float | None = None
     reward_to: float | None = None
     value_from: float | None = None
@@ -91,6 +92,8 @@ class Filter(BaseModel):
             yield "list_contains(d.verdicts, $verdict)", {"verdict": self.verdict}
         if self.trained is not None:
             yield f"weight IS {'NOT ' if self.trained else ''}NULL", {}
+        if self.set:
+            yield IN_SET, {"set": self.set}
         for name, column in (("reward", "outcome"), ("value", "value")):
             for end, sign in (("from", ">="), ("to", "<=")):
                 if (value := getattr(self, f"{name}_{end}")) is not None:
@@ -101,6 +104,8 @@ class Filter(BaseModel):
 
 IN_ROUND = """m.trajectory_id IN (
     SELECT trajectory_id FROM run_trajectories WHERE run_id = $run AND round = $round)"""
+IN_SET = """m.trajectory_id IN (
+    SELECT trajectory_id FROM run_training_examples WHERE run_id = $run AND dataset = $set)"""
 SEARCH = """(contains(lower(k.instruction), lower($q)) OR contains(lower(m.first_observation), lower($q))
     OR length($q) >= 6 AND (starts_with(m.trajectory_id, $q) OR starts_with(m.task_id, $q)) OR m.trajectory_id IN (
         SELECT s.trajectory_id FROM steps s

@@ -108,13 +108,19 @@ def test_a_share_of_the_rows_can_be_asked_for(made: MadeUp, tmp_path: Path) -> N
     assert len(shares[0] | shares[1]) == len(shares[0]) + len(shares[1]) == 6
 
 
+def test_an_unknown_column_is_told_with_those_that_there_are(made: MadeUp, tmp_path: Path) -> None:
+    with pytest.raises(
+        FormatFault, match=r'"n_stepz" not found.*; the columns of training examples are .*n_steps'
+    ):
+        exported(made, tmp_path / "out", "trl-sft", where="n_stepz = 1")
+
+
 @pytest.mark.parametrize(
     ("where", "says"),
     [
         ("task_id IN (SELECT content FROM read_text('{secret}'))", "file system operations are disabled"),
         ("(SELECT count(*) FROM '{secret}') > 0", "file system operations are disabled"),
         ("(SELECT count(*) FROM glob('{folder}/*')) > 0", "file system operations are disabled"),
-        ("no_such_column = 1", "no_such_column"),
     ],
 )
 def test_a_condition_cannot_leave_the_store(made: MadeUp, tmp_path: Path, where: str, says: str) -> None:

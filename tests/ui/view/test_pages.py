@@ -42,6 +42,7 @@ FILTERED = {
     "success": ["true", "false"],
     "verdict": ["deviated", "filtered"],
     "trained": ["true", "false"],
+    "set": ["calibrated", "expert"],
     "reward_from": ["0", "0.5"],
     "value_to": ["0.4", "1"],
     "q": ["BOLD", "a sink 1", "long long", "eversion", "x1", "; DROP", "🧪"],
@@ -299,6 +300,18 @@ def test_every_filter_means_the_same_in_a_file(page: Page, published: Published,
         ), asked
         told.add(there["total"])
     assert len(told) > 5
+
+
+@pytest.mark.parametrize("called", ["made", "made-up"])
+def test_the_run_of_a_file_may_be_called_by_a_part_of_its_id(page: Page, bundle: Path, called: str) -> None:
+    opened(page, f"{bundle.as_uri()}#/run/{called}/trajectories")
+    assert page.locator("tbody tr").count() == 50
+    assert page.locator("header nav a").count() == 3
+
+
+def test_an_unknown_address_is_told(page: Page, url: str) -> None:
+    page.goto(f"{url}#/nowhere")
+    page.get_by_text("There is no such page.").wait_for()
 
 
 def test_a_report_has_no_dead_links(page: Page, hostile: Path, tmp_path: Path) -> None:

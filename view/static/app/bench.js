@@ -37,6 +37,7 @@ function Board({ run, data, params }) {
         <input type="range" min="0" max=${data.deltas.length - 1} value=${at} disabled=${!rule.by_delta || data.partial} aria-label="threshold" onInput=${(event) => setAt(Number(event.target.value))} /></label>
       <button onClick=${() => setAt(nearest(data.deltas, data.own.delta))}>the run's ${signed(data.own.delta)}</button>
     </div>
+    ${data.mode === "curtailed" && html`<p class="note">The rollouts of this run are curtailed: a turn has those that its own rule needed. Where another rule or threshold needs more, a turn is undecided. <code>rewards.mode=fixed</code> stores the rollouts for every rule.</p>`}
     ${data.partial && html`<p class="note">The other thresholds are being computed ...</p>`}
     ${!rule.by_delta && html`<p class="note">This rule compares no rewards, so a threshold means nothing to it.</p>`}
     ${!data.partial && html`<${Histogram} data=${data} at=${at} />`}
@@ -52,7 +53,7 @@ function Board({ run, data, params }) {
         ["enter", (row) => row.enter, "number"],
       ]} />
       <p class="note">The D_c examples that leave weigh ${decimal(counts.weight_leaves)} of ${decimal(counts.weight)}.
-        A deviation that enters has no repair yet: stage calibrate has to make it.</p><//>
+        A deviation that enters has no repair yet: the stage calibrate has to make it. D_c: repaired trajectories, trained on from the repair on. D_s: what the expert does from the deviated turn on.</p><//>
     <div class="two"><${Moving} run=${run} title="Enter" rows=${entering} shown=${data} /><${Moving} run=${run} title="Leave" rows=${leaving} shown=${data} /></div>
     <p class="note">The same in the terminal: <code>steca what-if --run ${run} --preset ${data.preset}${rule.by_delta ? ` --delta ${data.deltas[at]}` : ""}</code></p>`;
 }
@@ -96,7 +97,7 @@ function Gaps({ data, at }) {
     height: 200,
     x: { label: "gap", domain: [-1, 1] },
     y: { label: "turns that may be repaired", grid: true },
-    color: { domain: states, range: [colour("deviated"), colour("kept"), colour("undecided"), colour("filtered")], legend: true },
+    color: { domain: states, range: [colour("deviated"), colour("kept"), colour("accent"), colour("filtered")], legend: true },
     marks: [
       Plot.rectY(rows, Plot.binX({ y: "count" }, { x: "gap", fill: "state", order: states, thresholds: data.deltas, tip: true })),
       Plot.ruleX([data.deltas[at]], { stroke: colour("text"), strokeWidth: 2.5 }),
@@ -110,7 +111,7 @@ function Moving({ run, title, rows, shown }) {
   return html`<${Section} title=${`${title} (${count(rows.length)})`}>
     ${shown.moving.length >= shown.shown && html`<p class="note">Of the ${count(shown.shown)} with the lowest gaps.</p>`}
     <${Table} rows=${rows.slice(0, LISTED)} empty="none" columns=${[
-      ["turn", (row) => html`<${ToTrajectory} run=${run} id=${row.trajectory_id} params=${{ turn: row.step_index }}>step ${row.step_index}<//>`],
+      ["turn", (row) => html`<${ToTrajectory} run=${run} id=${row.trajectory_id} params=${{ turn: row.step_index }}>step ${row.step_index}<//>, <${Text} text=${row.instruction} shown=${80} />`],
       ["expert", (row) => html`<${Text} text=${row.expert_action} shown=${60} />`],
       ["explored", (row) => html`<${Text} text=${row.explored_action} shown=${60} />`],
       ["rewards", (row) => `${decimal(row.reference_reward)} → ${decimal(row.explored_reward)}`],

@@ -13,7 +13,8 @@ import { Trajectory } from "view/trajectory";
 const EVERY = 5000; // milliseconds between two looks for a newer store
 
 function App() {
-  const { path, params } = useAddress();
+  const { path: asked, params } = useAddress();
+  const path = inFile ? named(asked) : asked;
   const fresh = useRenewals();
   useEffect(() => {
     document.title = [...path.slice(1), "STeCa factory"].join(" · ");
@@ -21,8 +22,15 @@ function App() {
   return html`<${Head} path=${path} /><main key=${fresh}>${page(path, params)}</main>`;
 }
 
+// The only run of a file may be called by its name, or by the first letters of its id.
+function named([kind, run, ...rest]) {
+  const { run: own, name } = globalThis.STECA;
+  return kind === "run" && run && (run === name || own.startsWith(run)) ? [kind, own, ...rest] : [kind, run, ...rest].filter(Boolean);
+}
+
 function page([kind, run, part, id], params) {
-  if (kind !== "run") return html`<${Runs} />`;
+  if (kind === undefined) return html`<${Runs} />`;
+  if (kind !== "run" || !run) return html`<p class="fault">There is no such page. <a href="#/">The list of runs</a></p>`;
   if (part === "bench") return html`<${Bench} run=${run} params=${params} />`;
   if (part === "trajectories") return html`<${Trajectories} run=${run} params=${params} />`;
   if (part === "trajectory") return html`<${Trajectory} key=${id} run=${run} id=${id} params=${params} />`;
@@ -49,7 +57,7 @@ function Theme() {
     }
   }, [theme]);
   const next = { "": "dark", dark: "light", light: "" }[theme];
-  return html`<button class="theme" onClick=${() => setTheme(next)} title="colours: as the system, dark, light">${theme || "auto"}</button>`;
+  return html`<button class="theme" onClick=${() => setTheme(next)} title="colours: as the system, dark, light">${theme || "auto"} colours</button>`;
 }
 
 function kept() {

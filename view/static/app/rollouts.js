@@ -31,7 +31,7 @@ function Shared({ rows, depth }) {
   let end = depth;
   while (rows.every((row) => row.actions.length > end && row.actions[end] === rows[0].actions[end])) end += 1;
   const won = rows.filter((row) => row.outcome >= 1).length;
-  return html`<details open=${depth < 3}><summary><b class="wins">${won}/${rows.length}</b> <${Text} text=${rows[0].actions.slice(depth, end).join(" → ")} shown=${600} /></summary>
+  return html`<details open=${depth < 3}><summary><b class=${won ? "wins" : "lost"}>${won}/${rows.length}</b> <${Text} text=${rows[0].actions.slice(depth, end).join(" → ")} shown=${600} /></summary>
     <${Branch} rows=${rows} depth=${end} /></details>`;
 }
 

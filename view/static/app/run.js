@@ -28,7 +28,7 @@ function SuccessOfBoth({ left, right }) {
     ["", (row) => rate(row.left), "wide minor"],
     [right.run_id, (row) => percent(row.right.rate), "number"],
     ["", (row) => rate(row.right), "wide minor"],
-    ["difference", (row) => signed(row.right.rate - row.left.rate, 3), "number"],
+    ["second less first", (row) => signed(row.right.rate - row.left.rate, 3), "number"],
   ]} /><//>`;
 }
 
@@ -153,7 +153,7 @@ function Gaps({ rows }) {
 function Training({ run }) {
   return html`<${Section} title="Training"><${Table} rows=${run.examples} empty="no training set was made" columns=${[
       ["round", (row) => row.round],
-      ["part", (row) => html`<${ToList} run=${run.run_id} params=${{ trained: "true" }}>${words(row.dataset)}<//>`],
+      ["part", (row) => html`<${ToList} run=${run.run_id} params=${{ set: row.dataset }}>${words(row.dataset)}<//>`],
       ["examples", (row) => count(row.n), "number"],
       ["least weight", (row) => decimal(row.least, 3), "number"],
       ["mean", (row) => decimal(row.mean, 3), "number"],
@@ -172,11 +172,11 @@ function Training({ run }) {
 function Curve({ training }) {
   const name = training.role === "trained" ? `training of round ${training.round}` : "warm-up";
   const points = (training.losses || []).map(([step, value]) => ({ step, value }));
-  return html`<h3>${name}</h3><p class="note">${count(training.examples)} examples, ${count(training.steps)} steps, ${count(training.target_tokens)} target tokens, ${count(training.parameters)} parameters, final loss ${decimal(training.final_loss, 3)}, checkpoint <code>${short(training.digest)}</code></p>
+  return html`<h3>${name}</h3><p class="note">${count(training.examples)} examples, ${count(training.steps)} steps, ${count(training.target_tokens)} target tokens, ${count(training.parameters)} parameters, final loss ${decimal(training.final_loss, 3)} (−log p of a trajectory's target tokens, summed), checkpoint <code>${short(training.digest)}</code></p>
     <${Chart} label=${`loss of the ${name}`} options=${(Plot) => ({
       height: 160,
       x: { label: "step" },
-      y: { label: training.steps > points.length ? `loss, log scale, means of ${Math.ceil(training.steps / points.length)} steps` : "loss, log scale", grid: true, type: "log", ticks: 4 },
+      y: { label: training.steps > points.length ? `loss of a trajectory, log scale, means of ${Math.ceil(training.steps / points.length)} steps` : "loss of a trajectory, log scale", grid: true, type: "log", ticks: 4 },
       marks: [Plot.lineY(points.filter((point) => point.value > 0), { x: "step", y: "value", stroke: colour("accent"), tip: true })],
     })} />`;
 }

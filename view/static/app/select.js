@@ -38,6 +38,7 @@ function conditions(params) {
   if (params.success) found.push((row) => row.success === (params.success === "true"));
   if (params.verdict) found.push((row) => row.verdicts.includes(params.verdict));
   if (params.trained) found.push((row) => (row.weight !== null) === (params.trained === "true"));
+  if (params.set) found.push((row) => row.sets.includes(params.set));
   for (const [name, column] of [["reward", "outcome"], ["value", "value"]]) {
     const from = params[`${name}_from`], to = params[`${name}_to`];
     if (from !== undefined) found.push((row) => row[column] !== null && row[column] >= Number(from));

@@ -5,7 +5,7 @@ import { change, href } from "view/router";
 import { inFile } from "view/source";
 import { Answer, Badge, Table, Text, Verdict, count, decimal, html, signed, useData, useKeys, words } from "view/ui";
 
-export const FILTERS = ["q", "kind", "split", "type", "role", "round", "success", "verdict", "trained", "reward_from", "reward_to", "value_from", "value_to", "order"];
+export const FILTERS = ["q", "kind", "split", "type", "role", "round", "success", "verdict", "trained", "set", "reward_from", "reward_to", "value_from", "value_to", "order"];
 const ORDERS = [["task", "task"], ["gap", "lowest gap first"], ["value", "lowest step reward first"], ["steps", "longest first"], ["reward", "lowest reward first"]];
 
 export function chosen(params) {
@@ -35,7 +35,7 @@ function Filters({ facets, params }) {
     <label class="search">search<${Search} value=${params.q || ""} /></label>
     ${pick("kind", named(facets.kinds))}${pick("split", named(facets.splits))}${pick("type", named(facets.types), "task type")}
     ${pick("success", [["true", "won"], ["false", "not won"]])}${pick("verdict", VERDICTS.map((each) => [each, words(each)]))}
-    ${pick("role", named(["warmup", "trained"]), "tested policy")}${pick("trained", [["true", "yes"], ["false", "no"]], "trained on")}
+    ${pick("role", named(["warmup", "trained"]), "tested policy")}${pick("trained", [["true", "yes"], ["false", "no"]], "trained on")}${pick("set", named(["expert", "calibrated", "expert_suffix", "explored_success"]), "training set")}
     ${(facets.rounds || []).length > 2 && pick("round", named(facets.rounds))}
     <label>reward at the end<span>${from("reward_from")}${from("reward_to")}</span></label>
     <label>lowest step reward<span>${from("value_from")}${from("value_to")}</span></label>
@@ -51,7 +51,7 @@ function Search({ value }) {
     const timer = setTimeout(() => text !== value && change({ q: text, page: "" }), 300);
     return () => clearTimeout(timer);
   }, [text]);
-  return html`<input type="search" id="search" placeholder="a phrase in tasks, turns and observations, or an id" value=${text} onInput=${(event) => setText(event.target.value)} />`;
+  return html`<input type="search" id="search" placeholder="a phrase, or an id" value=${text} onInput=${(event) => setText(event.target.value)} />`;
 }
 
 function List({ run, data, params }) {

@@ -5,7 +5,7 @@ import { inFile } from "view/source";
 import { chosen } from "view/trajectories";
 import { Answer, Badge, Section, Text, ToTrajectory, Verdict, count, decimal, html, percent, short, useData, useKeys, words } from "view/ui";
 import { Tokens } from "view/tokens";
-import { Turn } from "view/turn";
+import { Person, Turn } from "view/turn";
 
 const PACE = 1200; // milliseconds a turn in a replay
 
@@ -46,6 +46,7 @@ function Page({ run, data, params }) {
   return html`<${Head} run=${run} data=${data} /><${Comparisons} data=${data} comparison=${comparison} />
     <p class="controls"><button onClick=${() => setPlaying(!playing)} title="key space">${playing ? "stop" : "replay"}</button>
       ${comparison && html`<button aria-pressed=${Boolean(side)} onClick=${toggle} title="key s">${side ? "this trajectory alone" : "expert | explored | repaired"}</button>`}
+      ${!inFile && comparison && html`<${Person} />`}
       <span class="note keys">j k: turns · ← →: trajectories · space: replay · s: side by side · r: rollouts · u: list</span></p>
     ${side ? html`<${SideBySide} run=${run} data=${data} comparison=${comparison} turn=${turn} setTurn=${setTurn} />`
       : html`<${Conversation} run=${run} data=${data} turn=${turn} setTurn=${setTurn} />`}

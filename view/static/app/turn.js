@@ -44,6 +44,28 @@ function Value({ value }) {
     <small>${value.terminal ? "end" : `${value.successes}/${value.n}`}</small></div>`;
 }
 
+const PERSON = "labels by";
+
+// Who labels, as this browser keeps it.
+function person() {
+  try {
+    return localStorage.getItem(PERSON) || "";
+  } catch {
+    return "";
+  }
+}
+
+export function Person() {
+  const keep = (event) => {
+    try {
+      localStorage.setItem(PERSON, event.target.value.trim());
+    } catch {
+      // a browser that keeps nothing
+    }
+  };
+  return html`<label class="person">labels by <input size="10" maxlength="100" placeholder="your name" value=${person()} onChange=${keep} /></label>`;
+}
+
 function Opinion({ comparison, data, label }) {
   const [said, setSaid] = useState(label?.label || "");
   const [fault, setFault] = useState("");
@@ -51,7 +73,7 @@ function Opinion({ comparison, data, label }) {
     event.stopPropagation();
     const next = said === choice ? "none" : choice;
     try {
-      await post("/labels", { deviation_id: comparison.deviation_id, trajectory_id: data.trajectory_id, step_index: comparison.step_index, label: next });
+      await post("/labels", { deviation_id: comparison.deviation_id, trajectory_id: data.trajectory_id, step_index: comparison.step_index, label: next, by: person() });
       setSaid(next);
       setFault("");
     } catch (error) {
