@@ -18,7 +18,12 @@ PLACES = Places(
 
 
 def test_services_start_after_those_they_need_and_profiles_stay_out() -> None:
-    assert list(read_services(COMPOSE, {"POSTGRES_PASSWORD": "x"})) == ["postgres", "server", "worker"]
+    assert list(read_services(COMPOSE, {"POSTGRES_PASSWORD": "x"})) == [
+        "postgres",
+        "view",
+        "server",
+        "worker",
+    ]
 
 
 def test_variables_are_filled_in_and_a_needed_one_is_asked_for() -> None:

@@ -123,7 +123,7 @@ def test_the_report_of_a_kept_file_is_that_of_the_store(compared: Compared, tmp_
     said = compared.steca("--report", "--save", str(tmp_path))
     assert said.exit_code == 0, said.output
     commands = [line.split()[1:3] for line in said.output.splitlines() if line.startswith("next ")]
-    assert commands == [["steca", "sql"], ["steca", "trace"], ["steca", "serve"]]
+    assert commands == [["steca", "sql"], ["steca", "trace"], ["steca", "view"], ["steca", "serve"]]
     file = tmp_path / "pair.parquet"
     again = CliRunner().invoke(app, ["compare", "--from", str(file)])
     assert without_paths(again.output) == without_paths(said.output)
