@@ -58,7 +58,7 @@ def writing_atomic(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
             raise
-        _flush_folder(path.parent)
+        flush(path.parent)
 
 
 def set_aside(path: Path) -> Path:
@@ -85,9 +85,9 @@ def writing_in(folder: Path) -> Iterator[None]:
         ) from error
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make the rename survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
+def flush(path: Path) -> None:
+    """Make a file, or the names in a folder, survive a power failure."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

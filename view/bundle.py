@@ -105,7 +105,7 @@ def _chunks(
 
 
 def _name(published: Published, run_id: str) -> str:
-    return next(str(row["name"]) for row in runs.runs(published) if row["run_id"] == run_id)
+    return str(published.rows("SELECT name FROM runs WHERE run_id = $run", run=run_id)[0]["name"])
 
 
 def _overview(published: Published, run_id: str) -> Answers:

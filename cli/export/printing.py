@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from cli.published import published_store
@@ -13,6 +12,7 @@ from flows.what_if import find_run
 from formats.rows.filters import Filters
 from formats.targets.context import Context
 from formats.targets.registry import TARGETS
+from formats.writing.existing import first_of
 from formats.writing.export import Report, Request, export
 
 
@@ -35,10 +35,6 @@ def export_run(
     _print(report, format)
 
 
-def _first_of(names: Sequence[str]) -> str:
-    return names[0] + (f" and {len(names) - 1} more files" if names[1:] else "")
-
-
 def _print(report: Report, format: str) -> None:
     out, audit = console(), report.audit
     if report.known:
@@ -47,7 +43,7 @@ def _print(report: Report, format: str) -> None:
         if report.damaged:
             say(
                 out,
-                f"{_first_of(report.damaged)} in {report.out} was missing or damaged: all is exported anew",
+                f"{first_of(report.damaged)} in {report.out} was missing or damaged: all is exported anew",
             )
         goes_on = f", {report.resumed} files from a run that was stopped" if report.resumed else ""
         say(out, f"wrote {report.out}: {audit.rows} rows in {len(report.files)} files{goes_on}")

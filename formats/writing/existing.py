@@ -81,11 +81,15 @@ class Existing:
             raise FormatFault(self._refusal(lost, "which is not as the export there wrote it"))
 
     def _refusal(self, names: Sequence[str], what: str) -> str:
-        more = f" and {len(names) - 1} more files" if names[1:] else ""
         return (
-            f"{self.out} holds {names[0]}{more}, {what}, and a new one would delete it: move that away, or choose "
+            f"{self.out} holds {first_of(names)}, {what}, and a new one would delete it: move that away, or choose "
             "another folder"
         )
+
+
+def first_of(names: Sequence[str]) -> str:
+    """The first of some files, and how many more there are."""
+    return names[0] + (f" and {len(names) - 1} more files" if names[1:] else "")
 
 
 def existing(out: Path) -> Existing | None:

@@ -23,8 +23,8 @@ from filelock import FileLock, Timeout
 from formats.audit import Audit
 from formats.faults import FormatFault
 from formats.writing.existing import existing
-from formats.writing.part_files import digest, flush
-from storage.files import WRITING, write_atomic, writing_in
+from formats.writing.part_files import digest
+from storage.files import WRITING, flush, write_atomic, writing_in
 
 
 @dataclass(frozen=True)

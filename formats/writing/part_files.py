@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,8 @@ from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from storage.files import flush
 
 ROW_GROUP = 8 << 20
 """Bytes of text in a row group of a Parquet file."""
@@ -130,15 +131,6 @@ def part_file(path: Path, form: Form, schema: pa.Schema | None = None) -> PartFi
 def files_of(path: Path) -> list[Path]:
     """The file, or the files of the folder, in the order of their names."""
     return sorted(path.iterdir()) if path.is_dir() else [path]
-
-
-def flush(path: Path) -> None:
-    """Make a file, or the names in a folder, survive a power failure."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def flush_all(paths: Iterable[Path]) -> None:

@@ -59,13 +59,18 @@ def test_killed_sessions_go_on_and_have_the_same_bytes(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "undisturbed"]
 
 
+def begun(made: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export to `out` that was killed after some parts."""
+    killed(monkeypatch, TrlSft, 20)
+    with pytest.raises(KeyboardInterrupt):
+        exported(made, tmp_path / "out", "trl-sft", part_bytes=1000)
+
+
 def test_a_finished_part_that_was_damaged_since_is_not_used(
     made: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of the same size: only its digest tells."""
-    killed(monkeypatch, TrlSft, 20)
-    with pytest.raises(KeyboardInterrupt):
-        exported(made, tmp_path / "out", "trl-sft", part_bytes=1000)
+    begun(made, tmp_path, monkeypatch)
     part = tmp_path / ".writing-out" / "export" / "data" / "train-00000.jsonl"
     part.write_bytes(bytes(part.stat().st_size))
     assert exported(made, tmp_path / "out", "trl-sft", part_bytes=1000).resumed == 0
@@ -87,9 +92,7 @@ def test_what_cannot_become_an_export_is_deleted(
 def test_a_request_that_is_refused_leaves_what_another_one_began(
     made: MadeUp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    killed(monkeypatch, TrlSft, 20)
-    with pytest.raises(KeyboardInterrupt):
-        exported(made, tmp_path / "out", "trl-sft", part_bytes=1000)
+    begun(made, tmp_path, monkeypatch)
     with pytest.raises(FormatFault, match="--context"):
         exported(made, tmp_path / "out", "llamafactory-sft")
     assert exported(made, tmp_path / "out", "trl-sft", part_bytes=1000).resumed > 1
