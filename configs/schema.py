@@ -265,6 +265,11 @@ class ExecutionConfig(Section):
     batch_tasks: Positive = Field(
         64, description="Tasks per batch: the most that a killed run loses. No effect on what is cached."
     )
+    concurrency: Positive | None = Field(
+        None,
+        description="Batches of a stage that run at once, where served models do the work: more keep their servers "
+        "busy to the end. Empty: 4.",
+    )
     device: Device = Field("auto", description="Where models run. auto: on a GPU if there is one.")
     threads: Positive | None = Field(None, description="Torch threads. Empty: torch's default.")
     save_steps: Positive = Field(

@@ -7,9 +7,9 @@ Nothing above this package asks whether a world has a capability, except to tell
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cached_property
-from threading import Lock
+from threading import Lock, RLock
 from typing import TypeVar, cast
 from weakref import WeakValueDictionary
 
@@ -50,6 +50,8 @@ class CompleteWorld:
         self.form = FORMATS[config.action_format]
         self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
         self.blocking = bool(getattr(world, "blocking", False))
+        # a world that steps in this process may share what it likes between its environments
+        self._stepping: AbstractContextManager[object] = nullcontext() if self.blocking else RLock()
         self.connection_options = _names(getattr(world, "connection_options", ()))
         self.no_action = str(getattr(world, "no_action", f"This turn has no action. Write {self.form.hint}."))
 
@@ -114,14 +116,16 @@ class CompleteWorld:
 
     def begin(self, task: Task, seed: int = 0) -> tuple[str, State]:
         """The first observation of a task, and the state at its start."""
-        return self.states.begin(task, seed)
+        with self._stepping:
+            return self.states.begin(task, seed)
 
     def advance(self, state: State, action: str | None) -> tuple[StepResult, State]:
         """The answer to an action, and the state after it. None: the turn had no action; it costs a step and changes
         nothing."""
         if action is None:
             return StepResult(self.no_action, state.reward, valid=False), state
-        return self.states.advance(state, action)
+        with self._stepping:
+            return self.states.advance(state, action)
 
     def progress(self, state: State) -> float:
         """Share of the goal reached at a state, in [0, 1]; the reward so far where environments do not measure it."""
@@ -157,7 +161,8 @@ class CompleteWorld:
 
     def _ask(self, method: str, state: State, question: Callable[[Environment], T]) -> T:
         try:
-            return self.states.ask(state, question)
+            with self._stepping:
+                return self.states.ask(state, question)
         except EnvironmentFault:
             raise
         except (Exception, SystemExit) as error:

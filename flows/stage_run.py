@@ -5,7 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from threading import Lock
 from typing import NoReturn
 
 from configs.rules import refuse_conflicts
@@ -13,6 +16,7 @@ from configs.schema import FactoryConfig
 from configs.stages import round_of
 from environments.base import Task
 from flows.faults import StageFault
+from flows.overlapping import overlapped
 from flows.reporting.events import BudgetEvents, emit
 from flows.reporting.flow_run import current_flow_run
 from flows.reporting.progress import Reporter, current
@@ -27,7 +31,7 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_complete_batches
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import Refs, Request
+from tasks.batch import BatchContext, Refs, Request
 from tasks.batch_calls import calls_of
 from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
@@ -36,8 +40,27 @@ from tasks.resources.run_resources import RunResources
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
 
+CONCURRENCY = 4
+"""Batches at once where `execution.concurrency` does not say: the others fill the places that the last episodes of one
+leave free."""
+
 ENDED = "ended from outside: Retry or Resume in the Prefect UI, or the same command, goes on where it stopped"
 """The error of a stage that did not fail."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A batch to run. `more`: further inputs of the cache key. `budget`: its part of the run's budget. `instead_of`:
+    the batch that it continues, which a budget cut short."""
+
+    task: BatchTask
+    part: str = "all"
+    upstream: Refs | None = None
+    checkpoint: str | None = None
+    tasks: Sequence[Task] = ()
+    more: Mapping[str, str] = field(default_factory=dict)
+    budget: BudgetTracker | None = None
+    instead_of: BatchRef | None = None
 
 
 class StageRun:
@@ -56,11 +79,13 @@ class StageRun:
         self.round, self.force, self.reporter = round, force, reporter
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
         self._budget_events = BudgetEvents(folder, self.tracker.used)
-        self.resources = RunResources(config, self._progressed, self.tracker, reporter.log)
-        self._parts = ""
+        self.resources = RunResources(config, reporter.log)
         self.stopped: str | None = None
         self.checkpoint: str | None = None
-        self.batches: list[BatchRef] = []
+        self._made: dict[int, BatchRef] = {}
+        self._begun = 0
+        self._running: dict[int, tuple[int, int]] = {}  # by place of a batch, its parts: done, and all
+        self._reporting = Lock()
         self.calls: dict[str, BatchRef] = {}
         self.cached = self._announced = 0
         self.started = datetime.now(UTC)
@@ -115,6 +140,11 @@ class StageRun:
         assert digest is not None, f"{stage} records its checkpoint"
         return digest
 
+    @property
+    def batches(self) -> list[BatchRef]:
+        """The finished batches, in the order in which they were begun."""
+        return [self._made[place] for place in sorted(self._made)]
+
     def run(
         self,
         task: BatchTask,
@@ -122,24 +152,48 @@ class StageRun:
         upstream: Refs | None = None,
         checkpoint: str | None = None,
         tasks: Sequence[Task] = (),
-        instead_of: BatchRef | None = None,
         more: Mapping[str, str] | None = None,
     ) -> BatchRef:
-        """Run one batch, or take it from the cache. `instead_of` is the batch that it continues, which a budget cut
-        short. `more` holds further inputs of the cache key."""
-        place = len(self.batches) if instead_of is None else self.batches.index(instead_of)
-        self._parts = task.parts
+        """Run one batch, or take it from the cache, as `run_all` does."""
+        return self.run_all([Job(task, part, upstream, checkpoint, tasks, more or {})])[0]
+
+    def run_all(self, jobs: Sequence[Job]) -> list[BatchRef]:
+        """Run batches, or take them from the cache. Those that wait for models overlap (execution.concurrency). Where
+        one fails, those that run are ended too."""
+        places = [self._place(job) for job in jobs]
+        work = [partial(self._run, job, place) for job, place in zip(jobs, places, strict=True)]
+        refs: dict[int, BatchRef] = {}
+        for index, (ref, cached) in overlapped(work, self._at_once(jobs), self.resources.stop):
+            refs[index] = self._made[places[index]] = ref
+            self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
+            self.cached += cached
+            self._running.pop(places[index], None)
+            self.reporter.batch_done(cached)
+        return [refs[index] for index in range(len(jobs))]
+
+    def _place(self, job: Job) -> int:
+        if job.instead_of is not None:
+            return next(place for place, ref in self._made.items() if ref == job.instead_of)
+        self._begun += 1
+        return self._begun - 1
+
+    def _at_once(self, jobs: Sequence[Job]) -> int:
+        """How many of the jobs may run at once. Those for which this process does the work gain nothing by it."""
+        config = self.config
+        served = {
+            "policy": config.policy.engine == "openai",
+            "reflector": config.judges or config.calibration.reflector != "template",
+        }
+        waiting = all(served.get(job.task.waits_for, False) for job in jobs)
+        return (config.execution.concurrency or CONCURRENCY) if waiting else 1
+
+    def _run(self, job: Job, place: int) -> tuple[BatchRef, bool]:
+        task, part = job.task, job.part
         label = f"{task.name} {place + 1}/{self._announced}{'' if part == 'all' else f' · {part}'}"
-        request = task.request(self.resources, part, upstream, checkpoint, tasks, **(more or {}))
-        ref, cached = self._run_or_look_up(task, request, label)
-        if instead_of is None:
-            self.batches.append(ref)
-        else:
-            self.batches[place] = ref
-        self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
-        self.cached += cached
-        self.reporter.batch_done(cached)
-        return ref
+        request = task.request(self.resources, part, job.upstream, job.checkpoint, job.tasks, **job.more)
+        progress = partial(self._progressed, place, task.parts)
+        context = BatchContext(request.refs, self.resources, self.force, job.budget, progress)
+        return self._run_or_look_up(task, request, context, label)
 
     def trained(self, ref: BatchRef) -> None:
         """Verify and record the checkpoint of a training batch, and draw its training curves. Raises PolicyFault."""
@@ -211,14 +265,21 @@ class StageRun:
         except StorageFault:  # the earlier batches cannot be read any more
             return False
 
-    def _run_or_look_up(self, task: BatchTask, request: Request, label: str) -> tuple[BatchRef, bool]:
+    def _run_or_look_up(
+        self, task: BatchTask, request: Request, context: BatchContext, label: str
+    ) -> tuple[BatchRef, bool]:
         """`label`: what the batch is called in Prefect's UI."""
-        return task.run(request, self.resources, self.force, label)
+        return task.run(request, context, label)
 
-    def _progressed(self, done: int, total: int) -> None:
-        self.reporter.progressed(done, total, self._parts)
+    def _progressed(self, place: int, parts: str, done: int, total: int) -> None:
+        """Called by the threads of the batches."""
+        with self._reporting:
+            self._running[place] = done, total
+            done, total = map(sum, zip(*self._running.values(), strict=True))
+            self.reporter.progressed(done, total, parts, len(self._running))
 
     def _paid(self, spent: Spent) -> None:
+        """Called by the threads of the batches, one at a time."""
         said = describe_spending(spent, self.config.budget)
         self.reporter.spent_so_far(said)
         self._budget_events.at(self.tracker.used, said)

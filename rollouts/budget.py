@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import RLock
 from typing import Literal
 
 from configs.schema import BudgetConfig
@@ -20,10 +22,10 @@ FIRST_CHUNK = 8
 
 
 class BudgetTracker:
-    """Adds up what a run's rollouts cost, and says how many more are affordable.
+    """Adds up what a run's rollouts cost, and says how many more are affordable. Used by several threads.
 
-    `share` releases a part of the remaining budget, so that the batches of a stage share it. `limit_reached` names the
-    limit that ended a batch early, or is None.
+    `parts` divides what is left among the batches of a stage, each of which gets a tracker of its own. `limit_reached`
+    names the limit that ended a batch early, or is None.
     """
 
     def __init__(
@@ -37,87 +39,119 @@ class BudgetTracker:
         that rollouts lost in a killed run are not charged to the next one."""
         self.budget, self.spent = budget or BudgetConfig(), spent or Spent()
         self.limit_reached: str | None = None
-        self._on_charge, self._on_saved, self._released = on_charge, on_saved, self._limits()
+        self._on_charge, self._on_saved = on_charge, on_saved
+        self._saved, self._limits = self.spent, _limits(self.budget)
+        self._all, self._lock, self._open = self, RLock(), 0
 
-    def share(self, part: float) -> None:
-        """Release `part` (0 to 1) of what is left of every limit, and clear `limit_reached`."""
-        used = self._used()
-        self._released = {
-            kind: used[kind] + part * max(0.0, end - used[kind]) for kind, end in self._limits().items()
-        }
-        self.limit_reached = None
+    def parts(self, count: int) -> list[BudgetTracker]:
+        """What is left of every limit, divided into equal parts. A part adds up its own costs, which count here too."""
+        left = {kind: max(0.0, end - _amounts(self.spent)[kind]) for kind, end in self._limits.items()}
+        return [self._part(left, place, count) for place in range(count)]
+
+    def _part(self, left: dict[BudgetLimit, float], place: int, count: int) -> BudgetTracker:
+        part = BudgetTracker(self.budget)
+        part._all, part._lock = self, self._lock
+        part._limits = {kind: amount / count for kind, amount in left.items()}
+        if "rollouts" in left:  # in whole rollouts, none of which is left over
+            before, after = (int(left["rollouts"]) * at // count for at in (place, place + 1))
+            part._limits["rollouts"] = after - before
+        return part
+
+    @contextmanager
+    def playing(self) -> Iterator[None]:
+        """Inside, a batch plays rollouts. Those that overlap share the time."""
+        with self._lock:
+            self._all._open += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._all._open -= 1
 
     def affordable(self, wanted: int) -> int:
         """How many of `wanted` rollouts can be played now, at most one chunk. Sets `limit_reached` if none."""
-        used, each = self._used(), self._each()
-        room = min(wanted, CHUNK if set(self._released) <= {"rollouts"} else LIMITED_CHUNK)
+        used, each = _amounts(self.spent), self._all._each()
+        room = min(wanted, CHUNK if set(self._limits) <= {"rollouts"} else LIMITED_CHUNK)
         if each["minutes"]:
             room = min(room, max(LIMITED_CHUNK, int(CHUNK_SECONDS / 60 / each["minutes"])))
-        for kind, end in self._released.items():
+        for kind, end in self._limits.items():
             left = end - used[kind]
             fits = int(left / each[kind] + 1e-9) if each[kind] else FIRST_CHUNK * (left > 0)
             if fits < 1:
-                self.limit_reached = f"budget.{kind} = {self._limits()[kind]:,g}"
+                self.limit_reached = f"budget.{kind} = {self._all._limits[kind]:,g}"
             room = min(room, max(0, fits))
         return room
 
     def charge(self, rollouts: int, tokens: int, seconds: float) -> None:
-        """Add the cost of rollouts that were played."""
-        more, spent = cost(rollouts, tokens, seconds, self.budget), self.spent
-        self.spent = Spent(
-            rollouts=spent.rollouts + more.rollouts,
-            tokens=spent.tokens + more.tokens,
-            seconds=spent.seconds + more.seconds,
-            usd=spent.usd + more.usd,
-        )
-        if self._on_charge:
-            self._on_charge(self.spent)
+        """Add the cost of rollouts that were played, in so many seconds."""
+        with self._lock:
+            more = cost(rollouts, tokens, seconds / max(self._all._open, 1), self.budget)
+            for tracker in {self, self._all}:
+                tracker.spent = _sum(tracker.spent, more)
+            if self._all._on_charge:
+                self._all._on_charge(self._all.spent)
 
     def mark_saved(self) -> None:
         """Report that all rollouts charged so far are on disk."""
-        if self._on_saved:
-            self._on_saved(self.spent)
+        with self._lock:
+            more, self._saved = _sum(self.spent, self._saved, -1), self.spent
+            if self is not self._all:
+                self._all._saved = _sum(self._all._saved, more)
+            if self._all._on_saved:
+                self._all._on_saved(self._all._saved)
 
     @property
     def limited(self) -> bool:
         """Whether there is any limit."""
-        return bool(self._released)
+        return bool(self._limits)
 
     @property
     def used(self) -> float:
         """The largest used share of a limit, 0 to 1 or slightly more; 0 without a limit."""
-        used = self._used()
-        return max((used[kind] / end for kind, end in self._limits().items()), default=0.0)
+        used = _amounts(self.spent)
+        return max((used[kind] / end for kind, end in self._limits.items()), default=0.0)
 
     @property
     def exhausted(self) -> bool:
-        """Whether the whole budget, not only the released part, has reached a limit."""
-        used, each = self._used(), self._each()
-        return any(end - used[kind] < max(each[kind], 1e-9) for kind, end in self._limits().items())
-
-    def _limits(self) -> dict[BudgetLimit, float]:
-        budget = self.budget
-        limits: dict[BudgetLimit, float | None] = {
-            "rollouts": budget.rollouts,
-            "tokens": budget.tokens,
-            "minutes": budget.minutes,
-            "usd": budget.usd,
-        }
-        return {kind: float(end) for kind, end in limits.items() if end is not None}
-
-    def _used(self) -> dict[BudgetLimit, float]:
-        spent = self.spent
-        return {
-            "rollouts": spent.rollouts,
-            "tokens": spent.tokens,
-            "minutes": spent.seconds / 60,
-            "usd": spent.usd,
-        }
+        """Whether a limit is reached."""
+        used, each = _amounts(self.spent), self._all._each()
+        return any(end - used[kind] < max(each[kind], 1e-9) for kind, end in self._limits.items())
 
     def _each(self) -> dict[BudgetLimit, float]:
         """Mean cost of a rollout so far."""
         played = max(self.spent.rollouts, 1)
-        return {kind: (1.0 if kind == "rollouts" else used / played) for kind, used in self._used().items()}
+        return {
+            kind: (1.0 if kind == "rollouts" else used / played)
+            for kind, used in _amounts(self.spent).items()
+        }
+
+
+def _limits(budget: BudgetConfig) -> dict[BudgetLimit, float]:
+    limits: dict[BudgetLimit, float | None] = {
+        "rollouts": budget.rollouts,
+        "tokens": budget.tokens,
+        "minutes": budget.minutes,
+        "usd": budget.usd,
+    }
+    return {kind: float(end) for kind, end in limits.items() if end is not None}
+
+
+def _amounts(spent: Spent) -> dict[BudgetLimit, float]:
+    return {
+        "rollouts": spent.rollouts,
+        "tokens": spent.tokens,
+        "minutes": spent.seconds / 60,
+        "usd": spent.usd,
+    }
+
+
+def _sum(one: Spent, other: Spent, sign: int = 1) -> Spent:
+    return Spent(
+        rollouts=one.rollouts + sign * other.rollouts,
+        tokens=one.tokens + sign * other.tokens,
+        seconds=one.seconds + sign * other.seconds,
+        usd=one.usd + sign * other.usd,
+    )
 
 
 def cost(rollouts: int, tokens: int, seconds: float, budget: BudgetConfig) -> Spent:

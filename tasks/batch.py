@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from configs.schema import FactoryConfig
 from environments.base import Task
 from environments.complete import CompleteWorld
 from models.policy import Policy
+from rollouts.budget import BudgetTracker
 from rollouts.rows import by_task
 from steca.vocabulary import Progress
 from storage.records import Record
@@ -29,10 +30,19 @@ class Request:
 
 
 class BatchContext:
-    """What a batch needs besides its inputs. Not a dataclass: Prefect would walk through the fields of one."""
+    """What a batch needs besides its inputs. `budget`: its part of the run's budget, with what it has spent. Not a
+    dataclass: Prefect would walk through the fields of one."""
 
-    def __init__(self, refs: Refs, resources: RunResources, force: bool) -> None:
+    def __init__(
+        self,
+        refs: Refs,
+        resources: RunResources,
+        force: bool = False,
+        budget: BudgetTracker | None = None,
+        progress: Progress | None = None,
+    ) -> None:
         self.refs, self.resources, self.force = refs, resources, force
+        self.budget, self.progress = budget or BudgetTracker(), progress
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,8 @@ class Batch:
     resources: RunResources
     config: FactoryConfig
     force: bool = False
+    budget: BudgetTracker = field(default_factory=BudgetTracker)
+    progress: Progress | None = None
     only: Collection[str] | None = None
 
     @property
@@ -59,10 +71,6 @@ class Batch:
     @property
     def policy(self) -> Policy:
         return self.resources.policy(self.inputs["checkpoint"])
-
-    @property
-    def progress(self) -> Progress | None:
-        return self.resources.progress
 
     def records(self, group: str = "records") -> list[Record]:
         """All rows of a group of upstream batches, verified. Raises StorageFault."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from storage.faults import StorageFault
 from storage.records import LlmCallRecord
 from storage.shards import BatchRef, ShardStore
+from tasks.call_log import BatchCallLog
 from tasks.resources.run_resources import RunResources
 
 CALLS = "calls-"
@@ -27,7 +28,7 @@ def calls_of(shards: ShardStore, batch: BatchRef) -> list[BatchRef]:
     return [calls for calls in seen.values() if calls]
 
 
-def write_calls(resources: RunResources, stage_key: str, batch_id: str) -> None:
+def write_calls(resources: RunResources, stage_key: str, batch_id: str, log: BatchCallLog) -> None:
     """Add the calls in the call log to those written before: calls of a batch that is made again were paid for too."""
     known = resources.shards.find(stage_key, CALLS + batch_id)
     try:
@@ -35,6 +36,6 @@ def write_calls(resources: RunResources, stage_key: str, batch_id: str) -> None:
     except StorageFault as fault:  # damaged calls must not cost the batch
         before = []
         resources.log(f"earlier calls of {batch_id} are lost: {fault}")
-    calls = {call.call_id: call for call in (*before, *resources.call_log.rows())}
+    calls = {call.call_id: call for call in (*before, *log.rows())}
     if calls:
         resources.shards.write_batch(stage_key, CALLS + batch_id, list(calls.values()))

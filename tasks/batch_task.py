@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from environments.base import Task
 from rollouts.rows import briefings_of, by_task
@@ -18,6 +18,7 @@ from storage.shards import BatchRef
 from tasks.batch import Batch, BatchContext, Refs, Request
 from tasks.batch_calls import CALLS, write_calls
 from tasks.caching import Inputs, Result, cache_key, make_prefect_task, stored_result, with_storage
+from tasks.call_log import BatchCallLog, logged_in
 from tasks.resources.run_resources import RunResources
 from tasks.task_rows import ReusedRows, reuse_rows, task_keys
 from tasks.version_030 import batch_from_030
@@ -25,12 +26,15 @@ from tasks.version_030 import batch_from_030
 if TYPE_CHECKING:
     from prefect import Task as PrefectTask
 
+WaitsFor = Literal["", "policy", "reflector"]
+
 
 @dataclass(frozen=True)
 class BatchTask:
     """A stage's work on one batch. `reads` names every setting that the body uses. `each_task`: the rows of a task do
     not depend on the other tasks of the batch. `replies_kept`: replies of models are kept for every run. `parts`: what
-    its progress counts, such as episodes; "" where it reports none."""
+    its progress counts, such as episodes; "" where it reports none. `waits_for`: what answers its requests, so that
+    other batches have room meanwhile; "" where it keeps this process busy."""
 
     name: str
     version: str
@@ -39,6 +43,7 @@ class BatchTask:
     each_task: bool = False
     replies_kept: bool = False
     parts: str = ""
+    waits_for: WaitsFor = ""
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -89,20 +94,17 @@ class BatchTask:
         resources.shards.verify(ref)
         return batch_from_030(self.name, self.version, request, resources, ref) or ref
 
-    def run(
-        self, request: Request, resources: RunResources, force: bool, label: str
-    ) -> tuple[BatchRef, bool]:
+    def run(self, request: Request, context: BatchContext, label: str) -> tuple[BatchRef, bool]:
         """Run the batch, or take it from the cache: its verified reference, and whether it was cached. `label`: the
-        name of its task run. Afterwards `resources.tracker.limit_reached` says whether a budget ended it early, and
-        `resources.unfinished_tasks` which tasks lost episodes to a failed connection. Raises what the body raises, and
-        StorageFault where a cached batch is missing or damaged."""
-        resources.tracker.limit_reached = None
+        name of its task run. Afterwards `context.budget.limit_reached` says whether a budget ended it early. Raises
+        what the body raises, and StorageFault where a cached batch is missing or damaged."""
+        resources, force = context.resources, context.force
         key = cache_key(self.name, self.version, request.inputs)
         if not force and not stored_result(resources.root, key):
             old = batch_from_030(self.name, self.version, request, resources)
             if old:
                 return old, True
-        result, from_cache = self._run_with_prefect(request, resources, force, label)
+        result, from_cache = self._run_with_prefect(request, context, label)
         ref = BatchRef.model_validate(result["ref"])
         if from_cache:
             resources.shards.verify(ref)
@@ -110,16 +112,12 @@ class BatchTask:
             ref = batch_from_030(self.name, self.version, request, resources, ref) or ref
         return ref, from_cache
 
-    def _run_with_prefect(
-        self, request: Request, resources: RunResources, force: bool, label: str
-    ) -> tuple[Result, bool]:
-        context = BatchContext(request.refs, resources, force)
-
+    def _run_with_prefect(self, request: Request, context: BatchContext, label: str) -> tuple[Result, bool]:
         def made(refresh: bool) -> Any:
-            stored = with_storage(self.task, resources.root, refresh, label)
+            stored = with_storage(self.task, context.resources.root, refresh, label)
             return stored(request.inputs, context, return_state=True)
 
-        state = made(force)
+        state = made(context.force)
         result: Result = state.result()
         if state.name == "Cached" and result["cut"]:  # what ended another run's work need not end ours
             state = made(True)
@@ -133,22 +131,25 @@ class BatchTask:
             self.name, self.version, inputs["settings"], inputs["checkpoint"], inputs.get("world")
         )
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
-        resources.call_log.begin(batch_id)
-        resources.unfinished_tasks.clear()
-        batch = Batch(inputs, context.refs, resources, resources.restricted_config(self.reads), context.force)
+        config = resources.restricted_config(self.reads)
+        how = context.refs, resources, config, context.force, context.budget, context.progress
+        batch = Batch(inputs, *how)
         keys = self._task_keys(batch) if self.each_task else {}
+        resources.unfinished_tasks.difference_update(keys)
         reused = ReusedRows()
         if not context.force:
             reused = reuse_rows(resources.shards, stage_key, keys, self._may_reuse(resources))
-        rows = self._rows(batch, keys, reused)
-        write_calls(resources, stage_key, batch_id)
-        limit, unfinished = resources.tracker.limit_reached, resources.unfinished_tasks
+        calls = BatchCallLog(resources.root, resources.prices, batch_id)
+        with logged_in(calls), context.budget.playing():
+            rows = self._rows(batch, keys, reused)
+        write_calls(resources, stage_key, batch_id, calls)
+        limit, unfinished = context.budget.limit_reached, resources.unfinished_tasks & keys.keys()
         whole = {} if limit else {task: key for task, key in keys.items() if task not in unfinished}
         lost = f"{len(unfinished)} task{'s' * (len(unfinished) > 1)} lost episodes"
         cut = limit or (lost if unfinished else None)
         sources = [source for source in reused.batches if source != batch_id]
         ref = resources.shards.write_batch(stage_key, batch_id, rows, whole, sources)
-        resources.call_log.end()
+        calls.end()
         return {"ref": ref.model_dump(mode="json"), "cut": cut}
 
     def _may_reuse(self, resources: RunResources) -> Callable[[BatchRef], bool]:
@@ -195,6 +196,9 @@ def batch_task(
     each_task: bool = False,
     replies_kept: bool = False,
     parts: str = "",
+    waits_for: WaitsFor = "",
 ) -> Callable[[Callable[[Batch], Sequence[Record]]], BatchTask]:
     """Decorator: make a function of a batch a cached task that writes one shard batch."""
-    return lambda body: BatchTask(name, version, tuple(reads), body, each_task, replies_kept, parts)
+    return lambda body: BatchTask(
+        name, version, tuple(reads), body, each_task, replies_kept, parts, waits_for
+    )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from configs.servers import PriceConfig
@@ -18,18 +20,14 @@ USD_PER = 1_000_000
 
 
 class BatchCallLog:
-    """The calls of one batch at a time. Implements models.client.calls.CallLog. Replies are kept until their batch is
-    written; `SharedCallLog` keeps them for every run."""
+    """The calls of one batch. Implements models.client.calls.CallLog. Replies are kept until the batch is written;
+    `SharedCallLog` keeps them for every run."""
 
-    def __init__(self, root: Path, prices: Mapping[str, PriceConfig]) -> None:
-        self._root, self._prices = root, prices
-        self._journal: CallJournal | None = None
+    def __init__(self, root: Path, prices: Mapping[str, PriceConfig], batch_id: str) -> None:
+        """Begins with the calls that an earlier attempt at the batch has logged."""
+        self._prices, self._journal = prices, CallJournal(root, batch_id)
         self._known: dict[str, LoggedCall] = {}
         self._rows: dict[str, LlmCallRecord] = {}
-
-    def begin(self, batch_id: str) -> None:
-        """Start the log of a batch, with the calls that an earlier attempt at it has logged."""
-        self._journal, self._known, self._rows = CallJournal(self._root, batch_id), {}, {}
         for logged in self._journal.load():
             self.note(logged)
 
@@ -39,9 +37,7 @@ class BatchCallLog:
 
     def end(self) -> None:
         """Close the log: the batch is written."""
-        if self._journal:
-            self._journal.close()
-        self._journal = None
+        self._journal.close()
 
     def find(self, key: str) -> Reply | None:
         logged = self._known.get(key)
@@ -55,7 +51,6 @@ class BatchCallLog:
 
     def record(self, logged: LoggedCall) -> None:
         """Write a call to the journal before anything else can happen."""
-        assert self._journal is not None, "calls are made inside a batch"
         self._journal.add(logged)
         self.note(logged)
 
@@ -76,26 +71,53 @@ class BatchCallLog:
         return LoggedCall(text=reply.text, thinking=reply.thinking, refusal=reply.refusal, call=record)
 
 
-class SharedCallLog:
-    """A call log that keeps its replies for every run of the data folder. For reflections: few and expensive."""
+_CURRENT: ContextVar[BatchCallLog] = ContextVar("call log of the batch")
+"""Batches run beside each other and share their models. A request belongs to the batch in whose context it is made."""
 
-    def __init__(self, call_log: BatchCallLog, root: Path) -> None:
-        self._call_log, self._files = call_log, KeptReplies(root)
+
+@contextmanager
+def logged_in(log: BatchCallLog) -> Iterator[None]:
+    """All requests made inside, from this thread, are calls of this log's batch."""
+    token = _CURRENT.set(log)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+class CurrentCallLog:
+    """The call log of the batch that makes a request."""
 
     def find(self, key: str) -> Reply | None:
-        logged = self._files.find(key)
+        return _CURRENT.get().find(key)
+
+    def keep(self, key: str, reply: Reply, call: Call) -> None:
+        _CURRENT.get().keep(key, reply, call)
+
+    def failed(self, key: str, call: Call) -> None:
+        _CURRENT.get().failed(key, call)
+
+
+class SharedCallLog:
+    """The same, with replies that are kept for every run of the data folder. For reflections: few and expensive."""
+
+    def __init__(self, root: Path) -> None:
+        self._files = KeptReplies(root)
+
+    def find(self, key: str) -> Reply | None:
+        logged, own = self._files.find(key), _CURRENT.get()
         if logged is None:
-            return self._call_log.find(key)
-        self._call_log.note(logged)
+            return own.find(key)
+        own.note(logged)
         return _reply(logged)
 
     def keep(self, key: str, reply: Reply, call: Call) -> None:
-        logged = self._call_log.priced(key, call, reply)
+        logged = _CURRENT.get().priced(key, call, reply)
         self._files.add(logged)
-        self._call_log.record(logged)
+        _CURRENT.get().record(logged)
 
     def failed(self, key: str, call: Call) -> None:
-        self._call_log.failed(key, call)
+        _CURRENT.get().failed(key, call)
 
 
 def _reply(logged: LoggedCall) -> Reply | None:

@@ -60,7 +60,12 @@ def warmup_batch(batch: Batch) -> list[Record]:
 
 
 @batch_task(
-    "explore", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True, parts="episodes"
+    "explore",
+    version="1",
+    reads=("environment", *GENERATION_SETTINGS),
+    each_task=True,
+    parts="episodes",
+    waits_for="policy",
 )
 def explore_batch(batch: Batch) -> list[Record]:
     """The policy's own runs after the expert's prefixes."""
@@ -73,6 +78,7 @@ def explore_batch(batch: Batch) -> list[Record]:
     reads=("seed", "environment", "exploration.temperature", *GENERATION_SETTINGS),
     each_task=True,
     parts="episodes",
+    waits_for="policy",
 )
 def sample_batch(batch: Batch) -> list[Record]:
     """Stage explore: one sampled run of each task. `inputs["sample"]` is its place among the samples, so that more
@@ -90,6 +96,7 @@ def sample_batch(batch: Batch) -> list[Record]:
     ),
     each_task=True,
     parts="rollouts",
+    waits_for="policy",
 )
 def score_batch(batch: Batch) -> list[Record]:
     """Stage rewards, first half: Monte-Carlo rollouts. Since 0.4 their rows have `first_turn`. This is no new version:
@@ -104,6 +111,7 @@ def score_batch(batch: Batch) -> list[Record]:
     each_task=True,
     replies_kept=True,
     parts="judgements",
+    waits_for="reflector",
 )
 def judge_batch(batch: Batch) -> list[Record]:
     """Stage rewards: what a language model says of the explored turns."""
@@ -120,6 +128,7 @@ def judge_batch(batch: Batch) -> list[Record]:
     ),
     each_task=True,
     parts="rollouts",
+    waits_for="policy",
 )
 def score_ipr_batch(batch: Batch) -> list[Record]:
     """In place of `score` for method ipr: the rollouts of its comparisons, shared with those of `score`."""
@@ -130,7 +139,7 @@ def _scored(batch: Batch, by: Callable[..., list[Record]]) -> list[Record]:
     """The rows of a scoring function, with the run's stored rollouts and its budget."""
     pool = batch.resources.rollout_pool(batch.policy.digest, batch.force)
     given = batch.world, batch.policy, batch.records(), batch.config, batch.progress
-    return by(*given, pool, batch.resources.tracker)
+    return by(*given, pool, batch.budget)
 
 
 @batch_task("decide", version="2", reads=("deviation", *REWARD_SETTINGS), each_task=True)
@@ -153,6 +162,7 @@ def choose_batch(batch: Batch) -> list[Record]:
     each_task=True,
     replies_kept=True,
     parts="reflections",
+    waits_for="reflector",
 )
 def calibrate_batch(batch: Batch) -> list[Record]:
     """Reflections on the deviations, and repairs proved by executing them."""
@@ -165,6 +175,7 @@ def calibrate_batch(batch: Batch) -> list[Record]:
     reads=("environment", *CALIBRATION_SETTINGS, *WRITING),
     each_task=True,
     parts="reflections",
+    waits_for="policy",
 )
 def calibrate_self_batch(batch: Batch) -> list[Record]:
     """The same, with reflections by the policy that explored, whose digest is the checkpoint."""
@@ -239,14 +250,25 @@ def prefer_batch(batch: Batch) -> list[Record]:
     return [prefer(batch)]
 
 
-@batch_task("force", version="1", reads=("seed", "environment", *GENERATION_SETTINGS), each_task=True)
+@batch_task(
+    "force",
+    version="1",
+    reads=("seed", "environment", *GENERATION_SETTINGS),
+    each_task=True,
+    waits_for="policy",
+)
 def forced_deviations_batch(batch: Batch) -> list[Record]:
     """Stage evaluate: forced deviations that some test episodes start from."""
     return force_deviations(batch.world, batch.policy, batch.records(), batch.config)
 
 
 @batch_task(
-    "evaluate", version="1", reads=("environment", *GENERATION_SETTINGS), each_task=True, parts="episodes"
+    "evaluate",
+    version="1",
+    reads=("environment", *GENERATION_SETTINGS),
+    each_task=True,
+    parts="episodes",
+    waits_for="policy",
 )
 def evaluate_batch(batch: Batch) -> list[Record]:
     """Test episodes on held-out tasks."""

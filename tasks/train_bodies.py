@@ -99,7 +99,7 @@ def _train(
     parent: str | None,
 ) -> CheckpointRecord:
     resources, seed = batch.resources, batch.config.seed
-    execution, report = resources.execution, resources.progress
+    execution, report = resources.execution, batch.progress
     resources.use_threads()
     progress = (lambda done, of, _: report(done, of)) if report else None
     saving = Saving(_state_folder(batch, base, data, config), execution.save_steps)

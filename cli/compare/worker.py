@@ -55,8 +55,8 @@ class EventReporter(Reporter):
         self._done, self._total, self._sent = 0, batches, -1.0
         self._send(0.0)
 
-    def progressed(self, done: int, total: int, parts: str) -> None:
-        self._send(self._done + done / max(total, 1), f"{done:,} of {total:,} {parts}")
+    def progressed(self, done: int, total: int, parts: str, batches: int) -> None:
+        self._send(self._done + batches * done / max(total, 1), f"{done:,} of {total:,} {parts}")
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1

@@ -62,11 +62,13 @@ class BarReporter(Reporter):
         self._spent = ""
         self._task = self._progress.add_task(title_of(stage, round), total=batches, note="")
 
-    def progressed(self, done: int, total: int, parts: str) -> None:
+    def progressed(self, done: int, total: int, parts: str, batches: int) -> None:
         if self._task is not None:
-            note = f"({done}/{total} {parts} of this one)" if total > 1 and done < total else ""
+            which = "this one" if batches == 1 else f"these {batches}"
+            note = f"({done}/{total} {parts} of {which})" if total > 1 and done < total else ""
             note = f"{note} {self._spent}".strip()
-            self._progress.update(self._task, completed=self._done + done / max(total, 1), note=note)
+            completed = self._done + batches * done / max(total, 1)
+            self._progress.update(self._task, completed=completed, note=note)
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1

@@ -23,8 +23,9 @@ class Reporter(Protocol):
 
     def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def progressed(self, done: int, total: int, parts: str) -> None:
-        """`done` of `total` parts of the current batch are finished. `parts`: what they are, such as episodes."""
+    def progressed(self, done: int, total: int, parts: str, batches: int) -> None:
+        """`done` of `total` parts of the batches that run, so many at once, are finished. `parts`: what they are, such
+        as episodes."""
         ...
 
     def batch_done(self, cached: bool) -> None: ...
@@ -45,7 +46,7 @@ class Silent:
 
     def stage_started(self, stage: str, round: int, batches: int) -> None: ...
 
-    def progressed(self, done: int, total: int, parts: str) -> None: ...
+    def progressed(self, done: int, total: int, parts: str, batches: int) -> None: ...
 
     def batch_done(self, cached: bool) -> None: ...
 
@@ -64,7 +65,7 @@ class LineReporter:
         self._write, self._every = say, every_seconds
         self._title = self._spent = self._parts = ""
         self._done = self._cached = self._batches = 0
-        self._within = (0, 0)
+        self._within, self._running = (0, 0), 1
         self._began = self._said = time.monotonic()
         self._stop: threading.Event | None = None
 
@@ -76,8 +77,8 @@ class LineReporter:
         self._say(in_batches(batches))
         self._start_ticking()
 
-    def progressed(self, done: int, total: int, parts: str) -> None:
-        self._within, self._parts = (done, total), parts
+    def progressed(self, done: int, total: int, parts: str, batches: int) -> None:
+        self._within, self._parts, self._running = (done, total), parts, batches
 
     def batch_done(self, cached: bool) -> None:
         self._done += 1
@@ -106,7 +107,7 @@ class LineReporter:
     def fraction(self) -> float:
         """The finished share of the stage's batches, 0 to 1."""
         done, total = self._within
-        return (self._done + done / max(total, 1)) / max(self._batches, 1)
+        return (self._done + self._running * done / max(total, 1)) / max(self._batches, 1)
 
     def tick(self) -> None:
         """Called every second while a stage runs: says how far it is where nothing was said for a while."""
@@ -115,7 +116,8 @@ class LineReporter:
 
     def _status(self) -> str:
         done, total = self._within
-        parts = f", {done:,} of {total:,} {self._parts} of the next" if total else ""
+        following = "the next" if self._running == 1 else f"the next {self._running}"
+        parts = f", {done:,} of {total:,} {self._parts} of {following}" if total else ""
         minutes = (time.monotonic() - self._began) / 60
         spent = f"; {self._spent}" if self._spent else ""
         return f"{self._done}/{self._batches} batches{parts}, after {minutes:.1f} min{spent}"

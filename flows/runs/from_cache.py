@@ -14,14 +14,14 @@ from configs.stages import schedule
 from flows.reporting.progress import Silent
 from flows.runs.lock import lock_run
 from flows.runs.run import folder_of, open_run
-from flows.stage_run import StageRun
+from flows.stage_run import Job, StageRun
 from flows.work.chain import CHAIN
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import Request
+from tasks.batch import BatchContext, Request
 from tasks.batch_task import BatchTask
 from tasks.caching import results_of
 
@@ -82,7 +82,12 @@ class _Lookup(StageRun):
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:
         self._trainings.append(training)
 
-    def _run_or_look_up(self, task: BatchTask, request: Request, label: str) -> tuple[BatchRef, bool]:
+    def _at_once(self, jobs: Sequence[Job]) -> int:
+        return 1
+
+    def _run_or_look_up(
+        self, task: BatchTask, request: Request, context: BatchContext, label: str
+    ) -> tuple[BatchRef, bool]:
         ref = task.find(request, self.resources)
         if ref is None:
             raise _Missing

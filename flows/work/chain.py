@@ -10,7 +10,7 @@ from functools import partial
 
 from configs.needed import needed_stages, needs_greedy_runs
 from environments.missing import missing
-from flows.stage_run import StageRun
+from flows.stage_run import Job, StageRun
 from flows.wording import nothing_to_do
 from flows.work.budgeted import score_all
 from flows.work.demonstrated import tell_expert_runs
@@ -55,8 +55,8 @@ def demonstrate(stage: StageRun) -> None:
     batches = [(part, batch) for part, tasks in parts.items() for batch in in_batches(tasks, size)]
     stage.announce_batches(len(batches))
     more = {"demonstrations": world.recordings.digest} if world.recordings else {}
-    refs = [(part, stage.run(demonstrate_batch, part, tasks=batch, more=more)) for part, batch in batches]
-    tell_expert_runs(stage, refs)
+    refs = stage.run_all([Job(demonstrate_batch, part, tasks=batch, more=more) for part, batch in batches])
+    tell_expert_runs(stage, [(part, ref) for (part, _), ref in zip(batches, refs, strict=True)])
 
 
 def warmup(stage: StageRun) -> None:
@@ -79,15 +79,21 @@ def explore(stage: StageRun) -> None:
     demonstrations = stage.upstream("demonstrate", "demonstrate", EXPLORED_PARTS)
     greedy, samples = needs_greedy_runs(stage.config), stage.config.exploration.samples
     stage.announce_batches(len(demonstrations) * (greedy + samples))
-    if greedy:
-        for ref in demonstrations:
-            stage.run(explore_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint)
-    else:
+    checkpoint = stage.checkpoint
+    jobs = [
+        Job(explore_batch, upstream={"records": [ref]}, checkpoint=checkpoint)
+        for ref in demonstrations
+        if greedy
+    ]
+    if not greedy:
         stage.leaves_behind("explore")
     for sample in range(samples):
-        for ref in demonstrations:
-            more = {"sample": str(sample)}
-            stage.run(sample_batch, upstream={"records": [ref]}, checkpoint=stage.checkpoint, more=more)
+        more = {"sample": str(sample)}
+        jobs += [
+            Job(sample_batch, upstream={"records": [ref]}, checkpoint=checkpoint, more=more)
+            for ref in demonstrations
+        ]
+    stage.run_all(jobs)
 
 
 def rewards(stage: StageRun) -> None:
@@ -101,10 +107,11 @@ def rewards(stage: StageRun) -> None:
     stage.estimates(partial(forecast, stage, pairs, stage.checkpoint))
     task = score_ipr_batch if stage.config.training.method == "ipr" else score_batch
     scored = score_all(stage, task, pairs)
-    labels = [labels_of(stage, pair) if judges else [] for pair in pairs]
+    labels = labels_of(stage, pairs) if judges else []
     decides = stage.config.deviation.preset == "judge"  # else verdicts do not depend on them
-    for pair, scores, judgements in zip(pairs, scored, labels, strict=True):
-        stage.run(decide_batch, upstream={"records": [*pair, scores, *(judgements if decides else ())]})
+    for index, (pair, scores) in enumerate(zip(pairs, scored, strict=True)):
+        judgements = labels[index : index + 1] if decides else ()
+        stage.run(decide_batch, upstream={"records": [*pair, scores, *judgements]})
 
 
 def calibrate(stage: StageRun) -> None:
@@ -118,9 +125,12 @@ def calibrate(stage: StageRun) -> None:
     more = {"replies": REPLIES} if stage.config.calibration.reflector != "template" else {}
     by_policy = stage.config.calibration.reflector == "policy"
     task, checkpoint = (calibrate_self_batch, explorer(stage)) if by_policy else (calibrate_batch, None)
-    for pair, verdict in zip(explored(stage), verdicts, strict=True):
-        upstream = {"records": [*pair, verdict], **choices}
-        stage.run(task, upstream=upstream, checkpoint=checkpoint, more=more)
+    stage.run_all(
+        [
+            Job(task, upstream={"records": [*pair, verdict], **choices}, checkpoint=checkpoint, more=more)
+            for pair, verdict in zip(explored(stage), verdicts, strict=True)
+        ]
+    )
 
 
 def train(stage: StageRun) -> None:
@@ -181,10 +191,12 @@ def evaluate(stage: StageRun) -> None:
     tasks = stage.upstream("demonstrate", "demonstrate", stage.config.evaluation.splits)
     forced = stage.config.evaluation.forced_deviations
     stage.announce_batches(len(tasks) * (len(policies) + forced))
-    starts = [[ref, *(forced_starts(stage, ref, policies["warmup"]) if forced else ())] for ref in tasks]
+    starts = forced_starts(stage, tasks, policies["warmup"]) if forced else [[ref] for ref in tasks]
     for role, digest in policies.items():
-        for refs in starts:
-            stage.run(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more={"role": role})
+        more = {"role": role}
+        stage.run_all(
+            [Job(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more=more) for refs in starts]
+        )
 
 
 CHAIN: dict[str, Callable[[StageRun], None]] = {
@@ -204,9 +216,10 @@ def chosen_repairs(stage: StageRun, verdicts: list[BatchRef]) -> BatchRef:
     return ref
 
 
-def labels_of(stage: StageRun, pair: list[BatchRef]) -> list[BatchRef]:
-    """What a language model says of the explored turns of one batch."""
-    return [stage.run(judge_batch, upstream={"records": pair}, more={"replies": JUDGEMENTS})]
+def labels_of(stage: StageRun, pairs: list[list[BatchRef]]) -> list[BatchRef]:
+    """What a language model says of the explored turns, a batch for each of these."""
+    more = {"replies": JUDGEMENTS}
+    return stage.run_all([Job(judge_batch, upstream={"records": pair}, more=more) for pair in pairs])
 
 
 def repairs_of(stage: StageRun) -> list[BatchRef]:
@@ -252,6 +265,9 @@ def explored(stage: StageRun) -> list[list[BatchRef]]:
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
 
 
-def forced_starts(stage: StageRun, ref: BatchRef, scorer: str) -> list[BatchRef]:
-    """The forced deviations of one batch of test tasks."""
-    return [stage.run(forced_deviations_batch, upstream={"records": [ref]}, checkpoint=scorer)]
+def forced_starts(stage: StageRun, tasks: list[BatchRef], scorer: str) -> list[list[BatchRef]]:
+    """Each batch of test tasks, with its forced deviations."""
+    forced = stage.run_all(
+        [Job(forced_deviations_batch, upstream={"records": [ref]}, checkpoint=scorer) for ref in tasks]
+    )
+    return [[ref, deviations] for ref, deviations in zip(tasks, forced, strict=True)]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future, as_completed
+from concurrent.futures import CancelledError, Future, as_completed
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -19,6 +19,7 @@ from models.client.chat_request import ChatRequest
 from models.client.endpoint import Endpoint, EndpointFault
 from models.client.event_loop_thread import EventLoopThread
 from models.policy import Message
+from models.stopping import Stopped
 from steca.vocabulary import Progress
 
 A = TypeVar("A")
@@ -96,6 +97,7 @@ class Asker(Generic[A]):
         self._endpoint, self._config, self._usability, self._log = endpoint, config, usability, log
         self._loop_thread = EventLoopThread()
         self._probes = asyncio.Semaphore(PROBE_SAMPLES)
+        self._asked: set[Future[Answer[A] | NoAnswer]] = set()
 
     def ask(
         self, questions: Sequence[Question[A]], progress: Progress | None = None
@@ -103,6 +105,7 @@ class Asker(Generic[A]):
         """One outcome for each question, in order. Raises AskingFault if the server or its model cannot be used;
         replies received until then are kept."""
         futures = [self._loop_thread.submit(self._ask(question)) for question in questions]
+        self._asked.update(futures)
         try:
             for done, future in enumerate(as_completed(futures), start=1):
                 future.result()
@@ -110,9 +113,16 @@ class Asker(Generic[A]):
                     progress(done, len(questions))
         except EndpointFault as fault:
             raise AskingFault(str(fault)) from fault
+        except CancelledError:
+            raise Stopped from None
         finally:
+            self._asked.difference_update(futures)
             self._cancel(futures)
         return [future.result() for future in futures]
+
+    def stop(self) -> None:
+        """See models.stopping.Stoppable."""
+        self._loop_thread.cancel(list(self._asked))
 
     def close(self) -> None:
         """Close the connections; log a summary if most replies were unusable."""

@@ -44,6 +44,10 @@ class LLMJudge:
             for answer in answers
         ]
 
+    def stop(self) -> None:
+        """See models.stopping.Stoppable."""
+        self._asker.stop()
+
     def close(self) -> None:
         """Close the connections; log a summary if most judgements were unusable."""
         self._asker.close()

@@ -52,6 +52,10 @@ class LLMReflector:
             for answer in answers
         ]
 
+    def stop(self) -> None:
+        """See models.stopping.Stoppable."""
+        self._asker.stop()
+
     def close(self) -> None:
         """Close the connections; log a summary if most reflections were unusable."""
         self._asker.close()

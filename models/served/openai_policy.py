@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any
+from weakref import WeakSet
 
 from models.client.calls import Reply
 from models.client.chat_request import ChatRequest
@@ -14,6 +15,7 @@ from models.client.endpoint import Endpoint, EndpointFault
 from models.client.errors import SAMPLE_ERRORS
 from models.client.event_loop_thread import EventLoopThread
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds
+from models.stopping import Stopped
 from models.thinking import TurnFormat
 from models.turn_queue import Choices
 
@@ -45,6 +47,8 @@ class OpenAIPolicy:
         self._endpoint, self._digest = endpoint, digest
         self._on_close, self._turn_format = on_close, turn_format
         self._loop_thread = EventLoopThread()
+        self._queues: WeakSet[ConcurrentTurnQueue] = WeakSet()
+        self.stopped = False
         self._answered = self._refused = 0
 
     @property
@@ -64,7 +68,15 @@ class OpenAIPolicy:
         return [turns[ticket] for ticket in range(len(histories))]
 
     def turn_queue(self, sampling: Sampling) -> ConcurrentTurnQueue:
-        return ConcurrentTurnQueue(self, sampling)
+        queue = ConcurrentTurnQueue(self, sampling)
+        self._queues.add(queue)
+        return queue
+
+    def stop(self) -> None:
+        """See models.stopping.Stoppable."""
+        self.stopped = True
+        for queue in list(self._queues):
+            queue.wake()
 
     def submit(
         self, history: History, seed: int, sampling: Sampling, choices: Choices = None
@@ -111,15 +123,21 @@ class ConcurrentTurnQueue:
         self._done: SimpleQueue[Future[Generation] | None] = SimpleQueue()  # None: woken
 
     def ask(self, ticket: int, history: History, seed: int, choices: Choices = None) -> None:
+        self._check()
         future = self._policy.submit(list(history), seed, self._sampling, choices)
         self._asked[future] = ticket
         future.add_done_callback(self._done.put)
 
     def answers(self) -> list[tuple[int, Generation]]:
         done = [self._done.get()]
+        self._check()
         while not self._done.empty():
             done.append(self._done.get())
         return [(self._asked.pop(future), future.result()) for future in done if future]
+
+    def _check(self) -> None:
+        if self._policy.stopped:
+            raise Stopped
 
     def wake(self) -> None:
         self._done.put(None)

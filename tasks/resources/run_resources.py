@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 from configs.cache_inputs import cache_key_settings, restricted_config
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.schema import ExecutionConfig, FactoryConfig
+from configs.servers import PriceConfig
 from environments.complete import CompleteWorld
 from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
 from models.judges.judge import Judge
 from models.policy import Generation, History, Policy, PolicyFault, Sampling
 from models.reflectors.reflector import Reflector
+from models.stopping import Stoppable, Stopped
 from models.turn_queue import TurnQueue, turn_queue_of
-from rollouts.budget import BudgetTracker
-from steca.vocabulary import Progress
 from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
-from tasks.call_log import BatchCallLog, SharedCallLog
+from tasks.call_log import CurrentCallLog, SharedCallLog
 from tasks.resources.batches_030 import batches_of_030
 
 
@@ -34,45 +35,53 @@ class RunResources:
     def __init__(
         self,
         config: FactoryConfig,
-        progress: Progress | None = None,
-        tracker: BudgetTracker | None = None,
         log: Callable[[str], None] | None = None,
     ) -> None:
         """`log` is called with a line on what is worth reporting, such as the start of a server."""
         self._config = config
-        self.tracker = tracker or BudgetTracker(config.budget)
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
-        self.call_log = BatchCallLog(self.root, config.budget.prices)
-        self.progress, self.log = progress, log or (lambda line: None)
+        self.log = log or (lambda line: None)
+        self._world: CompleteWorld | None = None
         self._policy: Policy | None = None
         self._scorers: dict[str, Path] = {}
         self._reflector: Reflector | None = None
         self._judge: Judge | None = None
         self._pools: dict[tuple[str, bool], RolloutPool] = {}
         self._policy_open, self._reflector_open = ExitStack(), ExitStack()
+        self._opening = RLock()
+        self._stopped = False
 
     @property
     def execution(self) -> ExecutionConfig:
         return self._config.execution
 
     @property
+    def prices(self) -> Mapping[str, PriceConfig]:
+        """Prices of language models, by their names."""
+        return self._config.budget.prices
+
+    @property
     def base(self) -> Path | None:
         """The folder of the configured base model. Its digest is an input of the batch that starts from it."""
         return self._config.policy.base
 
-    @cached_property
+    @property
     def world(self) -> CompleteWorld:
-        return open_world(self._config.environment)
+        """One for all batches, opened when it is needed."""
+        with self._opening:
+            if self._world is None:
+                self._world = open_world(self._config.environment)
+            return self._world
 
     def world_failures(self) -> list[str]:
         """What to say of the world's failures so far; nothing if there were none, or it was not needed."""
-        return self.world.failures.told() if "world" in self.__dict__ else []
+        return self._world.failures.told() if self._world else []
 
     @property
     def unfinished_tasks(self) -> set[str]:
         """Tasks that lost an episode to a failed connection (`environments.states.attempts.Failures`)."""
-        return self.world.failures.unfinished if "world" in self.__dict__ else set()
+        return self._world.failures.unfinished if self._world else set()
 
     @cached_property
     def batches_of_030(self) -> dict[str, BatchRef]:
@@ -111,13 +120,16 @@ class RunResources:
         return LazyPolicy(digest, self._load)
 
     def _load(self, digest: str) -> Policy:
-        """Load a policy; the last one stays loaded."""
-        if self._policy is None or self._policy.digest != digest:
-            self._check_scorer(digest)
-            self._policy = None  # two models at once may not fit
-            self._policy_open.close()
-            self._policy = self._opened(self.checkpoint(digest))
-        return self._policy
+        """Load a policy; the last one stays loaded. Batches that run at once share it. Raises Stopped."""
+        with self._opening:
+            if self._stopped:
+                raise Stopped
+            if self._policy is None or self._policy.digest != digest:
+                self._check_scorer(digest)
+                self._policy = None  # two models at once may not fit
+                self._policy_open.close()
+                self._policy = self._opened(self.checkpoint(digest))
+            return self._policy
 
     def _check_scorer(self, digest: str) -> None:
         """Raises PolicyFault if the policy is the scorer, and its folder has changed since the stage began: results are
@@ -137,7 +149,7 @@ class RunResources:
             arguments = (*self._config.policy.arguments, *server.arguments)
             server = server.model_copy(update={"arguments": arguments})
             logs, keys = self.root / "logs", self.execution.key_variables
-            served = served_policy(ref, server, self.call_log, logs, self.log, keys)
+            served = served_policy(ref, server, CurrentCallLog(), logs, self.log, keys)
             self._policy_open.callback(served.close)
             return served
         from models.local.device import release_memory
@@ -153,12 +165,13 @@ class RunResources:
 
         if config.reflector == "template":
             return reflectors.template_reflector(world)
-        if self._reflector is None:
-            call_log, where = SharedCallLog(self.call_log, self.root), self.execution.reflector
-            model = reflectors.llm_reflector(config, where, world, call_log, self.log)
-            self._reflector_open.callback(model.close)
-            self._reflector = model
-        return self._reflector
+        with self._opening:
+            if self._reflector is None:
+                call_log, where = SharedCallLog(self.root), self.execution.reflector
+                model = reflectors.llm_reflector(config, where, world, call_log, self.log)
+                self._reflector_open.callback(model.close)
+                self._reflector = model
+            return self._reflector
 
     def self_reflector(self, config: FactoryConfig, policy: Policy, world: CompleteWorld) -> Reflector:
         """The policy as its own reflector."""
@@ -170,27 +183,36 @@ class RunResources:
         """The language model that says which turns are bad."""
         from tasks.resources import reflectors
 
-        if self._judge is None:
-            call_log = SharedCallLog(self.call_log, self.root)
-            model = reflectors.llm_judge(config, self.execution.reflector, call_log, self.log)
-            self._reflector_open.callback(model.close)
-            self._judge = model
-        return self._judge
+        with self._opening:
+            if self._judge is None:
+                call_log = SharedCallLog(self.root)
+                model = reflectors.llm_judge(config, self.execution.reflector, call_log, self.log)
+                self._reflector_open.callback(model.close)
+                self._judge = model
+            return self._judge
+
+    def stop(self) -> None:
+        """End the batches that wait for a model, from another thread: they raise Stopped."""
+        self._stopped = True
+        for model in (self._policy, self._reflector, self._judge):
+            if isinstance(model, Stoppable):
+                model.stop()
 
     def close(self) -> None:
         """Release models, connections and servers."""
         self._policy = self._reflector = self._judge = None
         self._policy_open.close()
         self._reflector_open.close()
-        if "world" in self.__dict__:
-            self.world.close()
+        if self._world:
+            self._world.close()
 
     def rollout_pool(self, scorer: str, fresh: bool) -> RolloutPool:
         """The rollout pool of a scorer. There is one for each scorer, so that a forced stage that resumes a batch
         uses the rollouts that it has played itself."""
-        if (scorer, fresh) not in self._pools:
-            self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh)
-        return self._pools[scorer, fresh]
+        with self._opening:
+            if (scorer, fresh) not in self._pools:
+                self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh)
+            return self._pools[scorer, fresh]
 
     def use_threads(self) -> None:
         """Set torch to the configured number of threads."""

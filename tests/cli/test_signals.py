@@ -32,16 +32,16 @@ from models.client.endpoint import Endpoint
 from models.reflectors.llm_reflector import LLMReflector
 from models.reflectors.reflector import ReflectionRequest
 from steca.types import Step
-from tasks.call_log import BatchCallLog, SharedCallLog
+from tasks.call_log import BatchCallLog, SharedCallLog, logged_in
 
 leave_on_interrupt()
-call_log = BatchCallLog(Path(sys.argv[2]), {})
-call_log.begin("b0")
+call_log = BatchCallLog(Path(sys.argv[2]), {}, "b0")
 where = EndpointConfig(base_urls=(sys.argv[1],), in_flight=5)
-endpoint = Endpoint(where, None, "reflection", "m", SharedCallLog(call_log, Path(sys.argv[2])), lambda _: "m")
+endpoint = Endpoint(where, None, "reflection", "m", SharedCallLog(Path(sys.argv[2])), lambda _: "m")
 step = Step("Thought: t\\nAction: look", "t", "look", "Nothing.", True, "deviation")
 asked = [ReflectionRequest("do it", f"Room {i}.", (step,), "open box 1") for i in range(40)]
-LLMReflector(endpoint, CalibrationConfig(reflector="llm", model="m"), lambda *_: []).reflect(asked)
+with logged_in(call_log):
+    LLMReflector(endpoint, CalibrationConfig(reflector="llm", model="m"), lambda *_: []).reflect(asked)
 """
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from flows.faults import StageFault
 from flows.reporting.progress import Silent
 from flows.runs.from_cache import run_from_cache
 from flows.runs.run import folder_of
-from flows.stage_run import StageRun
+from flows.stage_run import Job, StageRun
 from flows.work import chain
 from storage.runs import StageState
 from storage.shards import BatchRef
@@ -61,7 +62,10 @@ class Pretended(StageRun):
     def checkpoint_of(self, stage: str, round: int) -> str:
         return "c0"
 
-    def run(self, task: BatchTask, *_: Any, upstream: Any = None, **__: Any) -> BatchRef:
+    def run_all(self, jobs: Sequence[Job]) -> list[BatchRef]:
+        return [self.pretend(job.task, job.upstream) for job in jobs]
+
+    def pretend(self, task: BatchTask, upstream: Any) -> BatchRef:
         self.ran.append((task.name, upstream))
         rows = {} if task.name in self.empty else {"training_examples": 1, "preference_pairs": 1}
         return ref(f"{task.name}-{len(self.ran)}", **rows)

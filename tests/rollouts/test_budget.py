@@ -266,20 +266,43 @@ def test_chunks_are_cut_by_their_duration() -> None:
     assert slow.affordable(10**6) == FIRST_CHUNK
 
 
-def test_a_share_releases_a_part_of_what_is_left() -> None:
-    tracker = BudgetTracker(BudgetConfig(rollouts=100), Spent(rollouts=40))
-    tracker.share(0.5)
-    assert tracker.affordable(1000) == 30
-    tracker.charge(30, 0, 0.0)
-    assert (tracker.affordable(1000), tracker.limit_reached, tracker.exhausted) == (
-        0,
-        "budget.rollouts = 100",
-        False,
-    )
-    tracker.share(1.0)
-    assert (tracker.affordable(1000), tracker.limit_reached) == (30, None)
-    tracker.charge(30, 0, 0.0)
-    assert (tracker.affordable(1), tracker.exhausted) == (0, True)
+def test_parts_divide_what_is_left_without_a_remainder() -> None:
+    charged: list[Spent] = []
+    tracker = BudgetTracker(BudgetConfig(rollouts=100), Spent(rollouts=40), charged.append)
+    one, other = tracker.parts(2)
+    assert one.affordable(1000) == 30
+    one.charge(30, 0, 0.0)
+    assert (one.affordable(1000), one.limit_reached, tracker.exhausted) == (0, "budget.rollouts = 100", False)
+    assert other.affordable(1000) == 30, "what one spends is not taken from the other"
+    [rest] = tracker.parts(1)
+    assert (rest.affordable(1000), rest.limit_reached) == (30, None)
+    rest.charge(30, 0, 0.0)
+    assert (rest.affordable(1), tracker.exhausted, charged[-1].rollouts) == (0, True, 100)
+    uneven = BudgetTracker(BudgetConfig(rollouts=10)).parts(4)
+    assert sum(part.affordable(1000) for part in uneven) == 10
+
+
+def test_batches_that_play_at_once_share_the_time() -> None:
+    tracker = BudgetTracker(BudgetConfig(minutes=60))
+    one, other = tracker.parts(2)
+    with one.playing(), other.playing():
+        one.charge(10, 0, 60.0)
+        other.charge(10, 0, 60.0)
+    assert (one.spent.seconds, tracker.spent.seconds) == (30.0, 60.0)
+    with one.playing():
+        one.charge(10, 0, 60.0)
+    assert tracker.spent.seconds == 120.0
+
+
+def test_what_another_batch_has_not_saved_yet_is_not_reported_as_saved() -> None:
+    saved: list[Spent] = []
+    one, other = BudgetTracker(on_saved=saved.append).parts(2)
+    one.charge(10, 0, 0.0)
+    other.charge(5, 0, 0.0)
+    one.mark_saved()
+    assert saved[-1].rollouts == 10
+    other.mark_saved()
+    assert saved[-1].rollouts == 15
 
 
 def test_without_a_limit_work_is_only_cut_into_chunks() -> None:

@@ -75,8 +75,7 @@ def test_the_key_is_in_no_error_no_log_and_no_file(
     fault: Fault | None, tmp_path: Path, loud: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(endpoints, "BACKOFF", wait_random_exponential(multiplier=0.005, max=0.03))
-    call_log = BatchCallLog(tmp_path, {})
-    call_log.begin("b0")
+    call_log = BatchCallLog(tmp_path, {}, "b0")
     right = KEY if fault else "sk-another"
     with FakeOpenAI(MODEL, dialect="vllm", key=right, shows_key=True) as server:
         if fault:

@@ -11,10 +11,11 @@ from environments.base import Task
 from models.client.calls import Call, Reply
 from storage.records import LlmCallRecord, TaskRecord
 from storage.shards import BatchRef
-from tasks.batch import Batch
+from tasks.batch import Batch, BatchContext
 from tasks.batch_calls import calls_of
 from tasks.batch_task import BatchTask, batch_task
 from tasks.caching import results_of
+from tasks.call_log import CurrentCallLog
 from tasks.resources.run_resources import RunResources
 
 
@@ -31,7 +32,7 @@ class Asks:
 
     def __call__(self, batch: Batch) -> list[LlmCallRecord]:
         self.asked += 1
-        call_log = batch.resources.call_log
+        call_log = CurrentCallLog()
         if call_log.find("first") is None:
             call_log.keep("first", Reply("text", 5, "stop"), call(f"try {self.asked}"))
         if self.fails:
@@ -54,12 +55,12 @@ def test_a_failed_try_is_gone_on_with_and_a_redo_adds_to_what_was_paid(
     request = task.request(resources, "all")
     asks.fails = True
     with pytest.raises(RuntimeError, match="is gone"):
-        task.run(request, resources, force=False, label="toy 1/1")
+        task.run(request, BatchContext(request.refs, resources), "toy 1/1")
     asks.fails = False
-    ref, _ = task.run(request, RunResources(config), force=False, label="toy 1/1")
+    ref, _ = task.run(request, BatchContext(request.refs, RunResources(config)), "toy 1/1")
     assert paid(resources, ref) == ["try 1"]  # answered from the journal, not asked again
     assert not list(tmp_path.glob("journal/*"))
-    again, _ = task.run(request, RunResources(config), force=True, label="toy 1/1")
+    again, _ = task.run(request, BatchContext(request.refs, RunResources(config), force=True), "toy 1/1")
     assert paid(resources, again) == ["try 1", "try 3"]
     assert again == ref  # what is made of the batch is not outdated by the times of its calls
 
@@ -75,7 +76,7 @@ class Answers:
 
     def _row(self, batch: Batch, task: Task) -> TaskRecord:
         self.made += 1
-        batch.resources.call_log.keep(
+        CurrentCallLog().keep(
             f"{task.task_id} {self.made}", Reply("text", 5, "stop"), call(f"try {self.made}")
         )
         return TaskRecord(
@@ -89,7 +90,8 @@ TASKS = [Task(f"t{n}", "w", "train", "t", "do", "") for n in range(4)]
 def answered(root: Path, task: BatchTask, tasks: list[Task], force: bool = False) -> tuple[list[str], int]:
     """The answers of a batch, and how many calls are behind it."""
     resources = RunResources(FactoryConfig(data_dir=root))
-    ref, _ = task.run(task.request(resources, "all", tasks=tasks), resources, force, label="toy 1/1")
+    request = task.request(resources, "all", tasks=tasks)
+    ref, _ = task.run(request, BatchContext(request.refs, resources, force), "toy 1/1")
     calls = [
         row for each in calls_of(resources.shards, ref) for row in resources.shards.read(each, LlmCallRecord)
     ]
@@ -126,11 +128,11 @@ def test_a_damaged_batch_of_calls_does_not_cost_the_batch(prefect_api: str, tmp_
     task = batch_task("toy", version="1", reads=("seed",))(asks)
     config = FactoryConfig(data_dir=tmp_path)
     resources = RunResources(config)
-    task.run(task.request(resources, "all"), resources, force=False, label="toy 1/1")
+    task.run(task.request(resources, "all"), BatchContext({}, resources), "toy 1/1")
     (shard,) = tmp_path.glob("shards/*/llm_calls-*.parquet")
     shard.write_bytes(shard.read_bytes()[:-9])
     said: list[str] = []
     again = RunResources(config, log=said.append)
-    ref, _ = task.run(task.request(again, "all"), again, force=True, label="toy 1/1")
+    ref, _ = task.run(task.request(again, "all"), BatchContext({}, again, force=True), "toy 1/1")
     assert paid(again, ref) == ["try 2"]
     assert any("earlier calls of" in line and "are lost" in line for line in said)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
 from configs.servers import PriceConfig
 from models.client.calls import Call, Reply
-from tasks.call_log import BatchCallLog, SharedCallLog, price
+from tasks.call_log import BatchCallLog, CurrentCallLog, SharedCallLog, logged_in, price
 
 PRICES = {"gpt-4o": PriceConfig(input=2.5, output=10.0, cached_input=1.25)}
 REPLY = Reply("Thought: so\nAction: look", 50, "stop")
@@ -22,9 +24,7 @@ def call(model: str = "gpt-4o", started: str = "2026-11-25T00:00:00+00:00", ok: 
 
 
 def open_log(root: Path) -> BatchCallLog:
-    opened = BatchCallLog(root, PRICES)
-    opened.begin("b0")
-    return opened
+    return BatchCallLog(root, PRICES, "b0")
 
 
 @pytest.mark.parametrize(
@@ -64,16 +64,17 @@ def test_a_batch_that_died_goes_on_with_what_it_had(tmp_path: Path) -> None:
 
 def test_replies_of_a_batch_are_forgotten_with_it_and_lasting_ones_are_not(tmp_path: Path) -> None:
     call_log = open_log(tmp_path)
-    shared = SharedCallLog(call_log, tmp_path)
-    call_log.keep("once", REPLY, call())
-    shared.keep("always", REPLY, call())
+    shared = SharedCallLog(tmp_path)
+    with logged_in(call_log):
+        CurrentCallLog().keep("once", REPLY, call())
+        shared.keep("always", REPLY, call())
     rows = {row.request_id: row for row in call_log.rows()}
     call_log.end()
-    other = BatchCallLog(tmp_path, {})
-    other.begin("b1")
-    assert other.find("once") is None
-    assert SharedCallLog(other, tmp_path).find("once") is None
-    assert SharedCallLog(other, tmp_path).find("always") == REPLY
+    other = BatchCallLog(tmp_path, {}, "b1")
+    with logged_in(other):
+        assert CurrentCallLog().find("once") is None
+        assert shared.find("once") is None
+        assert shared.find("always") == REPLY
     assert other.rows() == [
         rows["always"]
     ]  # the same row, at the price that was paid: counted once in the table
@@ -85,12 +86,14 @@ def test_thinking_and_refusal_are_kept_beside_the_text(tmp_path: Path) -> None:
         Reply("", 50, "stop", refusal="No."),
         Reply("", 50, "length", "hm"),
     ]
-    shared = SharedCallLog(open_log(tmp_path), tmp_path)
-    for number, reply in enumerate(replies):
-        shared.keep(f"k{number}", reply, replace(call(), finish=reply.finish))
+    shared = SharedCallLog(tmp_path)
+    with logged_in(open_log(tmp_path)):
+        for number, reply in enumerate(replies):
+            shared.keep(f"k{number}", reply, replace(call(), finish=reply.finish))
     again = open_log(tmp_path)
     assert [again.find(f"k{number}") for number in range(3)] == replies
-    assert [SharedCallLog(again, tmp_path).find(f"k{number}") for number in range(3)] == replies
+    with logged_in(again):
+        assert [shared.find(f"k{number}") for number in range(3)] == replies
 
 
 def test_thinking_that_an_earlier_version_left_in_the_text_is_told_apart(tmp_path: Path) -> None:
@@ -104,3 +107,20 @@ def test_two_equal_calls_at_different_times_are_two_rows(tmp_path: Path) -> None
     call_log.keep("k", REPLY, call())
     call_log.keep("k", REPLY, call(started="2026-11-25T00:00:01+00:00"))
     assert len(call_log.rows()) == 2
+
+
+def test_batches_beside_each_other_have_calls_of_their_own(tmp_path: Path) -> None:
+    """One model serves both; each request belongs to the batch whose thread makes it."""
+    logs = [BatchCallLog(tmp_path, PRICES, f"b{number}") for number in range(2)]
+    both_inside = Barrier(2)
+
+    def batch(number: int) -> None:
+        with logged_in(logs[number]):
+            both_inside.wait(10)
+            CurrentCallLog().keep(f"k{number}", REPLY, call())
+            assert CurrentCallLog().find(f"k{1 - number}") is None
+
+    with ThreadPoolExecutor(2) as threads:
+        for future in [threads.submit(batch, number) for number in range(2)]:
+            future.result()
+    assert [[row.request_id for row in log.rows()] for log in logs] == [["k0"], ["k1"]]

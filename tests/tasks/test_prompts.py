@@ -12,7 +12,7 @@ from configs.schema import FactoryConfig
 from steca.vocabulary import PromptStyle
 from storage.records import Record
 from storage.shards import BatchRef
-from tasks.batch import Batch, Request
+from tasks.batch import Batch, BatchContext, Request
 from tasks.batch_task import BatchTask, batch_task
 from tasks.resources.run_resources import RunResources
 from tasks.stage_tasks import (
@@ -36,7 +36,7 @@ OTHERS = [demonstrate_batch, assemble_batch, decide_batch, calibrate_batch]
 def resources_in(folder: Path, style: PromptStyle, said: str = "Mind your manners") -> RunResources:
     settings: dict[str, Any] = {"environment": {"options": OPTIONS}, "policy": {"prompt": style}}
     resources = RunResources(check({**settings, "data_dir": str(folder)}, "test"))
-    resources.world = complete(Wordy(said))
+    resources._world = complete(Wordy(said))
     return resources
 
 
@@ -88,7 +88,8 @@ def test_a_batch_runs_again_where_the_text_is_another(prefect_api: str, tmp_path
 
     def run(style: PromptStyle, said: str) -> tuple[BatchRef, bool]:
         resources = resources_in(tmp_path, style, said)
-        return told_batch.run(request_of(told_batch, resources), resources, force=False, label="toy 1/1")
+        request = request_of(told_batch, resources)
+        return told_batch.run(request, BatchContext(request.refs, resources), "toy 1/1")
 
     prompts: list[tuple[PromptStyle, str]] = [
         ("react", "Be quick"),
@@ -113,4 +114,4 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
 
     resources = resources_in(tmp_path, "react")
     with pytest.raises(AttributeError, match="policy"):
-        deaf.run(request_of(deaf, resources), resources, force=False, label="toy 1/1")
+        deaf.run(request, BatchContext(request.refs, resources), "toy 1/1")

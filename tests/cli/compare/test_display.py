@@ -21,7 +21,7 @@ def test_progress_is_told_in_what_the_stage_counts() -> None:
     reporter = EventReporter("STeCa", out)
     reporter.stage_started("train", 1, 2)
     reporter.batch_done(cached=False)
-    reporter.progressed(142, 500, "training steps")
+    reporter.progressed(142, 500, "training steps", 1)
     assert [position(event) for event in events(out)] == [
         "0/2 batches", "1/2 batches", "1/2 batches, 142 of 500 training steps of the next",
     ]  # fmt: skip

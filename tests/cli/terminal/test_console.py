@@ -81,7 +81,7 @@ def a_bar(out: Console, text: str) -> None:
     with BarReporter(out) as reporter:
         reporter.stage_started(text, 2, 3)
         reporter.spent_so_far(text)
-        reporter.progressed(1, 2, text)
+        reporter.progressed(1, 2, text, 1)
         reporter.log(text)
         reporter.stage_ended("failed")
 

@@ -22,7 +22,7 @@ def test_a_stage_that_finishes_nothing_still_says_how_far_it_is() -> None:
     said: list[str] = []
     reporter = LineReporter(said.append, every_seconds=0.05)
     reporter.stage_started("warmup", 1, 1)
-    reporter.progressed(300, 1500, "training steps")
+    reporter.progressed(300, 1500, "training steps", 1)
     wait_for(lambda: len(said) >= 4)
     reporter.stage_ended("done")
     assert said[0] == "warmup: 1 batch"
@@ -60,7 +60,7 @@ def test_the_finished_share_counts_parts_of_a_batch(
     for _ in range(done):
         reporter.batch_done(cached=False)
     if within:
-        reporter.progressed(*within, "episodes")
+        reporter.progressed(*within, "episodes", 1)
     assert reporter.fraction == expected
     reporter.stage_ended("done")
 

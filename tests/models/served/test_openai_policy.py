@@ -224,13 +224,11 @@ def test_an_interrupt_keeps_the_replies_in_flight() -> None:
 def test_another_process_resumes_from_the_call_log(tmp_path: Path) -> None:
     with serving() as server:
         server.plan.fail_when(lambda record: record.number >= 40, Fault.unauthorized())
-        first = BatchCallLog(tmp_path, {})
-        first.begin("b0")
+        first = BatchCallLog(tmp_path, {}, "b0")
         with policy_of(server, call_log=first, in_flight=8) as policy, pytest.raises(PolicyFault):
             play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)
         server.plan.heal()
-        second = BatchCallLog(tmp_path, {})
-        second.begin("b0")
+        second = BatchCallLog(tmp_path, {}, "b0")
         with policy_of(server, call_log=second, in_flight=8) as policy:
             assert results(play(world(), policy, starts(), SAMPLED, EPISODE_SETTINGS)) == in_process()
         asked = bodies(server)
