@@ -34,7 +34,7 @@ from models.client.errors import OVERLOAD, RequestError, as_request_error
 from models.client.load_balancing import Backend, choose_backend
 from models.client.refusals import Refusal, explain_refusal, fallback_for
 from models.client.remedies import remedy
-from models.served.verification import on_this_machine
+from models.client.transport.http_client import http_client
 from steca.vocabulary import CallPurpose
 
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
@@ -247,7 +247,7 @@ class Endpoint:
                 api_key=self._key or "none",  # the client requires one
                 timeout=self._config.timeout_seconds,
                 max_retries=0,
-                http_client=_transport(backend.base_url),
+                http_client=http_client(backend.base_url),
             )
         return self._clients[backend.base_url]
 
@@ -310,17 +310,6 @@ class Endpoint:
             error.kind,
             error.detail,
         )
-
-
-def _transport(base_url: str) -> Any:
-    """The HTTP client. Raises RequestError if the environment names a proxy that cannot be used."""
-    try:  # requests to this machine bypass any configured proxy
-        return openai.DefaultAsyncHttpxClient(trust_env=not on_this_machine(base_url))
-    except (ImportError, ValueError) as error:
-        problem = type(error).__name__  # its text may hold the proxy's password
-    raise RequestError(
-        "refused", f"the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({problem})"
-    )
 
 
 def _is_transient(error: BaseException) -> bool:
