@@ -115,6 +115,8 @@ def serving() -> Iterator[str]:
 class NoLog:
     """Nothing is stored."""
 
+    blocking = False
+
     def find(self, key: str) -> None:
         return None
 

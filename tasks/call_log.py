@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -21,14 +22,19 @@ class BatchCallLog:
     """The calls of one batch at a time. Implements models.client.calls.CallLog. Replies are kept until their batch is
     written; `SharedCallLog` keeps them for every run."""
 
+    blocking = False
+
     def __init__(self, root: Path, prices: Mapping[str, PriceConfig]) -> None:
         self._root, self._prices = root, prices
         self._journal: CallJournal | None = None
         self._known: dict[str, LoggedCall] = {}
         self._rows: dict[str, LlmCallRecord] = {}
+        self._lock = threading.Lock()
 
     def begin(self, batch_id: str) -> None:
         """Start the log of a batch, with the calls that an earlier attempt at it has logged."""
+        if self._journal:
+            self._journal.release()
         self._journal, self._known, self._rows = CallJournal(self._root, batch_id), {}, {}
         for logged in self._journal.load():
             self.note(logged)
@@ -54,10 +60,11 @@ class BatchCallLog:
         self.record(self.priced(key, call, None))
 
     def record(self, logged: LoggedCall) -> None:
-        """Write a call to the journal before anything else can happen."""
+        """Write a call to the journal before anything else can happen. From any thread."""
         assert self._journal is not None, "calls are made inside a batch"
-        self._journal.add(logged)
-        self.note(logged)
+        with self._lock:
+            self._journal.add(logged)
+            self.note(logged)
 
     def note(self, logged: LoggedCall) -> None:
         """Count a call to the batch, whichever run made it."""
@@ -77,7 +84,10 @@ class BatchCallLog:
 
 
 class SharedCallLog:
-    """A call log that keeps its replies for every run of the data folder. For reflections: few and expensive."""
+    """A call log that keeps its replies for every run of the data folder. For reflections: few and expensive. Each reply
+    is a file that is flushed to disk."""
+
+    blocking = True
 
     def __init__(self, call_log: BatchCallLog, root: Path) -> None:
         self._call_log, self._files = call_log, KeptReplies(root)
