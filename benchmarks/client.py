@@ -45,7 +45,9 @@ LAYERS = {
     "policy": "the turn queue: between two threads",
 }
 """The layers, from below, and what each adds."""
-TEXT = "Thought: I have to look for a mug first, and mugs are often on a desk or a shelf.\nAction: go to desk 1"
+TEXT = (
+    "Thought: I have to look for a mug first, and mugs are often on a desk or a shelf.\nAction: go to desk 1"
+)
 
 
 def history(number: int) -> list[Message]:
@@ -82,7 +84,12 @@ class Answering(asyncio.Protocol):
 
 
 def _answer() -> bytes:
-    usage = {"prompt_tokens": 520, "completion_tokens": 40, "total_tokens": 560, "prompt_tokens_details": None}
+    usage = {
+        "prompt_tokens": 520,
+        "completion_tokens": 40,
+        "total_tokens": 560,
+        "prompt_tokens_details": None,
+    }
     message = {"role": "assistant", "content": TEXT, "refusal": None, "reasoning": None, "tool_calls": []}
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop", "stop_reason": None}
     reply = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0, "model": MODEL}
@@ -208,7 +215,16 @@ def measure(layer: str, limit: int, count: int) -> tuple[float, float]:
 
 def _in_child(checkout: Path, layer: str, limit: int, count: int) -> tuple[float, float]:
     """`measure` with the code of a checkout."""
-    command = [sys.executable, __file__, "--layer", layer, "--in-flight", str(limit), "--requests", str(count)]
+    command = [
+        sys.executable,
+        __file__,
+        "--layer",
+        layer,
+        "--in-flight",
+        str(limit),
+        "--requests",
+        str(count),
+    ]
     shown = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(checkout)}, cwd=checkout, capture_output=True, text=True
     )

@@ -34,9 +34,10 @@ class LoggedCall(BaseModel):
 class CallJournal:
     """The calls of one unfinished batch. Used by one process at a time: equal batches never run concurrently."""
 
+    _file: BinaryIO | None = None
+
     def __init__(self, root: Path, batch_id: str) -> None:
         self.path = root / "journal" / f"{check_name('batch id', batch_id)}.jsonl"
-        self._file: BinaryIO | None = None
 
     def load(self) -> list[LoggedCall]:
         """The calls so far. A partial last line, left by a killed process, is cut off. Where other lines are damaged, a
@@ -80,6 +81,9 @@ class CallJournal:
         if self._file:
             self._file.close()
         self._file = None
+
+    def __del__(self) -> None:
+        self.release()  # of a batch that failed
 
 
 def _line(logged: LoggedCall) -> bytes:

@@ -63,7 +63,9 @@ class KeepAliveTransport(httpx2.AsyncBaseTransport):
     async def _connect(self, origin: Origin) -> Connection:
         scheme, host, port = origin
         if scheme not in _PORTS:
-            raise httpx2.UnsupportedProtocol(f"a URL begins with http:// or https://, not {scheme.decode()}://")
+            raise httpx2.UnsupportedProtocol(
+                f"a URL begins with http:// or https://, not {scheme.decode()}://"
+            )
         tls = self._tls_context() if scheme == b"https" else None
         connection = await Connection.opened(host.decode(), port or _PORTS[scheme], tls, self._forget)
         if connection.is_open:
