@@ -94,7 +94,7 @@ def _answer() -> bytes:
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": "stop", "stop_reason": None}
     reply = {"id": "chatcmpl-0", "object": "chat.completion", "created": 0, "model": MODEL}
     body = json.dumps({**reply, "choices": [choice], "usage": usage}).encode()
-    head = f"HTTP/1.1 200 OK\r\nserver: uvicorn\r\ncontent-length: {len(body)}\r\ncontent-type: application/json\r\n\r\n"
+    head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\ncontent-type: application/json\r\n\r\n"
     return head.encode() + body
 
 

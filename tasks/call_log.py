@@ -84,8 +84,8 @@ class BatchCallLog:
 
 
 class SharedCallLog:
-    """A call log that keeps its replies for every run of the data folder. For reflections: few and expensive. Each reply
-    is a file that is flushed to disk."""
+    """A call log that keeps its replies for every run of the data folder. For reflections: few and expensive. Each
+    reply is a file that is flushed to disk."""
 
     blocking = True
 

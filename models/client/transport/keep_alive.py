@@ -1,4 +1,4 @@
-"""A transport of httpx2 that keeps connections for the next requests, at a cost that does not grow with their number."""
+"""A transport of httpx2 that uses connections again, at a cost that does not grow with their number."""
 
 from __future__ import annotations
 
