@@ -59,6 +59,8 @@ SERVER = (
 class NoBook:
     """Nothing is kept: every repeat asks again."""
 
+    blocking = False
+
     def find(self, key: str) -> Reply | None:
         return None
 

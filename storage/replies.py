@@ -9,7 +9,10 @@ its batch is written. `replies/` only saves money and may be deleted at any time
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,12 +34,15 @@ class LoggedCall(BaseModel):
 class CallJournal:
     """The calls of one unfinished batch. Used by one process at a time: equal batches never run concurrently."""
 
+    _file: BinaryIO | None = None
+
     def __init__(self, root: Path, batch_id: str) -> None:
         self.path = root / "journal" / f"{check_name('batch id', batch_id)}.jsonl"
 
     def load(self) -> list[LoggedCall]:
         """The calls so far. A partial last line, left by a killed process, is cut off. Where other lines are damaged, a
         copy of the file is kept under another name, and their calls are made again."""
+        self.release()  # a damaged file is replaced
         if not self.path.exists():
             return []
         data = self.path.read_bytes()
@@ -52,15 +58,32 @@ class CallJournal:
         return found
 
     def add(self, logged: LoggedCall) -> None:
-        """Append a call. Raises StorageFault if it cannot be written."""
+        """Append a call. Raises StorageFault if it cannot be written; then nothing of it is left."""
+        line = _line(logged)
         with writing_in(self.path.parent):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(_line(logged))  # one write per line: a killed process can only damage the last one
+            file = self._file = self._file or self._opened()
+            written = file.write(line)  # unbuffered: a killed process can only damage the last line
+            if written < len(line):  # the disk is full
+                file.truncate(os.fstat(file.fileno()).st_size - written)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def _opened(self) -> BinaryIO:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return self.path.open("ab", buffering=0)
 
     def close(self) -> None:
         """Delete the journal: its batch is written, and the calls are in the shards."""
+        self.release()
         self.path.unlink(missing_ok=True)
+
+    def release(self) -> None:
+        """Close the file and keep it, for another attempt at the batch."""
+        if self._file:
+            self._file.close()
+        self._file = None
+
+    def __del__(self) -> None:
+        self.release()  # of a batch that failed
 
 
 def _line(logged: LoggedCall) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -23,17 +24,24 @@ class BatchCallLog:
     """The calls of one batch. Implements models.client.calls.CallLog. Replies are kept until the batch is written;
     `SharedCallLog` keeps them for every run."""
 
+    blocking = False
+
     def __init__(self, root: Path, prices: Mapping[str, PriceConfig], batch_id: str) -> None:
         """Begins with the calls that an earlier attempt at the batch has logged."""
         self._prices, self._journal = prices, CallJournal(root, batch_id)
         self._known: dict[str, LoggedCall] = {}
         self._rows: dict[str, LlmCallRecord] = {}
+        self._lock = threading.Lock()
         for logged in self._journal.load():
             self.note(logged)
 
     def rows(self) -> list[LlmCallRecord]:
         """Every call of the batch, including those of earlier attempts and replies that other runs paid for."""
         return list(self._rows.values())
+
+    def release(self) -> None:
+        """Close the file of the journal, which stays for another attempt."""
+        self._journal.release()
 
     def end(self) -> None:
         """Close the log: the batch is written."""
@@ -50,9 +58,10 @@ class BatchCallLog:
         self.record(self.priced(key, call, None))
 
     def record(self, logged: LoggedCall) -> None:
-        """Write a call to the journal before anything else can happen."""
-        self._journal.add(logged)
-        self.note(logged)
+        """Write a call to the journal before anything else can happen. From any thread."""
+        with self._lock:
+            self._journal.add(logged)
+            self.note(logged)
 
     def note(self, logged: LoggedCall) -> None:
         """Count a call to the batch, whichever run made it."""
@@ -83,10 +92,13 @@ def logged_in(log: BatchCallLog) -> Iterator[None]:
         yield
     finally:
         _CURRENT.reset(token)
+        log.release()
 
 
 class CurrentCallLog:
     """The call log of the batch that makes a request."""
+
+    blocking = False
 
     def find(self, key: str) -> Reply | None:
         return _CURRENT.get().find(key)
@@ -99,7 +111,10 @@ class CurrentCallLog:
 
 
 class SharedCallLog:
-    """The same, with replies that are kept for every run of the data folder. For reflections: few and expensive."""
+    """The same, with replies that are kept for every run of the data folder. For reflections: few and expensive. Each
+    reply is a file that is flushed to disk."""
+
+    blocking = True
 
     def __init__(self, root: Path) -> None:
         self._files = KeptReplies(root)

@@ -59,8 +59,8 @@ def read_answer(
 
 
 def _parsed(data: Any) -> Any:
-    """The client parses only what has the content type JSON."""
-    if not isinstance(data, str):
+    """What a server has sent, whatever content type it names; JSON that is parsed already is returned as it is."""
+    if not isinstance(data, bytes | str):
         return data
     try:
         return json.loads(data)

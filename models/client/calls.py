@@ -47,7 +47,11 @@ class Reply:
 
 
 class CallLog(Protocol):
-    """Stores replies by the content of their request, and every call. Called from one thread at a time."""
+    """Stores replies by the content of their request, and every call. `blocking`: `keep` waits for a disk, so it is
+    called in threads, several at a time; everything else is called from one thread."""
+
+    @property
+    def blocking(self) -> bool: ...
 
     def find(self, key: str) -> Reply | None: ...
 

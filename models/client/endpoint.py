@@ -21,6 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from weakref import WeakSet, WeakValueDictionary
 
+import httpx2
 import openai
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 
@@ -34,7 +35,7 @@ from models.client.errors import OVERLOAD, RequestError, as_request_error
 from models.client.load_balancing import Backend, choose_backend
 from models.client.refusals import Refusal, explain_refusal, fallback_for
 from models.client.remedies import remedy
-from models.served.verification import on_this_machine
+from models.client.transport.http_client import http_client
 from steca.vocabulary import CallPurpose
 
 BACKOFF = wait_random_exponential(multiplier=0.5, max=30)
@@ -97,15 +98,17 @@ class Endpoint:
     async def chat(self, request: ChatRequest, affinity: str = "") -> Reply:
         """One reply; requests with the same `affinity` prefer the same server. Raises EndpointFault."""
         key = self.key(request)
-        async with self._request_locks.setdefault(
-            key, asyncio.Lock()
-        ):  # an equal request waits for this one's reply
-            stored = self.stored_reply(request)
+        # an equal request waits for this one's reply
+        async with self._request_locks.setdefault(key, asyncio.Lock()):
+            stored = self._stored_reply(request, key)
             return stored if stored is not None else await self._send_with_retries(request, key, affinity)
 
     def stored_reply(self, request: ChatRequest) -> Reply | None:
         """The reply in the call log, if any; earlier versions stored plain-text replies under the request as sent."""
-        stored = self._call_log.find(self.key(request))
+        return self._stored_reply(request, self.key(request))
+
+    def _stored_reply(self, request: ChatRequest, key: str) -> Reply | None:
+        stored = self._call_log.find(key)
         if stored is None and request.plain is not None:
             stored = self._call_log.find(self.key(replace(request, messages=request.plain, extra={})))
         return stored
@@ -133,15 +136,28 @@ class Endpoint:
     async def _send_with_retries(self, request: ChatRequest, key: str, affinity: str) -> Reply:
         attempts = Attempts(self._config.patience_seconds)
         try:
-            async for attempt in AsyncRetrying(
-                retry=retry_if_exception(_is_transient), wait=_pause, stop=attempts.is_exhausted, reraise=True
-            ):
-                with attempt:
-                    return await self._attempt(request, key, affinity, attempts)
+            try:
+                return await self._attempt(request, key, affinity, attempts)
+            except RequestError as error:
+                return await self._retry(error, request, key, affinity, attempts)
         except RequestError as error:
             self._call_log.failed(key, self._call(attempts, None))
             self._log_refused_sample(error, attempts)
             raise self._fault(error, attempts) from error
+
+    async def _retry(
+        self, first: RequestError, request: ChatRequest, key: str, affinity: str, attempts: Attempts
+    ) -> Reply:
+        """Send again what has failed with `first`. Retrying is set up only here, as most requests need none."""
+        failed: RequestError | None = first
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception(_is_transient), wait=_pause, stop=attempts.is_exhausted, reraise=True
+        ):
+            with attempt:
+                if failed:
+                    error, failed = failed, None
+                    raise error
+                return await self._attempt(request, key, affinity, attempts)
         raise AssertionError("an attempt either returns or raises")
 
     async def _attempt(self, request: ChatRequest, key: str, affinity: str, attempts: Attempts) -> Reply:
@@ -212,8 +228,15 @@ class Endpoint:
             self._log(f"{backend.base_url} answers again")
         backend.succeeded()
         backend.capabilities.record_answer(features(body), characters_of(request), answer.prompt_tokens)
-        self._call_log.keep(key, answer.reply, self._call(attempts, answer))
+        await self._keep(key, answer, attempts)
         return answer.reply
+
+    async def _keep(self, key: str, answer: Answer, attempts: Attempts) -> None:
+        call = self._call(attempts, answer)
+        if self._call_log.blocking:  # goes on in its thread even if this task is cancelled
+            await asyncio.to_thread(self._call_log.keep, key, answer.reply, call)
+        else:
+            self._call_log.keep(key, answer.reply, call)
 
     async def _post(
         self, backend: Backend, model: str, body: Mapping[str, Any], request: ChatRequest | None = None
@@ -221,11 +244,11 @@ class Endpoint:
         """Send a body and read the answer; `request` says how to read it."""
         async with asyncio.timeout(self._config.timeout_seconds):  # the client's own timeout is per read
             # chat.completions.create would spend a quarter of the client's time on converting the messages
-            data = await self._client(backend).post(
-                "/chat/completions", cast_to=object, body={"model": model, **body}
+            response = await self._client(backend).post(
+                "/chat/completions", cast_to=httpx2.Response, content=_json({"model": model, **body})
             )
         opened, lead = (request.opened, request.lead) if request else ("", "")
-        return read_answer(data, model, self._purpose == "policy", self._key, opened, lead)
+        return read_answer(response.content, model, self._purpose == "policy", self._key, opened, lead)
 
     async def _probe(self, backend: Backend, body: dict[str, Any]) -> RequestError | None:
         """Send a body only to see whether the server accepts it; logged, as it may cost money."""
@@ -237,7 +260,7 @@ class Endpoint:
             answer = await self._post(backend, backend.model or self._model, body)
         except Exception as error:
             return as_request_error(error, self._key)
-        self._call_log.keep(self._key_of(body), answer.reply, self._call(attempts, answer))
+        await self._keep(self._key_of(body), answer, attempts)
         return None
 
     def _client(self, backend: Backend) -> openai.AsyncOpenAI:
@@ -247,7 +270,7 @@ class Endpoint:
                 api_key=self._key or "none",  # the client requires one
                 timeout=self._config.timeout_seconds,
                 max_retries=0,
-                http_client=_transport(backend.base_url),
+                http_client=http_client(backend.base_url),
             )
         return self._clients[backend.base_url]
 
@@ -312,15 +335,8 @@ class Endpoint:
         )
 
 
-def _transport(base_url: str) -> Any:
-    """The HTTP client. Raises RequestError if the environment names a proxy that cannot be used."""
-    try:  # requests to this machine bypass any configured proxy
-        return openai.DefaultAsyncHttpxClient(trust_env=not on_this_machine(base_url))
-    except (ImportError, ValueError) as error:
-        problem = type(error).__name__  # its text may hold the proxy's password
-    raise RequestError(
-        "refused", f"the proxy that HTTPS_PROXY, HTTP_PROXY or ALL_PROXY names cannot be used ({problem})"
-    )
+def _json(body: Mapping[str, Any]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
 
 
 def _is_transient(error: BaseException) -> bool:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
+import pytest
+
+from storage.faults import StorageFault
 from storage.replies import CallJournal, KeptReplies, LoggedCall
 from tests.support.store_rows import llm_call
 
@@ -41,6 +45,34 @@ def test_a_damaged_line_costs_its_own_call_only_and_the_file_is_kept(tmp_path: P
     journal.add(logged("b"))
     assert journal.load() == [logged("a"), logged("b")]
     assert journal.path.with_name("b0.jsonl.damaged").read_bytes() == damaged
+
+
+def test_each_call_is_in_the_file_at_once_and_a_released_journal_goes_on(tmp_path: Path) -> None:
+    journal = CallJournal(tmp_path, "b0")
+    for count, name in enumerate("abc", start=1):
+        journal.add(logged(name))
+        assert journal.path.read_bytes().count(b"\n") == count  # the process may be killed now
+        journal.release()
+    assert CallJournal(tmp_path, "b0").load() == [logged(name) for name in "abc"]
+
+
+def test_a_call_that_does_not_fit_on_the_disk_leaves_the_others_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Full(io.FileIO):
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            return super().write(data[:10])
+
+    journal = CallJournal(tmp_path, "b0")
+    journal.add(logged("a"))
+    journal.release()
+    monkeypatch.setattr(CallJournal, "_opened", lambda self: Full(self.path, "ab"))
+    with pytest.raises(StorageFault, match="No space left"):
+        journal.add(logged("b"))
+    monkeypatch.undo()
+    journal.release()
+    journal.add(logged("c"))
+    assert CallJournal(tmp_path, "b0").load() == [logged("a"), logged("c")]
 
 
 def test_a_closed_journal_is_gone(tmp_path: Path) -> None:

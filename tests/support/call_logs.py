@@ -8,6 +8,8 @@ from models.client.calls import Call, Reply
 class MemoryCallLog:
     """Implements models.client.calls.CallLog."""
 
+    blocking = False
+
     def __init__(self) -> None:
         self.kept: dict[str, Reply] = {}
         self.calls: list[Call] = []

@@ -114,4 +114,5 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
 
     resources = resources_in(tmp_path, "react")
     with pytest.raises(AttributeError, match="policy"):
+        request = request_of(deaf, resources)
         deaf.run(request, BatchContext(request.refs, resources), "toy 1/1")
