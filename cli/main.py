@@ -381,5 +381,19 @@ def doctor(
             raise typer.Exit(1)
 
 
+@app.command(rich_help_panel=MAINTENANCE)
+def gc(
+    delete: Annotated[
+        bool, typer.Option("--delete", help="Delete it. Default: only say what there is.")
+    ] = False,
+    data_dir: DataOption = Path("data"),
+) -> None:
+    """List the batches and files that no run refers to, by kind and size, and delete them with --delete."""
+    with readable_errors():
+        from cli.gc import collect
+
+        collect(_root(data_dir), delete)
+
+
 def _root(data_dir: Path) -> Path:
     return data_dir.expanduser().resolve()

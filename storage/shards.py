@@ -7,9 +7,9 @@ shards/<stage_key>/superseded/<batch_id>-<digest>.json   manifests that a forced
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +21,9 @@ from storage.ids import ID_LENGTH, digest_bytes
 from storage.json_files import read_model, to_json
 from storage.records import Record
 from storage.row_digest import digest_of_rows, sum_of
+
+if TYPE_CHECKING:
+    from storage.unit_index import UnitIndex
 
 R = TypeVar("R", bound=Record)
 RERUN = "the same command again: it computes the batch again (or run its stage with --force)"
@@ -67,6 +70,7 @@ class ShardStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.folder = root / "shards"
+        self._indexes: dict[str, UnitIndex] = {}
 
     def write_batch(
         self,
@@ -132,10 +136,13 @@ class ShardStore:
         raises StorageFault as `read_batch` does."""
         return sum_of(ref.content or digest_of_rows(self.read_batch(ref)) for ref in refs)
 
-    def newest_first(self, stage_key: str) -> Iterator[tuple[BatchRef, Manifest]]:
-        """Every current batch of a stage key whose manifest can be read, newest first."""
-        paths = (self.folder / check_name("stage key", stage_key)).glob("*.json")
-        for path in sorted(paths, key=lambda path: (-path.stat().st_mtime_ns, path.name)):
+    def holding(self, stage_key: str, units: Collection[str]) -> Iterator[tuple[BatchRef, Manifest]]:
+        """The current batches of a stage key that have any of these units and a manifest that can be read, newest
+        first."""
+        from storage.unit_index import UnitIndex
+
+        folder = self.folder / check_name("stage key", stage_key)
+        for path in self._indexes.setdefault(stage_key, UnitIndex(folder)).holding(units):
             try:
                 manifest, data = read_manifest(path)
             except StorageFault:

@@ -1,15 +1,13 @@
-"""The store: one writer at a time fills a working database and publishes copies of it for any number of readers.
+"""The store: one writer at a time fills a working database and publishes it for any number of readers.
 
 shards/, runs/                 written by the factory (storage.shards, storage.runs): the source of truth
 store/working.duckdb           filled by an ingest, under store/ingest.lock
-trajectories.duckdb            the published copy, replaced atomically: readers never block and are never blocked
+trajectories.duckdb            published (storage.publication), replaced atomically: readers never block or wait
 """
 
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,23 +19,17 @@ import duckdb
 from filelock import FileLock
 
 from storage.faults import StorageFault
-from storage.files import sweep, writing_in
+from storage.files import ABANDONED_AFTER, sweep, writing_in
 from storage.ingest.conflicts import rollout_conflicts
-from storage.ingest.ingest import bring_up_to_date, transaction
-from storage.ingest.refresh import (
-    refresh_comparisons,
-    refresh_runs,
-    refresh_set_aside,
-    refresh_superseded,
-    utc,
-)
+from storage.ingest.ingest import Diverged, Standing, bring_up_to_date, standing, transaction
+from storage.ingest.refresh import refresh_comparisons, refresh_set_aside, refresh_superseded
+from storage.ingest.refresh_runs import refresh_runs, utc
 from storage.ingest.scan import SetAside
+from storage.publication import Publication, remove_database
 from storage.runs import StageState
 from storage.shards import ShardStore
 from storage.sql.query_errors import query_error
 from storage.sql.schema import failed, has_current_views, migrations, open_database, schema_version
-
-_COPY_PREFIX = ".publishing-"
 
 
 @dataclass(frozen=True)
@@ -60,6 +52,7 @@ class Store:
         self.root = data_dir
         self.published = data_dir / "trajectories.duckdb"
         self.working = data_dir / "store" / "working.duckdb"
+        self._publication = Publication(self.published, self.working)
         self._open: duckdb.DuckDBPyConnection | None = None
 
     def ingest(self) -> IngestReport:
@@ -69,15 +62,25 @@ class Store:
         cannot be ingested is set aside with the reason, does not block the rest, and is tried again by every ingest.
         Raises StorageFault if the store cannot be opened or written; the published file is then unchanged.
         """
+        started = time.perf_counter()
         with self._locked():
-            return self._ingest_into(self.working)
+            swept = self._sweep()
+            report = self._grow()
+            self._publication.publish()
+        return replace(report, seconds=time.perf_counter() - started, swept=swept)
 
     def rebuild(self) -> IngestReport:
         """Build a new store from the shards and run files, and publish it. Raises StorageFault as `ingest` does."""
+        started = time.perf_counter()
         with self._locked():
+            swept = self._sweep()
             fresh = self.working.with_name("rebuilding.duckdb")
-            _remove_database(fresh)
-            return self._ingest_into(fresh)
+            remove_database(fresh)
+            report = self._fill(fresh)
+            remove_database(self.working)
+            os.replace(fresh, self.working)
+            self._publication.publish(keep=False)
+        return replace(report, seconds=time.perf_counter() - started, swept=swept)
 
     def query(
         self, sql: str, params: Sequence[object] | dict[str, object] = ()
@@ -181,22 +184,29 @@ class Store:
         except duckdb.Error:
             return False
 
-    def _ingest_into(self, path: Path) -> IngestReport:
-        started = time.perf_counter()
-        swept = sweep(self.root)
-        report = self._fill(path)
-        if path != self.working:
-            _remove_database(self.working)
-            os.replace(path, self.working)
-        self._publish(self.working)
-        return replace(report, seconds=time.perf_counter() - started, swept=tuple(swept))
+    def _grow(self) -> IngestReport:
+        """Bring the working database up to date."""
+        behind = self._publication.prepare()
+        try:
+            return self._fill(self.working, self._standing() if behind else None)
+        except Diverged:  # shards that were loaded are damaged now: what was loaded stays
+            self._publication.copy_back()
+            return self._fill(self.working)
 
-    def _fill(self, path: Path) -> IngestReport:
-        """Load what is missing in the database `path`."""
+    def _standing(self) -> Standing:
+        """What the published file holds, which nobody has changed."""
+        try:
+            with self.connect() as connection:
+                return standing(connection)
+        except duckdb.Error as error:
+            raise failed(f"cannot read {self.published}", error) from error
+
+    def _fill(self, path: Path, published: Standing | None = None) -> IngestReport:
+        """Load what is missing in the database `path`, first what is published already."""
         shards = ShardStore(self.root)
         connection = open_database(path)
         try:
-            loaded = bring_up_to_date(connection, shards)
+            loaded = bring_up_to_date(connection, shards, published)
             with transaction(connection):
                 aside = loaded.set_aside + refresh_superseded(connection, shards)
                 aside += refresh_runs(connection, self.root)
@@ -210,24 +220,15 @@ class Store:
             connection.close()
         return IngestReport(loaded.batches, dict(loaded.rows), self.published, 0.0, tuple(aside), conflicts)
 
-    def _publish(self, source: Path) -> None:
-        """Copy the closed, checkpointed database, and replace the published file by the copy atomically."""
-        with writing_in(self.root):
-            for stale in self.root.glob(f"{_COPY_PREFIX}*"):  # left by a killed ingest
-                stale.unlink()
-            handle, temporary = tempfile.mkstemp(dir=self.root, prefix=_COPY_PREFIX)
-            try:
-                with os.fdopen(handle, "wb") as copy, source.open("rb") as original:
-                    shutil.copyfileobj(original, copy, 1 << 20)
-                    copy.flush()
-                    os.fsync(copy.fileno())
-                os.chmod(temporary, 0o644)
-                # A user who opened the published file for writing may have left a log, which belongs to the old copy.
-                Path(f"{self.published}.wal").unlink(missing_ok=True)
-                os.replace(temporary, self.published)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
+    def _sweep(self) -> tuple[Path, ...]:
+        """Sweep the data folder, once in the time after which there may be something new to sweep: the folder may have
+        a million others in it."""
+        last = self.working.with_name("swept")
+        if last.exists() and 0 <= time.time() - last.stat().st_mtime < ABANDONED_AFTER:
+            return ()
+        swept = sweep(self.root)
+        last.touch()
+        return tuple(swept)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -236,8 +237,3 @@ class Store:
             self.working.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.working.with_name("ingest.lock")):
                 yield
-
-
-def _remove_database(path: Path) -> None:
-    for file in (path, Path(f"{path}.wal")):
-        file.unlink(missing_ok=True)

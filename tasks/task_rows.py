@@ -67,7 +67,7 @@ def reuse_rows(
     wanted = {key: task for task, key in keys.items()}
     rows: dict[str, Sequence[Record]] = {}
     batches: list[str] = []
-    for ref, manifest in shards.newest_first(stage_key):
+    for ref, manifest in shards.holding(stage_key, wanted):
         found = [wanted[key] for key in manifest.units.values() if key in wanted]
         new = [task for task in found if task not in rows]
         if not new or not allowed(ref):

@@ -67,18 +67,18 @@ def _reason(batch: StoredBatch, key: tuple[object, ...], other: str) -> str:
     )
 
 
-def refresh_rollout_conflicts(connection: duckdb.DuckDBPyConnection) -> None:
-    """Refill rollout_conflicts: of rollouts with the same step reward and sample index, all but the one with the
-    smallest id."""
-    connection.execute("DELETE FROM rollout_conflicts")
+def update_rollout_conflicts(connection: duckdb.DuckDBPyConnection, changed: str) -> None:
+    """Bring rollout_conflicts up to date where the step rewards that the query `changed` gives have other rollouts now:
+    of rollouts with the same step reward and sample index, it holds all but the one with the smallest id."""
+    connection.execute(f"DELETE FROM rollout_conflicts WHERE step_reward_id IN ({changed})")
     connection.execute(
-        """INSERT INTO rollout_conflicts BY NAME
-           SELECT rollout_id, step_reward_id, sample_index, used
-           FROM rollouts JOIN (
-               SELECT step_reward_id, sample_index, min(rollout_id) AS used
-               FROM rollouts GROUP BY ALL HAVING count(*) > 1
-           ) USING (step_reward_id, sample_index)
-           WHERE rollout_id <> used"""
+        f"""INSERT INTO rollout_conflicts BY NAME
+            SELECT rollout_id, step_reward_id, sample_index, used FROM (
+                SELECT
+                    rollout_id, step_reward_id, sample_index,
+                    min(rollout_id) OVER (PARTITION BY step_reward_id, sample_index) AS used
+                FROM rollouts WHERE step_reward_id IN ({changed})
+            ) WHERE rollout_id <> used"""
     )
 
 

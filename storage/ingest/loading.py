@@ -13,11 +13,11 @@ from collections.abc import Iterator, Sequence
 import duckdb
 
 from storage.columns import RECORD_OF_TABLE, sql_columns
-from storage.ingest.conflicts import Contradiction, Holding, find
-from storage.ingest.refresh import insert_rows
+from storage.ingest.conflicts import Contradiction, Holding, find, update_rollout_conflicts
+from storage.ingest.read_files import insert_rows
 from storage.ingest.scan import StoredBatch
 from storage.ingest.version_030 import RETIRED_TABLES, current_table, upgrade_rows
-from storage.records import RECORDS, Record
+from storage.records import RECORDS, Record, RolloutRecord
 from storage.shards import Shard, ShardStore
 from storage.sql.store_names import store_columns
 
@@ -41,8 +41,12 @@ def load(
     cannot be loaded.
     """
     loaded: dict[str, int] = {}
+    replaced = list[str]()
     for record in _staged(connection, shards, batches):
-        loaded[record.table] = _load_staged(connection, record)
+        loaded[record.table] = _load_staged(connection, record, replaced)
+        if record is RolloutRecord:
+            update_rollout_conflicts(connection, "SELECT step_reward_id FROM incoming")
+    _drop_unused_sets(connection, replaced)
     rows = [(*batch.name, batch.ref.manifest, batch.ref.sha256) for batch in batches]
     insert_rows(connection, "ingested_batches", rows)
     return loaded
@@ -70,22 +74,38 @@ def forget(connection: duckdb.DuckDBPyConnection, names: Sequence[tuple[str, str
            FROM provenance_batches o LEFT JOIN gone g USING (stage_key, batch_id)
            GROUP BY provenance HAVING count(g.stage_key) > 0"""
     )
+    gone = "SELECT provenance FROM remaining WHERE labels IS NULL"
+    connection.execute(
+        f"""CREATE OR REPLACE TEMP TABLE rollouts_gone AS
+            SELECT DISTINCT step_reward_id FROM rollouts WHERE provenance IN ({gone})"""
+    )
     connection.execute("DELETE FROM ingested_batches WHERE (stage_key, batch_id) IN (FROM gone)")
     _name_sets(connection, "SELECT labels FROM remaining WHERE labels IS NOT NULL")
     for table in RECORD_OF_TABLE:
-        connection.execute(
-            f"DELETE FROM {table} WHERE provenance IN (SELECT provenance FROM remaining WHERE labels IS NULL)"
-        )
+        connection.execute(f"DELETE FROM {table} WHERE provenance IN ({gone})")
         connection.execute(
             f"""UPDATE {table} SET provenance = set_name(labels) FROM remaining
                 WHERE {table}.provenance = remaining.provenance AND labels IS NOT NULL"""
         )
+    replaced = connection.execute(
+        "SELECT provenance FROM remaining UNION SELECT set_name(labels) FROM remaining"
+    )
+    _drop_unused_sets(connection, [name for (name,) in replaced.fetchall() if name])
+    update_rollout_conflicts(connection, "SELECT step_reward_id FROM rollouts_gone")
 
 
-def drop_unused_sets(connection: duckdb.DuckDBPyConnection) -> None:
-    """Delete sets of batches that no row refers to."""
-    used = " UNION ".join(f"SELECT provenance FROM {table}" for table in RECORD_OF_TABLE)
-    connection.execute(f"DELETE FROM provenance_batches WHERE provenance NOT IN ({used})")
+def _drop_unused_sets(connection: duckdb.DuckDBPyConnection, replaced: Sequence[str]) -> None:
+    """Of sets of batches that rows had before another took its place, delete those that no row refers to any more."""
+    if replaced:
+        used = " UNION ".join(
+            f"SELECT provenance FROM {table} WHERE provenance IN (SELECT unnest($names))"
+            for table in RECORD_OF_TABLE
+        )
+        connection.execute(
+            f"""DELETE FROM provenance_batches
+                WHERE provenance IN (SELECT unnest($names)) AND provenance NOT IN ({used})""",
+            {"names": list(replaced)},
+        )
 
 
 def _staged(
@@ -141,22 +161,24 @@ def _stage(
     upgrade_rows(connection, record)
 
 
-def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> int:
-    """Move `incoming` into its table. Returns the number of new rows."""
+def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record], replaced: list[str]) -> int:
+    """Move `incoming` into its table. Returns the number of new rows. Adds to `replaced` the sets of batches in whose
+    place rows have another one now."""
     table, keys, fields = record.table, ", ".join(record.key), ", ".join(record.model_fields)
     columns = ", ".join(store_columns(record).values())
     new = 0
     if _mark_repeated(connection, record):
         if find(connection, record):
             raise Contradiction
-        _merge_provenance(connection, record)
+        replaced += _merge_provenance(connection, record)
         new += _changed(
             connection,
             f"""INSERT INTO {table} ({columns}, provenance)
                 SELECT DISTINCT ON ({keys}) {fields}, set_name(labels)
                 FROM incoming JOIN merged USING ({keys}) ANTI JOIN {table} USING ({keys})""",
         )
-    _name_sets(connection, "SELECT DISTINCT [batch_label] AS labels FROM incoming")
+    own = f"SELECT DISTINCT [batch_label] AS labels FROM incoming ANTI JOIN repeated USING ({keys})"
+    _name_sets(connection, own)
     return new + _changed(
         connection,
         f"""INSERT INTO {table} ({columns}, provenance)
@@ -175,9 +197,12 @@ def _mark_repeated(connection: duckdb.DuckDBPyConnection, record: type[Record]) 
     return _count(connection, "repeated")
 
 
-def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> None:
-    """Temporary table `merged`: each repeated key with all its batches. Rows in the table get the merged set."""
+def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> list[str]:
+    """Temporary table `merged`: each repeated key with all its batches. Rows in the table get the merged set.
+    Returns the sets that they had."""
     table, keys = record.table, ", ".join(record.key)
+    had = connection.execute(f"SELECT DISTINCT provenance FROM {table} SEMI JOIN repeated USING ({keys})")
+    replaced = [name for (name,) in had.fetchall()]
     connection.execute(
         f"""CREATE OR REPLACE TEMP TABLE merged AS
             SELECT {keys}, list(batch_label) AS labels FROM (
@@ -189,6 +214,7 @@ def _merge_provenance(connection: duckdb.DuckDBPyConnection, record: type[Record
     _name_sets(connection, "SELECT labels FROM merged")
     match = " AND ".join(f"{table}.{key} = merged.{key}" for key in record.key)
     connection.execute(f"UPDATE {table} SET provenance = set_name(labels) FROM merged WHERE {match}")
+    return replaced
 
 
 def _name_sets(connection: duckdb.DuckDBPyConnection, query: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from storage.columns import RECORD_OF_TABLE, arrow_schema
 from storage.comparisons import ComparisonState, read_comparison
 from storage.faults import StorageFault
 from storage.ids import digest_bytes
+from storage.ingest.read_files import files_in, folders_in
 from storage.ingest.version_030 import DERIVED_COLUMNS, RETIRED_TABLES
 from storage.runs import RunInfo, StageState, read_run_file
 from storage.shards import REDO, BatchRef, Manifest, Shard, ShardStore, read_manifest
@@ -51,9 +53,20 @@ class StoredBatch:
 
 def present_batches(shards: ShardStore) -> tuple[list[StoredBatch], list[SetAside]]:
     """Every current batch, sorted by the path of its manifest, and the manifests that cannot be used."""
+    return read_batches(shards, manifest_files(shards))
+
+
+def manifest_files(shards: ShardStore) -> dict[str, str]:
+    """The manifests of all current batches, relative to the data folder, with their signatures."""
+    folders = folders_in(shards.folder)
+    return {file: sign for folder in folders for file, sign in files_in(shards.root, folder, ".json").items()}
+
+
+def read_batches(shards: ShardStore, manifests: Iterable[str]) -> tuple[list[StoredBatch], list[SetAside]]:
+    """The batches of some manifests, sorted by their paths, and the manifests that cannot be used."""
     found: list[StoredBatch] = []
     aside: list[SetAside] = []
-    for path in sorted(shards.folder.glob("*/*.json")):
+    for path in sorted(shards.root / file for file in manifests):
         try:
             batch = _batch(shards, path)
             if batch.name != (path.parent.name, path.stem):
@@ -101,16 +114,14 @@ def run_files(root: Path) -> tuple[list[RunInfo], list[tuple[str, StageState]], 
     states: list[tuple[str, StageState]] = []
     aside: list[SetAside] = []
     for path in sorted((root / "runs").glob("*/run.json")):
-        try:
-            runs.append(_run(path))
-        except StorageFault as fault:
-            aside.append(SetAside(_relative(root, path), str(fault)))
+        found = read_run(root, path)
+        if isinstance(found, SetAside):
+            aside.append(found)
             continue
+        runs.append(found)
         for file in sorted((path.parent / "stages").glob("*.json")):
-            try:
-                states.append((runs[-1].run_id, _stage(file)))
-            except StorageFault as fault:
-                aside.append(SetAside(_relative(root, file), str(fault)))
+            state = read_stage(root, file)
+            aside.append(state) if isinstance(state, SetAside) else states.append((found.run_id, state))
     runs.sort(key=lambda run: (run.created_at, run.run_id))
     states.sort(key=lambda pair: (pair[1].started_at, pair[1].round, pair[1].stage))
     return runs, states, aside
@@ -131,18 +142,26 @@ def comparison_files(root: Path) -> tuple[list[ComparisonState], list[SetAside]]
     return found, aside
 
 
-def _run(path: Path) -> RunInfo:
-    info = read_run_file(path, RunInfo)
-    if info.run_id != path.parent.name:
-        raise StorageFault(f"run file {path} {_belongs_to(f'run {info.run_id}')}")
-    return info
+def read_run(root: Path, path: Path) -> RunInfo | SetAside:
+    """What a run.json says, or why it cannot be used."""
+    try:
+        info = read_run_file(path, RunInfo)
+        if info.run_id != path.parent.name:
+            raise StorageFault(f"run file {path} {_belongs_to(f'run {info.run_id}')}")
+        return info
+    except StorageFault as fault:
+        return SetAside(_relative(root, path), str(fault))
 
 
-def _stage(path: Path) -> StageState:
-    state = read_run_file(path, StageState)
-    if f"{state.round}-{state.stage}" != path.stem:
-        raise StorageFault(f"run file {path} {_belongs_to(f'stage {state.stage}, round {state.round}')}")
-    return state
+def read_stage(root: Path, path: Path) -> StageState | SetAside:
+    """What the file of a stage says, or why it cannot be used."""
+    try:
+        state = read_run_file(path, StageState)
+        if f"{state.round}-{state.stage}" != path.stem:
+            raise StorageFault(f"run file {path} {_belongs_to(f'stage {state.stage}, round {state.round}')}")
+        return state
+    except StorageFault as fault:
+        return SetAside(_relative(root, path), str(fault))
 
 
 def _batch(shards: ShardStore, path: Path) -> StoredBatch:

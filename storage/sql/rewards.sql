@@ -40,8 +40,25 @@ COMMENT ON COLUMN step_rewards.seeds IS 'Seeds of the rollouts, in the order of 
 COMMENT ON COLUMN step_rewards.rollout_steps IS 'Steps played in all its rollouts';
 COMMENT ON COLUMN step_rewards.rollout_tokens IS 'Tokens generated in all its rollouts';
 
+-- Joined before it is summed up: a filter on the run then keeps the rollouts of all other runs out of the sums.
 CREATE OR REPLACE VIEW run_step_rewards AS
-SELECT run_id, round, r.* EXCLUDE (side) FROM run_provenance JOIN step_rewards r USING (provenance);
+WITH summed AS (
+    SELECT
+        t.run_id, t.round, t.step_reward_id, t.task_id, t.trajectory_id, t.trajectory_kind, t.step_index, t.checkpoint,
+        t.outcome AS known, t.progress AS known_progress, t.provenance, count(o.rollout_id) AS n,
+        count_if(o.outcome >= 1) AS successes, sum(o.outcome) AS total, avg(coalesce(o.progress, o.outcome)) AS progress,
+        list(o.seed ORDER BY o.sample_index) FILTER (o.rollout_id IS NOT NULL) AS seeds,
+        sum(o.n_steps)::BIGINT AS n_steps, sum(o.tokens)::BIGINT AS tokens
+    FROM run_scored_turns t LEFT JOIN distinct_rollouts o ON o.step_reward_id = t.step_reward_id
+    GROUP BY ALL
+)
+SELECT
+    run_id, round, step_reward_id, task_id, trajectory_id, trajectory_kind, step_index, checkpoint, n,
+    coalesce(successes, 0) AS successes, coalesce(known, total / n) AS reward,
+    coalesce(known_progress, progress) AS progress, coalesce(known, wilson_low(total, n)) AS low,
+    coalesce(known, wilson_high(total, n)) AS high, known IS NOT NULL AS terminal, coalesce(seeds, []) AS seeds,
+    coalesce(n_steps, 0) AS rollout_steps, coalesce(tokens, 0) AS rollout_tokens, provenance
+FROM summed;
 COMMENT ON VIEW run_step_rewards IS
     'The rows of step_rewards that belong to each run: one a scored turn and round';
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import publication
 from storage.ingest.scan import present_batches
 from storage.shards import ShardStore
 from storage.store import Store
@@ -51,8 +52,10 @@ def test_a_writer_that_dies_before_its_manifest_leaves_no_batch(tmp_path: Path, 
 INGESTER = """
 import os, signal, sys
 from pathlib import Path
-import storage.store
+import storage.publication, storage.store
 from storage.store import Store
+
+storage.publication.SWAPPED_FROM = int(sys.argv[3])
 
 def die(*arguments, **options):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -61,21 +64,26 @@ point = sys.argv[2]
 if point == "before the commit":
     storage.store.refresh_runs = die
 elif point == "before the copy":
-    Store._publish = die
+    storage.publication.Publication.publish = die
 elif point == "before the rename":
-    storage.store.os.replace = die
+    storage.publication.os.replace = die
 Store(Path(sys.argv[1])).ingest()
 """
 
 
+@pytest.mark.parametrize("swapped", [False, True])
 @pytest.mark.parametrize("point", ["before the commit", "before the copy", "before the rename"])
-def test_the_next_ingest_completes_one_that_was_killed(tmp_path: Path, point: str) -> None:
+def test_the_next_ingest_completes_one_that_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, point: str, swapped: bool
+) -> None:
+    size = 0 if swapped else publication.SWAPPED_FROM
+    monkeypatch.setattr(publication, "SWAPPED_FROM", size)
     shards, store = ShardStore(tmp_path), Store(tmp_path)
     shards.write_batch("explore-1", "b0", [task("old")])
     store.ingest()
     steps = [step("x", index) for index in range(500)]
     record_run(tmp_path, "toy-1", shards.write_batch("explore-1", "b1", [task("new"), *steps]))
-    ingester = start(INGESTER, tmp_path, point)
+    ingester = start(INGESTER, tmp_path, point, size)
     ingester.communicate(timeout=60)
     assert ingester.returncode == -signal.SIGKILL
     assert store.query("SELECT task_id FROM tasks")[1] == [("old",)]

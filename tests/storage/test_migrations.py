@@ -58,12 +58,11 @@ def differences(connection: duckdb.DuckDBPyConnection, record: type[Record]) -> 
         for name, text in described.items()
         if comments.get(name) != text
     ]
-    keys = connection.execute(
-        "SELECT constraint_column_names FROM duckdb_constraints() "
-        "WHERE table_name = ? AND constraint_type = 'PRIMARY KEY'",
+    indexes = connection.execute(
+        "SELECT constraint_type FROM duckdb_constraints() WHERE table_name = ? AND constraint_type <> 'NOT NULL'",
         [record.table],
     ).fetchall()
-    return found if keys == [(list(record.key),)] else [*found, f"primary key {keys}"]
+    return [*found, *(f"an ingest would rewrite the index of {kind}" for (kind,) in indexes)]
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: record.table)
@@ -84,10 +83,7 @@ def test_a_field_without_its_column_would_be_noticed(connection: duckdb.DuckDBPy
     class Reworded(TaskRecord):
         world: str = Field(description="Something else")
 
-    class Rekeyed(TaskRecord):
-        key = ("task_id", "world")
-
-    for changed in (Longer, Other, Stricter, Reworded, Rekeyed):
+    for changed in (Longer, Other, Stricter, Reworded):
         assert differences(connection, changed) != [], changed
 
 
