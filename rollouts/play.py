@@ -1,13 +1,14 @@
 """Plays episodes: a policy acts in a world, from given starts.
 
 Running episodes request their turns from the policy's turn queue (models.turn_queue: in lockstep, or each as soon as it
-is ready). A finished episode makes room for a waiting one. The result of an episode depends on its start and seed
-only.
+is ready). A finished episode makes room for a waiting one, and may have further episodes join those that run. The
+result of an episode depends on its start and seed only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -25,8 +26,9 @@ from steca.types import Step, Trajectory
 from steca.vocabulary import End, Origin, Progress, PromptStyle
 from storage.ids import content_id
 
-OnFinished = Callable[[int, "PlayedEpisode"], None]
-"""Called as soon as an episode ends, with its index among the starts."""
+OnFinished = Callable[[int, "PlayedEpisode"], "Iterable[Start] | None"]
+"""Called as soon as an episode ends, with its index among the starts. The starts that it returns are played too, and
+numbered on."""
 MAX_RUNNING = 512
 """Most episodes running at once; the others wait. A world with fewer live environments runs fewer."""
 MAX_LOST = 8
@@ -165,20 +167,19 @@ def play(
     progress: Progress | None = None,
     on_finished: OnFinished | None = None,
 ) -> list[PlayedEpisode]:
-    """Let the policy play every start to its end. Each turn has a seed of its own, derived from the start's seed and
-    the turn's index. If the policy raises, `on_finished` has been called for every episode that ended before. Raises
-    EnvironmentFault if the world fails, or loses one episode after another."""
+    """Let the policy play every start to its end, and those that `on_finished` adds. Each turn has a seed of its own,
+    derived from the start's seed and the turn's index. If the policy raises, `on_finished` has been called for every
+    episode that ended before. Raises EnvironmentFault if the world fails, or loses one episode after another."""
     queue = turn_queue_of(policy, sampling)
     most = min(MAX_RUNNING, world.live_environments)
     stepper = stepper_of(world.blocking, most, queue)
-    results = _Results(on_finished, world.failures)
-    waiting = list(range(len(starts)))[::-1]
+    results = _Results(starts, on_finished, world.failures)
     running: dict[int, _Episode] = {}
     try:
-        while waiting or running:
-            while waiting and len(running) < most:
-                index = waiting.pop()
-                running[index] = _Episode.started(index, starts[index], world, settings)
+        while results.waiting or running:
+            while results.waiting and len(running) < most:
+                index = results.waiting.popleft()
+                running[index] = _Episode.started(index, results.starts[index], world, settings)
                 _ask(queue, world, running[index], settings)
             for index, turn in queue.answers():
                 stepper.submit(index, partial(_advance, world, running[index], turn, settings))
@@ -188,20 +189,23 @@ def play(
                     _ask(queue, world, episode, settings)
                     continue
                 results.add(running.pop(index), settings.constrained)
+            if not (results.waiting or running):
+                results.tell_lost()
             if progress:
-                progress(len(results.of), len(starts))
+                progress(len(results.of), len(results.starts))
     finally:
         queue.cancel()
         stepper.close()
-    results.tell_lost()
-    return [results.of[index] for index in range(len(starts))]
+    return [results.of[index] for index in range(len(results.starts))]
 
 
 class _Results:
-    """The finished episodes. Those that the world lost are told about once another one was finished: if all that follow
-    are lost too, the world is broken, and nothing of that is to be stored."""
+    """The starts, and the finished episodes. Those that the world lost are told about once another one was finished: if
+    all that follow are lost too, the world is broken, and nothing of that is to be stored."""
 
-    def __init__(self, on_finished: OnFinished | None, failures: Failures) -> None:
+    def __init__(self, starts: Iterable[Start], on_finished: OnFinished | None, failures: Failures) -> None:
+        self.starts = list(starts)
+        self.waiting = deque(range(len(self.starts)))
         self.of: dict[int, PlayedEpisode] = {}
         self._failures = failures
         self._on_finished = on_finished
@@ -215,14 +219,18 @@ class _Results:
             return
         self._failures.in_a_row = 0
         self.tell_lost()
-        if self._on_finished:
-            self._on_finished(episode.index, self.of[episode.index])
+        self._tell(episode)
 
     def tell_lost(self) -> None:
-        for lost in self._lost:
-            if self._on_finished:
-                self._on_finished(lost.index, self.of[lost.index])
-        self._lost.clear()
+        lost, self._lost = self._lost, []
+        for episode in lost:
+            self._tell(episode)
+
+    def _tell(self, episode: _Episode) -> None:
+        if self._on_finished:
+            more = list(self._on_finished(episode.index, self.of[episode.index]) or ())
+            self.waiting.extend(range(len(self.starts), len(self.starts) + len(more)))
+            self.starts += more
 
 
 def one_more_lost(failures: Failures, fault: str) -> None:

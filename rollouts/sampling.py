@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,12 @@ class SampleRequest:
     rank: int
 
 
+Draw = tuple[RolloutPoint, int]
+"""A point, and the index of the sample to play from it."""
+Rounds = Iterator[list[Draw]]
+"""What is missing for each round of a task's comparisons: goes on once that is available."""
+
+
 class Outcomes:
     """The outcomes of points sampled so far. A rollout that is available counts only once it was requested, so that
     verdicts do not depend on which ones are stored."""
@@ -56,7 +62,7 @@ class Outcomes:
         """The rollouts of a point that were requested and available."""
         return self._used.get(point.id, [])
 
-    def missing(self, request: SampleRequest) -> list[tuple[RolloutPoint, int]]:
+    def missing(self, request: SampleRequest) -> list[Draw]:
         """The samples of a request that are not available."""
         point = request.point
         new = range(len(self.used(point)), request.n)
@@ -96,12 +102,13 @@ class Sampler(Outcomes):
         self._sampling = sampling_of(config, config.rewards.temperature, config.rewards.top_p)
         self._tasks = tasks
         self._unsaved: dict[str, list[RolloutRecord]] = {}
-        self._saved_at = time.monotonic()
+        self._saved_at = self._charged_at = time.monotonic()
+        self._uncharged: list[RolloutRecord] = []
         self._superseded = False
         self._n_played = self._requested = 0
 
     def sample(self, requests: Sequence[SampleRequest], progress: Progress | None) -> bool:
-        """Sample the outcomes of one round. False if the budget ended it early."""
+        """Sample the outcomes of one round of all tasks. False if the budget ended it early."""
         missing = [draw for request in requests for draw in self.missing(request)]
         self._requested += len(missing)
         while missing and (count := self.tracker.affordable(len(missing))):
@@ -111,30 +118,68 @@ class Sampler(Outcomes):
             self.use(request)
         return not missing
 
-    def _play(self, draws: Sequence[tuple[RolloutPoint, int]], progress: Progress | None) -> None:
-        began, before = time.monotonic(), self._n_played
-        starts = [point.start(sample) for point, sample in draws]
+    def sample_joined(self, by_task: Sequence[Rounds], progress: Progress | None) -> None:
+        """Sample the rounds of every task: its next one joins the running episodes as soon as its last one is played,
+        whatever other tasks are at."""
+        running = JoinedRounds(by_task)
+        draws = running.first()
+        self._requested += len(draws)
+
+        def then(draw: Draw) -> list[Draw]:
+            more = running.after(draw)
+            self._requested += len(more)
+            return more
+
+        if draws:
+            self._play(draws, progress, then)
+
+    def _play(
+        self,
+        draws: Sequence[Draw],
+        progress: Progress | None,
+        then: Callable[[Draw], list[Draw]] = lambda _: [],
+    ) -> None:
+        """Play rollouts, and those that `then` adds to each that is finished."""
+        before = self._n_played
+        played = [_started(draw) for draw in draws]
 
         def within(done: int, _: int) -> None:
             if progress:
                 progress(before + done, self._requested)
 
-        rows: list[RolloutRecord] = []
+        def on_finished(index: int, run: PlayedEpisode) -> list[Start]:
+            draw, start = played[index]
+            self._keep(draw, start, run)
+            more = [_started(next_draw) for next_draw in then(draw)]
+            played.extend(more)
+            return [start for _, start in more]
 
-        def on_finished(index: int, run: PlayedEpisode) -> None:
-            (point, sample), start = draws[index], starts[index]
-            row = _rollout(point, sample, self._policy.digest, self._sampling, start, run)
-            self._available[point.id, sample] = row
-            self._unsaved.setdefault(start.task.task_id, []).append(row)
-            rows.append(row)
-
+        starts = [start for _, start in played]
+        self._charged_at = time.monotonic()
         try:
             play(self._world, self._policy, starts, self._sampling, self._settings, within, on_finished)
         finally:  # rollouts played before the policy failed are kept, and charged
-            self._n_played += len(rows)
-            now = time.monotonic()
-            self.tracker.charge(len(rows), sum(row.tokens for row in rows), now - began)
-        if now - self._saved_at > SAVE_INTERVAL:
+            self._charge()
+        self._save_in_time()
+
+    def _keep(self, draw: Draw, start: Start, run: PlayedEpisode) -> None:
+        point, sample = draw
+        row = _rollout(point, sample, self._policy.digest, self._sampling, start, run)
+        self._available[point.id, sample] = row
+        self._unsaved.setdefault(start.task.task_id, []).append(row)
+        self._uncharged.append(row)
+        self._n_played += 1
+        self._save_in_time()
+
+    def _charge(self) -> None:
+        now, rows = time.monotonic(), self._uncharged
+        self.tracker.charge(len(rows), sum(row.tokens for row in rows), now - self._charged_at)
+        self._uncharged, self._charged_at = [], now
+
+    def _save_in_time(self) -> None:
+        if time.monotonic() - self._saved_at > SAVE_INTERVAL:
+            if self._uncharged:
+                self._charge()
             self.save()
 
     def save(self) -> None:
@@ -173,6 +218,31 @@ class Sampler(Outcomes):
         return rows
 
 
+class JoinedRounds:
+    """The rounds that several tasks are at, each on its own."""
+
+    def __init__(self, by_task: Sequence[Rounds]) -> None:
+        self._by_task = by_task
+        self._task_of: dict[tuple[str, int], int] = {}
+        self._left = [0] * len(by_task)
+
+    def first(self) -> list[Draw]:
+        """What all tasks need first."""
+        return [draw for task in range(len(self._by_task)) for draw in self._next(task)]
+
+    def after(self, draw: Draw) -> list[Draw]:
+        """What this draw's task needs next, if it was the last one missing for its round."""
+        task = self._task_of.pop((draw[0].id, draw[1]))
+        self._left[task] -= 1
+        return [] if self._left[task] else self._next(task)
+
+    def _next(self, task: int) -> list[Draw]:
+        draws = next(self._by_task[task], [])
+        self._left[task] = len(draws)
+        self._task_of |= {(point.id, sample): task for point, sample in draws}
+        return draws
+
+
 def _scored(point: RolloutPoint, scorer: str) -> ScoredTurnRecord:
     return ScoredTurnRecord(
         step_reward_id=point.id,
@@ -184,6 +254,11 @@ def _scored(point: RolloutPoint, scorer: str) -> ScoredTurnRecord:
         outcome=point.after.trajectory.outcome if point.ended else None,
         progress=point.after.progress if point.ended else None,
     )
+
+
+def _started(draw: Draw) -> tuple[Draw, Start]:
+    point, sample = draw
+    return draw, point.start(sample)
 
 
 def _rollout(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
-from transformers import PreTrainedModel
 
 from models.local.hf_internals import forward_with_cache
 from models.local.kv import Ids, KVBatch
@@ -31,7 +30,7 @@ class DecodedTurn:
 
 
 def prefill(
-    model: PreTrainedModel, kv: KVBatch, rows: Sequence[int], ids: Sequence[Ids], computed: Sequence[int]
+    model: torch.nn.Module, kv: KVBatch, rows: Sequence[int], ids: Sequence[Ids], computed: Sequence[int]
 ) -> dict[int, torch.Tensor]:
     """Feed each row's tokens ids[row][computed[row]:]; returns its last logits [vocabulary]. `computed` < len(ids)."""
     logits: dict[int, torch.Tensor] = {}
@@ -60,7 +59,7 @@ def _groups(rows: Sequence[int], new: Sequence[int]) -> list[list[int]]:
 
 
 def forward(
-    model: PreTrainedModel,
+    model: torch.nn.Module,
     kv: KVBatch,
     tokens: npt.NDArray[np.int64],
     positions: npt.NDArray[np.int64],
@@ -77,7 +76,7 @@ def forward(
 
 
 def decode(
-    model: PreTrainedModel,
+    model: torch.nn.Module,
     kv: KVBatch,
     logits: torch.Tensor,
     lengths: Sequence[int],

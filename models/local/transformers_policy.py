@@ -31,6 +31,7 @@ from models.local.kv import (
     shared_prefix,
 )
 from models.local.rendering import HistoryEncoder
+from models.local.small_llama import fast_forward
 from models.local.turns import TurnReader
 from models.policy import Generation, History, PolicyFault, Sampling, check_seeds, describe_error
 from steca.vocabulary import Device
@@ -70,7 +71,7 @@ class TransformersPolicy:
         `usual_cache_bytes`). Raises PolicyFault for a model that this engine cannot run."""
         if tokenizer.chat_template is None:
             raise PolicyFault(f"checkpoint {digest[:16]} has no chat template: save one with its tokenizer")
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model, self.tokenizer = fast_forward(model.eval()), tokenizer
         self.context = context_length(model.config, f"checkpoint {digest[:16]}")
         self._digest, self._batch = digest, batch
         shape = _kv_shape(model)

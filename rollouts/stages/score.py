@@ -1,8 +1,9 @@
 """Stage rewards, first half: rollouts for the comparisons that need them (method section 2.3), round after round.
 
-In each round every open comparison requests outcomes for either side (`steca.stopping`). Stored rollouts are reused;
-the missing ones are played in one batch, from environment snapshots. If the budget does not cover a whole round, the
-most promising comparisons come first.
+In each round every open comparison of a task requests outcomes for either side (`steca.stopping`). Stored rollouts are
+reused; the missing ones are played from environment snapshots. Each task has rounds of its own: those of its next round
+join the rollouts that are running for other tasks. Under a budget the tasks go from round to round together, so that
+the most promising comparisons of all come first if it does not cover a whole round.
 
 Mode fixed scores whatever any rule could use, so that its rollouts can be judged by another threshold or preset. The
 other modes score a task's candidates in order, and stop at its first deviation if the rule uses no more.
@@ -18,7 +19,7 @@ from environments.complete import CompleteWorld
 from models.policy import Policy
 from rollouts.budget import BudgetTracker
 from rollouts.comparisons import Comparison, TaskComparisons, comparisons_of, ipr_comparisons
-from rollouts.sampling import Outcomes, Sampler, SampleRequest
+from rollouts.sampling import Outcomes, Rounds, Sampler, SampleRequest
 from rollouts.stages.decide import rollouts_of
 from steca.rewards import Tally
 from steca.stopping import Curtailed, Fixed, Sequential, StoppingRule, verdict_so_far
@@ -70,27 +71,36 @@ def _sample(
 ) -> bool:
     """Sample from rollouts that all runs share: repeat if a concurrent run saved some of them first."""
     while True:
-        complete = _rounds(tasks, config, sampler, progress, best_first)
+        by_task = [OpenComparisons(task, config, sampler) for task in tasks]
+        if sampler.tracker.limited:
+            complete = _rounds_together(by_task, sampler, progress, best_first)
+        else:
+            sampler.sample_joined([_rounds(comparisons, sampler) for comparisons in by_task], progress)
+            complete = True
         if sampler.reconcile():
             return complete
 
 
-def _rounds(
-    tasks: Sequence[TaskComparisons],
-    config: FactoryConfig,
-    sampler: Sampler,
-    progress: Progress | None,
-    best_first: bool,
+def _rounds_together(
+    by_task: Sequence[OpenComparisons], sampler: Sampler, progress: Progress | None, best_first: bool
 ) -> bool:
     """Sample until every comparison is closed; False if the budget ended it. `best_first`: each round serves only the
     requests with at least half the highest priority."""
-    by_task = [OpenComparisons(task, config, sampler) for task in tasks]
     while requests := merged(comparisons.requests() for comparisons in by_task):
         if best_first:
             requests = [one for one in requests if one.priority >= requests[0].priority / 2]
         if not sampler.sample(requests, progress):
             return False
     return True
+
+
+def _rounds(comparisons: OpenComparisons, outcomes: Outcomes) -> Rounds:
+    """The rounds of one task, until all its comparisons are closed."""
+    while requests := merged([comparisons.requests()]):
+        if missing := [draw for request in requests for draw in outcomes.missing(request)]:
+            yield missing
+        for request in requests:
+            outcomes.use(request)
 
 
 def merged(by_task: Iterable[Iterable[SampleRequest]]) -> list[SampleRequest]:

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 
-from configs.schema import FactoryConfig
-from rollouts.rows import of_type
+from configs.schema import BudgetConfig, FactoryConfig
+from rollouts.budget import BudgetTracker
+from rollouts.rows import demonstrations, of_type
 from rollouts.stages.decide import AFTER_FIRST, decide
 from rollouts.stages.explore import explore
 from rollouts.stages.score import score
 from steca.deviation import PRESETS
 from storage.records import DeviationRecord, Record, RolloutRecord, ScoredTurnRecord
-from tests.support.rollouts_toys import Toy, config, demonstrated, fragile, world
+from tests.support.rollouts_toys import Toy, config, demonstrated, fragile, of_task, world
 
 TASKS = 8
 
@@ -211,9 +212,6 @@ def test_an_undecided_comparison_is_never_selected() -> None:
 
 @pytest.mark.parametrize("mode", ["curtailed", "sequential"])
 def test_the_result_does_not_depend_on_what_shares_the_batch(mode: str) -> None:
-    from rollouts.rows import demonstrations
-    from tests.support.rollouts_toys import of_task
-
     chosen = settings(mode, "paper" if mode == "curtailed" else "sequential", True)
     whole = score(world(), Toy(fragile(0.5)), explored(), chosen)
     demo = demonstrations(explored())[3]
@@ -222,3 +220,21 @@ def test_the_result_does_not_depend_on_what_shares_the_batch(mode: str) -> None:
     assert {row.model_dump_json() for row in alone} == {
         row.model_dump_json() for row in of_task(whole, demo.task.task_id)
     }
+
+
+@pytest.mark.parametrize("mode", ["curtailed", "sequential"])
+def test_no_task_waits_for_the_rounds_of_others(mode: str) -> None:
+    """All tasks together need as many turns of the lockstep as the task that needs most, and give the rows of rounds
+    in step (those under a budget that suffices)."""
+    chosen = settings(mode, "paper" if mode == "curtailed" else "sequential", True)
+    toy, limited = Toy(fragile(0.5)), Toy(fragile(0.5))
+    rows = score(world(), toy, explored(), chosen)
+    tracker = BudgetTracker(BudgetConfig(rollouts=10**6))
+    assert score(world(), limited, explored(), chosen, tracker=tracker) == rows
+    alone = []
+    for demo in demonstrations(explored()):
+        one = Toy(fragile(0.5))
+        score(world(), one, of_task(explored(), demo.task.task_id), chosen)
+        alone.append(len(one.sizes))
+    assert len(toy.sizes) == max(alone)
+    assert len(limited.sizes) > max(alone), "in step they should take longer here"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -212,3 +213,24 @@ def test_nothing_to_play_asks_nothing() -> None:
     toy = Toy(like_expert)
     assert play(world(), toy, [], GREEDY, EPISODE_SETTINGS) == []
     assert toy.sizes == []
+
+
+def test_episodes_that_join_later_are_played_like_all_others() -> None:
+    """The first of each pair starts; the second one joins when it has ended."""
+    these = starts()
+    whole = results(play(world(), Toy(erring(0.4)), these, SAMPLED, EPISODE_SETTINGS))
+    toy, joined = Toy(erring(0.4)), these[::2]
+
+    def on_finished(index: int, run: PlayedEpisode) -> list[Start]:
+        assert run.trajectory.task_id == joined[index].task.task_id
+        more = [replace(joined[index], seed=2)] if index < len(these[::2]) else []
+        joined.extend(more)
+        return more
+
+    played = results(play(world(), toy, these[::2], SAMPLED, EPISODE_SETTINGS, None, on_finished))
+    assert played[: len(these[::2])] == whole[::2]
+    assert sorted(map(str, played)) == sorted(map(str, whole))
+    lockstep = Toy(erring(0.4))
+    for half in (these[::2], these[1::2]):
+        play(world(), lockstep, half, SAMPLED, EPISODE_SETTINGS)
+    assert len(toy.sizes) < len(lockstep.sizes), "those that joined should run beside the others"
