@@ -10,6 +10,7 @@ import typer
 from cli.published import published_store
 from cli.terminal.tables import print_rows
 from configs.faults import ConfigFault
+from storage.sql.guard import statements_of
 from storage.sql.store_names import renamed_in
 
 
@@ -28,14 +29,15 @@ def check_query(query: str) -> None:
     for text that is not UTF-8."""
     try:
         query.encode()
-        statements = duckdb.extract_statements(query)
+        statements = statements_of(query)
+        answers = sum(map(_has_rows, statements))
     except UnicodeEncodeError:
         raise ConfigFault("the query is not UTF-8 text") from None
     except duckdb.Error:
         return  # the store reports the error
     if not statements:
         raise ConfigFault('the query is empty: give one, e.g. steca sql "FROM run_summary"')
-    if sum(_has_rows(statement) for statement in statements) > 1:
+    if answers > 1:
         raise ConfigFault(
             f"{len(statements)} statements: only one result can be printed; run them one by one"
         )

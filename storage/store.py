@@ -28,6 +28,7 @@ from storage.ingest.scan import SetAside
 from storage.publication import Publication, remove_database
 from storage.runs import StageState
 from storage.shards import ShardStore
+from storage.sql.guard import open_guarded
 from storage.sql.query_errors import query_error
 from storage.sql.schema import failed, has_current_views, migrations, open_database, schema_version
 
@@ -85,7 +86,7 @@ class Store:
     def query(
         self, sql: str, params: Sequence[object] | dict[str, object] = ()
     ) -> tuple[list[str], list[tuple[Any, ...]]]:
-        """(column names, rows) of a query on the published file, which is opened read-only.
+        """(column names, rows) of a query on the published file, which it only reads. It reaches no other file.
 
         Raises StorageFault if nothing is published yet, or with DuckDB's message where the SQL is wrong. The message
         says so where an earlier version published the file, whose views and columns differ.
@@ -93,7 +94,6 @@ class Store:
         if not self.published.exists():
             raise self.nothing_published()
         try:
-            # Without replacement scans: a misspelt table could name one of our own variables.
             with self._open.cursor() if self._open else self.connect() as connection:
                 cursor = connection.execute(sql, params)
                 return [column[0] for column in cursor.description or ()], cursor.fetchall()
@@ -114,16 +114,15 @@ class Store:
 
     @contextmanager
     def reading(self, **settings: Any) -> Iterator[duckdb.DuckDBPyConnection]:
-        """The published file, read-only, for long reads: on a connection of its own with these settings of DuckDB,
-        which no query can change. Queries reach no other file. What is published meanwhile is not seen.
+        """The published file, read-only, for long reads: on a connection of its own with these settings of DuckDB.
+        What is published meanwhile is not seen.
 
         Raises StorageFault where nothing is published, and for every error of DuckDB in the block.
         """
         if not self.published.exists():
             raise self.nothing_published()
-        guarded = {"enable_external_access": False, "lock_configuration": True}
         try:
-            with self.connect(**settings, **guarded) as connection:
+            with self.connect(**settings) as connection:
                 yield connection
         except duckdb.Error as error:
             raise self.fault(error) from error
@@ -171,9 +170,9 @@ class Store:
         return [(manifest, reason) for manifest, reason in rows]
 
     def connect(self, **settings: Any) -> duckdb.DuckDBPyConnection:
-        """A connection to the published file, which reads only, with these settings of DuckDB. Raises duckdb.Error."""
-        config: dict[str, Any] = {"python_enable_replacements": False, **settings}
-        return duckdb.connect(self.published, read_only=True, config=config)
+        """A connection to the published file, which reads only this, with these settings of DuckDB, which no query can
+        change. Every query is asked on such a connection. Raises duckdb.Error."""
+        return open_guarded(self.published, settings)
 
     def outdated(self) -> bool:
         """Whether the published file has an older schema, or other views, than this code."""

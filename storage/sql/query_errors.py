@@ -21,12 +21,27 @@ _UNKNOWN = (
     re.compile(r'^Binder Error: Referenced (?:column|table) "(?P<name>[^"]*)" not found'),
     re.compile(r'^Binder Error: Table "[^"]*" does not have a column named "(?P<name>[^"]*)"'),
 )
+STAYING = (
+    "a query reads the published store and nothing else. To write files, redirect what `steca sql --format csv` "
+    "prints, or use `steca export`"
+)
+_LEAVING = (
+    (re.compile(r'Cannot access (?:file|directory) "([^"]*)"'), "a query cannot reach {!r}"),
+    (re.compile(r'^Cannot change configuration option "([^"]*)"'), "a query cannot change DuckDB's setting {}"),
+    (re.compile(r"Loading external extensions is disabled"), "a query cannot load extensions of DuckDB"),
+    (re.compile(r"^(?:Error: )?File (\S+) requires the extension"), "a query cannot reach {!r}"),
+    (re.compile(r"but it exists in the (\S+) extension"), "a query cannot use DuckDB's extension {}"),
+)
+"""What DuckDB says where storage.sql.guard refuses, and what we say."""
 
 
 def query_error(error: duckdb.Error) -> str:
-    """The error in one line: without signatures of functions, and with advice for an unknown name or a boolean where
-    a number is wanted."""
+    """The error in one line: without signatures of functions, and with advice for an unknown name, for a boolean where
+    a number is wanted, and for what would leave the store."""
     said = one_line(error).removeprefix("Invalid Input Error: ")  # error() in our macros
+    for refused, words in _LEAVING:
+        if match := refused.search(said):
+            return f"{words.format(*match.groups())}: {STAYING}"
     for unknown in _UNKNOWN:
         if match := unknown.match(said):
             return _unknown_name(said, match["name"])
