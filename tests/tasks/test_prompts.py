@@ -113,6 +113,6 @@ def test_a_stage_that_does_not_declare_the_prompt_cannot_read_it(prefect_api: st
         return [batch.config.policy.prompt]  # type: ignore[list-item]
 
     resources = resources_in(tmp_path, "react")
+    request = request_of(deaf, resources)
     with pytest.raises(AttributeError, match="policy"):
-        request = request_of(deaf, resources)
         deaf.run(request, BatchContext(request.refs, resources), "toy 1/1")
