@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
 from storage.faults import StorageFault
-from storage.files import check_name, write_atomic, writing_in
+from storage.files import FileName, check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
 from storage.json_files import read_model, to_json
 from storage.records import Record
@@ -24,6 +24,7 @@ from storage.row_digest import digest_of_rows, sum_of
 
 R = TypeVar("R", bound=Record)
 RERUN = "the same command again: it computes the batch again (or run its stage with --force)"
+MANIFEST = r"^shards/[A-Za-z0-9][A-Za-z0-9._-]*/(superseded/)?[A-Za-z0-9][A-Za-z0-9._-]*\.json$"
 REDO = f"run `steca doctor`, then {RERUN}"
 
 
@@ -31,9 +32,9 @@ class BatchRef(BaseModel):
     """A reference to a written batch: small enough for a cached result, and enough to read and verify the rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    stage_key: str
-    batch_id: str
-    manifest: str  # relative to the data folder
+    stage_key: FileName
+    batch_id: FileName
+    manifest: Annotated[str, Field(pattern=MANIFEST)]  # relative to the data folder
     sha256: str  # of the manifest, which holds the shards' own digests
     rows: dict[str, int]  # by table
     content: str = ""  # digest of the rows (storage.row_digest); "" if version 0.3.0 wrote the batch
@@ -44,7 +45,7 @@ class Shard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     table: str
-    file: str
+    file: FileName
     sha256: str
     rows: int
 
@@ -53,8 +54,8 @@ class Manifest(BaseModel):
     """The contents of a batch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    stage_key: str
-    batch_id: str
+    stage_key: FileName
+    batch_id: FileName
     shards: tuple[Shard, ...]
     content: str = ""  # digest of the rows (storage.row_digest); "" if version 0.3.0 wrote the batch
     units: dict[str, str] = Field(default_factory=dict)  # task id -> what decided its rows (tasks.task_rows)

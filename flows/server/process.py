@@ -23,7 +23,7 @@ from filelock import FileLock
 from flows.faults import StageFault
 from flows.server import environment, settings
 from models.processes import guard
-from models.processes.child_environment import environment_without_secrets
+from configs.child_environment import environment_without_secrets
 from storage.files import writing_in
 from tasks.prefect_internals import TEMPORARY_SERVER, drain_queues, reread_settings
 

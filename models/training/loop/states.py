@@ -13,6 +13,8 @@ import os
 import shutil
 from pathlib import Path
 
+from models.training.loop.pickles import code_in
+
 SEAL = "seal.json"
 _log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ def _fault(state: Path) -> str | None:
         return f"its {SEAL} cannot be read ({error})"
     found = _digests(state)
     wrong = sorted(name for name in sealed.keys() | found.keys() if sealed.get(name) != found.get(name))
-    return f"{wrong[0]} has changed since it was written" if wrong else None
+    return f"{wrong[0]} has changed since it was written" if wrong else code_in(state)
 
 
 def _digests(state: Path) -> dict[str, str]:
