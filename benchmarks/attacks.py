@@ -80,13 +80,15 @@ def _reads() -> Iterable[Attack]:
     yield Attack("a subquery", "SELECT (SELECT content FROM read_text('{at}/lines.csv')) AS line")
     yield Attack("EXPLAIN ANALYZE", "EXPLAIN ANALYZE COPY (SELECT 1) TO '{out}.csv'")
     yield Attack("a temporary view", "CREATE TEMP VIEW v AS FROM read_text('{at}/lines.csv'); FROM v")
-    yield Attack("a temporary macro", "CREATE TEMP MACRO m() AS TABLE FROM read_text('{at}/lines.csv'); FROM m()")
+    yield Attack(
+        "a temporary macro", "CREATE TEMP MACRO m() AS TABLE FROM read_text('{at}/lines.csv'); FROM m()"
+    )
     yield Attack("a temporary table", "CREATE TEMP TABLE t AS FROM read_text('{at}/lines.csv'); FROM t")
     yield Attack("a prepared statement", "PREPARE p AS FROM read_text('{at}/lines.csv'); EXECUTE p")
+    yield Attack("a variable", "SET VARIABLE f = '{at}/lines.csv'; FROM read_text(getvariable('f'))")
     yield Attack(
-        "a variable", "SET VARIABLE f = '{at}/lines.csv'; FROM read_text(getvariable('f'))"
+        "the process's memory", "SELECT length(content) AS n FROM read_blob('/proc/self/environ')", False
     )
-    yield Attack("the process's memory", "SELECT length(content) AS n FROM read_blob('/proc/self/environ')", False)
 
 
 def _writes() -> Iterable[Attack]:
@@ -117,8 +119,12 @@ def _settings() -> Iterable[Attack]:
     yield Attack("RESET", f"RESET enable_external_access; {then}", effect=False)
     yield Attack("PRAGMA of a setting", f"PRAGMA enable_external_access = true; {then}", effect=False)
     yield Attack("a log file", "SET log_query_path = '{out}'; SELECT 1")
-    yield Attack("another temporary folder", "SET temp_directory = '{out}'; COPY (SELECT 1) TO '{out}/x.csv'", False)
-    yield Attack("a profile", "SET enable_profiling = 'json'; SET profiling_output = '{out}'; SELECT 1", effect=False)
+    yield Attack(
+        "another temporary folder", "SET temp_directory = '{out}'; COPY (SELECT 1) TO '{out}/x.csv'", False
+    )
+    yield Attack(
+        "a profile", "SET enable_profiling = 'json'; SET profiling_output = '{out}'; SELECT 1", effect=False
+    )
     yield Attack("logs in files", "CALL enable_logging(storage = 'file', storage_path = '{out}'); SELECT 1")
 
 

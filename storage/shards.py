@@ -184,7 +184,13 @@ class ShardStore:
                 f"batch {manifest.batch_id} holds the table {shard.table}, which this version does not read; run its "
                 "stage again"
             )
-        return from_parquet(RECORD_OF_TABLE[shard.table], self.verified_bytes(manifest, shard))
+        try:
+            return from_parquet(RECORD_OF_TABLE[shard.table], self.verified_bytes(manifest, shard))
+        except ValueError as error:
+            path = self.shard_path(manifest, shard)
+            raise StorageFault(
+                f"shard {path} holds no rows of {shard.table} ({str(error)[:300]}); {REDO}"
+            ) from error
 
     def reference(self, path: Path, manifest: Manifest, data: bytes) -> BatchRef:
         """The reference to the batch whose manifest is the file `path` with the bytes `data`."""

@@ -42,6 +42,20 @@ def open_guarded(path: Path, settings: dict[str, Any]) -> duckdb.DuckDBPyConnect
         return _locked(connection)
 
 
+DEEPEST = 200
+"""Brackets in one another. DuckDB's parser takes minutes for a thousand that are open, and cannot be interrupted."""
+
+
+def nests_too_deeply(sql: str) -> bool:
+    """Whether a text has more brackets in one another than DuckDB's parser can take. Those in strings count too."""
+    depth = 0
+    for letter in sql:
+        depth += (letter in "([{") - (letter in ")]}" and depth > 0)
+        if depth > DEEPEST:
+            return True
+    return False
+
+
 def statements_of(sql: str) -> list[duckdb.Statement]:
     """The statements of a text, none of which is run. Raises duckdb.Error. DuckDB takes IMPORT apart while it parses,
     so that this is guarded, too."""

@@ -27,7 +27,10 @@ STAYING = (
 )
 _LEAVING = (
     (re.compile(r'Cannot access (?:file|directory) "([^"]*)"'), "a query cannot reach {!r}"),
-    (re.compile(r'^Cannot change configuration option "([^"]*)"'), "a query cannot change DuckDB's setting {}"),
+    (
+        re.compile(r'^Cannot change configuration option "([^"]*)"'),
+        "a query cannot change DuckDB's setting {}",
+    ),
     (re.compile(r"Loading external extensions is disabled"), "a query cannot load extensions of DuckDB"),
     (re.compile(r"^(?:Error: )?File (\S+) requires the extension"), "a query cannot reach {!r}"),
     (re.compile(r"but it exists in the (\S+) extension"), "a query cannot use DuckDB's extension {}"),

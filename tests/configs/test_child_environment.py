@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from configs.child_environment import environment_without_secrets, is_secret_name
 from configs.schema import ExecutionConfig
 from configs.servers import ReflectorEndpoint, ServerConfig
-from configs.child_environment import environment_without_secrets, is_secret_name
 from models.served.vllm_command import vllm_environment
 from models.training.distributed import launching
 from tests.support.layers import BELOW
@@ -78,14 +78,24 @@ def test_a_training_in_processes_gets_none(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["TOKEN", "PGPASSWORD", "API_KEY", "apikey", "GOOGLE_APPLICATION_CREDENTIALS", "AWS_ACCESS_KEY_ID", "X_PASSWD"],
+    [
+        "TOKEN",
+        "PGPASSWORD",
+        "API_KEY",
+        "apikey",
+        "GOOGLE_APPLICATION_CREDENTIALS",
+        "AWS_ACCESS_KEY_ID",
+        "X_PASSWD",
+    ],
 )
 def test_secrets_go_by_many_names(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setenv(name, SECRET)
     assert name not in environment_without_secrets()
 
 
-def test_an_address_with_a_password_is_a_secret_and_a_proxy_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_with_a_password_is_a_secret_and_a_proxy_is_needed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://me:secret@host/db")
     monkeypatch.setenv("HTTPS_PROXY", "http://me:secret@proxy:3128")
     monkeypatch.setenv("PLAIN_URL", "http://host:80/a@b")
@@ -98,7 +108,15 @@ NEEDS_KEYS = {
     "models/processes/guard.py": "hands on the environment that it got, which is without them already",
 }
 """Files that start a process with all of our environment, and why."""
-STARTERS = {"Popen", "run", "call", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}
+STARTERS = {
+    "Popen",
+    "run",
+    "call",
+    "check_call",
+    "check_output",
+    "create_subprocess_exec",
+    "create_subprocess_shell",
+}
 
 
 def starts(tree: ast.AST) -> list[ast.Call]:
@@ -116,7 +134,10 @@ def starts(tree: ast.AST) -> list[ast.Call]:
         call
         for call in calls
         if isinstance(call.func, ast.Attribute)
-        and (call.func.attr.startswith(("exec", "spawn", "posix_spawn")) or call.func.attr in ("system", "popen"))
+        and (
+            call.func.attr.startswith(("exec", "spawn", "posix_spawn"))
+            or call.func.attr in ("system", "popen")
+        )
         and isinstance(call.func.value, ast.Name)
         and call.func.value.id == "os"
     ]
@@ -130,9 +151,13 @@ def test_every_process_that_is_started_gets_an_environment_without_secrets_or_is
             for call in starts(ast.parse(source)):
                 given = next((ast.unparse(each.value) for each in call.keywords if each.arg == "env"), "all")
                 found[path.relative_to(ROOT).as_posix()] = given
-    assert {path for path, given in found.items() if given == "all" or "os.environ" in given} == set(NEEDS_KEYS)
+    assert {path for path, given in found.items() if given == "all" or "os.environ" in given} == set(
+        NEEDS_KEYS
+    )
     clean = ("environment_without_secrets(", "vllm_environment(", "_environment()")
-    assert all(any(part in given for part in clean) for path, given in found.items() if path not in NEEDS_KEYS)
+    assert all(
+        any(part in given for part in clean) for path, given in found.items() if path not in NEEDS_KEYS
+    )
     assert len(found) >= 6
 
 

@@ -33,7 +33,7 @@ def main() -> int:
         }
     for name, one in tried.items():
         for what, (made, said) in one.wrong.items():
-            print(f"\n{name}: {one.counts[what]} times {what}\ninput: {made!r:.2000}\n{said[-3000:]}")
+            print(f"\n{name}: {one.counts[what]} times {what}\ninput: {made!r:.400}\n{said[-3000:]}")
     return int(any(one.tracebacks or one.hangs for one in tried.values()))
 
 

@@ -22,9 +22,43 @@ FOLDER = Path(mkdtemp(prefix="steca-fuzz-"))
 TASKS = GeneratedAlfworld({}).tasks("train", 4, 0)
 PIECES = TEXTS | st.sampled_from(
     [
-        *("(and", "(not", "(or", "(exists (?x - object)", "(forall (?x - object)", "(when", "(either a b)", "?x", "- object"),
-        *("(:action", "(:types", "(:init", "(:goal", "(= ?a ?b)", ")", "(", "#", "[", "]", "{a.name}", "{a.id + b}", "|", ";"),
-        *("{__import__('os')}", "{" + "a+" * 900 + "a}", "(not " * 900, "(and " * 900, "a - b b - a", '"', "<", ">"),
+        *(
+            "(and",
+            "(not",
+            "(or",
+            "(exists (?x - object)",
+            "(forall (?x - object)",
+            "(when",
+            "(either a b)",
+            "?x",
+            "- object",
+        ),
+        *(
+            "(:action",
+            "(:types",
+            "(:init",
+            "(:goal",
+            "(= ?a ?b)",
+            ")",
+            "(",
+            "#",
+            "[",
+            "]",
+            "{a.name}",
+            "{a.id + b}",
+            "|",
+            ";",
+        ),
+        *(
+            "{__import__('os')}",
+            "{" + "a+" * 900 + "a}",
+            "(not " * 900,
+            "(and " * 900,
+            "a - b b - a",
+            '"',
+            "<",
+            ">",
+        ),
     ]
 )
 
@@ -50,7 +84,10 @@ def game(draw: st.DrawFn) -> bytes:
 
 
 RECORDED = [
-    {"from": "human", "value": "You are in the middle of a room. Looking quickly around you, you see a cabinet 1."},
+    {
+        "from": "human",
+        "value": "You are in the middle of a room. Looking quickly around you, you see a cabinet 1.",
+    },
     {"from": "gpt", "value": "go to cabinet 1"},
     {"from": "human", "value": "On the cabinet 1, you see a mug 1."},
     {"from": "gpt", "value": "take mug 1 from cabinet 1"},

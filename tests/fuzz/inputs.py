@@ -11,8 +11,36 @@ from hypothesis import strategies as st
 LETTERS = st.characters(exclude_categories=())  # lone surrogates too
 HOSTILE = st.sampled_from(
     [
-        *("", "\0", "\ud800", "\u2028", "\ufeff", "\x1b[31m", "../../x", "-0", "1e999", "NaN", "null", "true", "'", '"'),
-        *("[" * 3000, '{"a":' * 3000, "(" * 3000, "9" * 5000, "x" * 3000, "%s{0}", "{{", "\\", "\n\n", "\t"),
+        *(
+            "",
+            "\0",
+            "\ud800",
+            "\u2028",
+            "\ufeff",
+            "\x1b[31m",
+            "../../x",
+            "-0",
+            "1e999",
+            "NaN",
+            "null",
+            "true",
+            "'",
+            '"',
+        ),
+        *(
+            "[" * 3000,
+            '{"a":' * 3000,
+            "(" * 3000,
+            "9" * 5000,
+            "x" * 3000,
+            "%s{0}",
+            "{{",
+            "\\",
+            "\n\n",
+            "\t",
+            "'",
+            '"',
+        ),
     ]
 )
 TEXTS = st.text(LETTERS, max_size=12) | HOSTILE

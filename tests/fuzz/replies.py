@@ -40,10 +40,32 @@ SAID = [
     "I do it.\n```python\nact('look')\n```",
     "THOUGHT: a\nACTION: b",
 ]
-PIECES = TEXTS | st.sampled_from(
-    ["<think>", "</think>", "```", "Thought:", "Action:", "<tool_call>", "</tool_call>", "{", "}", '"action":', "\\u"]
-    + ["<think>" * 500, "```\n" * 500, "{" * 5000, '{"a":' * 5000, "*" * 5000, " " * 5000, "\n" * 5000, "Action: " * 500]
-)
+MARKS = [
+    "<think>",
+    "</think>",
+    "```",
+    "Thought:",
+    "Action:",
+    "<tool_call>",
+    "</tool_call>",
+    "{",
+    "}",
+    '"action":',
+]
+REPEATED = [
+    "<think>",
+    "```\n",
+    "{",
+    '{"a":',
+    "*",
+    " ",
+    "\n",
+    "Action: ",
+    "Thought: a\n",
+    "<action>",
+    "Label: ",
+]
+PIECES = TEXTS | st.sampled_from([*MARKS, "\\u", *(piece * 2000 for piece in REPEATED)])
 
 
 def use_body(body: Any) -> None:
@@ -77,7 +99,12 @@ def use_action(text: str) -> None:
 
 
 REPLIES = (
-    Kind("replies: bodies", changed(st.sampled_from([BODY, IN_PARTS, ERROR])) | values(), use_body, (RequestError,)),
+    Kind(
+        "replies: bodies",
+        changed(st.sampled_from([BODY, IN_PARTS, ERROR])) | values(),
+        use_body,
+        (RequestError,),
+    ),
     Kind(
         "replies: bodies as text",
         damaged(st.sampled_from([BODY, IN_PARTS, ERROR]).map(json.dumps), PIECES),
@@ -86,7 +113,10 @@ REPLIES = (
     ),
     Kind(
         "replies: errors",
-        st.tuples(st.sampled_from([400, 401, 404, 408, 422, 429, 500, 503]), changed(st.just(ERROR)) | values() | TEXTS),
+        st.tuples(
+            st.sampled_from([400, 401, 404, 408, 422, 429, 500, 503]),
+            changed(st.just(ERROR)) | values() | TEXTS,
+        ),
         use_error,
         (RequestError,),
     ),

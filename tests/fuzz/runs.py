@@ -21,10 +21,14 @@ from tests.fuzz.trying import Kind
 from tests.support.imported_runs import TASKS, imported, openai, played, sharegpt
 
 FOLDER = Path(mkdtemp(prefix="steca-fuzz-"))
-NAMES = """id conversations messages steps from value role content type source tool_calls observation results prompt
-    session message gpt assistant agent user human completion text function arguments loss weight extra step_id
-    chosen tool_call_id name command metadata task_id""".split()
-WORDS = st.sampled_from([*NAMES, "Thought: a\nAction: b", "<think>a</think><action>b</action>"]) | TEXTS
+NAMES = (
+    "id conversations messages steps from value role content type source tool_calls observation "
+    "results prompt session message gpt assistant agent user human completion text function "
+    "arguments loss weight extra step_id chosen tool_call_id name command metadata task_id "
+)
+WORDS = (
+    st.sampled_from([*NAMES.split(), "Thought: a\nAction: b", "<think>a</think><action>b</action>"]) | TEXTS
+)
 
 
 def atif(task: Any) -> dict[str, Any]:
@@ -33,7 +37,9 @@ def atif(task: Any) -> dict[str, Any]:
     steps: list[dict[str, Any]] = [{"step_id": 1, "source": "user", "message": first}]
     for number, (thought, action, observation) in enumerate(turns, 2):
         results = {"results": [{"content": observation}]}
-        steps.append({"step_id": number, "source": "agent", "message": f"Thought: {thought}\nAction: {action}"})
+        steps.append(
+            {"step_id": number, "source": "agent", "message": f"Thought: {thought}\nAction: {action}"}
+        )
         steps[-1]["observation"] = results
     return {"schema_version": "ATIF-v1.5", "session_id": task.task_id, "steps": steps}
 
@@ -46,7 +52,11 @@ def session(task: Any) -> list[Any]:
 
 ROWS = [make(task) for task in TASKS[:2] for make in (sharegpt, openai, atif)]
 ROW = changed(st.sampled_from(ROWS), WORDS)
-LINES = ROW.map(json.dumps) | damaged(st.sampled_from(ROWS).map(json.dumps), WORDS) | values(WORDS).map(json.dumps)
+LINES = (
+    ROW.map(json.dumps)
+    | damaged(st.sampled_from(ROWS).map(json.dumps), WORDS)
+    | values(WORDS).map(json.dumps)
+)
 SESSION = changed(st.just(session(TASKS[0])), WORDS).map(
     lambda rows: "\n".join(map(json.dumps, rows)) if isinstance(rows, list) else json.dumps(rows)
 )
@@ -80,5 +90,7 @@ def use_recordings(data: bytes) -> None:
 RUNS = (
     Kind("imports: JSONL", JSONL | ARRAY, use_import, (EnvironmentFault,)),
     Kind("imports: bytes", damaged_bytes(st.sampled_from(WHOLE)), use_import, (EnvironmentFault,)),
-    Kind("recorded worlds", JSONL | damaged_bytes(st.sampled_from(WHOLE)), use_recordings, (EnvironmentFault,)),
+    Kind(
+        "recorded worlds", JSONL | damaged_bytes(st.sampled_from(WHOLE)), use_recordings, (EnvironmentFault,)
+    ),
 )

@@ -26,17 +26,71 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
 LOOP = "name: &a [*a]\n"
 PIECES = TEXTS | st.sampled_from(
     [
-        *("&a ", "*a", "<<: *a\n", "!!python/object/apply:os.system ['true']", "!!binary |\n  x", "? [a]\n: b\n", "%YAML 9.9\n"),
-        *("!!set {a}", "2001-99-99", "1:99:99", ".inf", ".nan", "0x", "1_000", "\t", "---\n", "...\n", "'", '"', "{", "[", "- "),
-        *("!!int x", "!!float y", "!!timestamp z", "!!omap [a]", "!!pairs [a]", "!!bool maybe", "=: 1\n", "|\n", ">-\n"),
-        *(LOOP, BOMB, "seed: *a\n", "a: &a {b: *a}\n", "rewards: &r {rollouts: *r}\n", "arms: {}\n", "config: x\n"),
+        *(
+            "&a ",
+            "*a",
+            "<<: *a\n",
+            "!!python/object/apply:os.system ['true']",
+            "!!binary |\n  x",
+            "? [a]\n: b\n",
+            "%YAML 9.9\n",
+        ),
+        *(
+            "!!set {a}",
+            "2001-99-99",
+            "1:99:99",
+            ".inf",
+            ".nan",
+            "0x",
+            "1_000",
+            "\t",
+            "---\n",
+            "...\n",
+            "'",
+            '"',
+            "{",
+            "[",
+            "- ",
+        ),
+        *(
+            "!!int x",
+            "!!float y",
+            "!!timestamp z",
+            "!!omap [a]",
+            "!!pairs [a]",
+            "!!bool maybe",
+            "=: 1\n",
+            "|\n",
+            ">-\n",
+        ),
+        *(
+            LOOP,
+            BOMB,
+            "seed: *a\n",
+            "a: &a {b: *a}\n",
+            "rewards: &r {rollouts: *r}\n",
+            "arms: {}\n",
+            "config: x\n",
+        ),
     ]
 )
 FIELDS = st.sampled_from(
-    [*FactoryConfig.model_fields, "rollouts", "mode", "delta", "model", "options", "prices", "key_env", "base_urls"]
+    [
+        *FactoryConfig.model_fields,
+        "rollouts",
+        "mode",
+        "delta",
+        "model",
+        "options",
+        "prices",
+        "key_env",
+        "base_urls",
+    ]
 )
-WHOLE = st.sampled_from([FactoryConfig().model_dump(mode="json")])
-SET = st.builds("{}{}{}={}".format, FIELDS, st.sampled_from([".", "", "..", "."]), FIELDS | TEXTS, PIECES | st.just("1"))
+WHOLE = st.sampled_from([{name: value} for name, value in FactoryConfig().model_dump(mode="json").items()])
+SET = st.builds(
+    "{}{}{}={}".format, FIELDS, st.sampled_from([".", "", "..", "."]), FIELDS | TEXTS, PIECES | st.just("1")
+)
 
 
 def written(text: str, name: str = "config.yaml") -> Path:
@@ -63,8 +117,20 @@ def use_comparison(text: str) -> None:
 
 MANY = 1000
 SETTINGS = (
-    Kind("YAML: configurations", damaged(st.sampled_from([*RUNS, BOMB, LOOP]), PIECES), use_file, (ConfigFault,), MANY),
+    Kind(
+        "YAML: configurations",
+        damaged(st.sampled_from([*RUNS, BOMB, LOOP]), PIECES),
+        use_file,
+        (ConfigFault,),
+        MANY,
+    ),
     Kind("YAML: values of settings", changed(WHOLE, FIELDS | TEXTS), use_values, (ConfigFault,), MANY),
     Kind("--set", st.lists(SET | TEXTS, min_size=1, max_size=3), use_changes, (ConfigFault,), MANY),
-    Kind("YAML: comparisons", damaged(st.sampled_from(COMPARISONS), PIECES), use_comparison, (ConfigFault,), MANY),
+    Kind(
+        "YAML: comparisons",
+        damaged(st.sampled_from(COMPARISONS), PIECES),
+        use_comparison,
+        (ConfigFault,),
+        MANY,
+    ),
 )

@@ -32,8 +32,34 @@ QUERIES = [
 ]
 CONDITIONS = ["weight > 1 AND n_steps < 10", "hash(example_id) % 10 < 3", "dataset IN ('D_c', 'D_e')"]
 PIECES = TEXTS | st.sampled_from(
-    ["(", ")", "'", '"', "--", "/*", ";", "$1", "?", "SELECT ", "FROM '/etc/passwd'", "NULL", "::INT", "random()", "*"]
-    + ["(" * 500, "SELECT (" * 300, "NOT " * 500, "COPY tasks TO '/tmp/x'", "UNION ALL ", "[1, 2]", "{'a': 1}", "->", "%"]
+    [
+        *(
+            "(",
+            ")",
+            "'",
+            '"',
+            "--",
+            "/*",
+            ";",
+            "$1",
+            "?",
+            "SELECT ",
+            "FROM '/etc/passwd'",
+            "NULL",
+            "::INT",
+            "*",
+        ),
+        *(
+            "(" * 500,
+            "SELECT (" * 300,
+            "NOT " * 500,
+            "COPY tasks TO '/tmp/x'",
+            "UNION ALL ",
+            "[1, 2]",
+            "{'a': 1}",
+        ),
+        *("random()", "->", "%"),
+    ]
 )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from formats.writing.existing import existing
 from formats.faults import FormatFault
+from formats.writing.existing import existing
 from models.training.loop.states import SEAL, newest_intact
 from storage.columns import to_parquet
 from storage.comparisons import ComparisonState, comparison_file, read_comparison, save_comparison
@@ -40,7 +40,9 @@ OF_STEPS = next(name for name in WHOLE if name.startswith("steps-"))
 def shard(draw: st.DrawFn) -> tuple[str, bytes, bool]:
     """(a shard's name, damaged bytes, whether its digest is put into the manifest, so that the bytes are parsed)."""
     name = draw(st.sampled_from(list(WHOLE)))
-    other = st.sampled_from([WHOLE[OF_STEPS], to_parquet(type(step("x", 0)), [step("x", 0)] * 3), b"", b"PAR1PAR1"])
+    other = st.sampled_from(
+        [WHOLE[OF_STEPS], to_parquet(type(step("x", 0)), [step("x", 0)] * 3), b"", b"PAR1PAR1"]
+    )
     return name, draw(damaged_bytes(st.just(WHOLE[name])) | other), draw(st.integers(0, 3)) > 0
 
 
@@ -48,7 +50,8 @@ def use_shard(made: tuple[str, bytes, bool]) -> None:
     """As an ingest and as a stage read them."""
     name, data, fits = made
     shards = [
-        {**one, "sha256": digest_bytes(data)} if fits and one["file"] == name else one for one in GOOD["shards"]
+        {**one, "sha256": digest_bytes(data)} if fits and one["file"] == name else one
+        for one in GOOD["shards"]
     ]
     MANIFEST.write_text(json.dumps({**GOOD, "shards": shards}))
     (MANIFEST.parent / name).write_bytes(data)

@@ -13,6 +13,7 @@ import os
 import shutil
 from pathlib import Path
 
+from configs.json_text import parse_json
 from models.training.loop.pickles import code_in
 
 SEAL = "seal.json"
@@ -62,7 +63,7 @@ def _states(root: Path) -> list[Path]:
 
 def _fault(state: Path) -> str | None:
     try:
-        sealed = json.loads((state / SEAL).read_text())
+        sealed = parse_json((state / SEAL).read_text())
     except FileNotFoundError:
         return "it is incomplete"
     except (OSError, ValueError) as error:

@@ -71,7 +71,10 @@ def sharded(state: Path) -> Path:
     optimizer = torch.optim.AdamW(model.parameters())
     model(torch.ones(2)).sum().backward()
     optimizer.step()
-    for name, content in (("pytorch_model_fsdp_0", model.state_dict()), ("optimizer_0", optimizer.state_dict())):
+    for name, content in (
+        ("pytorch_model_fsdp_0", model.state_dict()),
+        ("optimizer_0", optimizer.state_dict()),
+    ):
         parts.save({"it": content}, checkpoint_id=state / name)
     seal_and_prune(state)
     return state
