@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -38,9 +39,12 @@ def small_store(root: Path) -> Path:
 
 def on_the_command_line(checkout: Path, root: Path) -> Callable[[str], str]:
     """`steca sql` of a checkout: what it prints."""
+    scripts = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, name = scripts["steca"].partition(":")
+    start = f"from {module} import {name}; {name}()"
 
     def ask(sql: str) -> str:
-        command = [sys.executable, "-m", "cli", "sql", sql, "--data-dir", str(root)]
+        command = [sys.executable, "-c", start, "sql", sql, "--data-dir", str(root)]
         done = subprocess.run(
             command,
             cwd=checkout,

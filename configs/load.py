@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -60,12 +61,18 @@ def validated(
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        schema = model.model_json_schema()
+        schema = _schema_of(model)
         lines = [
             f"{_origin(problem['loc'], given) or source}: {_line(problem, schema)}"
             for problem in error.errors(include_url=False)
         ]
         raise ConfigFault("\n".join(lines)) from None
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Takes longer than all else that a problem needs."""
+    return model.model_json_schema()
 
 
 def _origin(location: Sequence[Any], given: Mapping[str, str]) -> str | None:

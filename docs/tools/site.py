@@ -28,7 +28,12 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 WORK = ROOT / "site"
 """Holds the copy that is built from, and the site."""
-AT_ROOT = {"README.md": "overview.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+AT_ROOT = {
+    "README.md": "overview.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 """By page at the root of the repository, its name in the site."""
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """What the theme loads for the search of a site that is opened from a folder. docs/javascripts/ has a copy."""
