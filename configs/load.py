@@ -14,12 +14,15 @@ from pydantic import BaseModel, ValidationError
 
 from configs.faults import ConfigFault
 from configs.form_fields import FIELDS
+from configs.nesting import nests_deeper
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 
 M = TypeVar("M", bound=BaseModel)
 MOST_VALUES = 100_000
 """In a configuration, aliases resolved."""
+MOST_NESTED = 100
+"""Lists in lists of a configuration; PyYAML takes seconds for a thousand."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -129,6 +132,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
 def _parsed(text: str, loader: type[yaml.SafeLoader]) -> Any:
     """The value of a YAML text. Raises yaml.YAMLError, also for what PyYAML stumbles over: values that are not of the
     type that their tag says, and texts that nest too deeply, hold themselves, or are small and name a huge value."""
+    if nests_deeper(text, MOST_NESTED):
+        raise yaml.YAMLError("it is nested too deeply")
     try:
         value = yaml.load(text, Loader=loader)
     except RecursionError:

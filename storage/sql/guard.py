@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from configs.nesting import nests_deeper
 from storage.files import WRITING
 
 OPENING: dict[str, Any] = {
@@ -47,13 +48,8 @@ DEEPEST = 200
 
 
 def nests_too_deeply(sql: str) -> bool:
-    """Whether a text has more brackets in one another than DuckDB's parser can take. Those in strings count too."""
-    depth = 0
-    for letter in sql:
-        depth += (letter in "([{") - (letter in ")]}" and depth > 0)
-        if depth > DEEPEST:
-            return True
-    return False
+    """Whether DuckDB's parser should not be given a text."""
+    return nests_deeper(sql, DEEPEST)
 
 
 def statements_of(sql: str) -> list[duckdb.Statement]:
