@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning reference docs clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom reference docs clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -144,6 +144,31 @@ compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a co
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning
 
+security: $(STAMP)  ## Benchmark: SQL that tries to leave the store, and what is refused (a minute; BESIDE=FOLDER: another checkout too)
+	$(BIN)/python -m benchmarks.security $(if $(BESIDE),--beside $(BESIDE))
+
+EXAMPLES ?= 10000
+fuzz: $(STAMP)  ## Test: made-up inputs for every boundary, 10,000 of each kind (EXAMPLES=N; half an hour)
+	$(BIN)/python -m tests.fuzz --examples $(EXAMPLES)
+
+.security/.installed: requirements/security.txt
+	$(PYTHON) -m venv --clear .security
+	.security/bin/pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
+
+# pip-audit ends well where it could ask about no package, so its report is read.
+audit: $(STAMP) .security/.installed  ## Known vulnerabilities of what is installed, by PyPI's data (needs the network)
+	@mkdir -p build && rm -f build/audit.json
+	.security/bin/pip-audit --progress-spinner off --format json --output build/audit.json \
+	    --path $$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || [ -s build/audit.json ]
+	$(BIN)/python -m benchmarks.audit build/audit.json
+
+sbom: $(STAMP) .security/.installed  ## Write what is installed as a CycloneDX bill of materials, build/sbom.json (a minute)
+	@mkdir -p build
+	.security/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	    --output-format JSON --output-file build/sbom.json $(BIN)/python
+	$(BIN)/pytest -m slow tests/benchmarks/test_audit.py
+
 benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts, training and store
 	$(BIN)/python -m benchmarks.environment
 	$(BIN)/python -m benchmarks.generation
@@ -152,4 +177,4 @@ benchmarks: $(STAMP)  ## Benchmarks: speed of environment, generation, rollouts,
 	$(BIN)/python -m benchmarks.store
 
 clean:  ## Remove the virtual environments; data/ stays
-	rm -rf $(VENV) .vllm .textcraft .openenv .formats .worlds site *.egg-info
+	rm -rf $(VENV) .vllm .textcraft .openenv .formats .security .worlds site *.egg-info

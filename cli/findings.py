@@ -103,7 +103,7 @@ class Examination:
     def _store(self, store: Store, rebuild: bool) -> Iterator[Finding]:
         outdated = store.published.exists() and store.outdated()
         try:
-            report = store.rebuild() if rebuild else store.ingest()
+            report = store.rebuild() if rebuild else store.ingest(always_sweep=True)
         except UnusableDatabase as fault:
             report, rebuild = store.rebuild(), True
             yield Finding("repaired", self._within(store.working), f"{fault}: done")

@@ -10,7 +10,7 @@ import typer
 from cli.published import published_store
 from cli.terminal.tables import print_rows
 from configs.faults import ConfigFault
-from storage.sql.guard import statements_of
+from storage.sql.guard import nests_too_deeply, statements_of
 from storage.sql.store_names import renamed_in
 
 
@@ -27,6 +27,8 @@ def print_answer(root: Path, query: str, format: str) -> None:
 def check_query(query: str) -> None:
     """Raise ConfigFault for an empty query, for several queries (DuckDB returns the rows of the last one only), and
     for text that is not UTF-8."""
+    if nests_too_deeply(query):
+        raise ConfigFault("the query has brackets in one another, too many for DuckDB: give a simpler one")
     try:
         query.encode()
         statements = statements_of(query)

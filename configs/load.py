@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -13,10 +14,15 @@ from pydantic import BaseModel, ValidationError
 
 from configs.faults import ConfigFault
 from configs.form_fields import FIELDS
+from configs.nesting import nests_deeper
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
 
 M = TypeVar("M", bound=BaseModel)
+MOST_VALUES = 100_000
+"""In a configuration, aliases resolved."""
+MOST_NESTED = 100
+"""Lists in lists of a configuration; PyYAML takes seconds for a thousand."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
@@ -58,12 +64,18 @@ def validated(
     try:
         return model.model_validate(settings)
     except ValidationError as error:
-        schema = model.model_json_schema()
+        schema = _schema_of(model)
         lines = [
             f"{_origin(problem['loc'], given) or source}: {_line(problem, schema)}"
             for problem in error.errors(include_url=False)
         ]
         raise ConfigFault("\n".join(lines)) from None
+
+
+@cache
+def _schema_of(model: type[BaseModel]) -> Mapping[str, Any]:
+    """Takes longer than all else that a problem needs."""
+    return model.model_json_schema()
 
 
 def _origin(location: Sequence[Any], given: Mapping[str, str]) -> str | None:
@@ -78,7 +90,7 @@ def apply(settings: dict[str, Any], text: str, option: str = "--set") -> None:
     if not equals or not name.strip():
         raise ConfigFault(f"{option} {text}: write it as field=value, e.g. {option} rewards.rollouts=8")
     try:
-        parsed = yaml.safe_load(value)
+        parsed = _parsed(value, yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise ConfigFault(f"{option} {text}: {_yaml_problem(error)}") from None
     *path, last = name.strip().split(".")
@@ -103,7 +115,7 @@ def lay_over(settings: dict[str, Any], changes: Mapping[str, Any]) -> None:
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file. Raises ConfigFault with file, line and column of the problem."""
     try:
-        settings = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        settings = _parsed(path.read_text(encoding="utf-8"), _Loader)
     except OSError as error:
         raise ConfigFault(f"{path}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -117,6 +129,30 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return settings
 
 
+def _parsed(text: str, loader: type[yaml.SafeLoader]) -> Any:
+    """The value of a YAML text. Raises yaml.YAMLError, also for what PyYAML stumbles over: values that are not of the
+    type that their tag says, and texts that nest too deeply, hold themselves, or are small and name a huge value."""
+    if nests_deeper(text, MOST_NESTED):
+        raise yaml.YAMLError("it is nested too deeply")
+    try:
+        value = yaml.load(text, Loader=loader)
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deeply") from None
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, IndexError) as error:
+        raise yaml.YAMLError(f"a value is not of its type ({' '.join(str(error).split())})") from None
+    waiting, seen = [value], 0
+    while waiting:
+        here = waiting.pop()
+        inner = (
+            list(here.values()) if isinstance(here, dict) else here if isinstance(here, list | tuple) else ()
+        )
+        seen += len(inner)
+        if seen > MOST_VALUES:
+            raise yaml.YAMLError(f"with its aliases (*name) it has more than {MOST_VALUES:,} values")
+        waiting += inner
+    return value
+
+
 class _Loader(yaml.SafeLoader):
     """SafeLoader that refuses duplicate keys, of which YAML would silently keep the last."""
 
@@ -124,6 +160,10 @@ class _Loader(yaml.SafeLoader):
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(
+                    problem="a list or section is no name of a field", problem_mark=key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     problem=f"field {key!r} is given twice", problem_mark=key_node.start_mark

@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from configs.json_text import parse_json
 from environments.base import EnvironmentFault
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ def _user_cache() -> Path:
 def read_json(file: Path) -> Any:
     """None if there is no such file. A damaged one is reported, and will be made again."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

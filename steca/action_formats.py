@@ -106,7 +106,7 @@ def _call(text: str) -> dict[str, Any] | None:
     """The call in a JSON text; None if it is none."""
     try:
         call = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(call, dict) or not isinstance(call.get("name"), str):
         return None

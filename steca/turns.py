@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-_FORM = re.compile(
-    r"^[ \t]*(?:Thought:(?P<thought>.*?)^[ \t]*)?Action:[ \t]*(?P<action>\S[^\n]*)$", re.DOTALL | re.MULTILINE
-)
+_THOUGHT = re.compile(r"^[ \t]*Thought:", re.MULTILINE)
+_ACTION = re.compile(r"^[ \t]*Action:[ \t]*(?P<action>\S[^\n]*)$", re.MULTILINE)
+"""Two patterns, each of which reads the text once: one for both would read all that follows for every `Thought:`."""
 
 
 def parse_turn(text: str) -> tuple[str, str] | None:
@@ -16,7 +16,10 @@ def parse_turn(text: str) -> tuple[str, str] | None:
     without seeing the world's answer. The thought may be missing or span several lines; surrounding blanks are
     dropped. The action is one line, in the agent's own spelling, because the engine is case-sensitive.
     """
-    found = _FORM.search(text.replace("\r\n", "\n"))
+    text = text.replace("\r\n", "\n")
+    found = _ACTION.search(text)
     if not found:
         return None
-    return " ".join((found["thought"] or "").split()), found["action"].strip()
+    thought = _THOUGHT.search(text, 0, found.start())
+    said = text[thought.end() : found.start()] if thought else ""
+    return " ".join(said.split()), found["action"].strip()

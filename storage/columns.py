@@ -8,6 +8,7 @@ from typing import Literal, TypeVar, Union, get_args, get_origin
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import ValidationError
 
 from storage.faults import StorageFault
 from storage.records import RECORDS, Record
@@ -62,8 +63,11 @@ def to_parquet(record: type[Record], rows: Sequence[Record]) -> bytes:
 
 
 def from_parquet(record: type[R], data: bytes) -> list[R]:
-    """The rows in the bytes of a Parquet file."""
-    return [record.model_validate(row) for row in pq.read_table(pa.BufferReader(data)).to_pylist()]
+    """The rows in the bytes of a Parquet file. Raises ValueError where they hold none, or none of this kind."""
+    try:
+        return [record.model_validate(row) for row in pq.read_table(pa.BufferReader(data)).to_pylist()]
+    except (OSError, pa.ArrowException, ValidationError, OverflowError, UnicodeDecodeError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
 
 
 def to_arrow(record: type[Record], rows: Sequence[Record]) -> pa.Table:

@@ -9,8 +9,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import IO
+from pathlib import Path, PurePosixPath
+from typing import IO, Annotated
+
+from pydantic import Field
 
 from storage.faults import StorageFault
 
@@ -20,7 +22,10 @@ DAMAGED = ".damaged"
 """Suffix of a damaged file that was renamed. Nothing reads it."""
 ABANDONED_AFTER = 3600.0
 """Seconds without a change after which an incomplete file is taken to be left by a killed process."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}"
+NAME = re.compile(_NAME)
+FileName = Annotated[str, Field(pattern=rf"^{_NAME}$")]
+"""Of a stored model: a name that can be a file's, as `check_name` checks it."""
 
 
 def check_name(what: str, name: str) -> str:
@@ -30,6 +35,15 @@ def check_name(what: str, name: str) -> str:
             f"{what} {name!r} cannot name a file: use letters, digits, '.', '_' and '-' (at most 128)"
         )
     return name
+
+
+def inside(root: Path, name: str) -> Path:
+    """The path of a file or folder that a stored file names, in the data folder. Raises StorageFault where it would be
+    outside: a stored name is a text that anybody may have written. Links in a data folder are its owner's."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts or "\0" in name:
+        raise StorageFault(f"a stored file names {name!r}, which is outside of {root}: nothing there is used")
+    return root / path
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -36,7 +36,7 @@ def read_model(path: Path, kind: type[M], what: str, advice: str) -> tuple[M, by
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(map(str, first["loc"]))
-        problem = f"{field}: {first['msg']}" if field else first["msg"]
+        problem = " ".join((f"{field}: {first['msg']}" if field else first["msg"]).split())
         raise StorageFault(
             f"{what} {path} is damaged, or a newer version wrote it ({problem}); update the project, or {advice}"
         ) from error

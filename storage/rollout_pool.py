@@ -16,9 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pyarrow as pa
 from filelock import FileLock
-from pydantic import ValidationError
 
 from storage.columns import from_parquet, to_parquet
 from storage.files import set_aside, write_atomic, writing_in
@@ -105,5 +103,5 @@ def rollouts_in(file: Path) -> list[RolloutRecord] | None:
         return None
     try:
         return from_parquet(RolloutRecord, data)
-    except (ValidationError, pa.ArrowException):  # undamaged, but another version wrote it
+    except ValueError:  # undamaged, but another version wrote it
         return None

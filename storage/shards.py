@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
 from storage.faults import StorageFault
-from storage.files import check_name, write_atomic, writing_in
+from storage.files import FileName, check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
 from storage.json_files import read_model, to_json
 from storage.records import Record
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 R = TypeVar("R", bound=Record)
 RERUN = "the same command again: it computes the batch again (or run its stage with --force)"
+MANIFEST = r"^shards/[A-Za-z0-9][A-Za-z0-9._-]*/(superseded/)?[A-Za-z0-9][A-Za-z0-9._-]*\.json$"
 REDO = f"run `steca doctor`, then {RERUN}"
 
 
@@ -34,9 +35,9 @@ class BatchRef(BaseModel):
     """A reference to a written batch: small enough for a cached result, and enough to read and verify the rows."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    stage_key: str
-    batch_id: str
-    manifest: str  # relative to the data folder
+    stage_key: FileName
+    batch_id: FileName
+    manifest: Annotated[str, Field(pattern=MANIFEST)]  # relative to the data folder
     sha256: str  # of the manifest, which holds the shards' own digests
     rows: dict[str, int]  # by table
     content: str = ""  # digest of the rows (storage.row_digest); "" if version 0.3.0 wrote the batch
@@ -47,7 +48,7 @@ class Shard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     table: str
-    file: str
+    file: FileName
     sha256: str
     rows: int
 
@@ -56,8 +57,8 @@ class Manifest(BaseModel):
     """The contents of a batch."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
-    stage_key: str
-    batch_id: str
+    stage_key: FileName
+    batch_id: FileName
     shards: tuple[Shard, ...]
     content: str = ""  # digest of the rows (storage.row_digest); "" if version 0.3.0 wrote the batch
     units: dict[str, str] = Field(default_factory=dict)  # task id -> what decided its rows (tasks.task_rows)
@@ -190,7 +191,13 @@ class ShardStore:
                 f"batch {manifest.batch_id} holds the table {shard.table}, which this version does not read; run its "
                 "stage again"
             )
-        return from_parquet(RECORD_OF_TABLE[shard.table], self.verified_bytes(manifest, shard))
+        try:
+            return from_parquet(RECORD_OF_TABLE[shard.table], self.verified_bytes(manifest, shard))
+        except ValueError as error:
+            path = self.shard_path(manifest, shard)
+            raise StorageFault(
+                f"shard {path} holds no rows of {shard.table} ({str(error)[:300]}); {REDO}"
+            ) from error
 
     def reference(self, path: Path, manifest: Manifest, data: bytes) -> BatchRef:
         """The reference to the batch whose manifest is the file `path` with the bytes `data`."""

@@ -56,16 +56,17 @@ class Store:
         self._publication = Publication(self.published, self.working)
         self._open: duckdb.DuckDBPyConnection | None = None
 
-    def ingest(self) -> IngestReport:
+    def ingest(self, always_sweep: bool = False) -> IngestReport:
         """Bring the store up to date with the shards and run files, and publish it.
 
         Safe to call at any time, from any process. A batch whose manifest was deleted is removed from the store. What
         cannot be ingested is set aside with the reason, does not block the rest, and is tried again by every ingest.
-        Raises StorageFault if the store cannot be opened or written; the published file is then unchanged.
+        Files that killed processes left are deleted, at most once an hour unless `always_sweep`. Raises StorageFault if
+        the store cannot be opened or written; the published file is then unchanged.
         """
         started = time.perf_counter()
         with self._locked():
-            swept = self._sweep()
+            swept = self._sweep(always_sweep)
             report = self._grow()
             self._publication.publish()
         return replace(report, seconds=time.perf_counter() - started, swept=swept)
@@ -74,7 +75,7 @@ class Store:
         """Build a new store from the shards and run files, and publish it. Raises StorageFault as `ingest` does."""
         started = time.perf_counter()
         with self._locked():
-            swept = self._sweep()
+            swept = self._sweep(always=True)
             fresh = self.working.with_name("rebuilding.duckdb")
             remove_database(fresh)
             report = self._fill(fresh)
@@ -219,11 +220,11 @@ class Store:
             connection.close()
         return IngestReport(loaded.batches, dict(loaded.rows), self.published, 0.0, tuple(aside), conflicts)
 
-    def _sweep(self) -> tuple[Path, ...]:
+    def _sweep(self, always: bool) -> tuple[Path, ...]:
         """Sweep the data folder, once in the time after which there may be something new to sweep: the folder may have
         a million others in it."""
         last = self.working.with_name("swept")
-        if last.exists() and 0 <= time.time() - last.stat().st_mtime < ABANDONED_AFTER:
+        if not always and last.exists() and 0 <= time.time() - last.stat().st_mtime < ABANDONED_AFTER:
             return ()
         swept = sweep(self.root)
         last.touch()

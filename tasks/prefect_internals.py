@@ -8,11 +8,12 @@ fails where one of these is gone.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
+
+from configs.json_text import parse_json
 
 TEMPORARY_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """The settings of the temporary servers that Prefect itself starts."""
@@ -25,7 +26,7 @@ QUEUE_LOGGERS = ("EventsWorker", "APILogWorker")
 def result_in(record: bytes) -> Any:
     """The value in one of Prefect's result files: JSON whose field `result` holds the serialised value. Raises
     ValueError, KeyError or TypeError for anything else."""
-    return json.loads(json.loads(record)["result"])
+    return parse_json(parse_json(record)["result"])
 
 
 def set_up_logging() -> None:

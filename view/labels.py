@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from configs.json_text import parse_json
 from storage.faults import StorageFault
 from view.published import Published, Row
 
@@ -93,7 +94,7 @@ class Labels:
 
 def _read(line: str) -> Label | None:
     try:
-        fields = json.loads(line)
+        fields = parse_json(line)
         fields.pop("at", None)
         return Label.model_validate(fields)
     except (ValueError, ValidationError, AttributeError):

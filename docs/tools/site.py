@@ -21,13 +21,19 @@ from typing import Any
 
 import yaml
 
+from configs.child_environment import environment_without_secrets
 from docs.tools.notebook import NOTEBOOK, as_page
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 WORK = ROOT / "site"
 """Holds the copy that is built from, and the site."""
-AT_ROOT = {"README.md": "overview.md", "CONTRIBUTING.md": "contributing.md", "CHANGELOG.md": "changelog.md"}
+AT_ROOT = {
+    "README.md": "overview.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
+}
 """By page at the root of the repository, its name in the site."""
 SHIM = "https://unpkg.com/iframe-worker/shim"
 """What the theme loads for the search of a site that is opened from a folder. docs/javascripts/ has a copy."""
@@ -93,7 +99,7 @@ def build(config: Path) -> int:
     """Run the builder; 0 if nothing is wrong."""
     command = [sys.executable, "-m", "zensical", "build", "--clean", "--strict", "--config-file", str(config)]
     paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    code = subprocess.run(command, env={**os.environ, "PYTHONPATH": paths}).returncode
+    code = subprocess.run(command, env={**environment_without_secrets(), "PYTHONPATH": paths}).returncode
     for page in (config.parent / "html").rglob("*.html"):
         up = "../" * (len(page.relative_to(config.parent / "html").parts) - 1)
         page.write_text(page.read_text().replace(SHIM, f"{up}javascripts/iframe-worker.js"))

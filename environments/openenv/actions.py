@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from configs.json_text import parse_json
 from steca.action_formats import ACT_TOOL
 
 STEP = "step"
@@ -116,7 +116,7 @@ def is_text(kind: Mapping[str, Any]) -> bool:
 
 def _json(text: str) -> dict[str, Any] | None:
     try:
-        found = json.loads(text)
+        found = parse_json(text)
     except (ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

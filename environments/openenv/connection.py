@@ -9,6 +9,7 @@ from typing import Any
 from websockets.exceptions import ConnectionClosed, WebSocketException
 from websockets.sync.client import connect
 
+from configs.json_text import parse_json
 from environments.openenv.http import is_local
 
 LARGEST = 100 * 2**20
@@ -44,7 +45,7 @@ class Connection:
         with suppress(ConnectionClosed):  # what the server said before it closed is read below
             self._socket.send(json.dumps({"type": kind, "data": data}))
         try:
-            answer = json.loads(self._socket.recv(self._timeout))
+            answer = parse_json(self._socket.recv(self._timeout))
             said, of = dict(answer["data"]), answer["type"]
         except TimeoutError:
             raise TimeoutError(f"{self._url}: no answer to {kind} in {self._timeout:g} seconds") from None

@@ -6,6 +6,7 @@ import json
 from contextlib import suppress
 from typing import Any
 
+from configs.json_text import parse_json
 from environments.base import EnvironmentFault, StepResult, Task
 from environments.openenv.actions import Actions, ToolActions, Unfit
 from environments.openenv.connection import Connection, Refused
@@ -23,7 +24,7 @@ class OpenEnvEnvironment:
 
     def reset(self, task: Task, seed: int) -> str:
         self._score = Score(self._options)
-        data = {"seed": seed, **json.loads(task.payload)}
+        data = {"seed": seed, **parse_json(task.payload)}
         used = self._connection is not None
         try:
             answer = self._started(data)

@@ -14,6 +14,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from configs.json_text import parse_json
+
 ROLES: Mapping[str, str] = {"conversations": "from", "messages": "role", "steps": "source"}
 """By the field that holds the messages of a run, the field of a message that says whose it is."""
 _AGENT = frozenset(("gpt", "assistant", "agent", "model", "chatgpt", "bot"))
@@ -117,7 +119,7 @@ def _openai_call(row: Mapping[str, Any], number: int) -> str | None:
     try:
         function = calls[0]["function"]
         arguments = function["arguments"]
-        arguments = json.loads(arguments) if isinstance(arguments, str) else arguments
+        arguments = parse_json(arguments) if isinstance(arguments, str) else arguments
         return _call(function["name"], arguments)
     except (KeyError, TypeError, ValueError):
         raise NotARun(f"message {number}: its tool call is not {{function: {{name, arguments}}}}") from None

@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any, NamedTuple, TypeVar
 
+from configs.child_environment import environment_without_secrets
 from environments.base import EnvironmentFault
 
 JVM_OPTIONS = ("-Xmx600m", "-XX:+UseSerialGC", "-XX:+UnlockExperimentalVMOptions", "-XX:hashCode=2")
@@ -219,6 +220,7 @@ def _start(jar: Path, folder: Path) -> tuple[int, str, subprocess.Popen[bytes]]:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 cwd=folder,
+                env=environment_without_secrets(),
                 process_group=0,
             )
         except OSError as error:

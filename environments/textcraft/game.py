@@ -4,7 +4,6 @@ payload of a task, and as text its first observation, from which the expert read
 
 from __future__ import annotations
 
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any
 
+from configs.json_text import parse_json
 from environments.base import EnvironmentFault
 from environments.textcraft.recipes import Amounts, Recipe, listed
 
@@ -98,7 +98,7 @@ _FIELDS = ("start", "goal", "recipes", "groups", "gather")
 def game_of(payload: str) -> Game:
     """The game of a task's payload. Raises EnvironmentFault for anything else."""
     try:
-        data = json.loads(payload)
+        data = parse_json(payload)
         start, goal, recipes, groups, gather = (data[field] for field in _FIELDS)
         if not goal:
             raise ValueError("no goal")

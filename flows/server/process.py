@@ -20,10 +20,10 @@ from urllib.request import urlopen
 
 from filelock import FileLock
 
+from configs.child_environment import environment_without_secrets
 from flows.faults import StageFault
 from flows.server import environment, settings
 from models.processes import guard
-from models.processes.child_environment import environment_without_secrets
 from storage.files import writing_in
 from tasks.prefect_internals import TEMPORARY_SERVER, drain_queues, reread_settings
 

@@ -20,12 +20,11 @@ from environments.recorded.forms import NotARun
 from environments.recorded.recording import Recording, recording_of
 from steca.action_formats import FORMATS, ActionFormat, React
 
-_WORDS = re.compile(
-    r"^[ \t]*(?:\*\*)?(?:Thought(?: \d+)?:(?:\*\*)?(?P<thought>.*?)^[ \t]*(?:\*\*)?)?"
-    r"Act(?:ion)?(?: \d+)?:(?:\*\*)?\s*(?P<action>\S[^\n]*)$",
-    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+_THOUGHT = re.compile(r"^[ \t]*(?:\*\*)?Thought(?: \d+)?:(?:\*\*)?", re.MULTILINE | re.IGNORECASE)
+_ACTION = re.compile(
+    r"^[ \t]*(?:\*\*)?Act(?:ion)?(?: \d+)?:(?:\*\*)?\s*(?P<action>\S[^\n]*)$", re.MULTILINE | re.IGNORECASE
 )
-_TAGS = re.compile(r"<action>\s*(?P<action>\S.*?)\s*</action>", re.DOTALL)
+_OPEN, _CLOSE = "<action>", "</action>"
 _THINK = re.compile(r"</?think(?:ing)?>")
 _LISTED = re.compile(r"\n?AVAILABLE ACTIONS:.*\Z", re.DOTALL)
 """What AgentGym writes after an observation of ALFWorld."""
@@ -34,17 +33,22 @@ _LISTED = re.compile(r"\n?AVAILABLE ACTIONS:.*\Z", re.DOTALL)
 @dataclass(frozen=True)
 class Words(React):
     def parse(self, text: str) -> tuple[str, str] | None:
-        found = _WORDS.search(text.replace("\r\n", "\n"))
-        return (" ".join((found["thought"] or "").split()), found["action"].strip()) if found else None
+        text = text.replace("\r\n", "\n")
+        found = _ACTION.search(text)
+        if not found:
+            return None
+        thought = _THOUGHT.search(text, 0, found.start())
+        said = text[thought.end() : found.start()] if thought else ""
+        return " ".join(said.split()), found["action"].strip()
 
 
 @dataclass(frozen=True)
 class Tags(React):
     def parse(self, text: str) -> tuple[str, str] | None:
-        found = _TAGS.search(text)
-        if not found:
-            return None
-        return " ".join(_THINK.sub(" ", text[: found.start()]).split()), found["action"]
+        start = text.find(_OPEN)
+        end = text.find(_CLOSE, start)
+        action = text[start + len(_OPEN) : end].strip() if 0 <= start < end else ""
+        return (" ".join(_THINK.sub(" ", text[:start]).split()), action) if action else None
 
 
 def recording_in(row: Mapping[str, Any], number: int, form: ActionFormat) -> tuple[str, Recording]:

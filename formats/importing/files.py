@@ -17,6 +17,7 @@ from environments.base import EnvironmentFault
 from formats.importing.array import elements
 from formats.importing.own_exports import data_of, refuse_exports_without_kinds
 from formats.importing.rows import MOST_BYTES, SHOWN_BYTES, TOO_LONG, Raw
+from storage.sql.schema import one_line
 
 BOM = b"\xef\xbb\xbf"
 Text = io.BufferedReader | gzip.GzipFile
@@ -55,7 +56,7 @@ def raw_rows(path: Path) -> Iterator[Raw]:
             else:
                 yield from _text_rows(path, file, file)
     except OSError as error:
-        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror or error}") from None
+        raise EnvironmentFault(f"{path}: cannot be read: {error.strerror or one_line(error)}") from None
 
 
 def _unzipped(path: Path, file: IO[bytes]) -> Iterator[Raw]:
@@ -132,7 +133,7 @@ def _parquet(path: Path) -> Iterator[Raw]:
                     number += 1
                     yield Raw(path, number, row=_plain(row), end=path.stat().st_size * number // total)
     except pyarrow.ArrowException as error:
-        raise EnvironmentFault(f"{path}: is no Parquet file that can be read: {error}") from None
+        raise EnvironmentFault(f"{path}: is no Parquet file that can be read: {one_line(error)}") from None
 
 
 def _plain(value: Any) -> Any:

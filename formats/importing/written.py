@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
+from configs.json_text import parse_json
 from environments.base import EnvironmentFault
 from environments.identities import own_id
 from formats.importing.matching import Place
@@ -144,7 +145,7 @@ def _is_set_aside(path: Path) -> bool:
     """Whether a file begins with a line of `set_aside`."""
     try:
         with path.open("rb") as file:
-            row = json.loads(file.readline())
+            row = parse_json(file.readline())
     except (OSError, ValueError, RecursionError):
         return False
     return (

@@ -9,6 +9,7 @@ from typing import Any
 import duckdb
 
 from formats.faults import FormatFault
+from storage.sql.guard import nests_too_deeply
 
 _PASTED = "SELECT 1 FROM candidates WHERE ({}\n)"
 _ARGUMENT = "SELECT 1 FROM candidates WHERE wanted({}\n)"
@@ -23,6 +24,10 @@ def check_condition(connection: duckdb.DuckDBPyConnection, condition: str, key: 
     a share can be taken."""
     if not condition.strip():
         raise FormatFault('--where is empty: give a condition, e.g. "n_steps < 10 AND weight > 1"')
+    if nests_too_deeply(condition):
+        raise FormatFault(
+            "--where has brackets in one another, too many for DuckDB: give a simpler condition"
+        )
     pasted = _parsed(connection, _PASTED, condition)
     usual = _parsed(connection, _PASTED, "true")
     argument = _parsed(connection, _ARGUMENT, condition)

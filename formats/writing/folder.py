@@ -20,6 +20,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from configs.json_text import parse_json
 from formats.audit import Audit
 from formats.faults import FormatFault
 from formats.writing.existing import existing
@@ -57,7 +58,7 @@ class State:
 
     @classmethod
     def from_json(cls, data: bytes) -> State:
-        known = json.loads(data)
+        known = parse_json(data)
         parts = [Part(**part) for part in known["parts"]]
         return cls(known["asked"], parts, Audit.from_json(known["audit"]), known["read"])
 

@@ -13,7 +13,7 @@ from typing import Any, Literal, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.files import flush
+from storage.files import check_name, flush
 
 ROW_GROUP = 8 << 20
 """Bytes of text in a row group of a Parquet file."""
@@ -84,7 +84,7 @@ class Sessions:
 
     def add(self, row: dict[str, Any], characters: int) -> None:
         data = b"".join(map(json_line, row["lines"]))
-        (self._folder / f"{row['id']}.jsonl").write_bytes(data)
+        (self._folder / check_name("file of a session", f"{row['id']}.jsonl")).write_bytes(data)
         self.size += max(len(data), self.LEAST)
 
     def close(self) -> None:

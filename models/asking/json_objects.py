@@ -8,16 +8,24 @@ from typing import Any
 
 _DECODER = json.JSONDecoder(strict=False)  # models put line breaks inside strings
 
+MOST, DEEP = 4_000_000, 20_000
+"""Letters that are read in vain before it is given up, and as how many too deep a nesting counts: a model that repeats
+itself may open an object thousands of times."""
+
 
 def json_objects(text: str) -> Iterator[dict[str, Any]]:
     """Every JSON object in a text, nested ones too. The names of their fields are in lower case."""
-    place = text.find("{")
-    while place >= 0:
+    place, effort = text.find("{"), 0
+    while place >= 0 and effort < MOST:
         try:
             found, end = _DECODER.raw_decode(text, place)
             yield from _nested(found)
-        except (ValueError, RecursionError):
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # a number of 5,000 digits is a ValueError of another kind
             end = place + 1
+            effort += error.pos - place if isinstance(error, json.JSONDecodeError) else DEEP
         place = text.find("{", end)
 
 

@@ -5,11 +5,11 @@ One function per defect; each returns the rest of a message that starts with the
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from configs.json_text import parse_json
 from models.base.weight_files import broken_weights
 from models.checkpoint_ref import no_safetensors
 from models.context_length import context_length
@@ -121,7 +121,7 @@ FOLDER_CHECKS = (missing, no_safetensors, broken_config, quantised, broken_weigh
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
-    config: dict[str, Any] = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    config: dict[str, Any] = parse_json((folder / CONFIG).read_text(encoding="utf-8"))
     return config
 
 

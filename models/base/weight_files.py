@@ -5,9 +5,10 @@ A file is 8 bytes n (little-endian), n bytes of JSON with each tensor's position
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
+
+from configs.json_text import parse_json
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -23,7 +24,7 @@ def broken_weights(folder: Path) -> str | None:
             f"it has neither {SINGLE} nor {INDEX}, so its weights cannot be found: download the whole model"
         )
     try:
-        places: dict[str, str] = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        places: dict[str, str] = parse_json((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
         files = sorted(set(places.values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return f"{INDEX} is not a valid index of its weights (it may be truncated): download it again"
@@ -74,7 +75,7 @@ def _header(file: Path) -> tuple[int, dict[str, Any]] | None:
         if 8 + length > file.stat().st_size:
             return None
         try:
-            header: dict[str, Any] = json.loads(data.read(length))
+            header: dict[str, Any] = parse_json(data.read(length))
             header.pop("__metadata__", None)
             ends = [tensor["data_offsets"][1] for tensor in header.values()]
         except (ValueError, AttributeError, KeyError, IndexError, TypeError):

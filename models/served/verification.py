@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from http.client import HTTPException
 from ipaddress import ip_address
@@ -12,6 +11,7 @@ from urllib import request
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
+from configs.json_text import parse_json
 from models.checkpoint_ref import CheckpointRef, folder_digest
 from models.policy import PolicyFault
 
@@ -50,7 +50,7 @@ def served_name(ref: CheckpointRef) -> str:
 
 def dtype_of(ref: CheckpointRef) -> str:
     """The dtype that a checkpoint was saved in. vLLM's default would round float32: another policy."""
-    settings = json.loads((ref.path / "config.json").read_text())
+    settings = parse_json((ref.path / "config.json").read_text())
     return str(settings.get("dtype") or settings.get("torch_dtype") or "auto")
 
 
@@ -81,7 +81,7 @@ def served_models(base_url: str, key: str = "", timeout: float = 30.0) -> list[S
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     try:
         with _open(request.Request(f"{base_url}/models", headers=headers), timeout) as answer:
-            found = json.loads(answer.read(_MAX_BYTES))["data"]
+            found = parse_json(answer.read(_MAX_BYTES))["data"]
         return [ServedModel(str(m["id"]), str(m.get("root") or "")) for m in found]
     except HTTPError as error:
         fault = ServerUnreachable if error.code >= 500 else PolicyFault

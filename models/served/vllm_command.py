@@ -11,10 +11,10 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
+from configs.child_environment import environment_without_secrets
 from configs.servers import ServerConfig
 from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
-from models.processes.child_environment import environment_without_secrets
 from models.served.verification import dtype_of, served_name
 
 CHECKOUT = Path(__file__).parents[2]

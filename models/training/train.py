@@ -38,6 +38,7 @@ from models.training.adapters import add_adapters, merge_adapters, weights_dtype
 from models.training.examples import Example
 from models.training.loop.divergence import divergence_message, first_nonfinite_weight
 from models.training.loop.hf_trainer import restore_forward, use_one_device
+from models.training.loop.pickles import data_only
 from models.training.loop.states import delete_states, newest_intact
 from models.training.loop.trainer import ObjectiveTrainer
 from models.training.objectives.losses import return_losses
@@ -135,7 +136,8 @@ def _train(
         trainer = _trainer(_prepared(model, config), objective, args)
         return_losses(trainer.model, objective.collator.reduction)
         trainer.add_callback(_Reporter(progress))
-        trainer.train(resume_from_checkpoint=_state_to_resume(folder, trainer) if saving else None)
+        with data_only(folder):
+            trainer.train(resume_from_checkpoint=_state_to_resume(folder, trainer) if saving else None)
         trainer.check_final_loss()
         trained = _gathered_model(trainer, base, config)
     manifest = {

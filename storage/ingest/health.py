@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from configs.json_text import parse_json
 from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
 from storage.ingest.scan import StoredBatch, present_batches
@@ -78,7 +78,7 @@ class Health:
 
     def _problem_of_result(self, path: Path) -> DamagedResult | None:
         try:
-            result = json.loads(json.loads(path.read_bytes())["result"])
+            result = parse_json(parse_json(path.read_bytes())["result"])
         except (ValueError, KeyError, TypeError):
             return DamagedResult(path, "it is damaged")
         try:  # up to version 0.3.0 the result is the reference itself

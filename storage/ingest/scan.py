@@ -18,6 +18,7 @@ from storage.ingest.read_files import files_in, folders_in
 from storage.ingest.version_030 import DERIVED_COLUMNS, RETIRED_TABLES
 from storage.runs import RunInfo, StageState, read_run_file
 from storage.shards import REDO, BatchRef, Manifest, Shard, ShardStore, read_manifest
+from storage.sql.schema import one_line
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _wrong_columns(shard: Shard, data: bytes) -> str | None:
     try:
         file = pq.ParquetFile(pa.BufferReader(data))
     except (pa.ArrowException, OSError) as error:
-        return f"is not a Parquet file ({error}); {REDO}"
+        return f"is not a Parquet file ({one_line(error)}); {REDO}"
     if file.metadata.num_rows != shard.rows:
         return f"has {file.metadata.num_rows} rows, but its manifest says {shard.rows}; {REDO}"
     if shard.table in RETIRED_TABLES:

@@ -14,6 +14,7 @@ from typing import Any
 
 import duckdb
 
+from configs.nesting import nests_deeper
 from storage.files import WRITING
 
 OPENING: dict[str, Any] = {
@@ -40,6 +41,15 @@ def open_guarded(path: Path, settings: dict[str, Any]) -> duckdb.DuckDBPyConnect
     with _opening:
         connection = duckdb.connect(path, read_only=True, config={**scratch, **settings, **OPENING})
         return _locked(connection)
+
+
+DEEPEST = 200
+"""Brackets in one another. DuckDB's parser takes minutes for a thousand that are open, and cannot be interrupted."""
+
+
+def nests_too_deeply(sql: str) -> bool:
+    """Whether DuckDB's parser should not be given a text."""
+    return nests_deeper(sql, DEEPEST)
 
 
 def statements_of(sql: str) -> list[duckdb.Statement]:

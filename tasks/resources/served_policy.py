@@ -56,7 +56,7 @@ def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
 
         from models.chat_templates import ChatTemplate
 
-        return ChatTemplate(AutoTokenizer.from_pretrained(ref.path), thinking).format
+        return ChatTemplate(AutoTokenizer.from_pretrained(ref.path, trust_remote_code=False), thinking).format
 
     return of
 

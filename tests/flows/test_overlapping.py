@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 
@@ -19,10 +18,11 @@ def never() -> None:
 
 
 class Counted:
-    """Pieces of work that count how many run at once."""
+    """Pieces of work that count how many run at once, and go on once so many do."""
 
-    def __init__(self) -> None:
+    def __init__(self, together: int) -> None:
         self._lock, self._running = threading.Lock(), 0
+        self._together = threading.Barrier(together)
         self.most, self.begun = 0, list[int]()
 
     def piece(self, number: int) -> Callable[[], int]:
@@ -31,7 +31,7 @@ class Counted:
                 self._running += 1
                 self.begun.append(number)
                 self.most = max(self.most, self._running)
-            time.sleep(0.01 * (5 - number % 5))
+            self._together.wait(30)
             with self._lock:
                 self._running -= 1
             return 10 * number
@@ -41,7 +41,7 @@ class Counted:
 
 @pytest.mark.parametrize("most", [1, 3, 50])
 def test_every_piece_runs_once_and_at_most_so_many_at_once(most: int) -> None:
-    counted = Counted()
+    counted = Counted(min(most, 12))
     found = dict(overlapped([counted.piece(number) for number in range(12)], most, never))
     assert found == {number: 10 * number for number in range(12)}
     assert sorted(counted.begun) == list(range(12))

@@ -64,8 +64,7 @@ def test_no_connection_of_the_pages_or_for_long_reads_leaves_the_store(
 ) -> None:
     sql = outside.sql(attack)
     with pytest.raises(StorageFault) as pages, published.cursor() as cursor:
-        outside_of = cursor.execute(sql).fetchall()
-        assert not outside.came_through(str(outside_of))
+        cursor.execute(sql)
     published.close()
     with (
         pytest.raises(StorageFault),

@@ -17,6 +17,7 @@ from models.policy import Message
 from models.training.encoding import IGNORED, Encoder
 from models.training.examples import Example
 from storage.faults import StorageFault
+from storage.files import inside
 from view.published import Published, Row
 
 POLICY = """
@@ -62,7 +63,7 @@ def _example(published: Published, run: str, example_id: str) -> tuple[ExampleRo
 
 
 def _tokenizer(root: Path, checkpoint: Row | None, run: str) -> PreTrainedTokenizerBase:
-    folder = root / checkpoint["path"] if checkpoint else None
+    folder = inside(root, checkpoint["path"]) if checkpoint else None
     if folder is None or not folder.is_dir():
         raise StorageFault(
             f"the tokenizer of run {run} is not here: its checkpoint {folder or ''} was moved or deleted"
@@ -72,4 +73,4 @@ def _tokenizer(root: Path, checkpoint: Row | None, run: str) -> PreTrainedTokeni
 
 @lru_cache(maxsize=4)
 def _loaded(folder: Path) -> PreTrainedTokenizerBase:
-    return AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -122,6 +122,22 @@ def compile_game(domain: str, problem: str, grammar: str) -> Game:
     """A game from its three texts. Rules are compiled once for equal domains and templates.
 
     Raises GameError if a text cannot be parsed, names something unknown, or lacks a part."""
+    try:
+        return _compiled(domain, problem, grammar)
+    except GameError:
+        raise
+    except _STUMBLES as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise GameError(f"the game's texts are not in a form that this interpreter knows ({said})") from error
+
+
+_STUMBLES = (
+    *(TypeError, ValueError, LookupError, AttributeError),  # a list where a name should be, or too few words
+    *(RecursionError, SyntaxError, MemoryError),  # conditions or values that are nested too deeply
+)
+
+
+def _compiled(domain: str, problem: str, grammar: str) -> Game:
     texts, task = parse_grammar(grammar), parse_problem(problem)
     templates = tuple(sorted(texts.actions.items()))
     rules = _compile_rules(domain, templates, texts.predicates_read | frozenset(predicates_of(task.goal)))

@@ -5,13 +5,13 @@ A grammar has symbols with their rules, and a command template and a feedback te
 
 from __future__ import annotations
 
-import json
 import re
 import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
+from configs.json_text import parse_json
 from environments.alfworld.engine.formulas import predicates_of
 from environments.alfworld.engine.pddl import And, GameError
 from environments.alfworld.engine.templates import Listing, TextRule, parse_query, parse_segments
@@ -65,7 +65,7 @@ def parse_grammar(text: str) -> Grammar:
 def _rules(block: str) -> dict[str, tuple[TextRule, ...]]:
     lines = (line for line in textwrap.dedent(block).split("\n") if not line.lstrip().startswith("#"))
     try:
-        data = json.loads("\n".join(lines))
+        data = parse_json("\n".join(lines))
         return {
             name: tuple(
                 TextRule(

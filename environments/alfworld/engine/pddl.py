@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from environments.base import EnvironmentFault
+
 TOP_TYPE = "object"  # PDDL's root type: every type is a kind of it
 
 
-class GameError(ValueError):
-    """A game text (PDDL or grammar) cannot be compiled. The message says which part and why."""
+class GameError(EnvironmentFault, ValueError):
+    """A game text (PDDL or grammar) cannot be compiled, or written from. The message says which part and why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ class Symbol:
         for rule in writer.rules.get(self.name, ()):
             if rule.condition is None or rule.condition.holds(writer, state, known):
                 return "".join([segment.write(writer, state, known) for segment in rule.segments])
-        raise GameError(f"the grammar has no rule for #{self.name}# that holds here")
+        raise GameError(f"the grammar has no rule for #{' '.join(self.name.split())}# that holds here")
 
 
 @dataclass(frozen=True, slots=True)

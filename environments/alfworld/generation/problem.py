@@ -14,6 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from configs.json_text import parse_json
 from environments.alfworld.catalog import (
     CAN_CONTAIN,
     CLEANABLE,
@@ -103,7 +104,8 @@ def problem_pddl(payload: str) -> str:
             if thing in CAN_CONTAIN[kind]
         ]
         goal = _goal(game["type"], *game["goal"])
-    except (KeyError, IndexError, TypeError, ValueError) as broken:
+        wanted = sorted({*things, game["goal"][0]})
+    except (LookupError, TypeError, ValueError, AttributeError) as broken:
         raise EnvironmentFault(
             f"not a generated game's payload ({broken!r} in {payload[:80]!r}): draw the tasks again"
         ) from broken
@@ -113,7 +115,7 @@ def problem_pddl(payload: str) -> str:
         *(f"{ident} - receptacle" for _, ident, _ in places),
         *(f"loc_bar_{at} - location" for at in range(len(places) + 1)),
         *(f"{name}Type - rtype" for name in kinds),
-        *(f"{name}Type - otype" for name in sorted({*things, game["goal"][0]})),
+        *(f"{name}Type - otype" for name in wanted),
     ]
     sections = [["(:objects", *declared, ")"], ["(:init", *facts, ")"], [f"(:goal {goal})", ")", ""]]
     return "\n".join(["(define (problem household)", "(:domain alfred)", *chain.from_iterable(sections)])
@@ -122,12 +124,13 @@ def problem_pddl(payload: str) -> str:
 def read_payload(payload: str) -> dict[str, Any]:
     """The fields of a payload. Raises EnvironmentFault if they are missing."""
     try:
-        game = json.loads(payload)
-    except json.JSONDecodeError as broken:
+        game = parse_json(payload)
+    except ValueError as broken:
         raise EnvironmentFault(
             f"a generated game's payload is not JSON ({broken}): draw the tasks again"
         ) from broken
-    if not isinstance(game, dict) or not {"type", "goal", "task", "places", "objects"} <= game.keys():
+    fields = {"type", "goal", "task", "places", "objects"}
+    if not isinstance(game, dict) or not fields <= game.keys() or not isinstance(game["task"], str):
         raise EnvironmentFault(f"not a generated game's payload: {payload[:80]!r}; draw the tasks again")
     return game
 

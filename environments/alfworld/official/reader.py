@@ -7,12 +7,12 @@ $ALFWORLD_DATA/json_2.1.1/<split>/<task>/<trial>/game.tw-pddl   domain, problem,
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from configs.json_text import parse_json
 from environments.alfworld.engine.game import Game, GameError, compile_game
 from environments.alfworld.engine.grammar import parse_grammar
 from environments.alfworld.texts.dialect import Dialect, dialect_of
@@ -44,7 +44,7 @@ class GameFile:
         """Raises EnvironmentFault if the grammar is broken."""
         try:
             actions = parse_grammar(self.grammar).actions
-        except GameError as error:
+        except (GameError, RecursionError) as error:
             raise EnvironmentFault(f"{self.path}: {error}; {GET_AGAIN}") from error
         return dialect_of({text.template.partition(" ")[0] for text in actions.values()})
 
@@ -91,7 +91,7 @@ def read_game(path: Path) -> GameFile:
 def read_json(file: Path) -> Any:
     """Raises EnvironmentFault."""
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
+        return parse_json(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise EnvironmentFault(f"{file}: cannot be read ({error.__class__.__name__}); {GET_AGAIN}") from error
     except ValueError as error:
@@ -104,6 +104,8 @@ def read_recording(file: Path) -> tuple[str, list[tuple[str, str]]]:
     try:
         first, *rest = [entry["value"] for entry in entries]
         order = [entry["from"] for entry in entries]
+        if not all(isinstance(value, str) for value in (first, *rest)):
+            raise TypeError("a value is no text")
     except (TypeError, KeyError, ValueError) as error:
         raise EnvironmentFault(f"{file}: not a list of from/value entries; {GET_AGAIN}") from error
     if order != ["human", *["gpt", "human"] * (len(rest) // 2)]:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from pydantic import ValidationError
 
+from configs.json_text import parse_json
 from environments.base import Environment, Task
 from environments.identities import own_id
 from environments.openenv.serving.listing import Listing, Refusal
@@ -31,7 +32,7 @@ class Session:
     def answer(self, message: str) -> str | None:
         """The answer to a message; None to `close`, which has none."""
         try:
-            asked = json.loads(message)
+            asked = parse_json(message)
             kind, data = asked["type"], asked.get("data", {})
         except (ValueError, TypeError, KeyError, AttributeError):
             return error("INVALID_JSON", 'a message is JSON: {"type": ..., "data": {...}}')

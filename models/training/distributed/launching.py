@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from configs.child_environment import environment_without_secrets
 from configs.training import TrainingConfig
 from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
-from models.processes.child_environment import environment_without_secrets
 from models.processes.guard import GRACE_SECONDS
 from models.training.distributed.train_job import PROGRESS_PREFIX, RESULT_FILE
 from models.training.train import CurvePoint, Saving, TrainingProgress, TrainResult

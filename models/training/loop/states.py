@@ -13,6 +13,9 @@ import os
 import shutil
 from pathlib import Path
 
+from configs.json_text import parse_json
+from models.training.loop.pickles import code_in
+
 SEAL = "seal.json"
 _log = logging.getLogger(__name__)
 
@@ -60,14 +63,14 @@ def _states(root: Path) -> list[Path]:
 
 def _fault(state: Path) -> str | None:
     try:
-        sealed = json.loads((state / SEAL).read_text())
+        sealed = parse_json((state / SEAL).read_text())
     except FileNotFoundError:
         return "it is incomplete"
     except (OSError, ValueError) as error:
         return f"its {SEAL} cannot be read ({error})"
     found = _digests(state)
     wrong = sorted(name for name in sealed.keys() | found.keys() if sealed.get(name) != found.get(name))
-    return f"{wrong[0]} has changed since it was written" if wrong else None
+    return f"{wrong[0]} has changed since it was written" if wrong else code_in(state)
 
 
 def _digests(state: Path) -> dict[str, str]:

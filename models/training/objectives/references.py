@@ -22,6 +22,7 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import reduce
 
+from configs.json_text import parse_json
 from configs.training import TrainingConfig
 from models.training.adapters import weights_dtype
 from models.training.encoding import Collator, Encoded, sequences_of
@@ -103,7 +104,7 @@ def _key(examples: Sequence[Encoded], reference: str, config: TrainingConfig, de
 def _read(file: Path, key: str, count: int) -> list[float] | None:
     """The numbers in the file; None if it is missing or not what was written under this key."""
     try:
-        found = json.loads(file.read_text())
+        found = parse_json(file.read_text())
         values, intact = found["values"], found["key"] == key and found["sha256"] == _digest(found["values"])
     except FileNotFoundError:
         return None

@@ -118,9 +118,9 @@ def test_an_unknown_column_is_told_with_those_that_there_are(made: MadeUp, tmp_p
 @pytest.mark.parametrize(
     ("where", "says"),
     [
-        ("task_id IN (SELECT content FROM read_text('{secret}'))", "file system operations are disabled"),
-        ("(SELECT count(*) FROM '{secret}') > 0", "file system operations are disabled"),
-        ("(SELECT count(*) FROM glob('{folder}/*')) > 0", "file system operations are disabled"),
+        ("task_id IN (SELECT content FROM read_text('{secret}'))", "a query cannot reach"),
+        ("(SELECT count(*) FROM '{secret}') > 0", "a query cannot reach"),
+        ("(SELECT count(*) FROM glob('{folder}/*')) > 0", "a query cannot reach"),
     ],
 )
 def test_a_condition_cannot_leave_the_store(made: MadeUp, tmp_path: Path, where: str, says: str) -> None:

@@ -8,9 +8,13 @@ AWS_SECRET_ACCESS_KEY).
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection
 
-SECRET_ENDINGS = ("_KEY", "_APIKEY", "_TOKEN", "_SECRET", "_PASSWORD")
+SECRET_ENDINGS = ("KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIALS", "KEY_ID")
+"""Of names. TOKENIZERS_PARALLELISM and the like end otherwise."""
+_LOGIN = re.compile(r"^[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
+"""An address with a password in it, such as a database's."""
 
 
 def environment_without_secrets(names: Collection[str] = (), except_prefix: str = "") -> dict[str, str]:
@@ -20,8 +24,13 @@ def environment_without_secrets(names: Collection[str] = (), except_prefix: str 
         name: value
         for name, value in os.environ.items()
         if name not in names
-        and (bool(except_prefix and name.startswith(except_prefix)) or not is_secret_name(name))
+        and (bool(except_prefix and name.startswith(except_prefix)) or not _is_secret(name, value))
     }
+
+
+def _is_secret(name: str, value: str) -> bool:
+    """A proxy's address stays: without it a child reaches nothing."""
+    return is_secret_name(name) or (bool(_LOGIN.match(value)) and not name.upper().endswith("_PROXY"))
 
 
 def is_secret_name(name: str) -> bool:
