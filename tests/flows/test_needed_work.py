@@ -32,7 +32,11 @@ GAMES = 3
 
 def ref(batch: str, **rows: int) -> BatchRef:
     return BatchRef(
-        stage_key=f"{batch}-key", batch_id=batch, manifest=f"{batch}.json", sha256="0" * 64, rows=rows
+        stage_key=f"{batch}-key",
+        batch_id=batch,
+        manifest=f"shards/{batch}-key/{batch}.json",
+        sha256="0" * 64,
+        rows=rows,
     )
 
 
