@@ -8,11 +8,8 @@ wrote there. Tried: it was not refused, and failed by chance, as where there is 
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
-import sys
 import tempfile
-import tomllib
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +17,12 @@ from pathlib import Path
 import duckdb
 
 from benchmarks.attacks import ATTACKS, Outside
+from benchmarks.checkouts import HERE, environment_of, steca_of
 from storage.records import TaskRecord
 from storage.shards import ShardStore
 from storage.sql.query_errors import STAYING
 from storage.store import Store
 
-HERE = Path(__file__).parents[1]
 OUTCOMES = ("came through", "tried", "refused")
 
 
@@ -39,16 +36,12 @@ def small_store(root: Path) -> Path:
 
 def on_the_command_line(checkout: Path, root: Path) -> Callable[[str], str]:
     """`steca sql` of a checkout: what it prints."""
-    scripts = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]["scripts"]
-    module, _, name = scripts["steca"].partition(":")
-    start = f"from {module} import {name}; {name}()"
 
     def ask(sql: str) -> str:
-        command = [sys.executable, "-c", start, "sql", sql, "--data-dir", str(root)]
         done = subprocess.run(
-            command,
+            [*steca_of(checkout), "sql", sql, "--data-dir", str(root)],
             cwd=checkout,
-            env={**os.environ, "PYTHONPATH": str(checkout)},
+            env=environment_of(checkout),
             capture_output=True,
             text=True,
             stdin=subprocess.DEVNULL,
