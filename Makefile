@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom reference docs clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference docs clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
@@ -146,6 +146,12 @@ learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seed
 
 security: $(STAMP)  ## Benchmark: SQL that tries to leave the store, and what is refused (a minute; BESIDE=FOLDER: another checkout too)
 	$(BIN)/python -m benchmarks.security $(if $(BESIDE),--beside $(BESIDE))
+
+faults: $(STAMP)  ## Benchmark: processes killed, disks full, files damaged, servers gone: what is lost and what is done again (about an hour; KIND='kill -9': one kind; BESIDE=FOLDER: another checkout)
+	$(BIN)/python -m benchmarks.faults $(if $(KIND),--kind "$(KIND)") $(if $(BESIDE),--checkout $(BESIDE))
+
+faults-short: $(STAMP)  ## Test: the same, a few faults of the cheaper kinds (four minutes on two idle cores)
+	$(BIN)/python -m benchmarks.faults --short
 
 EXAMPLES ?= 10000
 fuzz: $(STAMP)  ## Test: made-up inputs for every boundary, 10,000 of each kind (EXAMPLES=N; half an hour)

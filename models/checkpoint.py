@@ -22,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils.logging import disable_progress_bar
 
 from models.checkpoint_ref import MANIFEST, CheckpointRef, folder_digest, reference, verify_checkpoint
+from models.file_errors import writing_model
 from models.policy import PolicyFault, describe_error
 
 __all__ = [
@@ -42,7 +43,7 @@ def save_checkpoint(
 ) -> CheckpointRef:
     """Write root/<first 16 of the digest>/ (safetensors, tokenizer with chat template, manifest). If that
     folder exists and is intact it is kept. Raises PolicyFault if `root` cannot be written."""
-    try:
+    with writing_model("a checkpoint", root):
         root.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=root, prefix=".writing-") as scratch:
             folder = Path(scratch) / "checkpoint"
@@ -51,10 +52,6 @@ def save_checkpoint(
             digest = folder_digest(folder)
             target = root / digest[:16]
             _place(folder, target, digest)
-    except OSError as error:
-        raise PolicyFault(
-            f"cannot write a checkpoint under {root}: {error}; free some space or choose another folder"
-        ) from error
     return CheckpointRef(target, digest)
 
 

@@ -36,6 +36,7 @@ VIEWS = (  # in the order in which they need each other
     "help.sql",
     "old_names.sql",
 )
+FULL = ("No space left", "Disk quota exceeded", "File too large")
 ANEW = "`steca doctor` makes it anew from the shards"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -158,7 +159,9 @@ def failed(what: str, error: duckdb.Error) -> StorageFault:
     """DuckDB's error as ours; UnusableDatabase where it found the database damaged."""
     if "corrupt" in str(error).lower() or isinstance(error, duckdb.InternalError):
         return UnusableDatabase(f"{what}: {one_line(error)}; {ANEW}")
-    return StorageFault(f"{what}: {one_line(error)}")
+    full = any(reason in str(error) for reason in FULL)
+    advice = "; free space there, then run again" if full else ""
+    return StorageFault(f"{what}: {one_line(error)}{advice}")
 
 
 def one_line(error: Exception) -> str:

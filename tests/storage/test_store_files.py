@@ -117,6 +117,7 @@ def test_a_full_disk_is_one_line_and_leaves_what_was_there(tmp_path: Path, what:
     assert process.returncode == 3, errors
     assert output.count("\n") == 1
     assert str(tmp_path) in output
+    assert "; free space there" in output
     assert temporary_files(tmp_path) == []
     assert store.query("SELECT task_id FROM tasks")[1] == [("a",)]
     ref = shards.write_batch("explore-1", "b1", [step("y", index) for index in range(5000)])

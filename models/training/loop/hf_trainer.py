@@ -25,6 +25,8 @@ import torch
 from torch.utils.data import Sampler
 from transformers import Trainer, TrainingArguments
 
+from models.file_errors import writing_model
+
 MicroBatch = dict[str, torch.Tensor]
 
 
@@ -102,10 +104,12 @@ class HookedTrainer(Trainer):
 
     def _save_checkpoint(self, model: torch.nn.Module, trial: Any) -> None:
         self.check_weights(model)
-        super()._save_checkpoint(model, trial)
-        self.accelerator.wait_for_everyone()
-        if self.args.should_save:
-            self.seal_state(Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}")
+        states = Path(str(self.args.output_dir))
+        with writing_model("the state of a training", states):
+            super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()
+            if self.args.should_save:
+                self.seal_state(states / f"checkpoint-{self.state.global_step}")
 
 
 def use_one_device(args: TrainingArguments) -> None:
