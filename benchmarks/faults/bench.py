@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
@@ -19,9 +20,11 @@ from benchmarks.checkouts import HERE, environment_of, steca_of
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.played import COUNTING, Played, played_in
 from benchmarks.faults.rows import Rows, added, lost, rows_of
-from benchmarks.faults.running import Ended, Running
+from benchmarks.faults.running import Ended, Running, begun
 
 TINY = ("tests/support/tiny.yaml", "tests/tiny.yaml")  # the second in version 0.3.0
+DELETE = re.compile(r"run file (\S+) is damaged.* delete it")
+FORCED = re.compile(r"steca (stage \w+ --run \S+(?: --round \d+)? --force)")
 SMALLER = ("warmup.steps=8",)
 
 
@@ -138,23 +141,37 @@ class Trial:
         """The run's command."""
         return self.bench.start(self.data_dir, self.bench.run_command(self.data_dir, self.overrides), **more)
 
-    def complete(self, tries: int = 1, **more: str) -> Ended:
-        """Run the command until it completes; `tries`: so often it may end with one line that says why. Where the line
-        names `steca doctor`, that is done first. Returns the last end."""
+    def begins(self, stage: str) -> Callable[[], bool]:
+        """A function that says whether the stage has begun since."""
+        before = begun(self.data_dir, stage)
+        return lambda: begun(self.data_dir, stage) != before
+
+    def complete(self, tries: int = 1, environment: Mapping[str, str] | None = None) -> Ended:
+        """Run the command until it completes; `tries`: so often it may be started. In between is done what a user does
+        who is told of damage. Returns the last end."""
+        given = dict(environment or {})
         for left in reversed(range(tries)):
-            done = self.start(**more).ended()
-            if done.traceback:
-                self.problem(f"a traceback: {(done.said + done.errors)[-1500:]}")
+            done = self.start(**given).ended()
             if done.code == 0:
                 return done
-            if not done.one_line:
-                self.problem(f"ended with {done.code} and not in one line: {done.errors[-800:]}")
-            if left and "steca doctor" in done.errors:
-                self.bench.say(f"  {done.errors.strip()[-200:]}")
-                doctor = [*steca_of(self.bench.checkout), "doctor", "--data-dir", str(self.data_dir)]
-                self.bench.start(self.data_dir, doctor, **more).ended()
+            if done.traceback or not done.one_line:
+                self.problem(f"ended with {done.code}, not in one line: {done.errors[-800:]}")
+            if left:
+                self._repair(done, given)
         self.problem(f"does not complete: {done.errors[-800:]}")
         return done
+
+    def _repair(self, done: Ended, given: Mapping[str, str]) -> None:
+        """Delete the file that the line says to delete; else `steca doctor`, and the training that it wants again."""
+        self.bench.say(f"  {done.errors.strip()[-200:]}")
+        if found := DELETE.search(done.errors):
+            Path(found[1]).unlink()
+            return
+        where = ["--data-dir", str(self.data_dir)]
+        steca = steca_of(self.bench.checkout)
+        doctor = self.bench.start(self.data_dir, [*steca, "doctor", *where], COLUMNS="500", **given).ended()
+        for again in dict.fromkeys(FORCED.findall(doctor.said)):
+            self.bench.start(self.data_dir, [*steca, *again.split(), *where], **given).ended()
 
     @contextmanager
     def read(self) -> Iterator[None]:
@@ -184,7 +201,9 @@ class Trial:
             self.problem(f"{gone} rows lost, {more} added")
 
     def settle(self) -> None:
-        """Compare rows and work, and add all up."""
+        """Compare rows and work, and add all up. A problem that was met before is that of one fault; one that is met
+        here, of all."""
+        met = len(self.outcome.problems)
         self.compare()
         redone = played_in(self.data_dir.parent / "played.log") - self.expected
         if redone.batches > self.most:
@@ -192,5 +211,5 @@ class Trial:
         self.outcome.tried += self.tried
         self.outcome.most += self.most
         self.outcome.redone += redone
-        if len(self.outcome.problems) == self._problems:
-            self.outcome.survived += self.tried
+        if len(self.outcome.problems) == met:
+            self.outcome.survived += max(0, self.tried - (met - self._problems))

@@ -60,7 +60,7 @@ class Counting:
         change = count_batches if name in BATCHES else count_episodes if name == EPISODES else None
         spec = importlib.machinery.PathFinder.find_spec(name, path) if change else None
         if spec and spec.loader and change:
-            spec.loader.exec_module = _then(spec.loader.exec_module, change)  # type: ignore[method-assign]
+            spec.loader.exec_module = _then(spec.loader.exec_module, change)  # type: ignore
         return spec
 
 
@@ -75,4 +75,4 @@ def _then(
 
 
 if "PLAYED" in os.environ:
-    sys.meta_path.insert(0, Counting())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, Counting())

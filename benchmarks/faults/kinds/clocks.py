@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.faults.bench import Bench, Trial
 from benchmarks.faults.outcome import Outcome, Skipped
-from benchmarks.faults.running import Running, begun
+from benchmarks.faults.running import Running
 from configs.stages import STAGES
 
 STEPS = ("-1h", "+2h", "+0", "-26h", "+49h")
@@ -39,8 +39,7 @@ def _stepped_run(trial: Trial, library: str, kill_in: tuple[str, ...]) -> None:
     }
     running = trial.start(**environment)
     for stage in STAGES:
-        before = begun(trial.data_dir, stage)
-        if not running.until(lambda stage=stage, before=before: begun(trial.data_dir, stage) != before):
+        if not running.until(trial.begins(stage)):
             break
         step = next(steps)
         _set(clock, step)
@@ -55,7 +54,7 @@ def _end(trial: Trial, running: Running, environment: dict[str, str]) -> None:
     done = running.ended()
     if done.code or done.traceback:
         trial.problem(f"ended with {done.code}: {(done.said + done.errors)[-1500:]}")
-        trial.complete(**environment)
+        trial.complete(environment=environment)
 
 
 def _set(clock: Path, step: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.faults.bench import Bench, Trial
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.running import Running, begun, stages, status
+from benchmarks.faults.running import Running, stages, status
 from configs.stages import STAGES
 
 MOMENTS = ("inside", "a shard is written", "a batch is written", "the store is published")
@@ -28,9 +28,9 @@ def kills(bench: Bench, outcome: Outcome) -> None:
 
 def _kill(trial: Trial, stage: str, moment: str) -> None:
     folder = trial.data_dir
-    before = begun(folder, stage)
+    begins = trial.begins(stage)
     running = trial.start()
-    if not running.until(lambda: begun(folder, stage) != before):
+    if not running.until(begins):
         trial.problem(f"ended before {stage}: {running.ended().errors[-500:]}")
         return
     if moment == "inside":

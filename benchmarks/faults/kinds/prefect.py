@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from benchmarks.faults.bench import Bench
+from benchmarks.faults.bench import Bench, Trial
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.running import begun
+from benchmarks.faults.running import Ended
 from tests.support.serving import free_port, prefect_server
 
 AWAY = (0.0, 10.0)
@@ -27,23 +27,22 @@ def prefect_restarts(bench: Bench, outcome: Outcome) -> None:
         running = None
         for place, stage in enumerate(places):
             with prefect_server(home, port):
-                before = begun(trial.data_dir, stage)
+                begins = trial.begins(stage)
                 running = running or trial.start(PREFECT_API_URL=address)
-                came = running.until(
-                    lambda stage=stage, before=before: begun(trial.data_dir, stage) != before
-                )
+                running.until(begins)
             away = AWAY[place % len(AWAY)]
-            trial.hit(
-                f"in {stage}: away for {away:.0f} s and its start{'' if came else ' (the run had ended)'}"
-            )
+            trial.hit(f"in {stage}: away for {away:.0f} s and its start")
             time.sleep(away)
             if running.process.poll() is not None:
-                done, running = running.ended(), None
-                if done.traceback or not (done.one_line or done.code == 0):
-                    trial.problem(f"ended with {done.code}: {(done.said + done.errors)[-1500:]}")
+                _look_at(running.ended(), trial)
+                running = None
         with prefect_server(home, port):
             if running:
-                done = running.ended()
-                if done.traceback or not (done.one_line or done.code == 0):
-                    trial.problem(f"ended with {done.code}: {(done.said + done.errors)[-1500:]}")
-            trial.complete(PREFECT_API_URL=address)
+                _look_at(running.ended(), trial)
+            trial.complete(environment={"PREFECT_API_URL": address})
+
+
+def _look_at(done: Ended, trial: Trial) -> None:
+    trial.bench.say(f"  the run ended with {done.code}: {done.errors.strip()[:200]}")
+    if done.traceback or not (done.one_line or done.code == 0):
+        trial.problem(f"ended with {done.code}: {(done.said + done.errors)[-1500:]}")

@@ -9,7 +9,7 @@ import psutil
 
 from benchmarks.faults.bench import Bench, Trial
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.running import Running, begun
+from benchmarks.faults.running import Running
 
 STAND_INS = ("tests.support.vllm_stand_in", "tests.vllm_stand_in")  # the second in version 0.3.0
 AT_ONCE = 4
@@ -27,9 +27,9 @@ def served(bench: Bench, outcome: Outcome) -> None:
     )
     with bench.trial(outcome, *settings) as trial:
         for stage, kills in (("explore", 1),) if bench.short else (("explore", 2), ("rewards", RESTARTS + 1)):
-            before = begun(trial.data_dir, stage)
+            begins = trial.begins(stage)
             running = trial.start()
-            running.until(lambda stage=stage, before=before: begun(trial.data_dir, stage) != before)
+            running.until(begins)
             for _ in range(kills):
                 if _kill_server(running):
                     trial.hit(f"in {stage}: the policy's server is killed", most=AT_ONCE)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from benchmarks.faults.bench import Bench, Trial
 from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.rows import added, lost, rows_of
-from benchmarks.faults.running import Running, begun
+from benchmarks.faults.running import Running
 
 OTHER = "seed=2"
 
@@ -39,7 +39,7 @@ def _at_once(bench: Bench, outcome: Outcome) -> None:
 def _killed_holder(bench: Bench, outcome: Outcome) -> None:
     with bench.trial(outcome) as trial:
         both = [trial.start(), trial.start()]
-        both[0].until(lambda: begun(trial.data_dir, "rewards"))
+        both[0].until(trial.begins("rewards"))
         holder = next(one for one in both if "waiting for it" not in one.said())
         holder.kill()
         trial.hit("the holder of a run is killed while another process waits for it")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import signal
+from typing import Any
 
 import psutil
 
 from benchmarks.faults.bench import SMALLER, Bench
 from benchmarks.faults.outcome import Outcome, Skipped
-from benchmarks.faults.running import begun
 from tests.support.prefect_api import wait_until
 from tests.support.serving import Serve, serving, start_tiny
 
+COUNTED = ("PYTHONPATH", "PLAYED", "PREFECT_HOME")
 PLACES = ("warmup", "rewards", "evaluate")
 
 
@@ -21,13 +22,13 @@ def workers(bench: Bench, outcome: Outcome) -> None:
         raise Skipped("`steca serve --pool` of this checkout only")
     with bench.trial(outcome) as trial:
         environment = bench.environment(trial.data_dir)
-        counted = {name: environment[name] for name in ("PYTHONPATH", "PLAYED", "PREFECT_HOME")}
+        counted: dict[str, Any] = {name: environment[name] for name in COUNTED}
         run = ""
         for stage in PLACES[1:2] if bench.short else PLACES:
             with serving(trial.data_dir, bench.api, pool="workers", **counted) as serve:
-                before = begun(trial.data_dir, stage)
+                begins = trial.begins(stage)
                 run = _retried(serve, run) if run else start_tiny(serve.api, trial.data_dir, *SMALLER)
-                wait_until(lambda stage=stage, before=before: begun(trial.data_dir, stage) != before)
+                wait_until(begins)
                 family = serve.end(signal.SIGKILL)
                 if psutil.wait_procs(family, timeout=60)[1]:
                     trial.problem("processes of the killed worker are still there")
