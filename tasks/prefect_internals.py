@@ -21,6 +21,8 @@ RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 ENGINE_LOGGER = "prefect.engine"
 QUEUE_LOGGERS = ("EventsWorker", "APILogWorker")
 """Names of the loggers of runs, of the process of a run, and of the queues that report to the server."""
+EVENTS_CLIENT, INTERNAL_LOGGER = "prefect.events.clients", "prefect._internal"
+"""Names of the loggers that complain of each event which cannot be sent; the second has a handler of its own."""
 
 
 def result_in(record: bytes) -> Any:

@@ -10,8 +10,15 @@ from pathlib import Path
 from flows.faults import StageFault
 from flows.server import settings
 from models.processes.loopback import bypass_proxy_for_loopback
-from tasks.prefect_internals import QUEUE_LOGGERS, RUN_LOGGERS, set_up_logging
+from tasks.prefect_internals import (
+    EVENTS_CLIENT,
+    INTERNAL_LOGGER,
+    QUEUE_LOGGERS,
+    RUN_LOGGERS,
+    set_up_logging,
+)
 
+AWAY = "the Prefect server does not answer; the run goes on, and the UI will lack what happens meanwhile"
 SETTINGS = {
     "DO_NOT_TRACK": "1",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -56,8 +63,32 @@ def quiet() -> None:
     """Limit Prefect's console output to warnings. The caller reports failures of runs in one line."""
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "WARNING")
     set_up_logging()
+    once = SaidOnce()
     for handler in logging.getLogger().handlers:
         handler.addFilter(_not_of_a_run)
+        handler.addFilter(once)
+    for handler in logging.getLogger(INTERNAL_LOGGER).handlers:
+        handler.addFilter(once)
+
+
+class SaidOnce(logging.Filter):
+    """Says once that the server is away, instead of kilobytes for each event that cannot be sent."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not _is_about_events(record):
+            return True
+        record.msg, record.args, record.exc_info = AWAY, (), None
+        first, self._said = not self._said, True
+        return first
+
+
+def _is_about_events(record: logging.LogRecord) -> bool:
+    of_a_queue = any(name in record.getMessage() for name in QUEUE_LOGGERS)
+    return record.name == EVENTS_CLIENT or (record.name.startswith(INTERNAL_LOGGER) and of_a_queue)
 
 
 def _not_of_a_run(record: logging.LogRecord) -> bool:

@@ -15,6 +15,8 @@ import pytest
 
 from tasks.prefect_internals import (
     ENGINE_LOGGER,
+    EVENTS_CLIENT,
+    INTERNAL_LOGGER,
     QUEUE_LOGGERS,
     RUN_LOGGERS,
     keep_retries,
@@ -101,7 +103,9 @@ def test_a_stored_result_is_read_without_prefect(tmp_path: Path) -> None:
 
 
 def test_the_loggers_have_these_names() -> None:
+    from prefect._internal.concurrency import logger as internal
     from prefect.engine import engine_logger
+    from prefect.events.clients import logger as events_client
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
     from prefect.logging.loggers import get_logger
@@ -109,6 +113,8 @@ def test_the_loggers_have_these_names() -> None:
     assert (get_logger("flow_runs").name, get_logger("task_runs").name) == RUN_LOGGERS
     assert engine_logger.name == ENGINE_LOGGER
     assert (EventsWorker.__name__, APILogWorker.__name__) == QUEUE_LOGGERS
+    assert events_client.name == EVENTS_CLIENT
+    assert internal.name.startswith(INTERNAL_LOGGER)
 
 
 @pytest.mark.parametrize("own", [True, False])
