@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from storage.cached_results import result_in
 from tasks.prefect_internals import (
     ENGINE_LOGGER,
     EVENTS_CLIENT,
@@ -22,7 +23,6 @@ from tasks.prefect_internals import (
     keep_retries,
     own_sigterm,
     poll_patiently,
-    result_in,
 )
 from tests.support.tiny_factory import ROOT
 
