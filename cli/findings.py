@@ -151,9 +151,9 @@ class Examination:
             yield Finding("to do", f"{'batch' if len(names) == 1 else 'batches'} {', '.join(names)}", message)
 
     def _checkpoints(self) -> Iterator[Finding]:
-        """Policies of finished trainings that are missing or damaged."""
+        """Policies of finished trainings that are missing or damaged. A run that met such a one has a failed stage."""
         for run, state in self._states:
-            if state.stage not in TRAININGS or not state.checkpoint or state.status != "completed":
+            if state.stage not in TRAININGS or not state.checkpoint or state.status == "outdated":
                 continue
             ref = CheckpointRef(self._root / "checkpoints" / state.checkpoint[:16], state.checkpoint)
             try:

@@ -16,7 +16,7 @@ from cli.main import app
 from cli.summary import refuse_incomplete_tables
 from flows.runs.lock import lock_run
 from storage.faults import StorageFault
-from storage.runs import RunFolder
+from storage.runs import RunFolder, StageStatus
 from storage.shards import ShardStore
 from storage.sql.schema import migrations
 from storage.store import Store
@@ -125,6 +125,23 @@ def test_a_damaged_shard_behind_a_cached_result_is_listed_once_and_computed_agai
     said = steca("doctor", "--data-dir", data_030)
     assert "1 damaged file" in said
     assert "repaired" not in said
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_a_damaged_checkpoint_is_named_with_the_command_that_trains_it_again(
+    status: StageStatus, data_030: Path
+) -> None:
+    """A run that has met it has a failed stage."""
+    folder = RunFolder(data_030, RUN_030)
+    state = folder.stage(0, "warmup")
+    assert state
+    assert state.checkpoint
+    folder.save_stage(state.model_copy(update={"status": status}))
+    assert found(data_030, "to do") == []
+    (data_030 / "checkpoints" / state.checkpoint[:16] / "config.json").write_text("{")
+    (finding,) = found(data_030, "to do")
+    assert finding.subject == f"checkpoints/{state.checkpoint[:16]}"
+    assert f"steca stage warmup --run {RUN_030} --force" in finding.message
 
 
 def test_a_damaged_result_is_set_aside(data_030: Path) -> None:
