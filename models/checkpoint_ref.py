@@ -67,6 +67,6 @@ def verify_checkpoint(ref: CheckpointRef) -> None:
     if found != ref.digest:
         raise PolicyFault(
             f"checkpoint {ref.path} does not match its digest (expected {ref.digest[:16]}, found {found[:16]}): "
-            "its files were changed or truncated; delete the folder and train it again with --force (`steca doctor` says "
-            "how)"
+            "its files were changed or truncated; delete the folder and train it again with --force (`steca doctor` "
+            "says how)"
         )
