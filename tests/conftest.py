@@ -20,9 +20,11 @@ from duckdb import DuckDBPyConnection
 
 from configs.schema import BudgetConfig, FactoryConfig
 from configs.stages import STAGES
+from storage.store import Store
 from tasks.prefect_internals import drain_queues
 from tests.support.comparisons import comparison_file
 from tests.support.old_folders import unpack
+from tests.support.pictures_once import draw_once
 from tests.support.shared import SharedFolder, is_worker, listing, stop_process
 from tests.support.tiny_factory import ROOT, STECA, TINY, Served, tiny
 
@@ -192,6 +194,7 @@ def prefect_api(served: Served) -> Iterator[str]:
     settings = {PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(settings), pytest.MonkeyPatch.context() as patch:
         patch.setattr("prefect.client.base.clamped_poisson_interval", lambda seconds, _factor: seconds / 20)
+        draw_once(patch)
         yield served.api
     del os.environ["PREFECT_API_URL"]
 
@@ -199,7 +202,8 @@ def prefect_api(served: Served) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
     """The configuration of a finished tiny run, one for all workers. Tests only read its folder; a test that changes
-    something takes `copied`."""
+    something takes `copied`. Its published file stays open meanwhile: DuckDB takes as long to start as ten short
+    queries, and all connections of a process to a file share what is started."""
 
     def run(data_dir: Path) -> str:
         from flows.factory import factory
@@ -209,7 +213,8 @@ def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
 
     data_dir = Path(shared.once("finished", run)[0])
     before = listing(data_dir)
-    yield tiny(data_dir)
+    with Store(data_dir).reading():
+        yield tiny(data_dir)
     assert listing(data_dir) == before, "a test changed the shared run; use the fixture `copied` there"
 
 
