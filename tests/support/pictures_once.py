@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.files import write_atomic
 from storage.records import CheckpointRecord
 
 
@@ -26,8 +27,7 @@ def draw_once(patch: pytest.MonkeyPatch) -> None:
     def draw_or_copy(trainings: Sequence[CheckpointRecord], file: Path) -> None:
         key = f"{file.suffix} {list(trainings)!r}"
         if key in drawn:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(drawn[key])
+            write_atomic(file, drawn[key])  # with the faults that drawing into this file would have
         else:
             draw(trainings, file)
             drawn[key] = file.read_bytes()
