@@ -167,8 +167,9 @@ class StageRun:
             refs[index] = self._made[places[index]] = ref
             self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
             self.cached += cached
-            self._running.pop(places[index], None)
-            self.reporter.batch_done(cached)
+            with self._reporting:
+                self._running.pop(places[index], None)
+                self.reporter.batch_done(cached)
         return [refs[index] for index in range(len(jobs))]
 
     def _place(self, job: Job) -> int:
@@ -182,7 +183,8 @@ class StageRun:
         config = self.config
         served = {
             "policy": config.policy.engine == "openai",
-            "reflector": config.judges or config.calibration.reflector != "template",
+            "reflector": config.calibration.reflector == "llm",
+            "judge": True,
         }
         waiting = all(served.get(job.task.waits_for, False) for job in jobs)
         return (config.execution.concurrency or CONCURRENCY) if waiting else 1

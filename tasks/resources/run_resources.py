@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,10 +78,14 @@ class RunResources:
         """What to say of the world's failures so far; nothing if there were none, or it was not needed."""
         return self._world.failures.told() if self._world else []
 
-    @property
-    def unfinished_tasks(self) -> set[str]:
-        """Tasks that lost an episode to a failed connection (`environments.states.attempts.Failures`)."""
-        return self._world.failures.unfinished if self._world else set()
+    def begin_tasks(self, tasks: Collection[str]) -> None:
+        """These tasks are played from their beginning (`environments.states.attempts.Failures`)."""
+        if self._world:
+            self._world.failures.begin(tasks)
+
+    def unfinished_of(self, tasks: Collection[str]) -> set[str]:
+        """Which of these tasks lost an episode to a failed connection."""
+        return self._world.failures.unfinished_of(tasks) if self._world else set()
 
     @cached_property
     def batches_of_030(self) -> dict[str, BatchRef]:
