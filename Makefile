@@ -73,7 +73,7 @@ BASELINES  = tests/flows/test_baselines.py
 OWN_WORLD  = tests/flows/test_own_world.py tests/flows/test_importing.py
 
 slow: $(STAMP)  ## Test: serving, processes, training, baselines and own-world together, in two worker processes
-	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadfile $(PROCESSES) $(SERVING) $(TRAINING) $(BASELINES) $(OWN_WORLD)
+	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadfile --timeout 900 $(PROCESSES) $(SERVING) $(TRAINING) $(BASELINES) $(OWN_WORLD)
 
 serving: $(STAMP)  ## Test: whole runs with a served policy, a reflector and a judge behind an API, on stand-in servers
 	$(BIN)/pytest -m slow $(SERVING)

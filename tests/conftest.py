@@ -20,7 +20,6 @@ from duckdb import DuckDBPyConnection
 
 from configs.schema import BudgetConfig, FactoryConfig
 from configs.stages import STAGES
-from storage.store import Store
 from tasks.prefect_internals import drain_queues
 from tests.support.comparisons import comparison_file
 from tests.support.old_folders import unpack
@@ -202,8 +201,7 @@ def prefect_api(served: Served) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
     """The configuration of a finished tiny run, one for all workers. Tests only read its folder; a test that changes
-    something takes `copied`. Its published file stays open meanwhile: DuckDB takes as long to start as ten short
-    queries, and all connections of a process to a file share what is started."""
+    something takes `copied`."""
 
     def run(data_dir: Path) -> str:
         from flows.factory import factory
@@ -213,8 +211,7 @@ def finished(prefect_api: str, shared: SharedFolder) -> Iterator[FactoryConfig]:
 
     data_dir = Path(shared.once("finished", run)[0])
     before = listing(data_dir)
-    with Store(data_dir).reading():
-        yield tiny(data_dir)
+    yield tiny(data_dir)
     assert listing(data_dir) == before, "a test changed the shared run; use the fixture `copied` there"
 
 
