@@ -23,6 +23,7 @@ from flows.compare.results import Results, combined, from_store, keep, kept
 from flows.compare.tables import tables
 from flows.faults import StageFault
 from flows.server.process import prefect_server
+from storage.remote import mirrors
 from storage.store import Store
 from tasks.preflight import preflight
 
@@ -59,6 +60,8 @@ def compare(asked: Asked) -> bool:
             "name a comparison file, e.g. configs/compare/quickstart.yaml, or a kept one with --from"
         )
     whole = load_comparison(asked.file, asked.overrides, seeds_of(asked.seeds))
+    mirrors.pull(whole.data_dir)
+    mirrors.pull_published(whole.data_dir)
     wanted = whole.part(_listed(asked.arms))
     if asked.reference:
         whole.part([asked.reference])  # refused now, not after hours
