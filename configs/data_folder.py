@@ -1,7 +1,7 @@
 """The data folder as it is given: a path, or a URL of an object store, for which a folder of this machine stands.
 
-All work is done in that folder, the mirror; `storage/remote/` keeps it in step with the URL. Its name is the URL, so that
-child processes and later commands find one from the other without a file that says so.
+All work is done in that folder, the mirror; `storage/remote/` keeps it in step with the URL. Its name is the URL, so
+that child processes and later commands find one from the other without a file that says so.
 """
 
 from __future__ import annotations

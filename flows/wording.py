@@ -42,7 +42,8 @@ def another_run(root: Path, change: str) -> str:
 
 def no_runs(root: Path) -> str:
     """What every command says of a data folder that is empty or not there."""
-    return f"no runs in {shown(root)} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"
+    here = shown(root)
+    return f"no runs in {here} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"
 
 
 def is_default(root: Path) -> bool:

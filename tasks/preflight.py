@@ -20,10 +20,10 @@ TRAINING = frozenset(("warmup", "train"))
 
 
 def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bool = False) -> None:
-    """Check everything that some stages will need. Raises EnvironmentFault for a world that cannot be made, PolicyFault
-    for a key, device, vLLM command or `accelerate launch` file that is missing, for a base model that cannot be trained
-    or played, and for a scorer that cannot be played, StorageFault for a URL that cannot be used. `quick`: leave out what needs a Prefect server (secrets) or
-    transformers (base model and scorer)."""
+    """Check everything that some stages will need. Raises StorageFault for a URL that cannot be used as data folder,
+    EnvironmentFault for a world that cannot be made, PolicyFault for a key, device, vLLM command or `accelerate launch`
+    file that is missing, for a base model that cannot be trained or played, and for a scorer that cannot be played.
+    `quick`: leave out what needs a Prefect server (secrets) or transformers (base model and scorer)."""
     wanted = frozenset(stages)
     check_store(config.data_dir.expanduser().resolve())
     if wanted & TRAINING:

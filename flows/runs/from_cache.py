@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from configs.data_folder import url_of
 from configs.schema import FactoryConfig
 from configs.stages import schedule
 from flows.reporting.progress import Silent
@@ -105,10 +106,10 @@ def run_from_cache(
     missing or damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage
     is missing."""
     folder = folder_of(config, run)
-    mirrors.pull(folder.root)
-    if not results_of(folder.root).is_dir():
+    if url_of(folder.root) is None and not results_of(folder.root).is_dir():
         return None
     with lock_run(folder, log):
+        mirrors.pull(folder.root)
         uncommitted = _Uncommitted(folder)
         try:
             found = [

@@ -3,8 +3,8 @@
 Whatever refers to a file comes after it. So another machine, or one that starts after this one was killed, never sees a
 manifest without its shards, a cached result without its batch, or a stage without its results.
 
-Not there: locks/, logs/, prefect/, store/ (each machine has its own), journal/ and training/ (the work of a batch that is
-not done), labels.jsonl and reports/.
+Not there: locks/, logs/, prefect/, store/ (each machine has its own), journal/ and training/ (the work of a batch that
+is not done), labels.jsonl and reports/.
 """
 
 from __future__ import annotations

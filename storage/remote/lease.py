@@ -1,8 +1,9 @@
 """Locks between machines: one object a lock, made only where there is none, and renewed while its holder lives.
 
-A holder that was killed does not renew its lock. Whoever waits sees the same version for LEASE seconds by its own clock,
-and takes the lock over under the condition that it still has this version. So clocks of machines are never compared. A
-holder that was only asleep learns at its next renewal that it has lost the lock, and ends before it writes anything.
+A holder that was killed does not renew its lock. Whoever waits sees the same version for LEASE seconds by its own
+clock, and takes the lock over under the condition that it still has this version. So clocks of machines are never
+compared. A holder that was only asleep learns at its next renewal that it has lost the lock, and ends before it uploads
+anything.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,7 +68,8 @@ class Lease:
         with self._using:
             self._let_go = True
             if not self.lost and time.monotonic() - self._renewed < LEASE:
-                self._objects.delete(self.name)
+                with suppress(StorageFault):  # out of reach: it runs out by itself
+                    self._objects.delete(self.name)
 
     def _write(self, only_if: str) -> None:
         begun, self._count = time.monotonic(), self._count + 1
@@ -83,7 +85,7 @@ class Leases:
         self._objects, self._root, self._mirror = objects, root, mirror
         self._held: set[Lease] = set()
         self._changing = threading.Lock()
-        self._ended = threading.Event()
+        self._renewing = False
 
     @contextmanager
     def hold(self, what: str, works: str, log: Log, check: Callable[[], None]) -> Iterator[None]:
@@ -111,8 +113,8 @@ class Leases:
             lost = [lease.name for lease in self._held if lease.lost]
         if lost:
             raise StorageFault(
-                f"{self._objects.url}: {lost[0]} was not renewed for {LEASE:.0f} seconds, and another machine may work on "
-                "it: run the same command again, which waits for it"
+                f"{self._objects.url}: {lost[0]} was not renewed for {LEASE:.0f} seconds, and another machine may work "
+                "on it: run the same command again, which waits for it"
             )
 
     def _acquired(self, name: str, works: str, log: Log, check: Callable[[], None]) -> Lease:
@@ -142,18 +144,20 @@ class Leases:
 
     def _keep(self, lease: Lease) -> None:
         with self._changing:
-            if not self._held:
+            if not self._renewing:
+                self._renewing = True
                 threading.Thread(target=self._renew_all, daemon=True, name="steca-leases").start()
             self._held.add(lease)
 
     def _renew_all(self) -> None:
         """Renew until nothing is held."""
         while True:
-            self._ended.wait(RENEWED_EVERY)
+            time.sleep(RENEWED_EVERY)
             with self._changing:
                 held = list(self._held)
-                if not held:
-                    return
+                self._renewing = bool(held)
+            if not held:
+                return
             for lease in held:
                 lease.renew()
 

@@ -1,7 +1,7 @@
 """The mirror of a URL: a folder of this machine in which all work is done, pulled before it and pushed after it.
 
-`pull` lists the store and downloads what is new there, `push` lists the folder and uploads what is new here. Both look at
-every file, so what a killed process left is made good by the next one. Most files are named by their content: a name
+`pull` lists the store and downloads what is new there, `push` lists the folder and uploads what is new here. Both look
+at every file, so what a killed process left is made good by the next one. Most files are named by their content: a name
 that is there is enough. Of the others (manifests, cached results, states of runs) the version in the store decides:
 where a file has changed both there and here, the store's is kept, as that of another machine which went on.
 """
@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -169,15 +169,17 @@ class Mirror:
             target.parent.mkdir(parents=True, exist_ok=True)
             scratch = Path(tempfile.mkdtemp(dir=target.parent, prefix=WRITING))
             try:
-                got = self._each(
-                    files, lambda name, to=scratch: self._download(name, to / name.split("/", 2)[2])
-                )  # type: ignore[misc]
+                got = self._each(files, partial(self._download_into, scratch))
                 if all(got):
                     os.chmod(scratch, 0o755)
                     os.rename(scratch, target)
                     self.index.add({name: Known("", "") for name in files})
             finally:
                 shutil.rmtree(scratch, ignore_errors=True)
+
+    def _download_into(self, folder: Path, name: str) -> bool:
+        """A file of a checkpoint."""
+        return self._download(name, folder / name.split("/", 2)[2])
 
     def _download(self, name: str, path: Path) -> bool:
         with self._arriving(path) as temporary:

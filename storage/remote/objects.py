@@ -34,11 +34,9 @@ class Objects:
         above = f"{self._root}/"
         found = self._tried(partial(self._fs.find, above + folder, detail=True), f"list {folder}") or {}
         return {
-            path.removeprefix(above): str(info.get("ETag") or info["created"].timestamp())
-            if hasattr(info.get("created"), "timestamp")
-            else str(info.get("ETag") or info.get("created"))
+            path.removeprefix(above): str(info.get("ETag") or info.get("created"))
             for path, info in found.items()
-            if path.startswith(above)
+            if path.startswith(above) and not path.endswith("/")  # what a console makes of a "folder"
         }
 
     def read(self, name: str) -> tuple[bytes, str] | None:

@@ -1,12 +1,13 @@
 """Reading and writing one object by its version: a write may demand that the object is still what it was, or not there.
 
-This is what locks and publication are made of. fsspec has no words for it, so each kind of store has a class here; other
-kinds are refused. The version is whatever changes with the content, such as an ETag.
+This is what locks and publication are made of. fsspec has no words for it, so each kind of store has a class here;
+other kinds are refused. The version is whatever changes with the content, such as an ETag.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any, Protocol
 
 ABSENT = "*"
@@ -83,5 +84,5 @@ class MemoryVersions:
         return str(self._fs.created(path).timestamp())
 
 
-KINDS = {"s3": S3Versions, "memory": MemoryVersions}
+KINDS: dict[str, Callable[[Any], Versions]] = {"s3": S3Versions, "memory": MemoryVersions}
 """By the scheme of the URL."""

@@ -2,8 +2,9 @@
 
     python -m tests.support.s3_server PORT
 
-What moto lacks is added here: two conditional writes at the same moment are decided one after the other. `/_faults` sets
-the share of requests that fail, half of them after they were carried out: their answer is lost, as on a real network.
+What moto lacks is added here: two conditional writes at the same moment are decided one after the other. `/_faults`
+sets the share of requests that fail, half of them after they were carried out: their answer is lost, as on a real
+network.
 """
 
 from __future__ import annotations
