@@ -143,7 +143,7 @@ compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a co
 
 s3: $(STAMP)  ## Test: whole runs with their data folder on an S3 server: two machines, kills, failing requests (four minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,s3]' 'moto[server]>=5.2,<6'
-	$(BIN)/pytest -m slow tests/remote
+	$(BIN)/pytest -m slow -s tests/remote
 
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

@@ -58,7 +58,11 @@ class Machine:
 
 def ended(process: subprocess.Popen[str], code: int = 0) -> str:
     """What a process printed; it must end so."""
-    output, _ = process.communicate(timeout=280)
+    try:
+        output, _ = process.communicate(timeout=900)
+    except BaseException:
+        process.kill()
+        raise
     assert process.returncode == code, output
     return output
 

@@ -21,7 +21,7 @@ from tests.support.tiny_factory import tiny
 
 pytest.importorskip("s3fs")
 pytest.importorskip("moto")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 OTHER_RULE = ("name=other", "deviation.delta=-0.5")
 """A run that shares the first three stages and all rollouts with the tiny one."""
 
@@ -97,8 +97,10 @@ def test_two_at_once_share_their_work_and_lose_no_row(
     def read() -> None:
         while not done.is_set():
             process = reader.start("sql", "--data-dir", reader.url, "SELECT count(*) AS n FROM trajectories")
-            output, _ = process.communicate(timeout=200)
-            if "no runs in" not in output:  # before the first stage is published
+            output, _ = process.communicate(timeout=900)
+            if (
+                "no runs in" not in output and "nothing is published" not in output
+            ):  # before the first stage ends
                 asked.append(output)
                 if process.returncode:
                     failed.append(output)
@@ -108,11 +110,15 @@ def test_two_at_once_share_their_work_and_lose_no_row(
     reading.start()
     try:
         both = [one.run(), other.run(*OTHER_RULE)]
-        for process in both:
-            ended(process)
+        try:
+            for process in both:
+                ended(process)
+        finally:
+            for process in both:
+                process.kill()
     finally:
         done.set()
-        reading.join(200)
+        reading.join(900)
     assert asked
     assert not failed, failed[0]
     run, changed = run_id(wanted), run_id(tiny(wanted.data_dir, *OTHER_RULE))
@@ -134,7 +140,7 @@ def machine_cached(machine: Machine, run: str) -> int:
 
 def kill_in_rewards(process: subprocess.Popen[str], machine: Machine) -> None:
     """SIGKILL as soon as the first batch of verdicts is written."""
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline and process.poll() is None:
         if any(machine.root.glob("shards/*/decide-*.json")):
             process.send_signal(signal.SIGKILL)
