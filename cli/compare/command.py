@@ -10,6 +10,7 @@ from pathlib import Path
 from cli.compare.display import make_display
 from cli.compare.ending import headline, next_commands
 from cli.compare.workers import GRACE_SECONDS, Failures, run_seeds
+from cli.data_folder import local
 from cli.runtime import check_writable
 from cli.signals import leave_on_interrupt
 from cli.terminal.console import SafeConsole, make_console, say
@@ -23,7 +24,6 @@ from flows.compare.results import Results, combined, from_store, keep, kept
 from flows.compare.tables import tables
 from flows.faults import StageFault
 from flows.server.process import prefect_server
-from storage.remote import mirrors
 from storage.store import Store
 from tasks.preflight import preflight
 
@@ -60,8 +60,7 @@ def compare(asked: Asked) -> bool:
             "name a comparison file, e.g. configs/compare/quickstart.yaml, or a kept one with --from"
         )
     whole = load_comparison(asked.file, asked.overrides, seeds_of(asked.seeds))
-    mirrors.pull(whole.data_dir)
-    mirrors.pull_published(whole.data_dir)
+    local(whole.data_dir, "steca compare")
     wanted = whole.part(_listed(asked.arms))
     if asked.reference:
         whole.part([asked.reference])  # refused now, not after hours

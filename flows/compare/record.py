@@ -18,7 +18,6 @@ from storage.comparisons import (
     save_comparison,
 )
 from storage.files import writing_in
-from storage.remote import mirrors
 from storage.store import Store
 
 
@@ -51,13 +50,13 @@ def finish(comparison: Comparison) -> Results:
     recorded, not only those of this call. Returns the results of all of them. Raises StorageFault."""
     root = comparison.data_dir
     store = Store(root)
-    mirrors.publish(root)
+    store.ingest()
     state = read_comparison(comparison_file(root, comparison.name))
     results = from_store(store, comparison.part(seeds=sorted({run.seed for run in state.runs})))
     found = tuple(differences(results))
     if found != state.differences:
         save_comparison(root, state.model_copy(update={"differences": found}))
-        mirrors.publish(root)
+        store.ingest()
     if results.episodes:
         draw(results, picture_file(comparison))
     return results

@@ -66,5 +66,5 @@ def files_below(root: Path, folder: str) -> Iterator[tuple[str, os.DirEntry[str]
 
 
 def signature(status: os.stat_result) -> str:
-    """What differs where a file was written or replaced."""
+    """What differs where a file was written or replaced. Not the time of the last change, which a rename sets."""
     return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"

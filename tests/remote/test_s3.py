@@ -182,7 +182,7 @@ def test_a_store_that_cannot_be_used_is_one_line_before_work_starts(one: Machine
     output = ended(one.start("run", "--set", f"data_dir={one.url}", HOME=str(one.folder), **keyless), 1)
     assert "no credentials: set AWS_ACCESS_KEY_ID" in output
     for command in ("doctor", "gc", "serve"):
-        output = ended(one.start(command, "--data-dir", one.url), 1)
+        output = ended(one.start(command, "--data-dir", one.url), 2)
         assert f"`steca {command}` needs a data folder on this machine" in output
 
 
