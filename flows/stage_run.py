@@ -83,6 +83,8 @@ class StageRun:
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self._made: dict[int, BatchRef] = {}
+        self._new: set[str] = set()
+        self._of_later_stage = False
         self._begun = 0
         self._running: dict[int, tuple[int, int]] = {}  # by place of a batch, its parts: done, and all
         self._reporting = Lock()
@@ -164,12 +166,29 @@ class StageRun:
         work = [partial(self._run, job, place) for job, place in zip(jobs, places, strict=True)]
         refs: dict[int, BatchRef] = {}
         for index, (ref, cached) in overlapped(work, self._at_once(jobs), self.resources.stop):
-            refs[index] = self._made[places[index]] = ref
-            self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
-            self.cached += cached
-            self._running.pop(places[index], None)
-            self.reporter.batch_done(cached)
+            refs[index] = ref
+            if not self._of_later_stage:
+                self._add(places[index], ref, cached)
+            with self._reporting:
+                self._running.pop(places[index], None)
+                self.reporter.batch_done(cached)
         return [refs[index] for index in range(len(jobs))]
+
+    def _add(self, place: int, ref: BatchRef, cached: bool) -> None:
+        self._made[place] = ref
+        self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
+        self.cached += cached
+        if not cached:
+            self._new.add(ref.sha256)
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """The batches that are run meanwhile are those of a later stage, which finds them in the cache."""
+        self._of_later_stage = True
+        try:
+            yield
+        finally:
+            self._of_later_stage = False
 
     def _place(self, job: Job) -> int:
         if job.instead_of is not None:
@@ -182,7 +201,8 @@ class StageRun:
         config = self.config
         served = {
             "policy": config.policy.engine == "openai",
-            "reflector": config.judges or config.calibration.reflector != "template",
+            "reflector": config.calibration.reflector == "llm",
+            "judge": True,
         }
         waiting = all(served.get(job.task.waits_for, False) for job in jobs)
         return (config.execution.concurrency or CONCURRENCY) if waiting else 1
@@ -195,11 +215,14 @@ class StageRun:
         context = BatchContext(request.refs, self.resources, self.force, job.budget, progress)
         return self._run_or_look_up(task, request, context, label)
 
-    def trained(self, ref: BatchRef) -> None:
-        """Verify and record the checkpoint of a training batch, and draw its training curves. Raises PolicyFault."""
+    def trained(self, ref: BatchRef, acts_next: bool) -> None:
+        """Verify and record the checkpoint of a training batch, and draw its training curves. `acts_next`: it is the
+        next policy that acts in the run, so its server starts while this stage ends. Raises PolicyFault."""
         training = self.resources.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
         verify_checkpoint(self.resources.checkpoint(self.checkpoint))
+        if acts_next and ref.sha256 in self._new:
+            self.resources.servers.start_ahead(self.resources.checkpoint(self.checkpoint))
         self._draw(training)
 
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:

@@ -7,19 +7,17 @@ Rollouts (evidence/), replies and checkpoints are not looked at: they serve ever
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import ValidationError
-
+from storage.cached_results import batch_in
 from storage.faults import StorageFault
 from storage.ids import digest_bytes
 from storage.ingest.scan import run_files
 from storage.runs import RunInfo, StageState
-from storage.shards import BatchRef, Manifest, read_manifest
+from storage.shards import Manifest, read_manifest
 
 KEPT_FOR = 86400.0
 """Seconds without a change before a file can be garbage."""
@@ -101,18 +99,11 @@ def _results(root: Path, gone: set[str], before: float) -> Iterator[Garbage]:
     """The cached results of batches that are garbage."""
     for found in _old("result", (root / "results").glob("*"), before):
         try:
-            result = json.loads(json.loads(found.path.read_bytes())["result"])
-            if BatchRef.model_validate(result.get("ref", result)).sha256 in gone:
-                yield found
-        except (
-            OSError,
-            ValueError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ValidationError,
-        ):  # not that of a batch
+            ref = batch_in(found.path.read_bytes())
+        except (OSError, ValueError, KeyError, TypeError):  # damaged, which `steca doctor` repairs
             continue
+        if ref and ref.sha256 in gone:
+            yield found
 
 
 def _old(kind: str, paths: Iterator[Path] | Sequence[Path], before: float) -> Iterator[Garbage]:

@@ -8,24 +8,28 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from pathlib import Path
+from threading import Lock
 
 from storage.faults import StorageFault
+from storage.ingest.read_files import signature
 from storage.json_files import read_model
 from storage.shards import REDO, Manifest
 
 
 class UnitIndex:
-    """The units of the current batches in a folder of shards."""
+    """The units of the current batches in a folder of shards. Used by several threads."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._seen: dict[str, tuple[int, int, int]] = {}
+        self._seen: dict[str, str] = {}
         self._files: dict[str, set[str]] = {}  # by unit
+        self._lock = Lock()
 
     def holding(self, units: Collection[str]) -> list[Path]:
         """The manifests that have any of these units, newest first."""
-        changed_at = self._refresh()
-        files = {file for unit in units for file in self._files.get(unit, ()) if file in changed_at}
+        with self._lock:
+            changed_at = self._refresh()
+            files = {file for unit in units for file in self._files.get(unit, ()) if file in changed_at}
         return [self._folder / file for file in sorted(files, key=lambda file: (-changed_at[file], file))]
 
     def _refresh(self) -> dict[str, int]:
@@ -39,7 +43,7 @@ class UnitIndex:
             return {}
         for file, status in found.items():
             changed_at[file] = status.st_mtime_ns
-            sign = (status.st_ino, status.st_size, status.st_mtime_ns)
+            sign = signature(status)
             if self._seen.get(file) != sign:
                 self._seen[file] = sign
                 for unit in self._units(file):

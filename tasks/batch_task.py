@@ -28,7 +28,7 @@ from tasks.version_030 import batch_from_030
 if TYPE_CHECKING:
     from prefect import Task as PrefectTask
 
-WaitsFor = Literal["", "policy", "reflector"]
+WaitsFor = Literal["", "policy", "reflector", "judge"]
 
 
 @dataclass(frozen=True)
@@ -144,10 +144,11 @@ class BatchTask:
         )
         batch_id = f"{self.name}-{inputs['part']}-{content_id(inputs)}"
         config = resources.restricted_config(self.reads)
-        how = context.refs, resources, config, context.force, context.budget, context.progress
-        batch = Batch(inputs, *how)
+        batch = Batch(
+            inputs, context.refs, resources, config, context.force, context.budget, context.progress
+        )
         keys = self._task_keys(batch) if self.each_task else {}
-        resources.unfinished_tasks.difference_update(keys)
+        resources.begin_tasks(keys)
         reused = ReusedRows()
         if not context.force:
             reused = reuse_rows(resources.shards, stage_key, keys, self._may_reuse(resources))
@@ -155,7 +156,7 @@ class BatchTask:
         with logged_in(calls), context.budget.playing():
             rows = self._rows(batch, keys, reused)
         write_calls(resources, stage_key, batch_id, calls)
-        limit, unfinished = context.budget.limit_reached, resources.unfinished_tasks & keys.keys()
+        limit, unfinished = context.budget.limit_reached, resources.unfinished_of(keys)
         whole = {} if limit else {task: key for task, key in keys.items() if task not in unfinished}
         lost = f"{len(unfinished)} task{'s' * (len(unfinished) > 1)} lost episodes"
         cut = limit or (lost if unfinished else None)

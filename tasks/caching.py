@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storage.cached_results import result_in
 from storage.files import check_name
 from storage.ids import content_id
 from storage.shards import BatchRef
-from tasks.prefect_internals import result_in
 
 if TYPE_CHECKING:  # a run that finds everything in the cache never loads Prefect
     from prefect import Task

@@ -1,9 +1,9 @@
 """What this project uses of Prefect beyond its documented interface.
 
-Tested with Prefect 3.8.8 and 3.9.1. Three files lean on Prefect in other ways: `flows/server/app.py` runs apart from
+Tested with Prefect 3.8.8 and 3.9.1. Four files lean on Prefect in other ways: `flows/server/app.py` runs apart from
 this project's code and uses `prefect.server.api.server.create_app`, `tasks/prefect_locks.py` implements its
-`LockManager`, and `flows/server/settings.py` repeats its order of settings. tests/tasks/test_prefect_internals.py
-fails where one of these is gone.
+`LockManager`, `storage/cached_results.py` reads its result files, and `flows/server/settings.py` repeats its order of
+settings. tests/tasks/test_prefect_internals.py fails where one of these is gone.
 """
 
 from __future__ import annotations
@@ -13,20 +13,12 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
-from configs.json_text import parse_json
-
 TEMPORARY_SERVER = {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"}
 """The settings of the temporary servers that Prefect itself starts."""
 RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 ENGINE_LOGGER = "prefect.engine"
 QUEUE_LOGGERS = ("EventsWorker", "APILogWorker")
 """Names of the loggers of runs, of the process of a run, and of the queues that report to the server."""
-
-
-def result_in(record: bytes) -> Any:
-    """The value in one of Prefect's result files: JSON whose field `result` holds the serialised value. Raises
-    ValueError, KeyError or TypeError for anything else."""
-    return parse_json(parse_json(record)["result"])
 
 
 def set_up_logging() -> None:

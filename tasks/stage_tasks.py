@@ -111,7 +111,7 @@ def score_batch(batch: Batch) -> list[Record]:
     each_task=True,
     replies_kept=True,
     parts="judgements",
-    waits_for="reflector",
+    waits_for="judge",
 )
 def judge_batch(batch: Batch) -> list[Record]:
     """Stage rewards: what a language model says of the explored turns."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from threading import Lock
 from typing import TypeVar
 
@@ -27,6 +27,16 @@ class Failures:
         self._again = False
         self._last = ""
         self._lock = Lock()
+
+    def begin(self, tasks: Collection[str]) -> None:
+        """These tasks are played from their beginning: what an earlier attempt lost of them no longer counts."""
+        with self._lock:
+            self.unfinished.difference_update(tasks)
+
+    def unfinished_of(self, tasks: Collection[str]) -> set[str]:
+        """Which of these tasks are unfinished."""
+        with self._lock:
+            return self.unfinished.intersection(tasks)
 
     def retry(self, what: str) -> None:
         """Count a call that is tried again."""

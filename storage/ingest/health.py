@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from pydantic import ValidationError
-
-from configs.json_text import parse_json
+from storage.cached_results import batch_in
 from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
 from storage.ingest.scan import StoredBatch, present_batches
@@ -78,15 +76,11 @@ class Health:
 
     def _problem_of_result(self, path: Path) -> DamagedResult | None:
         try:
-            result = parse_json(parse_json(path.read_bytes())["result"])
+            ref = batch_in(path.read_bytes())
         except (ValueError, KeyError, TypeError):
             return DamagedResult(path, "it is damaged")
-        try:  # up to version 0.3.0 the result is the reference itself
-            ref = BatchRef.model_validate(result.get("ref", result))
-        except (ValidationError, AttributeError):  # not the result of a batch
-            return None
-        why = self._problem_of_batch(ref)
-        return DamagedResult(path, why, ref.sha256) if why else None
+        why = self._problem_of_batch(ref) if ref else None
+        return DamagedResult(path, why, ref.sha256) if ref and why else None
 
     def _problem_of_batch(self, ref: BatchRef) -> str | None:
         try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,8 +25,9 @@ from models.stopping import Stoppable, Stopped
 from models.turn_queue import TurnQueue, turn_queue_of
 from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
-from tasks.call_log import CurrentCallLog, SharedCallLog
+from tasks.call_log import SharedCallLog
 from tasks.resources.batches_030 import batches_of_030
+from tasks.resources.policy_servers import PolicyServers
 
 
 class RunResources:
@@ -42,6 +44,7 @@ class RunResources:
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
         self.log = log or (lambda line: None)
+        self.servers = PolicyServers(config, self.root, self.log)
         self._world: CompleteWorld | None = None
         self._policy: Policy | None = None
         self._scorers: dict[str, Path] = {}
@@ -78,10 +81,14 @@ class RunResources:
         """What to say of the world's failures so far; nothing if there were none, or it was not needed."""
         return self._world.failures.told() if self._world else []
 
-    @property
-    def unfinished_tasks(self) -> set[str]:
-        """Tasks that lost an episode to a failed connection (`environments.states.attempts.Failures`)."""
-        return self._world.failures.unfinished if self._world else set()
+    def begin_tasks(self, tasks: Collection[str]) -> None:
+        """These tasks are played from their beginning (`environments.states.attempts.Failures`)."""
+        if self._world:
+            self._world.failures.begin(tasks)
+
+    def unfinished_of(self, tasks: Collection[str]) -> set[str]:
+        """Which of these tasks lost an episode to a failed connection."""
+        return self._world.failures.unfinished_of(tasks) if self._world else set()
 
     @cached_property
     def batches_of_030(self) -> dict[str, BatchRef]:
@@ -142,13 +149,7 @@ class RunResources:
 
     def _opened(self, ref: CheckpointRef) -> Policy:
         if self._config.policy.engine == "openai":
-            from tasks.resources.served_policy import served_policy
-
-            server = self.execution.server
-            arguments = (*self._config.policy.arguments, *server.arguments)
-            server = server.model_copy(update={"arguments": arguments})
-            logs, keys = self.root / "logs", self.execution.key_variables
-            served = served_policy(ref, server, CurrentCallLog(), logs, self.log, keys)
+            served = self.servers.policy(ref)
             self._policy_open.callback(served.close)
             return served
         from models.local.device import release_memory
@@ -206,6 +207,7 @@ class RunResources:
         """Release models, connections and servers."""
         self._policy = self._reflector = self._judge = None
         self._policy_open.close()
+        self.servers.close()
         self._reflector_open.close()
         if self._world:
             self._world.close()
@@ -215,8 +217,14 @@ class RunResources:
         uses the rollouts that it has played itself."""
         with self._opening:
             if (scorer, fresh) not in self._pools:
-                self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh)
+                self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh, self._wait)
             return self._pools[scorer, fresh]
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for another batch. Raises Stopped."""
+        if self._stopped:
+            raise Stopped
+        time.sleep(seconds)
 
     def use_threads(self) -> None:
         """Set torch to the configured number of threads."""

@@ -1,11 +1,9 @@
-"""A checkpoint served over the OpenAI API: by a vLLM server started for it, or by servers that already run."""
+"""A checkpoint served over the OpenAI API: by a vLLM server that this process started, or by others that run."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 
 from configs.servers import ServerConfig
 from models.checkpoint_ref import CheckpointRef
@@ -23,28 +21,23 @@ def served_policy(
     ref: CheckpointRef,
     config: ServerConfig,
     call_log: CallLog,
-    logs: Path,
+    server: Callable[[], VllmServer],
     log: Callable[[str], None],
-    secret: Collection[str] = (),
 ) -> OpenAIPolicy:
     """The checkpoint as a policy. Every server is asked what it serves before it is used, and again after it could
-    not be reached. A server started here does not get the environment variables `secret`. Raises PolicyFault."""
+    not be reached. `server` gives the running server where the configuration names none. Raises PolicyFault."""
     key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
         return OpenAIPolicy(_endpoint(ref, config, key, call_log, log), ref.digest, turn_format=formats)
-    server = VllmServer(ref, config, logs, key or "", secret)
-    log(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
-    began = time.monotonic()
-    server.start()
-    log(f"vLLM is ready after {time.monotonic() - began:.0f} s")
-    own = config.model_copy(update={"base_urls": (server.base_url,)})
+    started = server()
+    own = config.model_copy(update={"base_urls": (started.base_url,)})
 
     def revive() -> None:
-        if not server.alive():
-            log(f"the vLLM server has died and is restarted; its log: {server.log}")
-            server.restart()
+        if not started.alive():
+            log(f"the vLLM server has died and is restarted; its log: {started.log}")
+            started.restart()
 
-    return OpenAIPolicy(_endpoint(ref, own, key, call_log, log, revive), ref.digest, server.close, formats)
+    return OpenAIPolicy(_endpoint(ref, own, key, call_log, log, revive), ref.digest, turn_format=formats)
 
 
 def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from storage.cached_results import result_in
 from tasks.prefect_internals import (
     ENGINE_LOGGER,
     QUEUE_LOGGERS,
@@ -20,7 +21,6 @@ from tasks.prefect_internals import (
     keep_retries,
     own_sigterm,
     poll_patiently,
-    result_in,
 )
 from tests.support.tiny_factory import ROOT
 
