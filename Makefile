@@ -8,10 +8,10 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference docs clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference s3 docs clean help
 
 help:  ## List the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## */\1\t/' | expand -t 18
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 18
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed. Choose one with: make PYTHON=python3.12 ..." >&2; exit 1; }
@@ -140,6 +140,10 @@ screenshots: $(STAMP)  ## Make the pictures of docs/operating.md anew, in /tmp/s
 
 compose-here: $(STAMP)  ## Test: the services of docker-compose.yml without a container engine, killed in a run (needs Debian's postgresql)
 	$(BIN)/pytest -m slow -s -rs tests/compose
+
+s3: $(STAMP)  ## Test: whole runs with their data folder on an S3 server: two machines, kills, failing requests (four minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,s3]' 'moto[server]>=5.2,<6'
+	$(BIN)/pytest -m slow -s tests/remote
 
 learning: $(STAMP)  ## Benchmark: STeCa compared with its controls, several seeds (about an hour)
 	$(BIN)/python -m benchmarks.learning

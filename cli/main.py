@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from cli.data_folder import local, to_read, whole
 from cli.errors import readable_errors
 from cli.export.command import export
 from cli.options import ConfigOption, DataOption, DebugOption, RunOption, SetOption
@@ -249,7 +250,7 @@ def serve(
         from cli.serve import serve_all
         from flows.deployments.offered import SHIPPED
 
-        serve_all(data_dir, port, configs or SHIPPED, pool, healthcheck)
+        serve_all(local(data_dir, "steca serve"), port, configs or SHIPPED, pool, healthcheck)
 
 
 @app.command(rich_help_panel=RUNS)
@@ -264,7 +265,7 @@ def status(
     with readable_errors():
         from cli.status import print_run, print_runs
 
-        root = _root(data_dir)
+        root = to_read(data_dir)
         print_run(root, run) if run else print_runs(root)
 
 
@@ -280,7 +281,7 @@ def sql(
     with readable_errors():
         from cli.sql import print_answer
 
-        print_answer(_root(data_dir), query, format.value)
+        print_answer(to_read(data_dir), query, format.value)
 
 
 @app.command("what-if", rich_help_panel=RESULTS)
@@ -317,7 +318,7 @@ def what_if(
         from flows.what_if import OtherRule
 
         question = OtherRule(preset, delta, error_rate, smallest_drop, probability)
-        store = published_store(_root(data_dir))
+        store = published_store(to_read(data_dir))
         with store.opened():
             print_what_if(store, run, question, examples, format.value)
 
@@ -341,7 +342,7 @@ def trace(
         from cli.published import published_store
         from cli.trace import print_trace
 
-        store = published_store(_root(data_dir))
+        store = published_store(to_read(data_dir))
         with store.opened():
             print_trace(store, id, all)
 
@@ -363,7 +364,7 @@ def curves(
     with readable_errors():
         from cli.curves import draw_curves
 
-        draw_curves(_root(data_dir), run, out)
+        draw_curves(whole(data_dir), run, out)
 
 
 @app.command(rich_help_panel=MAINTENANCE)
@@ -377,7 +378,7 @@ def doctor(
     with readable_errors():
         from cli.doctor import print_findings
 
-        if not print_findings(_root(data_dir), rebuild):
+        if not print_findings(local(data_dir, "steca doctor"), rebuild):
             raise typer.Exit(1)
 
 
@@ -392,8 +393,4 @@ def gc(
     with readable_errors():
         from cli.gc import collect
 
-        collect(_root(data_dir), delete)
-
-
-def _root(data_dir: Path) -> Path:
-    return data_dir.expanduser().resolve()
+        collect(local(data_dir, "steca gc"), delete)

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from configs.data_folder import data_folder
+
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="YAML file with settings. Default: no file, all defaults."),
@@ -18,7 +20,24 @@ SetOption = Annotated[
     ),
 ]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show Prefect's log, and tracebacks of errors.")]
-DataOption = Annotated[Path, typer.Option("--data-dir", help="Folder with the runs and the store.")]
+
+
+def _data_folder(given: str) -> Path:
+    try:
+        return data_folder(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data-dir",
+        metavar="PATH",
+        parser=_data_folder,
+        help="Folder with the runs and the store, or its URL.",
+    ),
+]
 RunOption = Annotated[
     str | None,
     typer.Option(

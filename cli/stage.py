@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+from cli.data_folder import whole
 from cli.runtime import flow_runtime, take_from_cache
 from cli.terminal.console import make_console, say
 from configs.needed import OPTIONAL, needed_stages
@@ -30,7 +31,7 @@ def run_stage(
     from flows.runs.run import folder_of
     from flows.runs.starting import stages_from
 
-    root, console = data_dir.expanduser().resolve(), make_console()
+    root, console = whole(data_dir), make_console()
     known, log = known_run(root, run), partial(say, console)
     config, of = with_changes(root, known, changes, (name, round), log)
     if folder_of(config, of).execution() is None:

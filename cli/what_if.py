@@ -10,6 +10,7 @@ from rich.table import Table
 
 from cli.terminal import console as terminal
 from cli.terminal.tables import print_rows
+from configs.data_folder import shown
 from flows.what_if import Change, OtherRule, WhatIf, find_run
 from flows.wording import action_in_words, counted, gap_in_words, in_folder, is_default, setting
 from steca.deviation import Rule
@@ -200,7 +201,7 @@ def _command(considered: WhatIf) -> str:
     if mode != considered.config().get("rewards", {}).get("mode", mode):
         sets["rewards.mode"] = mode
     if not is_default(considered.root):  # `steca run` takes the folder from its configuration
-        sets["data_dir"] = considered.root
+        sets["data_dir"] = shown(considered.root)
     return "steca run --config CONFIG" + "".join(f" --set {setting(*each)}" for each in sets.items())
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.calibration import CalibrationConfig, JudgeConfig
+from configs.data_folder import DataFolder
 from configs.environment import EnvironmentConfig, TasksConfig
 from configs.section import Count, HomePath, Positive, Section
 from configs.servers import DECIDING, PriceConfig, ReflectorEndpoint, ServerConfig, allowed, options
@@ -303,7 +304,10 @@ class FactoryConfig(Section):
     )
     seed: Count = Field(0, description="Draws the tasks, the initial weights and all samples.")
     rounds: Positive = Field(1, description="Rounds of explore, rewards, calibrate, train and evaluate.")
-    data_dir: Path = Field(Path("data"), description="Folder for shards, checkpoints and the store.")
+    data_dir: DataFolder = Field(
+        Path("data"),
+        description="Folder for shards, checkpoints and the store, or a URL: s3://BUCKET/PREFIX.",
+    )
     environment: EnvironmentConfig = Field(default_factory=EnvironmentConfig)
     tasks: TasksConfig = Field(default_factory=TasksConfig)
     policy: PolicyConfig = Field(default_factory=PolicyConfig)

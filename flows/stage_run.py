@@ -28,9 +28,9 @@ from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
 from storage.ids import content_id
 from storage.records import CheckpointRecord
+from storage.remote import mirrors
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_complete_batches
 from storage.shards import BatchRef
-from storage.store import Store
 from tasks.batch import BatchContext, Refs, Request
 from tasks.batch_calls import calls_of
 from tasks.batch_task import BatchTask
@@ -266,7 +266,7 @@ class StageRun:
     def publish(self) -> None:
         """Ingest into the store, and report what of this stage could not be ingested. Raises StorageFault."""
         own = {ref.manifest for ref in (*self.batches, *self.calls.values())}
-        for left in Store(self.resources.root).ingest().set_aside:
+        for left in mirrors.publish(self.resources.root).set_aside:
             if left.file in own:
                 self.log(f"{left.file} was set aside and is not in the store: {left.reason}")
 
@@ -319,9 +319,11 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
     reporter = current()
     preflight(config, [name])
     with lock_run(folder, reporter.log):
+        mirrors.pull(folder.root)
         open_run(folder, config)
         stage = StageRun(name, config, folder, round, force, reporter)
         stage.save("running")
+        mirrors.push(folder.root)
         try:
             with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage

@@ -9,6 +9,7 @@ from typing import Any
 
 from prefect import Flow, flow
 
+from configs.data_folder import data_folder
 from configs.schema import FactoryConfig
 from configs.stages import BEFORE_ROUNDS, round_of
 from flows.deployments.names import rename, run_name
@@ -51,7 +52,7 @@ def stage_flow(work: Callable[[StageRun], None], round_means: str = "") -> Flow[
     ) -> str:
         watch_this_process()
         make_readable()
-        root = Path(data_dir or "data").expanduser().resolve()
+        root = data_folder(data_dir or "data").expanduser().resolve()
         if isinstance(run, FactoryConfig):
             return run_stage(work, run, run_id(run), round, force)
         with turn_in(root, run_name(run, name, round_of(name, round)), current().log):

@@ -9,6 +9,8 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from configs.data_folder import shown
+
 _HIDDEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f"  # control characters; tab and line feed stay
     "\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"  # marks that turn the direction of writing, line separators
@@ -23,24 +25,25 @@ def nothing_to_do(run: str) -> str:
 
 def in_folder(root: Path) -> str:
     """The option that makes a `steca` command find the data folder; "" for the default folder."""
-    return "" if is_default(root) else f" --data-dir {shlex.quote(str(root))}"
+    return "" if is_default(root) else f" --data-dir {shlex.quote(shown(root))}"
 
 
 def to_start(root: Path) -> str:
     """The command that starts a run in a data folder, which is a setting there and not an option."""
-    folder = "" if is_default(root) else f" --set {setting('data_dir', root)}"
+    folder = "" if is_default(root) else f" --set {setting('data_dir', shown(root))}"
     return f"`steca run{folder}`"
 
 
 def another_run(root: Path, change: str) -> str:
     """The command that starts a run with the same configuration and one changed setting, NAME=VALUE."""
-    folder = "" if is_default(root) else f" --set {setting('data_dir', root)}"
+    folder = "" if is_default(root) else f" --set {setting('data_dir', shown(root))}"
     return f"`steca run --config CONFIG --set {change}{folder}`"
 
 
 def no_runs(root: Path) -> str:
     """What every command says of a data folder that is empty or not there."""
-    return f"no runs in {root} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"
+    here = shown(root)
+    return f"no runs in {here} yet: start one with {to_start(root)}, or give the folder of your runs with --data-dir"
 
 
 def is_default(root: Path) -> bool:

@@ -6,6 +6,7 @@ What a cache key holds is in `BatchTask.request`; how the key becomes a file nam
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,6 +15,7 @@ from environments.base import Task
 from rollouts.rows import briefings_of, by_task
 from storage.ids import content_id
 from storage.records import Record, TaskRecord
+from storage.remote.mirrors import shared_batch
 from storage.shards import BatchRef
 from tasks.batch import Batch, BatchContext, Refs, Request
 from tasks.batch_calls import CALLS, write_calls
@@ -104,13 +106,23 @@ class BatchTask:
             old = batch_from_030(self.name, self.version, request, resources)
             if old:
                 return old, True
-        result, from_cache = self._run_with_prefect(request, context, label)
+        with self._shared(key, context):
+            result, from_cache = self._run_with_prefect(request, context, label)
         ref = BatchRef.model_validate(result["ref"])
         if from_cache:
             resources.shards.verify(ref)
         if not force and not result["cut"]:
             ref = batch_from_030(self.name, self.version, request, resources, ref) or ref
         return ref, from_cache
+
+    def _shared(self, key: str, context: BatchContext) -> AbstractContextManager[None]:
+        """Around a batch that may have to be made: no other machine makes it meanwhile."""
+        resources = context.resources
+        if not context.force and stored_result(resources.root, key):
+            return nullcontext()
+        return shared_batch(
+            resources.root, key, f"on a batch of {self.name}", resources.log, resources.check_stopped
+        )
 
     def _run_with_prefect(self, request: Request, context: BatchContext, label: str) -> tuple[Result, bool]:
         def made(refresh: bool) -> Any:

@@ -12,6 +12,7 @@ from configs.stages import STAGES
 from environments.missing import refuse_what_it_cannot
 from environments.registry import open_world
 from models.policy import PolicyFault
+from storage.remote.mirrors import check_store
 from tasks.resources.api_keys import key_of
 
 PLAYING = frozenset(("explore", "rewards", "evaluate"))
@@ -19,11 +20,12 @@ TRAINING = frozenset(("warmup", "train"))
 
 
 def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bool = False) -> None:
-    """Check everything that some stages will need. Raises EnvironmentFault for a world that cannot be made, PolicyFault
-    for a key, device, vLLM command or `accelerate launch` file that is missing, for a base model that cannot be trained
-    or played, and for a scorer that cannot be played. `quick`: leave out what needs a Prefect server (secrets) or
-    transformers (base model and scorer)."""
+    """Check everything that some stages will need. Raises StorageFault for a URL that cannot be used as data folder,
+    EnvironmentFault for a world that cannot be made, PolicyFault for a key, device, vLLM command or `accelerate launch`
+    file that is missing, for a base model that cannot be trained or played, and for a scorer that cannot be played.
+    `quick`: leave out what needs a Prefect server (secrets) or transformers (base model and scorer)."""
     wanted = frozenset(stages)
+    check_store(config.data_dir.expanduser().resolve())
     if wanted & TRAINING:
         accelerate_file(config.execution)
     _check_device(config, wanted)

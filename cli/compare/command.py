@@ -10,6 +10,7 @@ from pathlib import Path
 from cli.compare.display import make_display
 from cli.compare.ending import headline, next_commands
 from cli.compare.workers import GRACE_SECONDS, Failures, run_seeds
+from cli.data_folder import local
 from cli.runtime import check_writable
 from cli.signals import leave_on_interrupt
 from cli.terminal.console import SafeConsole, make_console, say
@@ -59,6 +60,7 @@ def compare(asked: Asked) -> bool:
             "name a comparison file, e.g. configs/compare/quickstart.yaml, or a kept one with --from"
         )
     whole = load_comparison(asked.file, asked.overrides, seeds_of(asked.seeds))
+    local(whole.data_dir, "steca compare")
     wanted = whole.part(_listed(asked.arms))
     if asked.reference:
         whole.part([asked.reference])  # refused now, not after hours

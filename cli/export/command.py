@@ -59,11 +59,12 @@ def export(
 ) -> None:
     """Export a run's training data, pairs or traces for another tool, with card, lineage and mask audit."""
     with readable_errors():
+        from cli.data_folder import to_read
         from cli.export.printing import export_run
         from formats.rows.filters import Filters
 
         filters = Filters(_names(sets), _names(verdict), _names(split), min_weight, where)
-        export_run(data_dir.expanduser().resolve(), format, run, out, filters, context.value)
+        export_run(to_read(data_dir), format, run, out, filters, context.value)
 
 
 def _names(given: str) -> tuple[str, ...]:

@@ -48,10 +48,11 @@ def view(
             raise ConfigFault("--trajectories is for --bundle: the pages show every trajectory")
         if bundle is not None and (port is not None or host is not None):
             raise ConfigFault("--port and --host are for the pages of a server: a file needs none")
+        from cli.data_folder import to_read
         from cli.view.pages import MOST, serve_pages, write_file
         from view.serving.serve import LOCAL, PORT
 
-        root = data_dir.expanduser().resolve()
+        root = to_read(data_dir)
         if bundle is None:
             serve_pages(root, host or LOCAL, port or PORT)
         else:
@@ -75,6 +76,7 @@ def report(
 ) -> None:
     """Write the page of a run, with its threshold bench, as one HTML file."""
     with readable_errors():
+        from cli.data_folder import to_read
         from cli.view.pages import write_run_page
 
-        write_run_page(data_dir.expanduser().resolve(), run, out)
+        write_run_page(to_read(data_dir), run, out)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from cli.data_folder import followed
 from cli.published import published_store
 from cli.terminal.console import make_console, say
 from cli.terminal.progress import counting_bar
+from configs.data_folder import shown
 from flows.faults import StageFault
 from flows.wording import no_runs, to_start
 from storage.runs import any_runs
@@ -28,7 +30,7 @@ def serve_pages(root: Path, host: str, port: int) -> None:
     console = make_console()
 
     def told(url: str) -> None:
-        say(console, f"the store in {root}: {url}")
+        say(console, f"the store in {shown(root)}: {url}")
         if not any_runs(root):
             say(
                 console,
@@ -38,7 +40,7 @@ def serve_pages(root: Path, host: str, port: int) -> None:
             say(console, "everybody who reaches this address can read the store and label turns")
         say(console, "stop with Ctrl-C")
 
-    with suppress(KeyboardInterrupt):
+    with suppress(KeyboardInterrupt), followed(root):
         serve(root, host, port, told)
     say(console, "stopped")
 

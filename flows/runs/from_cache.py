@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
+from configs.data_folder import url_of
 from configs.schema import FactoryConfig
 from configs.stages import schedule
 from flows.reporting.progress import Silent
@@ -18,6 +19,7 @@ from flows.stage_run import Job, StageRun
 from flows.work.chain import CHAIN
 from storage.faults import StorageFault
 from storage.records import CheckpointRecord
+from storage.remote import mirrors
 from storage.runs import RunFolder, StageState
 from storage.shards import BatchRef
 from storage.store import Store
@@ -104,9 +106,10 @@ def run_from_cache(
     missing or damaged. Raises the faults of a configuration that cannot be used, and StageFault where an earlier stage
     is missing."""
     folder = folder_of(config, run)
-    if not results_of(folder.root).is_dir():
+    if url_of(folder.root) is None and not results_of(folder.root).is_dir():
         return None
     with lock_run(folder, log):
+        mirrors.pull(folder.root)
         uncommitted = _Uncommitted(folder)
         try:
             found = [
@@ -121,9 +124,9 @@ def run_from_cache(
             stage.draw()
             for line in stage.changes:
                 log(line)
-        store = Store(folder.root)
-        if not store.holds(folder.run_id, folder.stages()):
-            store.ingest()
+        mirrors.pull_published(folder.root)
+        if not Store(folder.root).holds(folder.run_id, folder.stages()):
+            mirrors.publish(folder.root)
     return folder.run_id
 
 

@@ -19,6 +19,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from flows.runs.queue import WaitingQueue
+from storage.remote import mirrors
 from storage.runs import RunFolder
 
 POLL_SECONDS = 0.2
@@ -28,9 +29,15 @@ _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=fro
 
 @contextmanager
 def lock_run(folder: RunFolder, log: Callable[[str], None] = lambda line: None) -> Iterator[None]:
-    """Hold the lock of a run. Where another process holds it, report that once and wait."""
-    with hold(_path(folder), f"on run {folder.run_id}", log):
-        yield
+    """Hold the lock of a run. Where another process holds it, on this machine or another one with the same URL, report
+    that once and wait."""
+    works = f"on run {folder.run_id}"
+    with hold(_path(folder), works, log) as new:
+        if new is None:
+            yield
+            return
+        with mirrors.held(folder.root, f"run-{folder.run_id}", works, log):
+            yield
 
 
 @contextmanager
@@ -74,6 +81,8 @@ class Held:
 def is_locked(folder: RunFolder) -> bool:
     """Whether a process works on a run now. A lock that may not be read counts as held."""
     path = _path(folder)
+    if mirrors.is_held(folder.root, f"run-{folder.run_id}"):
+        return True
     if not path.parent.is_dir():
         return False
     try:

@@ -129,8 +129,7 @@ class RunResources:
     def _load(self, digest: str) -> Policy:
         """Load a policy; the last one stays loaded. Batches that run at once share it. Raises Stopped."""
         with self._opening:
-            if self._stopped:
-                raise Stopped
+            self.check_stopped()
             if self._policy is None or self._policy.digest != digest:
                 self._check_scorer(digest)
                 self._policy = None  # two models at once may not fit
@@ -198,6 +197,11 @@ class RunResources:
         for model in (self._policy, self._reflector, self._judge):
             if isinstance(model, Stoppable):
                 model.stop()
+
+    def check_stopped(self) -> None:
+        """Raises Stopped after `stop`."""
+        if self._stopped:
+            raise Stopped
 
     def close(self) -> None:
         """Release models, connections and servers."""
