@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from threading import Lock
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
@@ -31,11 +31,14 @@ from storage.records import CheckpointRecord
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_complete_batches
 from storage.shards import BatchRef
 from storage.store import Store
-from tasks.batch import BatchContext, Refs, Request
+from tasks.batch import BatchContext, Refs, Request, Runner
 from tasks.batch_calls import calls_of
 from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
+
+if TYPE_CHECKING:
+    from tasks.ray.pool import ActorPool
 
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
@@ -80,6 +83,8 @@ class StageRun:
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
         self._budget_events = BudgetEvents(folder, self.tracker.used)
         self.resources = RunResources(config, reporter.log)
+        self._actors: ActorPool | None = None
+        self._starting = Lock()
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self._made: dict[int, BatchRef] = {}
@@ -163,7 +168,7 @@ class StageRun:
         places = [self._place(job) for job in jobs]
         work = [partial(self._run, job, place) for job, place in zip(jobs, places, strict=True)]
         refs: dict[int, BatchRef] = {}
-        for index, (ref, cached) in overlapped(work, self._at_once(jobs), self.resources.stop):
+        for index, (ref, cached) in overlapped(work, self._at_once(jobs), self._stop):
             refs[index] = self._made[places[index]] = ref
             self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
             self.cached += cached
@@ -181,6 +186,8 @@ class StageRun:
     def _at_once(self, jobs: Sequence[Job]) -> int:
         """How many of the jobs may run at once. Those for which this process does the work gain nothing by it."""
         config = self.config
+        if config.execution.runner == "ray" and all(job.task.anywhere for job in jobs):
+            return config.execution.ray.actors
         served = {
             "policy": config.policy.engine == "openai",
             "reflector": config.calibration.reflector == "llm",
@@ -194,8 +201,34 @@ class StageRun:
         label = f"{task.name} {place + 1}/{self._announced}{'' if part == 'all' else f' · {part}'}"
         request = task.request(self.resources, part, job.upstream, job.checkpoint, job.tasks, **job.more)
         progress = partial(self._progressed, place, task.parts)
-        context = BatchContext(request.refs, self.resources, self.force, job.budget, progress)
+        runner = self._runner() if task.anywhere else None
+        context = BatchContext(request.refs, self.resources, self.force, job.budget, progress, runner)
         return self._run_or_look_up(task, request, context, label)
+
+    def _runner(self) -> Runner | None:
+        """What makes batches elsewhere, if the configuration says so."""
+        if self.config.execution.runner == "local":
+            return None
+        from tasks.ray.pool import ActorPool
+
+        with self._starting:
+            self._actors = self._actors or ActorPool(self.config, self.resources)
+            return self._actors
+
+    def _stop(self) -> None:
+        self.resources.stop()
+        if self._actors:
+            self._actors.stop()
+
+    def world_failures(self) -> list[str]:
+        """What to say of the world's failures, here and elsewhere, once everything is closed."""
+        return self.resources.world_failures() + (self._actors.world_failures if self._actors else [])
+
+    def close(self) -> None:
+        """Release models, connections, servers and actors."""
+        if self._actors:
+            self._actors.close()
+        self.resources.close()
 
     def trained(self, ref: BatchRef) -> None:
         """Verify and record the checkpoint of a training batch, and draw its training curves. Raises PolicyFault."""
@@ -302,7 +335,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         stage = StageRun(name, config, folder, round, force, reporter)
         stage.save("running")
         try:
-            with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
+            with closing(stage), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
             stopped = _is_from_outside(error) or told_to_end()
@@ -311,7 +344,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
             if not stopped:
                 _tell(stage, "failed", str(error) or type(error).__name__)
             raise
-        for line in stage.resources.world_failures():
+        for line in stage.world_failures():
             stage.log(line)
         stage.complete()
         stage.publish()

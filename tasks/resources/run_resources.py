@@ -13,7 +13,7 @@ from typing import Any
 from configs.cache_inputs import cache_key_settings, restricted_config
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.schema import ExecutionConfig, FactoryConfig
-from configs.servers import PriceConfig
+from configs.servers import PriceConfig, ServerConfig
 from environments.complete import CompleteWorld
 from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
@@ -55,6 +55,12 @@ class RunResources:
     @property
     def execution(self) -> ExecutionConfig:
         return self._config.execution
+
+    @property
+    def server(self) -> ServerConfig:
+        """The policy's servers, with all arguments that they are started with."""
+        arguments = (*self._config.policy.arguments, *self.execution.server.arguments)
+        return self.execution.server.model_copy(update={"arguments": arguments})
 
     @property
     def prices(self) -> Mapping[str, PriceConfig]:
@@ -115,6 +121,15 @@ class RunResources:
         self._scorers[found.digest] = found.path
         return found.digest
 
+    @property
+    def scorers(self) -> Mapping[str, Path]:
+        """The folders of models outside of the data folder, by digest."""
+        return self._scorers
+
+    def add_scorers(self, found: Mapping[str, Path]) -> None:
+        """These models were found by another process."""
+        self._scorers.update(found)
+
     def checkpoint(self, digest: str) -> CheckpointRef:
         """A checkpoint of the data folder, or the scorer."""
         return CheckpointRef(self._scorers.get(digest, self.checkpoints / digest[:16]), digest)
@@ -149,11 +164,8 @@ class RunResources:
         if self._config.policy.engine == "openai":
             from tasks.resources.served_policy import served_policy
 
-            server = self.execution.server
-            arguments = (*self._config.policy.arguments, *server.arguments)
-            server = server.model_copy(update={"arguments": arguments})
             logs, keys = self.root / "logs", self.execution.key_variables
-            served = served_policy(ref, server, CurrentCallLog(), logs, self.log, keys)
+            served = served_policy(ref, self.server, CurrentCallLog(), logs, self.log, keys)
             self._policy_open.callback(served.close)
             return served
         from models.local.device import release_memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from configs.servers import ServerConfig
@@ -14,6 +14,7 @@ from models.client.endpoint import Endpoint
 from models.client.errors import RequestError
 from models.served.openai_policy import OpenAIPolicy
 from models.served.verification import ServerUnreachable, verify_served
+from models.served.vllm_command import LOOPBACK
 from models.served.vllm_server import VllmServer
 from models.thinking import TurnFormat
 from tasks.resources.api_keys import key_of
@@ -32,19 +33,35 @@ def served_policy(
     key, formats = key_of(config, "execution.server"), _formats(ref)
     if config.base_urls:
         return OpenAIPolicy(_endpoint(ref, config, key, call_log, log), ref.digest, turn_format=formats)
-    server = VllmServer(ref, config, logs, key or "", secret)
+    server = started_server(ref, config, key, logs, log, secret)
+    own = config.model_copy(update={"base_urls": (server.base_url,)})
+    revived = partial(revive, server, log)
+    return OpenAIPolicy(_endpoint(ref, own, key, call_log, log, revived), ref.digest, server.close, formats)
+
+
+def started_server(
+    ref: CheckpointRef,
+    config: ServerConfig,
+    key: str | None,
+    logs: Path,
+    log: Callable[[str], None],
+    secret: Collection[str] = (),
+    host: str = LOOPBACK,
+) -> VllmServer:
+    """A vLLM server for the checkpoint, ready. Raises PolicyFault."""
+    server = VllmServer(ref, config, logs, key or "", secret, host)
     log(f"starting vLLM for checkpoint {ref.digest[:16]}; its log: {server.log}")
     began = time.monotonic()
     server.start()
     log(f"vLLM is ready after {time.monotonic() - began:.0f} s")
-    own = config.model_copy(update={"base_urls": (server.base_url,)})
+    return server
 
-    def revive() -> None:
-        if not server.alive():
-            log(f"the vLLM server has died and is restarted; its log: {server.log}")
-            server.restart()
 
-    return OpenAIPolicy(_endpoint(ref, own, key, call_log, log, revive), ref.digest, server.close, formats)
+def revive(server: VllmServer, log: Callable[[str], None]) -> None:
+    """Start a server again that has died. Raises PolicyFault."""
+    if not server.alive():
+        log(f"the vLLM server has died and is restarted; its log: {server.log}")
+        server.restart()
 
 
 def _formats(ref: CheckpointRef) -> Callable[[bool], TurnFormat]:
