@@ -38,7 +38,7 @@ from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
 
 if TYPE_CHECKING:
-    from tasks.ray.pool import ActorPool
+    from tasks.ray.runner import RayRunner
 
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
@@ -83,7 +83,7 @@ class StageRun:
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
         self._budget_events = BudgetEvents(folder, self.tracker.used)
         self.resources = RunResources(config, reporter.log)
-        self._actors: ActorPool | None = None
+        self._elsewhere: RayRunner | None = None
         self._starting = Lock()
         self.stopped: str | None = None
         self.checkpoint: str | None = None
@@ -209,25 +209,25 @@ class StageRun:
         """What makes batches elsewhere, if the configuration says so."""
         if self.config.execution.runner == "local":
             return None
-        from tasks.ray.pool import ActorPool
+        from tasks.ray.runner import RayRunner
 
         with self._starting:
-            self._actors = self._actors or ActorPool(self.config, self.resources)
-            return self._actors
+            self._elsewhere = self._elsewhere or RayRunner(self.config, self.resources)
+            return self._elsewhere
 
     def _stop(self) -> None:
         self.resources.stop()
-        if self._actors:
-            self._actors.stop()
+        if self._elsewhere:
+            self._elsewhere.stop()
 
     def world_failures(self) -> list[str]:
         """What to say of the world's failures, here and elsewhere, once everything is closed."""
-        return self.resources.world_failures() + (self._actors.world_failures if self._actors else [])
+        return self.resources.world_failures() + (self._elsewhere.world_failures if self._elsewhere else [])
 
     def close(self) -> None:
         """Release models, connections, servers and actors."""
-        if self._actors:
-            self._actors.close()
+        if self._elsewhere:
+            self._elsewhere.close()
         self.resources.close()
 
     def trained(self, ref: BatchRef) -> None:

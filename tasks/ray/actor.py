@@ -78,10 +78,11 @@ class BatchActor:
 
     def close(self) -> list[str]:
         """Release models, connections and servers. Returns what to say of the world's failures."""
-        if self._resources is None:
+        resources, self._resources = self._resources, None
+        if resources is None:
             return []
-        self._resources.close()
-        return self._resources.world_failures()
+        resources.close()
+        return resources.world_failures()
 
     def _made(self, order: SentOrder, budget: BudgetTracker) -> Result:
         task = _task(order.task)

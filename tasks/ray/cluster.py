@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import signal
@@ -76,11 +77,7 @@ def check_cluster(config: FactoryConfig) -> None:
         return
     nodes = [node for node in ray.nodes() if node["Alive"]]
     _check_room(wanted, nodes)
-    place = make_place(root)
-    try:
-        _look(ray, nodes, place)
-    finally:
-        Path(place.token).unlink(missing_ok=True)
+    _look(ray, nodes, make_place(root))
     _checked.add((wanted, root))
 
 
@@ -89,12 +86,14 @@ def make_place(root: Path) -> Place:
     content = secrets.token_hex(16)
     token = root / "locks" / f"ray-{content[:8]}"
     write_atomic(token, content.encode())
+    atexit.register(token.unlink, missing_ok=True)
     return Place(folder=os.getcwd(), data=str(root), token=str(token), content=content)
 
 
-def hosts(ray: ModuleType) -> set[str]:
-    """The addresses of all machines of the cluster."""
-    return {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+def driver_address(ray: ModuleType) -> str:
+    """An address of this machine that all nodes can reach: the loopback interface's if there is no other machine."""
+    machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
+    return str(ray.util.get_node_ip_address()) if len(machines) > 1 else "127.0.0.1"
 
 
 def _check_room(wanted: RayConfig, nodes: list[dict[str, Any]]) -> None:

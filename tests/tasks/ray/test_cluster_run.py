@@ -124,7 +124,6 @@ def test_a_node_is_killed_in_the_middle_of_rewards(
     assert rows_of(config) == rows_of(local)
     assert folder_of(config).run_id == folder_of(local).run_id
     assert folder_of(config).spent().rollouts == folder_of(local).spent().rollouts
-    assert not list((tmp_path / "locks").glob("ray-*")), "no token is left"
 
 
 def test_an_actor_is_killed_in_the_middle_of_explore(
