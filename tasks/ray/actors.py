@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from threading import Condition
 from typing import Any
@@ -87,6 +86,14 @@ class Actors:
             self._idle = [idle for idle in self._idle if idle is not actor]
             self._changed.notify_all()
 
+    def end(self) -> None:
+        """End all actors."""
+        for actor in list(self.alive):
+            self.drop(actor)
+        for handle in self._starting.values():
+            self.ray.kill(handle)
+        Path(self._place.token).unlink(missing_ok=True)
+
     def _start(self) -> None:
         settings = self._settings
         made = self.ray.remote(
@@ -125,10 +132,19 @@ class Actors:
             self._changed.notify_all()
 
 
-@cache
+_kept: dict[tuple[RayConfig, Path], Actors] = {}
+
+
 def actors_of(settings: RayConfig, root: Path) -> Actors:
-    """The actors of this process for a data folder. Ray ends them with the process."""
-    return Actors(settings, root)
+    """The actors of this process for a data folder. It keeps one such set: others would wait for its CPUs. Ray ends
+    them with the process."""
+    key = settings, root
+    if key not in _kept:
+        for others in _kept.values():
+            others.end()
+        _kept.clear()
+        _kept[key] = Actors(settings, root)
+    return _kept[key]
 
 
 def reason(loss: Exception) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,13 +14,14 @@ from typing import Any
 
 import pytest
 
+from benchmarks.ray_nodes import Nodes, two_nodes, until
 from configs.schema import FactoryConfig
 from environments.base import EnvironmentFault
 from flows.reporting.progress import Silent, reporting
 from flows.runs.run import folder_of
+from storage.runs import RunFolder
 from storage.shards import ShardStore
 from tests.support import held_world
-from tests.support.ray_nodes import Nodes, two_nodes, until
 from tests.support.tiny_factory import tiny
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -116,6 +119,7 @@ def test_a_node_is_killed_in_the_middle_of_rewards(
     with reporting(reporter):
         factory(config)
     killing.join()
+    nodes.add()
     assert len(victims) == 1, "an actor of the node was playing"
     gone = [line for line in reporter.lines if "is gone" in line]
     assert len(gone) == 1
@@ -180,16 +184,42 @@ def test_a_full_object_store_loses_nothing(nodes: Nodes, local: FactoryConfig, t
     assert len(kept) == 6
 
 
+def test_a_policy_behind_a_server_is_shared_by_all_actors(
+    nodes: Nodes, local: FactoryConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver starts the server, which needs a key. Which actor asks it decides nothing."""
+    monkeypatch.setenv("POLICY_KEY", "sk-4f1c0ffee4f1c0ffee")
+    served = [
+        "policy.engine=openai",
+        f"execution.server.command={json.dumps([sys.executable, '-m', 'tests.support.vllm_stand_in'])}",
+        "execution.server.key_env=POLICY_KEY",
+    ]
+    config, reporter = again(local, tmp_path), Lines()
+    here = explored(config, stage(config, "explore", reporter, served))
+    there = explored(config, stage(config, "explore", reporter, [*served, *on(nodes)]))
+    assert here
+    assert there == here
+    starts = [line for line in reporter.lines if line.startswith("starting vLLM")]
+    assert len(starts) == 2, "one for each of the two stages"
+
+
+def explored(config: FactoryConfig, run: str) -> list[dict[str, Any]]:
+    folder = RunFolder(config.data_dir, run)
+    state, shards = folder.stage(1, "explore"), ShardStore(folder.root)
+    assert state
+    return [row.model_dump(exclude={"seconds"}) for ref in state.batches for row in shards.read_batch(ref)]
+
+
 def again(local: FactoryConfig, folder: Path) -> FactoryConfig:
     """The finished local run in a folder of its own, for a stage that is made again."""
     shutil.copytree(local.data_dir, folder / "data", ignore=shutil.ignore_patterns("*.holder"))
     return local.model_copy(update={"data_dir": folder / "data"})
 
 
-def stage(config: FactoryConfig, name: str, reporter: Lines, changes: list[str]) -> None:
+def stage(config: FactoryConfig, name: str, reporter: Lines, changes: list[str]) -> str:
+    """Make a stage again. Returns the id of its run."""
     from flows.stages import STAGE_FLOWS
 
+    run, data_dir = folder_of(config).run_id, str(config.data_dir)
     with reporting(reporter):
-        STAGE_FLOWS[name](
-            folder_of(config).run_id, force=True, changes=changes, data_dir=str(config.data_dir)
-        )
+        return STAGE_FLOWS[name](run, force=True, changes=changes, data_dir=data_dir)

@@ -64,5 +64,5 @@ def test_the_script_runs_a_factory_on_both_nodes_and_ends_what_it_started(tmp_pa
     stages = folder_of(tiny(data)).stages()
     assert len(stages) == 7
     assert {state.status for state in stages} == {"completed"}
-    with pytest.raises(OSError):
+    with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), 1)
