@@ -21,6 +21,8 @@ from flows.reporting.progress import Silent, reporting
 from flows.runs.run import folder_of
 from storage.runs import RunFolder
 from storage.shards import ShardStore
+from tasks.preflight import preflight
+from tasks.ray.faults import RunnerFault
 from tests.support import held_world
 from tests.support.tiny_factory import tiny
 
@@ -201,6 +203,12 @@ def test_a_policy_behind_a_server_is_shared_by_all_actors(
     assert there == here
     starts = [line for line in reporter.lines if line.startswith("starting vLLM")]
     assert len(starts) == 2, "one for each of the two stages"
+
+
+def test_an_actor_that_fits_on_no_node_is_refused_before_the_work(nodes: Nodes, tmp_path: Path) -> None:
+    config = tiny(tmp_path, *on(nodes), "execution.ray.cpus=99")
+    with pytest.raises(RunnerFault, match=r"no node of the Ray cluster .* has 99 CPUs and 0 GPUs: lower"):
+        preflight(config)
 
 
 def explored(config: FactoryConfig, run: str) -> list[dict[str, Any]]:

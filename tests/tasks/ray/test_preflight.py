@@ -13,6 +13,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from configs.cache_inputs import cache_key_settings, run_id_settings
 from configs.faults import ConfigFault
+from configs.schema import FactoryConfig
+from flows.runs.from_cache import run_from_cache
+from flows.runs.run import run_id
 from tasks import stage_tasks
 from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
@@ -68,6 +71,14 @@ def test_stages_that_stay_here_need_no_cluster(tmp_path: Path, monkeypatch: pyte
 def test_the_local_runner_needs_no_ray(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # type: ignore[arg-type]
     preflight(tiny(tmp_path), quick=True)
+
+
+def test_a_run_that_is_in_the_cache_needs_no_ray(
+    copied: FactoryConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # type: ignore[arg-type]
+    on_ray = copied.execution.model_copy(update={"runner": "ray"})
+    assert run_from_cache(copied.model_copy(update={"execution": on_ray})) == run_id(copied)
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "ray://head:10001", "head:port", "user@head:6379", ""])
