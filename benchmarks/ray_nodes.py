@@ -24,16 +24,21 @@ class Nodes:
 
         args = {"num_cpus": 1, "object_store_memory": SMALLEST_STORE, "include_dashboard": False}
         self._cluster = Cluster(initialize_head=True, head_node_args=args)
-        self.second = self.add()
+        self.second = self._added()
 
     @property
     def address(self) -> str:
         return str(self._cluster.address)
 
-    def add(self) -> Any:
-        self.second = self._cluster.add_node(num_cpus=1, object_store_memory=SMALLEST_STORE)
+    def replace_second(self) -> None:
+        """Add a node in place of the one that was killed."""
+        self._cluster.remove_node(self.second, allow_graceful=False)  # or it would be waited for
+        self.second = self._added()
+
+    def _added(self) -> Any:
+        node = self._cluster.add_node(num_cpus=1, object_store_memory=SMALLEST_STORE)
         self._cluster.wait_for_nodes()
-        return self.second
+        return node
 
     def of_second(self, pids: list[int]) -> list[int]:
         """Which of these processes belong to the second node."""

@@ -121,7 +121,7 @@ def test_a_node_is_killed_in_the_middle_of_rewards(
     with reporting(reporter):
         factory(config)
     killing.join()
-    nodes.add()
+    nodes.replace_second()
     assert len(victims) == 1, "an actor of the node was playing"
     gone = [line for line in reporter.lines if "is gone" in line]
     assert len(gone) == 1
