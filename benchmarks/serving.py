@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from models.client.calls import Call, Reply
 from models.local.transformers_policy import TransformersPolicy
 from models.policy import Generation, Message, Policy, Sampling
 from models.prompts import messages
+from models.served.vllm_server import VllmServer
 from rollouts.rows import demonstrations
 from rollouts.stages.demonstrate import demonstrate
 from tasks.resources.served_policy import served_policy
@@ -141,12 +143,12 @@ def measure(
     with tempfile.TemporaryDirectory() as logs:
         for limit in in_flight:
             config = ServerConfig(arguments=(*SERVER, "--dtype", dtype), in_flight=limit)
-            policy = served_policy(ref, config, NoBook(), Path(logs), lambda _: None)
-            try:
+            with (
+                closing(VllmServer(ref, config, Path(logs))) as server,
+                closing(served_policy(ref, config, NoBook(), server.start, lambda _: None)) as policy,
+            ):
                 policy.act(asked[:8], [0] * 8, GREEDY)
                 found.append(through_client(f"client, {limit} in flight", policy, asked, repeats))
-            finally:
-                policy.close()
     found.append(offline("offline batch, after", ref, asked, repeats, dtype, python))
     return found
 

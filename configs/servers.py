@@ -59,6 +59,11 @@ class ServerConfig(EndpointConfig):
         description="Further vLLM arguments, e.g. [--data-parallel-size, '4']. Those that change what is "
         "generated go into policy.arguments.",
     )
+    at_once: Positive = Field(
+        1,
+        description="Servers that may run at once. 1: one ends before another model is served or trained. 2: a whole "
+        "run has the next one ready earlier, if the GPUs have room for two beside the training.",
+    )
     ready_seconds: Amount = Field(900.0, description="Timeout for loading the model.")
 
     @field_validator("command", "arguments")

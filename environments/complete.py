@@ -24,6 +24,7 @@ from environments.recorded.recording import Recording, Recordings, read_recordin
 from environments.states.advice import SHARES_NOTHING
 from environments.states.attempts import Failures
 from environments.states.calling import ENVIRONMENT_METHODS, called, refuse_without, where
+from environments.states.places import Places
 from environments.states.replays import ReplayedStates
 from environments.states.snapshots import SnapshotStates, close_quietly
 from environments.states.state import State, States
@@ -49,6 +50,7 @@ class CompleteWorld:
         self.name = str(getattr(world, "name", config.name))
         self.form = FORMATS[config.action_format]
         self.live_environments = int(getattr(world, "live_environments", LIVE_ENVIRONMENTS))
+        self.places = Places(self.live_environments)
         self.blocking = bool(getattr(world, "blocking", False))
         # a world that steps in this process may share what it likes between its environments
         self._stepping: AbstractContextManager[object] = nullcontext() if self.blocking else RLock()
@@ -126,6 +128,10 @@ class CompleteWorld:
             return StepResult(self.no_action, state.reward, valid=False), state
         with self._stepping:
             return self.states.advance(state, action)
+
+    def ended(self, state: State) -> None:
+        """An episode has ended at this state."""
+        self.states.ended(state)
 
     def progress(self, state: State) -> float:
         """Share of the goal reached at a state, in [0, 1]; the reward so far where environments do not measure it."""

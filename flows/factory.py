@@ -44,6 +44,7 @@ from flows.runs.starting import all_cached, require_before, stages_from
 from flows.server.flow_run_process import watch_this_process
 from flows.server.flow_run_states import report_below
 from flows.stages import STAGE_FLOWS, round_argument
+from models.served.server_pool import servers_last
 from storage.runs import RunFolder
 from tasks.preflight import preflight
 
@@ -119,7 +120,7 @@ def _run(
 ) -> str:
     folder = folder_of(config)
     rename(run_name(folder.run_id))
-    with lock_run(folder, current().log):
+    with lock_run(folder, current().log), servers_last(config.execution.server.at_once):
         require_before(config, stages[0])
         open_run(folder, config)
         for stage, round in stages:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from storage.files import write_atomic
 
 if TYPE_CHECKING:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 120
@@ -25,7 +26,8 @@ def small_png(figure: Figure) -> bytes:
     """A figure as a PNG of at most 64 colours: a third of the bytes, and no difference to the eye in charts."""
     from PIL import Image
 
-    picture = Image.open(io.BytesIO(_drawn(figure, "png"))).convert("RGB")
+    canvas = _pixels(figure)
+    picture = Image.frombuffer("RGBA", canvas.get_width_height(), canvas.buffer_rgba()).convert("RGB")
     data = io.BytesIO()
     picture.quantize(COLOURS).save(data, format="png", optimize=True)
     return data.getvalue()
@@ -46,10 +48,24 @@ def rate_with_interval(axes: Any, place: float, rate: float, low: float, high: f
 
 def _drawn(figure: Figure, ending: str) -> bytes:
     from matplotlib import rc_context
+    from matplotlib.image import imsave
 
     data = io.BytesIO()
+    if ending == "png":
+        imsave(data, _pixels(figure).buffer_rgba(), format="png", dpi=PIXELS_PER_INCH)
+        return data.getvalue()
     with rc_context({"svg.hashsalt": "steca", "svg.fonttype": "none"}):
         figure.savefig(
             data, format=ending, dpi=PIXELS_PER_INCH, metadata={"Date": None} if ending == "svg" else None
         )
     return data.getvalue()
+
+
+def _pixels(figure: Figure) -> FigureCanvasAgg:
+    """The canvas on which a figure is drawn, once. `savefig` draws everything twice, the first time for the layout."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    figure.set_dpi(PIXELS_PER_INCH)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return canvas

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -18,11 +17,11 @@ from environments.base import Task
 from flows.faults import StageFault
 from flows.overlapping import overlapped
 from flows.reporting.events import BudgetEvents, emit
-from flows.reporting.flow_run import current_flow_run
+from flows.reporting.flow_run import current_flow_run_id
 from flows.reporting.progress import Reporter, current
 from flows.runs.lock import lock_run
 from flows.runs.run import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
-from flows.server.flow_run_process import last_words, told_to_end
+from flows.server.flow_run_process import is_from_outside, last_words, told_to_end
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -88,6 +87,8 @@ class StageRun:
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self._made: dict[int, BatchRef] = {}
+        self._new: set[str] = set()
+        self._of_later_stage = False
         self._begun = 0
         self._running: dict[int, tuple[int, int]] = {}  # by place of a batch, its parts: done, and all
         self._reporting = Lock()
@@ -169,13 +170,29 @@ class StageRun:
         work = [partial(self._run, job, place) for job, place in zip(jobs, places, strict=True)]
         refs: dict[int, BatchRef] = {}
         for index, (ref, cached) in overlapped(work, self._at_once(jobs), self._stop):
-            refs[index] = self._made[places[index]] = ref
-            self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
-            self.cached += cached
+            refs[index] = ref
+            if not self._of_later_stage:
+                self._add(places[index], ref, cached)
             with self._reporting:
                 self._running.pop(places[index], None)
                 self.reporter.batch_done(cached)
         return [refs[index] for index in range(len(jobs))]
+
+    def _add(self, place: int, ref: BatchRef, cached: bool) -> None:
+        self._made[place] = ref
+        self.calls |= {calls.batch_id: calls for calls in calls_of(self.resources.shards, ref)}
+        self.cached += cached
+        if not cached:
+            self._new.add(ref.sha256)
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """The batches that are run meanwhile are those of a later stage, which finds them in the cache."""
+        self._of_later_stage = True
+        try:
+            yield
+        finally:
+            self._of_later_stage = False
 
     def _place(self, job: Job) -> int:
         if job.instead_of is not None:
@@ -230,11 +247,14 @@ class StageRun:
             self._elsewhere.close()
         self.resources.close()
 
-    def trained(self, ref: BatchRef) -> None:
-        """Verify and record the checkpoint of a training batch, and draw its training curves. Raises PolicyFault."""
+    def trained(self, ref: BatchRef, acts_next: bool) -> None:
+        """Verify and record the checkpoint of a training batch, and draw its training curves. `acts_next`: it is the
+        next policy that acts in the run, so its server starts while this stage ends. Raises PolicyFault."""
         training = self.resources.shards.read(ref, CheckpointRecord)
         self.checkpoint = training[0].digest
         verify_checkpoint(self.resources.checkpoint(self.checkpoint))
+        if acts_next and ref.sha256 in self._new:
+            self.resources.servers.start_ahead(self.resources.checkpoint(self.checkpoint))
         self._draw(training)
 
     def _draw(self, training: Sequence[CheckpointRecord]) -> None:
@@ -262,7 +282,7 @@ class StageRun:
             cached_batches=self.cached,
             checkpoint=self.checkpoint,
             error=error,
-            flow_run_id=_flow_run(),
+            flow_run_id=current_flow_run_id(),
             stopped=self.stopped,
             spent=self.tracker.spent if self.name == "rewards" else None,
         )
@@ -338,7 +358,7 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
             with closing(stage), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
-            stopped = _is_from_outside(error) or told_to_end()
+            stopped = is_from_outside(error) or told_to_end()
             reporter.stage_ended("stopped" if stopped else "failed")
             _save_failure(stage, error, stopped)
             if not stopped:
@@ -371,19 +391,3 @@ def _save_failure(stage: StageRun, error: BaseException, stopped: bool) -> None:
         stage.publish()
     except StorageFault:
         return
-
-
-def _is_from_outside(error: BaseException) -> bool:
-    """Whether the process was told to end. What fails while the stack is unwound for that may hide the signal."""
-    seen: BaseException | None = error
-    while seen is not None and isinstance(seen, Exception):
-        seen = seen.__cause__ or seen.__context__
-    return seen is not None
-
-
-def _flow_run() -> str | None:
-    """Prefect's id of the current flow run; None outside of one."""
-    if "prefect" not in sys.modules:
-        return None
-    run = current_flow_run()
-    return str(run.id) if run else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from flows.server.flow_run_process import watch_this_process
 from flows.server.flow_run_states import report_below
 from flows.stage_run import StageRun, stage_run
 from flows.work import chain
+from models.served.server_pool import servers_last
 
 PARAMETERS = """
 Args:
@@ -85,9 +87,10 @@ def run_known(
     """Run a stage of a known run, or of the run that the changes make of it, and what follows if it is asked for."""
     name, known = work.__name__, known_run(root, run)
     config, of = with_changes(root, known, changes, (name, round), current().log)
-    run_stage(work, config, of, round, force)
-    for later, its_round in stages_from(name, round, config.rounds)[1:] if following else ():
-        STAGE_FLOWS[later](of, **round_argument(later, its_round), data_dir=str(root))
+    with servers_last(config.execution.server.at_once) if following else nullcontext():
+        run_stage(work, config, of, round, force)
+        for later, its_round in stages_from(name, round, config.rounds)[1:] if following else ():
+            STAGE_FLOWS[later](of, **round_argument(later, its_round), data_dir=str(root))
     return of
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -30,7 +31,8 @@ OnFinished = Callable[[int, "PlayedEpisode"], "Iterable[Start] | None"]
 """Called as soon as an episode ends, with its index among the starts. The starts that it returns are played too, and
 numbered on."""
 MAX_RUNNING = 512
-"""Most episodes running at once; the others wait. A world with fewer live environments runs fewer."""
+"""Most episodes running at once; the others wait. A world with fewer live environments runs fewer, over all batches
+that play beside each other."""
 MAX_LOST = 8
 """So many episodes lost in a row, over all calls of a stage, mean that the world is broken."""
 
@@ -171,13 +173,13 @@ def play(
     derived from the start's seed and the turn's index. If the policy raises, `on_finished` has been called for every
     episode that ended before. Raises EnvironmentFault if the world fails, or loses one episode after another."""
     queue = turn_queue_of(policy, sampling)
-    most = min(MAX_RUNNING, world.live_environments)
-    stepper = stepper_of(world.blocking, most, queue)
+    stepper = stepper_of(world.blocking, min(MAX_RUNNING, world.live_environments), queue)
     results = _Results(starts, on_finished, world.failures)
     running: dict[int, _Episode] = {}
-    try:
+    with world.places.share() as places, closing(stepper), ExitStack() as at_end:
+        at_end.callback(queue.cancel)
         while results.waiting or running:
-            while results.waiting and len(running) < most:
+            while results.waiting and len(running) < MAX_RUNNING and places.take():
                 index = results.waiting.popleft()
                 running[index] = _Episode.started(index, results.starts[index], world, settings)
                 _ask(queue, world, running[index], settings)
@@ -188,14 +190,13 @@ def play(
                 if episode.end == "running" and episode.turns != settings.turns:
                     _ask(queue, world, episode, settings)
                     continue
+                world.ended(episode.state)
+                places.give()
                 results.add(running.pop(index), settings.constrained)
             if not (results.waiting or running):
                 results.tell_lost()
             if progress:
                 progress(len(results.of), len(results.starts))
-    finally:
-        queue.cancel()
-        stepper.close()
     return [results.of[index] for index in range(len(results.starts))]
 
 

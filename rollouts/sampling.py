@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,10 +94,7 @@ class Sampler(Outcomes):
         pool: RolloutPool | None,
         tracker: BudgetTracker,
     ) -> None:
-        available = {
-            key: row for task in tasks if pool and task.points for key, row in pool.load(task.task_id).items()
-        }
-        super().__init__(available, config.deviation.outcome)
+        super().__init__({}, config.deviation.outcome)
         self._world, self._policy, self._pool, self.tracker = world, policy, pool, tracker
         self._settings = EpisodeSettings.of(config)
         self._sampling = sampling_of(config, config.rewards.temperature, config.rewards.top_p)
@@ -117,6 +115,27 @@ class Sampler(Outcomes):
         for request in requests:
             self.use(request)
         return not missing
+
+    def load(self, tasks: Sequence[TaskComparisons]) -> None:
+        """Make what is stored of these tasks available, beside what was played here."""
+        for task in tasks:
+            if self._pool and task.points:
+                self._available = self._pool.load(task.task_id) | self._available
+
+    @contextmanager
+    def playing(self, tasks: Sequence[TaskComparisons]) -> Iterator[list[TaskComparisons]]:
+        """Those of the tasks that no other batch plays, at least one, with what others have stored of them. What is
+        played of them is saved before others may play them."""
+        if not self._pool:
+            yield list(tasks)
+            return
+        with self._pool.playing({task.task_id for task in tasks}) as free:
+            mine = [task for task in tasks if task.task_id in free]
+            self.load(mine)
+            try:
+                yield mine
+            finally:
+                self.save()
 
     def sample_joined(self, by_task: Sequence[Rounds], progress: Progress | None) -> None:
         """Sample the rounds of every task: its next one joins the running episodes as soon as its last one is played,

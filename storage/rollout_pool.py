@@ -7,16 +7,19 @@ for tokens whose probabilities are equal up to float rounding). So a stored roll
 crash, and under a larger budget. The folder only saves work and may be deleted at any time: shards hold every row
 that a stage used.
 
-The rollout that is stored first wins. A server may answer differently each time: two runs that score a turn at the same
-time then both use the stored rollouts.
+Who plays rollouts of a task holds its lock (`RolloutPool.playing`), so that two batches that want the same ones do not
+both play them. Nothing relies on it: the rollout that is stored first wins. A server may answer differently each time:
+two runs that score a turn at the same time then both use the stored rollouts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from storage.columns import from_parquet, to_parquet
 from storage.files import set_aside, write_atomic, writing_in
@@ -25,6 +28,8 @@ from storage.records import RolloutRecord
 
 Rollouts = dict[tuple[str, int], RolloutRecord]
 """By step_reward_id and sample_index."""
+LOOKS_AGAIN_AFTER = 0.2
+"""Seconds."""
 
 
 class RolloutPool:
@@ -36,9 +41,12 @@ class RolloutPool:
         scorer: str,
         log: Callable[[str], None] = lambda line: None,
         fresh: bool = False,
+        wait: Callable[[float], None] = time.sleep,
     ) -> None:
-        """`log` reports damaged files. `fresh`: ignore stored rollouts, and replace them by those that are added."""
+        """`log` reports damaged files, and waits. `fresh`: ignore stored rollouts, and replace them by those that are
+        added. `wait` is called with seconds while others play; what it raises ends that."""
         self.folder, self._log, self._fresh = root / "evidence" / scorer[:ID_LENGTH], log, fresh
+        self._wait = wait
         self._own: dict[str, Rollouts] = {}
 
     def load(self, task_id: str) -> Rollouts:
@@ -59,6 +67,40 @@ class RolloutPool:
         if self._fresh:
             self._own.setdefault(task_id, {}).update(new)
         return {key: merged[key] for key in new}
+
+    @contextmanager
+    def playing(self, task_ids: Collection[str]) -> Iterator[set[str]]:
+        """Those of the tasks that nobody else plays, here or in another process; until the end, nobody else does. At
+        least one of them: where all are being played, it waits. So a caller plays what is free first, and then asks for
+        the rest; it never holds one task while it waits for another. Raises StorageFault."""
+        if self._fresh:
+            yield set(task_ids)
+            return
+        with ExitStack() as held:
+            free = self._lock(task_ids, held)
+            if task_ids and not free:
+                self._log(
+                    f"another batch plays rollouts of the same {len(task_ids):,} tasks: waiting for them"
+                )
+            while task_ids and not free:
+                self._wait(LOOKS_AGAIN_AFTER)
+                free = self._lock(task_ids, held)
+            yield free
+
+    def _lock(self, task_ids: Collection[str], held: ExitStack) -> set[str]:
+        """The tasks that can be locked now; `held` releases them."""
+        free = set()
+        with writing_in(self.folder):
+            folder = self.folder / "playing"
+            folder.mkdir(parents=True, exist_ok=True)
+            for task_id in sorted(task_ids):
+                lock = FileLock(folder / f"{content_id(task_id)}.lock", thread_local=False)
+                try:
+                    held.enter_context(lock.acquire(blocking=False))
+                except Timeout:
+                    continue
+                free.add(task_id)
+        return free
 
     def _write(self, task_id: str, rows: Rollouts, files: Iterable[Path]) -> None:
         """Write all rows to one file that replaces `files`."""

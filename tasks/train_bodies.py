@@ -100,6 +100,7 @@ def _train(
 ) -> CheckpointRecord:
     resources, seed = batch.resources, batch.config.seed
     execution, report = resources.execution, batch.progress
+    resources.servers.make_room()
     resources.use_threads()
     progress = (lambda done, of, _: report(done, of)) if report else None
     saving = Saving(_state_folder(batch, base, data, config), execution.save_steps)

@@ -23,6 +23,7 @@ from configs.stages import STAGES
 from tasks.prefect_internals import drain_queues
 from tests.support.comparisons import comparison_file
 from tests.support.old_folders import unpack
+from tests.support.pictures_once import draw_once
 from tests.support.shared import SharedFolder, is_worker, listing, stop_process
 from tests.support.tiny_factory import ROOT, STECA, TINY, Served, tiny
 
@@ -192,6 +193,7 @@ def prefect_api(served: Served) -> Iterator[str]:
     settings = {PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
     with temporary_settings(settings), pytest.MonkeyPatch.context() as patch:
         patch.setattr("prefect.client.base.clamped_poisson_interval", lambda seconds, _factor: seconds / 20)
+        draw_once(patch)
         yield served.api
     del os.environ["PREFECT_API_URL"]
 

@@ -21,6 +21,7 @@ from flows.runs.run import run_id
 from storage.faults import StorageFault
 from storage.sql.store_names import VALUES
 from storage.store import Store
+from tests.support.kept_open import finished
 from tests.support.pages import (
     PAGES,
     ROOT,
@@ -41,6 +42,7 @@ from tests.support.pages import (
     unknown_identifiers,
 )
 
+__all__ = ["finished"]  # the fixture
 README = (ROOT / "README.md").read_text()
 TEXTS = {name_of(page): page.read_text() for page in PAGES}
 ALL = "\n".join(TEXTS.values())

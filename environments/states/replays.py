@@ -57,7 +57,7 @@ class ReplayedStates:
         same: Callable[[str, str], bool],
     ) -> None:
         self._make, self._failures, self._most, self._same = make, failures, live, same
-        self._standing: dict[State, Environment] = {}  # used last comes last
+        self._standing: dict[State, Environment] = {}  # those taken next come first
         self._free: list[Environment] = []
         self._changed = Condition()
         self._alive = 0
@@ -88,6 +88,11 @@ class ReplayedStates:
                 return answer
 
         return attempted(state.task, work, self._failures)
+
+    def ended(self, state: State) -> None:
+        with self._changed:
+            if environment := self._standing.pop(state, None):
+                self._standing = {state: environment, **self._standing}
 
     def close(self) -> None:
         with self._changed:
@@ -132,8 +137,8 @@ class ReplayedStates:
             raise
 
     def _take(self) -> Environment:
-        """A free environment, a new one, or the one that was used longest ago. Others go on while one is made, which
-        may take long."""
+        """A free environment, a new one, one whose episode has ended, or the one that was used longest ago. Others go
+        on while one is made, which may take long."""
         with self._changed:
             while not (self._free or self._standing) and self._alive >= self._most:
                 self._changed.wait()

@@ -45,6 +45,9 @@ class SnapshotStates:
 
         return attempted(state.task, lambda: self._with_environment(work), self._failures)
 
+    def ended(self, state: State) -> None:
+        """Environments stand nowhere here."""
+
     def close(self) -> None:
         while self._free:
             close_quietly(self._free.pop())

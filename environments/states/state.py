@@ -40,6 +40,10 @@ class States(Protocol):
         """The answer of an environment that stands at a state. The question must not change the environment."""
         ...
 
+    def ended(self, state: State) -> None:
+        """An episode ended at this state: its environment is wanted there less than those of running ones."""
+        ...
+
     def close(self) -> None:
         """Close all environments."""
         ...

@@ -67,7 +67,8 @@ def warmup(stage: StageRun) -> None:
     # the tokenizer of a new model is trained on it
     data = "" if base else stage.resources.world.data_digest()
     more = {"base": base, "round": "0"} | ({"data": data} if data else {})
-    stage.trained(stage.run(warmup_batch, upstream=refs, more=more))
+    explores = "explore" in needed_stages(stage.config)
+    stage.trained(stage.run(warmup_batch, upstream=refs, more=more), acts_next=explores)
 
 
 def explore(stage: StageRun) -> None:
@@ -102,8 +103,10 @@ def rewards(stage: StageRun) -> None:
         return
     stage.checkpoint = scorer(stage)
     pairs = explored(stage)
-    judges = stage.config.judges
-    stage.announce_batches((2 + judges) * len(pairs))
+    judges, tests = stage.config.judges, tests_ahead(stage)
+    stage.announce_batches(
+        (2 + judges) * len(pairs) + len(tests) * (1 + stage.config.evaluation.forced_deviations)
+    )
     stage.estimates(partial(forecast, stage, pairs, stage.checkpoint))
     task = score_ipr_batch if stage.config.training.method == "ipr" else score_batch
     scored = score_all(stage, task, pairs)
@@ -112,6 +115,11 @@ def rewards(stage: StageRun) -> None:
     for index, (pair, scores) in enumerate(zip(pairs, scored, strict=True)):
         judgements = labels[index : index + 1] if decides else ()
         stage.run(decide_batch, upstream={"records": [*pair, scores, *judgements]})
+    if tests:
+        stage.log("testing the warm-up policy while its server runs, for stage evaluate")
+        with stage.ahead():
+            starts = test_starts(stage, tests, stage.checkpoint)
+            stage.run_all(tests_of("warmup", stage.checkpoint, starts))
 
 
 def calibrate(stage: StageRun) -> None:
@@ -136,10 +144,8 @@ def calibrate(stage: StageRun) -> None:
 def train(stage: StageRun) -> None:
     """The policy trained on weighted training sets, or on preference pairs."""
     stage.announce_batches(2)
-    if stage.config.training.method == "likelihood":
-        stage.trained(train_on_sets(stage))
-    else:
-        stage.trained(train_on_pairs(stage))
+    made = train_on_sets(stage) if stage.config.training.method == "likelihood" else train_on_pairs(stage)
+    stage.trained(made, acts_next=stage.round > 1 or warmup_scores(stage))
 
 
 def train_on_sets(stage: StageRun) -> BatchRef:
@@ -186,17 +192,33 @@ def train_on_pairs(stage: StageRun) -> BatchRef:
 
 def evaluate(stage: StageRun) -> None:
     """Greedy test episodes of the warm-up policy and of the round's trained policy."""
-    stage.checkpoint = stage.checkpoint_of("train", stage.round)
-    policies = {"warmup": stage.checkpoint_of("warmup", 0), "trained": stage.checkpoint}
+    warmed_up, stage.checkpoint = stage.checkpoint_of("warmup", 0), stage.checkpoint_of("train", stage.round)
     tasks = stage.upstream("demonstrate", "demonstrate", stage.config.evaluation.splits)
-    forced = stage.config.evaluation.forced_deviations
-    stage.announce_batches(len(tasks) * (len(policies) + forced))
-    starts = forced_starts(stage, tasks, policies["warmup"]) if forced else [[ref] for ref in tasks]
-    for role, digest in policies.items():
-        more = {"role": role}
-        stage.run_all(
-            [Job(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more=more) for refs in starts]
-        )
+    stage.announce_batches(len(tasks) * (2 + stage.config.evaluation.forced_deviations))
+    starts = test_starts(stage, tasks, warmed_up)
+    for role, digest in (("warmup", warmed_up), ("trained", stage.checkpoint)):
+        stage.run_all(tests_of(role, digest, starts))
+
+
+def tests_ahead(stage: StageRun) -> list[BatchRef]:
+    """The batches of test tasks that the warm-up policy plays while its server runs: later it would need another one.
+    None where it has no server, or plays them anew in stage evaluate."""
+    if stage.force or stage.round > 1 or not (stage.resources.servers.last and warmup_scores(stage)):
+        return []
+    return stage.upstream("demonstrate", "demonstrate", stage.config.evaluation.splits)
+
+
+def warmup_scores(stage: StageRun) -> bool:
+    """Whether stage rewards uses the warm-up policy, and so can test it too."""
+    return "rewards" in needed_stages(stage.config) and scorer(stage) == stage.checkpoint_of("warmup", 0)
+
+
+def tests_of(role: str, digest: str, starts: list[list[BatchRef]]) -> list[Job]:
+    """The test episodes of a policy."""
+    return [
+        Job(evaluate_batch, upstream={"records": refs}, checkpoint=digest, more={"role": role})
+        for refs in starts
+    ]
 
 
 CHAIN: dict[str, Callable[[StageRun], None]] = {
@@ -265,8 +287,10 @@ def explored(stage: StageRun) -> list[list[BatchRef]]:
     return [list(pair) for pair in zip(demonstrations, runs, strict=True)]
 
 
-def forced_starts(stage: StageRun, tasks: list[BatchRef], scorer: str) -> list[list[BatchRef]]:
-    """Each batch of test tasks, with its forced deviations."""
+def test_starts(stage: StageRun, tasks: list[BatchRef], scorer: str) -> list[list[BatchRef]]:
+    """Each batch of test tasks, with its forced deviations if the run has some."""
+    if not stage.config.evaluation.forced_deviations:
+        return [[ref] for ref in tasks]
     forced = stage.run_all(
         [Job(forced_deviations_batch, upstream={"records": [ref]}, checkpoint=scorer) for ref in tasks]
     )

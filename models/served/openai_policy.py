@@ -39,13 +39,10 @@ class OpenAIPolicy:
         self,
         endpoint: Endpoint,
         digest: str,
-        on_close: Callable[[], None] = lambda: None,
         turn_format: Callable[[bool], TurnFormat] = lambda thinking: TurnFormat(),
     ) -> None:
-        """`on_close` is called at the end, when no request is in flight. `turn_format` gives the turn format of the
-        checkpoint's chat template, with thinking or without."""
-        self._endpoint, self._digest = endpoint, digest
-        self._on_close, self._turn_format = on_close, turn_format
+        """`turn_format` gives the turn format of the checkpoint's chat template, with thinking or without."""
+        self._endpoint, self._digest, self._turn_format = endpoint, digest, turn_format
         self._loop_thread = EventLoopThread()
         self._queues: WeakSet[ConcurrentTurnQueue] = WeakSet()
         self.stopped = False
@@ -91,11 +88,8 @@ class OpenAIPolicy:
         self._loop_thread.submit(self._endpoint.wait_for_in_flight()).result()
 
     def close(self) -> None:
-        """Close the connections, and stop the server if it was started for this policy."""
-        try:
-            self._loop_thread.close(self._endpoint.close)
-        finally:
-            self._on_close()
+        """Close the connections."""
+        self._loop_thread.close(self._endpoint.close)
 
     async def _turn(self, request: ChatRequest, turn_format: TurnFormat) -> Generation:
         try:

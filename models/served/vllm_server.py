@@ -11,7 +11,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -47,7 +47,7 @@ class VllmServer:
         """`logs` is the folder for the server's log; `key` is the API key that clients must send, if any;
         `secret_variables` are environment variables that the server must not get; `host` is the address of this machine
         that it listens at."""
-        self._ref, self._config, self._key = ref, config, key
+        self._ref, self._config, self.key = ref, config, key
         self._secret_variables = secret_variables
         self.model = served_name(ref)
         self._host, self._port = host, _free_port(host)
@@ -71,7 +71,7 @@ class VllmServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=vllm_environment(command[0], self._key, self._secret_variables),
+                env=vllm_environment(command[0], self.key, self._secret_variables),
                 start_new_session=True,  # Ctrl-C in our terminal must not reach it
             )
         try:
@@ -84,6 +84,12 @@ class VllmServer:
     def alive(self) -> bool:
         """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
+
+    def revive(self, log: Callable[[str], None]) -> None:
+        """Start a dead server again, and say so. Raises PolicyFault as `restart` does."""
+        if not self.alive():
+            log(f"the vLLM server has died and is restarted; its log: {self.log}")
+            self.restart()
 
     def restart(self) -> None:
         """Start a dead server again on the same port; does nothing if it is alive. Raises PolicyFault if it cannot be
@@ -128,7 +134,7 @@ class VllmServer:
                     )
                 )
             time.sleep(0.2)
-        served = [model.id for model in served_models(self.base_url, self._key)]
+        served = [model.id for model in served_models(self.base_url, self.key)]
         if served != [self.model]:
             raise PolicyFault(self._fault(f"serves {', '.join(served) or 'nothing'}, not {self.model}"))
 

@@ -71,14 +71,28 @@ def _sample(
 ) -> bool:
     """Sample from rollouts that all runs share: repeat if a concurrent run saved some of them first."""
     while True:
-        by_task = [OpenComparisons(task, config, sampler) for task in tasks]
         if sampler.tracker.limited:
+            sampler.load(tasks)
+            by_task = [OpenComparisons(task, config, sampler) for task in tasks]
             complete = _rounds_together(by_task, sampler, progress, best_first)
         else:
-            sampler.sample_joined([_rounds(comparisons, sampler) for comparisons in by_task], progress)
+            _each_in_its_rounds(tasks, config, sampler, progress)
             complete = True
         if sampler.reconcile():
             return complete
+
+
+def _each_in_its_rounds(
+    tasks: Sequence[TaskComparisons], config: FactoryConfig, sampler: Sampler, progress: Progress | None
+) -> None:
+    """Sample until every comparison is closed. Tasks that another batch plays come last, with what it has stored."""
+    left = list(tasks)
+    while left:
+        with sampler.playing(left) as mine:
+            by_task = [OpenComparisons(task, config, sampler) for task in mine]
+            sampler.sample_joined([_rounds(comparisons, sampler) for comparisons in by_task], progress)
+        done = {task.task_id for task in mine}
+        left = [task for task in left if task.task_id not in done]
 
 
 def _rounds_together(

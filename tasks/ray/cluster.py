@@ -90,8 +90,9 @@ def make_place(root: Path) -> Place:
     return Place(folder=os.getcwd(), data=str(root), token=str(token), content=content)
 
 
-def driver_address(ray: ModuleType) -> str:
+def driver_address(settings: RayConfig) -> str:
     """An address of this machine that all nodes can reach: the loopback interface's if there is no other machine."""
+    ray = connected(settings)
     machines = {node["NodeManagerAddress"] for node in ray.nodes() if node["Alive"]}
     return str(ray.util.get_node_ip_address()) if len(machines) > 1 else "127.0.0.1"
 

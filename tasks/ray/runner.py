@@ -14,7 +14,6 @@ from storage.runs import Spent
 from tasks.batch import Order
 from tasks.caching import Result
 from tasks.ray.actors import POLL_SECONDS, Actor, actors_of, reason
-from tasks.ray.cluster import driver_address
 from tasks.ray.errors import error_of
 from tasks.ray.faults import RunnerFault
 from tasks.ray.messages import Answer, SentOrder, Told
@@ -36,7 +35,7 @@ class RayRunner:
         self._resources = resources
         self._actors = actors_of(config.execution.ray, resources.root)
         self._ray = self._actors.ray
-        self._servers = Servers(config, resources, driver_address(self._ray))
+        self._servers = Servers(config, resources)
         self._stopped = False
         self.world_failures: list[str] = []
 
@@ -71,8 +70,8 @@ class RayRunner:
         self._stopped = True
 
     def close(self) -> None:
-        """Let the actors release everything that they have opened, and end the server. Their processes are kept for the
-        next stage, unless this one was stopped. `world_failures` then has what to say of the failures of worlds."""
+        """Let the actors release everything that they have opened. Their processes are kept for the next stage,
+        unless this one was stopped. `world_failures` then has what to say of the failures of worlds."""
         alive = list(self._actors.alive)
         closing = [actor.handle.close.remote() for actor in alive]
         closed = self._ray.wait(closing, num_returns=len(closing), timeout=STOP_SECONDS)[0] if alive else []
@@ -84,7 +83,6 @@ class RayRunner:
                 continue
             if self._stopped or answer not in closed:
                 self._actors.drop(actor)
-        self._servers.close()
 
     def _watched(self, handle: Any, asked: Any, order: Order) -> Answer:
         """The answer to an order. Until it is there, what the actor tells is reported."""

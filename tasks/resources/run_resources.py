@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from typing import Any
 from configs.cache_inputs import cache_key_settings, restricted_config
 from configs.calibration import CalibrationConfig, JudgeConfig
 from configs.schema import ExecutionConfig, FactoryConfig
-from configs.servers import PriceConfig, ServerConfig
+from configs.servers import PriceConfig
 from environments.complete import CompleteWorld
 from environments.registry import open_world
 from models.checkpoint_ref import CheckpointRef, reference
@@ -24,8 +25,9 @@ from models.stopping import Stoppable, Stopped
 from models.turn_queue import TurnQueue, turn_queue_of
 from storage.rollout_pool import RolloutPool
 from storage.shards import BatchRef, ShardStore
-from tasks.call_log import CurrentCallLog, SharedCallLog
+from tasks.call_log import SharedCallLog
 from tasks.resources.batches_030 import batches_of_030
+from tasks.resources.policy_servers import PolicyServers
 
 
 class RunResources:
@@ -42,6 +44,7 @@ class RunResources:
         self.root = config.data_dir.expanduser().resolve()
         self.shards = ShardStore(self.root)
         self.log = log or (lambda line: None)
+        self.servers = PolicyServers(config, self.root, self.log)
         self._world: CompleteWorld | None = None
         self._policy: Policy | None = None
         self._scorers: dict[str, Path] = {}
@@ -55,12 +58,6 @@ class RunResources:
     @property
     def execution(self) -> ExecutionConfig:
         return self._config.execution
-
-    @property
-    def server(self) -> ServerConfig:
-        """The policy's servers, with all arguments that they are started with."""
-        arguments = (*self._config.policy.arguments, *self.execution.server.arguments)
-        return self.execution.server.model_copy(update={"arguments": arguments})
 
     @property
     def prices(self) -> Mapping[str, PriceConfig]:
@@ -162,10 +159,7 @@ class RunResources:
 
     def _opened(self, ref: CheckpointRef) -> Policy:
         if self._config.policy.engine == "openai":
-            from tasks.resources.served_policy import served_policy
-
-            logs, keys = self.root / "logs", self.execution.key_variables
-            served = served_policy(ref, self.server, CurrentCallLog(), logs, self.log, keys)
+            served = self.servers.policy(ref)
             self._policy_open.callback(served.close)
             return served
         from models.local.device import release_memory
@@ -218,6 +212,7 @@ class RunResources:
         """Release models, connections and servers."""
         self._policy = self._reflector = self._judge = None
         self._policy_open.close()
+        self.servers.close()
         self._reflector_open.close()
         if self._world:
             self._world.close()
@@ -227,8 +222,14 @@ class RunResources:
         uses the rollouts that it has played itself."""
         with self._opening:
             if (scorer, fresh) not in self._pools:
-                self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh)
+                self._pools[scorer, fresh] = RolloutPool(self.root, scorer, self.log, fresh, self._wait)
             return self._pools[scorer, fresh]
+
+    def _wait(self, seconds: float) -> None:
+        """Wait for another batch. Raises Stopped."""
+        if self._stopped:
+            raise Stopped
+        time.sleep(seconds)
 
     def use_threads(self) -> None:
         """Set torch to the configured number of threads."""

@@ -10,6 +10,9 @@ from typer.testing import CliRunner
 from cli.main import app
 from configs.schema import FactoryConfig
 from flows.runs.run import run_id
+from tests.support.kept_open import finished
+
+__all__ = ["finished"]  # the fixture
 
 
 def steca(*words: str | Path) -> tuple[int, str]:

@@ -16,6 +16,7 @@ import pytest
 
 from configs.schema import FactoryConfig
 from models.reflectors.reflector import ReflectionFault
+from storage.runs import RunFolder
 from storage.store import Store
 from tests.support.fake_openai.replies import Request
 from tests.support.fake_openai.server import FakeOpenAI, Fault
@@ -145,7 +146,30 @@ def test_no_key_reaches_a_file_or_the_store(ran: Ran) -> None:
     assert not [path for path in files if KEY.encode() in path.read_bytes()]
     for (table,) in ran.rows("SELECT table_name FROM duckdb_tables() WHERE NOT internal"):
         assert KEY not in repr(ran.rows(f"FROM {table}")), table
-    assert len(list((data / "logs").glob("vllm-*.log"))) >= 4
+    assert list((data / "logs").glob("vllm-*.log"))
+
+
+def test_a_whole_run_starts_one_server_for_each_checkpoint(ran: Ran) -> None:
+    """The warm-up policy's serves explore, rewards and its own tests. Rows of the tests belong to stage evaluate."""
+    logs = [path.name.split("-")[1] for path in (ran.config.data_dir / "logs").glob("vllm-*.log")]
+    digests = [digest[:16] for (digest,) in ran.rows("SELECT digest FROM checkpoints WHERE role <> 'base'")]
+    assert sorted(logs) == sorted(digests)
+    stages = RunFolder(ran.config.data_dir, ran.run)
+    rewards, evaluate = stages.stage(1, "rewards"), stages.stage(1, "evaluate")
+    assert rewards
+    assert evaluate
+    assert {ref.batch_id.split("-")[0] for ref in rewards.batches} == {"score", "decide"}
+    tests = [ref for ref in evaluate.batches if ref.batch_id.startswith("evaluate-")]
+    assert evaluate.cached_batches == len(tests) // 2
+
+
+def test_a_stage_on_its_own_ends_its_server(ran: Ran, tmp_path: Path) -> None:
+    from flows.stages import explore
+
+    before = set((ran.config.data_dir / "logs").glob("vllm-*.log"))
+    explore(ran.config, force=True)
+    assert len(set((ran.config.data_dir / "logs").glob("vllm-*.log")) - before) == 1
+    test_no_server_is_left_when_a_stage_has_ended(ran)
 
 
 def test_the_check_for_keys_would_find_one(ran: Ran, tmp_path: Path) -> None:

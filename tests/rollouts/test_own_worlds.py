@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from environments.states.replays import ReplayedStates
 from environments.template.world import House, World
 from models.policy import Generation, Sampling
 from rollouts import play as playing
-from rollouts.play import EpisodeSettings, PlayedEpisode, play, start_of
+from rollouts.play import EpisodeSettings, PlayedEpisode, Start, play, start_of
 from rollouts.rows import demonstrations, of_type, stored_trajectories
 from rollouts.stages.calibrate import calibrate
 from rollouts.stages.decide import decide
@@ -86,6 +87,23 @@ def test_no_more_episodes_run_than_there_are_environments() -> None:
     assert len(own.made) == 2
     assert isinstance(world.states, ReplayedStates)
     assert world.states.counts.replayed == 0
+
+
+def test_batches_beside_each_other_share_the_environments() -> None:
+    own = Counted(live=3)
+    world = completed(own)
+    tasks = world.tasks("train", 8, 0)
+    batches = [[start_of(world, task) for task in tasks] for _ in range(4)]
+
+    def batch(starts: list[Start]) -> int:
+        return len(play(world, Toy(wandering), starts, Sampling(temperature=1.0), SETTINGS))
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(batch, batches)) == [8] * 4
+    assert len(own.made) == 3
+    assert isinstance(world.states, ReplayedStates)
+    assert world.states.counts.replayed == 0
+    assert world.places.free == 3
 
 
 class Blocking(World):

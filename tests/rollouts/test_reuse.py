@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -141,3 +142,19 @@ def test_rollouts_of_other_settings_spare_nothing(tmp_path: Path) -> None:
     pool = RolloutPool(tmp_path, "toy")
     played(settings("fixed"), pool)
     assert {one.stored for one in spared(settings("fixed", seed=1), pool)} == {0}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_batches_that_want_the_same_rollouts_share_them(tmp_path: Path, mode: str) -> None:
+    """Two batches of the same tasks, at the same time, beside one that plays everything itself."""
+    chosen, trackers = settings(mode), [BudgetTracker(), BudgetTracker()]
+    pools = [RolloutPool(tmp_path, "toy") for _ in trackers]
+
+    def batch(place: int) -> list[Record]:
+        return score(world(), Toy(SPEAK), explored(), chosen, None, pools[place], trackers[place])
+
+    with ThreadPoolExecutor(2) as threads:
+        one, other = threads.map(batch, range(2))
+    alone, shared = BudgetTracker(), sum(tracker.spent.rollouts for tracker in trackers)
+    assert one == other == score(world(), Toy(SPEAK), explored(), chosen, None, None, alone)
+    assert shared == alone.spent.rollouts > 0

@@ -157,8 +157,10 @@ def expected(
 @pytest.mark.parametrize("run", SETTINGS)
 @pytest.mark.parametrize("name", IN_SQL)
 def test_every_preset_and_threshold_decides_as_the_method_does(store: Store, name: str, run: str) -> None:
+    """Each threshold is asked of two of the four runs: the plan of a query takes most of the time."""
     asked = f"FROM what_if('{run}', preset := ?, delta := ?, smallest_drop := ?)"
-    thresholds = product(DELTAS, DROPS) if PRESETS[name].test == "evidence" else zip(DELTAS, cycle(DROPS))
+    deltas = DELTAS[list(SETTINGS).index(run) % 2 :: 2]
+    thresholds = product(deltas, DROPS) if PRESETS[name].test == "evidence" else zip(deltas, cycle(DROPS))
     for delta, smallest_drop in thresholds:
         rows = store.query(f"SELECT {NEW} {asked}", [name, delta, smallest_drop])[1]
         assert len(rows) == len(ROWS)

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -171,8 +171,15 @@ def starts_of(world: CompleteWorld, count: int) -> list[Start]:
     return [start_of(world, task, seed) for seed, task in enumerate(world.tasks("seen", count, 7))]
 
 
-def server_of(ran: Ran, call_log: MemoryCallLog, logs: Path) -> OpenAIPolicy:
-    return served_policy(ran.checkpoint("warmup"), ran.config.execution.server, call_log, logs, print)
+@contextmanager
+def serving(ran: Ran, call_log: MemoryCallLog, logs: Path) -> Iterator[OpenAIPolicy]:
+    """The warm-up policy on a server of its own."""
+    ref, config = ran.checkpoint("warmup"), ran.config.execution.server
+    with (
+        closing(VllmServer(ref, config, logs)) as server,
+        closing(served_policy(ref, config, call_log, server.start, print)) as policy,
+    ):
+        yield policy
 
 
 def texts(played: list[PlayedEpisode]) -> list[list[str]]:
@@ -189,8 +196,7 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
         sampling_of(small.config, 1.0),
     )
     call_log = MemoryCallLog()
-    policy = server_of(small, call_log, tmp_path)
-    try:
+    with serving(small, call_log, tmp_path) as policy:
         undisturbed = texts(play(world, policy, starts, sampling, settings))
         calls, call_log.kept = len(call_log.calls), {}
 
@@ -206,8 +212,6 @@ def test_an_engine_that_is_killed_comes_back_and_the_episodes_are_the_same(
         killer.start()
         again = texts(play(world, policy, starts, sampling, settings))
         killer.join()
-    finally:
-        policy.close()
     faults = sorted({fault for call in call_log.calls for fault in call.faults})
     print(f"\nafter the kill: {sum(call.retries for call in call_log.calls)} retries, met {faults}")
     assert faults
@@ -226,9 +230,8 @@ def _is_engine(process: psutil.Process, logs: Path) -> bool:
 def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path: Path) -> None:
     world = open_world(small.config.environment)
     starts = starts_of(world, 12)
-    policy = server_of(small, MemoryCallLog(), tmp_path)
     found = {}
-    try:
+    with serving(small, MemoryCallLog(), tmp_path) as policy:
         for constrained in (False, True):
             settings = EpisodeSettings(small.config.environment, constrained=constrained)
             played = play(world, policy, starts, sampling_of(small.config, 1.0), settings)
@@ -237,8 +240,6 @@ def test_a_constrained_policy_takes_admissible_actions_only(small: Ran, tmp_path
             whole = [step for step in steps if step.action]
             found[constrained] = (sum(not step.valid for step in whole), len(whole), len(steps))
             assert {run.constrained for run in played} == {constrained}
-    finally:
-        policy.close()
     print(f"\n(invalid, with an action, turns): free {found[False]}, constrained {found[True]}")
     assert found[False][0] > 0  # or nothing would be shown
     assert found[True][0] == 0

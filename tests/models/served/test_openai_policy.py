@@ -268,7 +268,6 @@ def test_the_turn_regex_matches_its_actions_and_no_others() -> None:
 
 
 def test_nothing_is_left_of_a_closed_policy() -> None:
-    stopped: list[str] = []
     before = set(threading.enumerate())
     noise: list[logging.LogRecord] = []
     handler = logging.Handler()
@@ -277,14 +276,13 @@ def test_nothing_is_left_of_a_closed_policy() -> None:
     try:
         with FakeOpenAI(MODEL, dialect="vllm", latency=0.05) as server, warnings.catch_warnings():
             warnings.simplefilter("error")
-            policy = OpenAIPolicy(endpoint_of(server, in_flight=3), MODEL, lambda: stopped.append("stopped"))
+            policy = OpenAIPolicy(endpoint_of(server, in_flight=3), MODEL)
             queue = policy.turn_queue(SAMPLED)
             for number in range(12):
                 queue.ask(number, ask(number).messages, number)
             queue.answers()
             policy.close()  # in the middle of it
             policy.close()
-            assert stopped == ["stopped"] * 2
             assert _connections_to(server) == 0
             del policy, queue
             gc.collect()

@@ -87,7 +87,7 @@ def sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waits_for: str) -> tup
     )
     resources = RunResources(config)
     order = Order("any", "1", waits_for, {"checkpoint": "0" * 64}, BatchContext({}, resources))
-    there, keys = Servers(config, resources, "127.0.0.1").configured(order)
+    there, keys = Servers(config, resources).configured(order)
     return keys, there.model_dump_json()
 
 
@@ -119,7 +119,7 @@ def test_a_missing_key_is_said_before_anything_is_sent(
     resources = RunResources(config)
     order = Order("any", "1", "policy", {"checkpoint": "0" * 64}, BatchContext({}, resources))
     with pytest.raises(PolicyFault, match="NO_SUCH_KEY"):
-        Servers(config, resources, "127.0.0.1").configured(order)
+        Servers(config, resources).configured(order)
 
 
 def test_an_actor_forgets_the_secrets_of_the_environment_that_it_was_started_in(
