@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference s3 docs clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world ray openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference s3 docs clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 18
@@ -109,6 +109,10 @@ baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration,
 
 own-world: $(STAMP)  ## Test: the tutorials of docs/own-world.md and docs/importing.md, and worlds outside of the project (a few minutes)
 	$(BIN)/pytest -m slow tests/flows/test_own_world.py tests/flows/test_importing.py
+
+ray: $(STAMP)  ## Test: runs on a Ray cluster of two nodes, one of which is killed (installs the extra `ray`; four minutes)
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ray]'
+	$(BIN)/pytest -m slow -rs tests/tasks/ray
 
 openenv: $(STAMP) .openenv/.installed  ## Test: OpenEnv in both directions, with its package in an environment of its own (.openenv; two minutes)
 	$(BIN)/pytest -m slow tests/openenv

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from configs.calibration import CalibrationConfig, JudgeConfig
+from configs.cluster import RayConfig
 from configs.data_folder import DataFolder
 from configs.environment import EnvironmentConfig, TasksConfig
 from configs.section import Count, HomePath, Positive, Section
@@ -271,6 +272,11 @@ class ExecutionConfig(Section):
         description="Batches of a stage that run at once, where served models do the work: more keep their servers "
         "busy to the end. Empty: 4.",
     )
+    runner: Literal["local", "ray"] = Field(
+        "local",
+        description="ray: actors of a Ray cluster make the batches, except for trainings and what takes a moment.",
+    )
+    ray: RayConfig = Field(default_factory=RayConfig, description="runner ray: the cluster and its actors.")
     device: Device = Field("auto", description="Where models run. auto: on a GPU if there is one.")
     threads: Positive | None = Field(None, description="Torch threads. Empty: torch's default.")
     save_steps: Positive = Field(

@@ -10,6 +10,7 @@ from models.judges.judge import JudgementFault
 from models.policy import PolicyFault
 from models.reflectors.reflector import ReflectionFault
 from storage.faults import StorageFault
+from tasks.ray.faults import RunnerFault
 
 FAULTS = (
     ConfigFault,
@@ -18,6 +19,7 @@ FAULTS = (
     JudgementFault,
     PolicyFault,
     ReflectionFault,
+    RunnerFault,
     StorageFault,
     StageFault,
 )

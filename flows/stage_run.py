@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from threading import Lock
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from configs.rules import refuse_conflicts
 from configs.schema import FactoryConfig
@@ -18,11 +17,11 @@ from environments.base import Task
 from flows.faults import StageFault
 from flows.overlapping import overlapped
 from flows.reporting.events import BudgetEvents, emit
-from flows.reporting.flow_run import current_flow_run
+from flows.reporting.flow_run import current_flow_run_id
 from flows.reporting.progress import Reporter, current
 from flows.runs.lock import lock_run
 from flows.runs.run import batches_of, check_round, completed, folder_of, open_run, outdate, root_of
-from flows.server.flow_run_process import last_words, told_to_end
+from flows.server.flow_run_process import is_from_outside, last_words, told_to_end
 from models.checkpoint_ref import verify_checkpoint
 from rollouts.budget import BudgetTracker, describe_spending
 from storage.faults import StorageFault
@@ -31,11 +30,14 @@ from storage.records import CheckpointRecord
 from storage.remote import mirrors
 from storage.runs import RunFolder, Spent, StageState, StageStatus, last_complete_batches
 from storage.shards import BatchRef
-from tasks.batch import BatchContext, Refs, Request
+from tasks.batch import BatchContext, Refs, Request, Runner
 from tasks.batch_calls import calls_of
 from tasks.batch_task import BatchTask
 from tasks.preflight import preflight
 from tasks.resources.run_resources import RunResources
+
+if TYPE_CHECKING:
+    from tasks.ray.runner import RayRunner
 
 ROWS_OF = {"explore": "trajectories", "rewards": "deviations", "calibrate": "calibrations"}
 """By stage that not every run needs, the table that says most of its work."""
@@ -80,6 +82,8 @@ class StageRun:
         self.tracker = BudgetTracker(config.budget, folder.spent(), self._paid, folder.save_spent)
         self._budget_events = BudgetEvents(folder, self.tracker.used)
         self.resources = RunResources(config, reporter.log)
+        self._elsewhere: RayRunner | None = None
+        self._starting = Lock()
         self.stopped: str | None = None
         self.checkpoint: str | None = None
         self._made: dict[int, BatchRef] = {}
@@ -165,7 +169,7 @@ class StageRun:
         places = [self._place(job) for job in jobs]
         work = [partial(self._run, job, place) for job, place in zip(jobs, places, strict=True)]
         refs: dict[int, BatchRef] = {}
-        for index, (ref, cached) in overlapped(work, self._at_once(jobs), self.resources.stop):
+        for index, (ref, cached) in overlapped(work, self._at_once(jobs), self._stop):
             refs[index] = ref
             if not self._of_later_stage:
                 self._add(places[index], ref, cached)
@@ -199,6 +203,8 @@ class StageRun:
     def _at_once(self, jobs: Sequence[Job]) -> int:
         """How many of the jobs may run at once. Those for which this process does the work gain nothing by it."""
         config = self.config
+        if config.execution.runner == "ray" and all(job.task.anywhere for job in jobs):
+            return config.execution.ray.actors
         served = {
             "policy": config.policy.engine == "openai",
             "reflector": config.calibration.reflector == "llm",
@@ -212,8 +218,34 @@ class StageRun:
         label = f"{task.name} {place + 1}/{self._announced}{'' if part == 'all' else f' · {part}'}"
         request = task.request(self.resources, part, job.upstream, job.checkpoint, job.tasks, **job.more)
         progress = partial(self._progressed, place, task.parts)
-        context = BatchContext(request.refs, self.resources, self.force, job.budget, progress)
+        runner = self._runner() if task.anywhere else None
+        context = BatchContext(request.refs, self.resources, self.force, job.budget, progress, runner)
         return self._run_or_look_up(task, request, context, label)
+
+    def _runner(self) -> Runner | None:
+        """What makes batches elsewhere, if the configuration says so."""
+        if self.config.execution.runner == "local":
+            return None
+        from tasks.ray.runner import RayRunner
+
+        with self._starting:
+            self._elsewhere = self._elsewhere or RayRunner(self.config, self.resources)
+            return self._elsewhere
+
+    def _stop(self) -> None:
+        self.resources.stop()
+        if self._elsewhere:
+            self._elsewhere.stop()
+
+    def world_failures(self) -> list[str]:
+        """What to say of the world's failures, here and elsewhere, once everything is closed."""
+        return self.resources.world_failures() + (self._elsewhere.world_failures if self._elsewhere else [])
+
+    def close(self) -> None:
+        """Release models, connections, servers and actors."""
+        if self._elsewhere:
+            self._elsewhere.close()
+        self.resources.close()
 
     def trained(self, ref: BatchRef, acts_next: bool) -> None:
         """Verify and record the checkpoint of a training batch, and draw its training curves. `acts_next`: it is the
@@ -250,7 +282,7 @@ class StageRun:
             cached_batches=self.cached,
             checkpoint=self.checkpoint,
             error=error,
-            flow_run_id=_flow_run(),
+            flow_run_id=current_flow_run_id(),
             stopped=self.stopped,
             spent=self.tracker.spent if self.name == "rewards" else None,
         )
@@ -325,16 +357,16 @@ def stage_run(name: str, config: FactoryConfig, run: str, round: int, force: boo
         stage.save("running")
         mirrors.push(folder.root)
         try:
-            with closing(stage.resources), last_words(lambda: stage.save("crashed", ENDED)):
+            with closing(stage), last_words(lambda: stage.save("crashed", ENDED)):
                 yield stage
         except BaseException as error:
-            stopped = _is_from_outside(error) or told_to_end()
+            stopped = is_from_outside(error) or told_to_end()
             reporter.stage_ended("stopped" if stopped else "failed")
             _save_failure(stage, error, stopped)
             if not stopped:
                 _tell(stage, "failed", str(error) or type(error).__name__)
             raise
-        for line in stage.resources.world_failures():
+        for line in stage.world_failures():
             stage.log(line)
         stage.complete()
         stage.publish()
@@ -361,19 +393,3 @@ def _save_failure(stage: StageRun, error: BaseException, stopped: bool) -> None:
         stage.publish()
     except StorageFault:
         return
-
-
-def _is_from_outside(error: BaseException) -> bool:
-    """Whether the process was told to end. What fails while the stack is unwound for that may hide the signal."""
-    seen: BaseException | None = error
-    while seen is not None and isinstance(seen, Exception):
-        seen = seen.__cause__ or seen.__context__
-    return seen is not None
-
-
-def _flow_run() -> str | None:
-    """Prefect's id of the current flow run; None outside of one."""
-    if "prefect" not in sys.modules:
-        return None
-    run = current_flow_run()
-    return str(run.id) if run else None

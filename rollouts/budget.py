@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from threading import RLock
 from typing import Literal
 
+from pydantic import BaseModel, ConfigDict
+
 from configs.schema import BudgetConfig
 from storage.runs import Spent
 
@@ -19,6 +21,17 @@ LIMITED_CHUNK = 64
 """Largest chunk under a limit on tokens, minutes or usd, which a chunk could exceed. CHUNK_SECONDS cuts none below."""
 FIRST_CHUNK = 8
 """Largest chunk under such a limit before the cost of a rollout is known."""
+
+
+class Allowance(BaseModel):
+    """What a batch may spend, for another process. `total`: what the whole run has spent; `limits` and `spent` are the
+    batch's own."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    budget: BudgetConfig
+    total: Spent
+    limits: dict[BudgetLimit, float]
+    spent: Spent
 
 
 class BudgetTracker:
@@ -55,6 +68,22 @@ class BudgetTracker:
         if "rollouts" in left:  # in whole rollouts, none of which is left over
             before, after = (int(left["rollouts"]) * at // count for at in (place, place + 1))
             part._limits["rollouts"] = after - before
+        return part
+
+    def allowance(self) -> Allowance:
+        """This part, for another process. What that spends is charged here."""
+        return Allowance(budget=self.budget, total=self._all.spent, limits=self._limits, spent=self.spent)
+
+    @classmethod
+    def allowed(cls, allowance: Allowance, on_saved: Callable[[Spent], None]) -> BudgetTracker:
+        """A tracker of what another process allows. `on_saved` is called with what was spent under it and saved."""
+
+        def saved(total: Spent) -> None:
+            on_saved(_sum(total, allowance.total, -1))
+
+        whole = cls(allowance.budget, allowance.total, on_saved=saved)
+        part = whole._part(dict(allowance.limits), 0, 1)
+        part._limits, part.spent, part._saved = dict(allowance.limits), allowance.spent, allowance.spent
         return part
 
     @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from configs.schema import FactoryConfig
 from environments.base import Task
@@ -14,7 +15,7 @@ from rollouts.rows import by_task
 from steca.vocabulary import Progress
 from storage.records import Record
 from storage.shards import BatchRef
-from tasks.caching import Inputs
+from tasks.caching import Inputs, Result
 from tasks.resources.run_resources import RunResources
 
 Refs = Mapping[str, Sequence[BatchRef]]
@@ -29,9 +30,29 @@ class Request:
     refs: Refs
 
 
+@dataclass(frozen=True)
+class Order:
+    """A batch that another process is to make: the cached task by its name, and what that needs."""
+
+    task: str
+    version: str
+    waits_for: str
+    inputs: Inputs
+    context: BatchContext
+
+
+class Runner(Protocol):
+    """Has batches made by other processes."""
+
+    def run(self, order: Order) -> Result:
+        """The result of the batch, whose rows are in the data folder. Raises what its body raises."""
+        ...
+
+
 class BatchContext:
-    """What a batch needs besides its inputs. `budget`: its part of the run's budget, with what it has spent. Not a
-    dataclass: Prefect would walk through the fields of one."""
+    """What a batch needs besides its inputs. `budget`: its part of the run's budget, with what it has spent. `runner`:
+    what makes the batches that are not made in this process. Not a dataclass: Prefect would walk through the fields
+    of one."""
 
     def __init__(
         self,
@@ -40,9 +61,11 @@ class BatchContext:
         force: bool = False,
         budget: BudgetTracker | None = None,
         progress: Progress | None = None,
+        runner: Runner | None = None,
     ) -> None:
         self.refs, self.resources, self.force = refs, resources, force
         self.budget, self.progress = budget or BudgetTracker(), progress
+        self.runner = runner
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from storage.ids import content_id
 from storage.records import Record, TaskRecord
 from storage.remote.mirrors import shared_batch
 from storage.shards import BatchRef
-from tasks.batch import Batch, BatchContext, Refs, Request
+from tasks.batch import Batch, BatchContext, Order, Refs, Request
 from tasks.batch_calls import CALLS, write_calls
 from tasks.caching import Inputs, Result, cache_key, make_prefect_task, stored_result, with_storage
 from tasks.call_log import BatchCallLog, logged_in
@@ -36,7 +36,7 @@ class BatchTask:
     """A stage's work on one batch. `reads` names every setting that the body uses. `each_task`: the rows of a task do
     not depend on the other tasks of the batch. `replies_kept`: replies of models are kept for every run. `parts`: what
     its progress counts, such as episodes; "" where it reports none. `waits_for`: what answers its requests, so that
-    other batches have room meanwhile; "" where it keeps this process busy."""
+    other batches have room meanwhile; "" where it keeps this process busy. `anywhere`: other machines may run it."""
 
     name: str
     version: str
@@ -46,6 +46,7 @@ class BatchTask:
     replies_kept: bool = False
     parts: str = ""
     waits_for: WaitsFor = ""
+    anywhere: bool = False
     _made: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property
@@ -137,7 +138,13 @@ class BatchTask:
         return result, state.name == "Cached"
 
     def _write(self, inputs: Inputs, context: BatchContext) -> Result:
-        """The body of Prefect's task: make the rows and write them as a shard batch."""
+        """The body of Prefect's task."""
+        if context.runner and self.anywhere:
+            return context.runner.run(Order(self.name, self.version, self.waits_for, inputs, context))
+        return self.write(inputs, context)
+
+    def write(self, inputs: Inputs, context: BatchContext) -> Result:
+        """Make the rows, and write them as a shard batch. Needs no Prefect."""
         resources = context.resources
         stage_key = content_id(
             self.name, self.version, inputs["settings"], inputs["checkpoint"], inputs.get("world")
@@ -210,8 +217,9 @@ def batch_task(
     replies_kept: bool = False,
     parts: str = "",
     waits_for: WaitsFor = "",
+    anywhere: bool = False,
 ) -> Callable[[Callable[[Batch], Sequence[Record]]], BatchTask]:
     """Decorator: make a function of a batch a cached task that writes one shard batch."""
     return lambda body: BatchTask(
-        name, version, tuple(reads), body, each_task, replies_kept, parts, waits_for
+        name, version, tuple(reads), body, each_task, replies_kept, parts, waits_for, anywhere
     )

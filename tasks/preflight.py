@@ -22,12 +22,15 @@ TRAINING = frozenset(("warmup", "train"))
 def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bool = False) -> None:
     """Check everything that some stages will need. Raises StorageFault for a URL that cannot be used as data folder,
     EnvironmentFault for a world that cannot be made, PolicyFault for a key, device, vLLM command or `accelerate launch`
-    file that is missing, for a base model that cannot be trained or played, and for a scorer that cannot be played.
-    `quick`: leave out what needs a Prefect server (secrets) or transformers (base model and scorer)."""
+    file that is missing, for a base model that cannot be trained or played, and for a scorer that cannot be played;
+    RunnerFault for a Ray cluster that cannot be used. `quick`: leave out what needs a Prefect server (secrets),
+    transformers (base model and scorer) or a while (nodes of Ray)."""
     wanted = frozenset(stages)
     check_store(config.data_dir.expanduser().resolve())
     if wanted & TRAINING:
         accelerate_file(config.execution)
+    if config.execution.runner == "ray" and wanted - TRAINING:
+        _check_ray(config, quick)
     _check_device(config, wanted)
     _check_endpoints(config, wanted, ask_prefect=not quick)
     _check_world(config, "demonstrate" in wanted and not quick)
@@ -35,6 +38,15 @@ def preflight(config: FactoryConfig, stages: Collection[str] = STAGES, quick: bo
         _check_base_model(config)
     if "rewards" in wanted and config.rewards.scorer and not quick:
         _check_scorer(config, config.rewards.scorer)
+
+
+def _check_ray(config: FactoryConfig, quick: bool) -> None:
+    from tasks.ray.cluster import check_cluster, check_reachable
+
+    if quick:
+        check_reachable(config.execution.ray)
+    else:
+        check_cluster(config)
 
 
 def _check_world(config: FactoryConfig, whole: bool) -> None:

@@ -1,7 +1,8 @@
 """Every cached task of the stages, in one file: what it reads (its part of the cache key), its version, its body.
 
 Raise a version whenever the body would give other rows for the same inputs. `each_task` marks tasks whose rows for one
-game do not depend on the other games of the batch. Bodies that need torch import it only when they really run.
+game do not depend on the other games of the batch, `anywhere` those that other machines may run: all that play or ask.
+Bodies that need torch import it only when they really run.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ WRITING = ("policy.engine", "policy.arguments", "policy.thinking", "policy.max_t
 """The settings that decide, with the checkpoint and the prompt, what a policy writes when it is no turn."""
 
 
-@batch_task("demonstrate", version="1", reads=("environment",), each_task=True, parts="episodes")
+@batch_task(
+    "demonstrate", version="1", reads=("environment",), each_task=True, parts="episodes", anywhere=True
+)
 def demonstrate_batch(batch: Batch) -> list[Record]:
     """The expert's runs."""
     return demonstrate(batch.world, batch.tasks, batch.config, batch.progress, batch.resources.log)
@@ -66,6 +69,7 @@ def warmup_batch(batch: Batch) -> list[Record]:
     each_task=True,
     parts="episodes",
     waits_for="policy",
+    anywhere=True,
 )
 def explore_batch(batch: Batch) -> list[Record]:
     """The policy's own runs after the expert's prefixes."""
@@ -79,6 +83,7 @@ def explore_batch(batch: Batch) -> list[Record]:
     each_task=True,
     parts="episodes",
     waits_for="policy",
+    anywhere=True,
 )
 def sample_batch(batch: Batch) -> list[Record]:
     """Stage explore: one sampled run of each task. `inputs["sample"]` is its place among the samples, so that more
@@ -97,6 +102,7 @@ def sample_batch(batch: Batch) -> list[Record]:
     each_task=True,
     parts="rollouts",
     waits_for="policy",
+    anywhere=True,
 )
 def score_batch(batch: Batch) -> list[Record]:
     """Stage rewards, first half: Monte-Carlo rollouts. Since 0.4 their rows have `first_turn`. This is no new version:
@@ -112,6 +118,7 @@ def score_batch(batch: Batch) -> list[Record]:
     replies_kept=True,
     parts="judgements",
     waits_for="judge",
+    anywhere=True,
 )
 def judge_batch(batch: Batch) -> list[Record]:
     """Stage rewards: what a language model says of the explored turns."""
@@ -129,6 +136,7 @@ def judge_batch(batch: Batch) -> list[Record]:
     each_task=True,
     parts="rollouts",
     waits_for="policy",
+    anywhere=True,
 )
 def score_ipr_batch(batch: Batch) -> list[Record]:
     """In place of `score` for method ipr: the rollouts of its comparisons, shared with those of `score`."""
@@ -163,6 +171,7 @@ def choose_batch(batch: Batch) -> list[Record]:
     replies_kept=True,
     parts="reflections",
     waits_for="reflector",
+    anywhere=True,
 )
 def calibrate_batch(batch: Batch) -> list[Record]:
     """Reflections on the deviations, and repairs proved by executing them."""
@@ -176,6 +185,7 @@ def calibrate_batch(batch: Batch) -> list[Record]:
     each_task=True,
     parts="reflections",
     waits_for="policy",
+    anywhere=True,
 )
 def calibrate_self_batch(batch: Batch) -> list[Record]:
     """The same, with reflections by the policy that explored, whose digest is the checkpoint."""
@@ -256,6 +266,7 @@ def prefer_batch(batch: Batch) -> list[Record]:
     reads=("seed", "environment", *GENERATION_SETTINGS),
     each_task=True,
     waits_for="policy",
+    anywhere=True,
 )
 def forced_deviations_batch(batch: Batch) -> list[Record]:
     """Stage evaluate: forced deviations that some test episodes start from."""
@@ -269,6 +280,7 @@ def forced_deviations_batch(batch: Batch) -> list[Record]:
     each_task=True,
     parts="episodes",
     waits_for="policy",
+    anywhere=True,
 )
 def evaluate_batch(batch: Batch) -> list[Record]:
     """Test episodes on held-out tasks."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,3 +15,11 @@ def current_flow_run() -> FlowRun | None:
 
     context = FlowRunContext.get()
     return context.flow_run if context else None
+
+
+def current_flow_run_id() -> str | None:
+    """Prefect's id of the current flow run; None outside of one."""
+    if "prefect" not in sys.modules:
+        return None
+    run = current_flow_run()
+    return str(run.id) if run else None

@@ -87,6 +87,9 @@ class _Lookup(StageRun):
     def _at_once(self, jobs: Sequence[Job]) -> int:
         return 1
 
+    def _runner(self) -> None:
+        """Nothing is made, here or elsewhere."""
+
     def _run_or_look_up(
         self, task: BatchTask, request: Request, context: BatchContext, label: str
     ) -> tuple[BatchRef, bool]:

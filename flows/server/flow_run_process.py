@@ -173,3 +173,11 @@ def _print_nowhere() -> None:
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for descriptor in (1, 2):
         os.dup2(nowhere, descriptor)
+
+
+def is_from_outside(error: BaseException) -> bool:
+    """Whether the process was told to end. What fails while the stack is unwound for that may hide the signal."""
+    seen: BaseException | None = error
+    while seen is not None and isinstance(seen, Exception):
+        seen = seen.__cause__ or seen.__context__
+    return seen is not None

@@ -17,20 +17,21 @@ from models.checkpoint_ref import CheckpointRef
 from models.policy import PolicyFault
 from models.served.verification import dtype_of, served_name
 
+LOOPBACK = "127.0.0.1"
 CHECKOUT = Path(__file__).parents[2]
 # These would make vLLM's interpreter find our packages.
 _OWN_INTERPRETER = ("PYTHONPATH", "PYTHONHOME", "PYTHONSTARTUP", "VIRTUAL_ENV")
 _QUIET = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
 
 
-def vllm_command(ref: CheckpointRef, config: ServerConfig, port: int) -> list[str]:
-    """The command line that serves the checkpoint on `port` of the loopback interface. Raises PolicyFault if vLLM is
+def vllm_command(ref: CheckpointRef, config: ServerConfig, port: int, host: str = LOOPBACK) -> list[str]:
+    """The command line that serves the checkpoint on `port` of the address `host`. Raises PolicyFault if vLLM is
     not installed."""
     program, *rest = program_of(config)
     settings = json.loads((ref.path / "config.json").read_text())
     return [
         *(program, *rest, "--model", str(ref.path.absolute()), "--served-model-name", served_name(ref)),
-        *("--host", "127.0.0.1", "--port", str(port), "--dtype", dtype_of(ref)),
+        *("--host", host, "--port", str(port), "--dtype", dtype_of(ref)),
         *("--generation-config", "vllm"),  # use the request's sampling only, no defaults of the model
         *("--enable-prompt-tokens-details", "--disable-uvicorn-access-log"),
         *(_cpu_arguments(settings) if _is_cpu_build(program) else ()),

@@ -1,8 +1,8 @@
 """Starts, watches, restarts and ends a vLLM server for one checkpoint, with all its child processes.
 
-vLLM runs in its own virtual environment (its requirements conflict with Prefect's), on the loopback interface, under a
-guard process (models/processes/guard.py) that ends it even when this process is killed. It serves the checkpoint under
-the first 16 characters of its digest.
+vLLM runs in its own virtual environment (its requirements conflict with Prefect's), on the loopback interface unless
+other machines need it, under a guard process (models/processes/guard.py) that ends it even when this process is killed.
+It serves the checkpoint under the first 16 characters of its digest.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 import socket
 import subprocess
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import datetime
 from pathlib import Path
 from threading import Lock
@@ -23,7 +23,7 @@ from models.policy import PolicyFault
 from models.processes import guard
 from models.processes.loopback import bypass_proxy_for_loopback
 from models.served.verification import is_healthy, served_models, served_name
-from models.served.vllm_command import vllm_command, vllm_environment
+from models.served.vllm_command import LOOPBACK, vllm_command, vllm_environment
 
 MAX_RESTARTS = 3
 _TAIL = 12
@@ -42,14 +42,16 @@ class VllmServer:
         logs: Path,
         key: str = "",
         secret_variables: Collection[str] = (),
+        host: str = LOOPBACK,
     ) -> None:
         """`logs` is the folder for the server's log; `key` is the API key that clients must send, if any;
-        `secret_variables` are environment variables that the server must not get."""
-        self._ref, self._config, self._key = ref, config, key
+        `secret_variables` are environment variables that the server must not get; `host` is the address of this machine
+        that it listens at."""
+        self._ref, self._config, self.key = ref, config, key
         self._secret_variables = secret_variables
         self.model = served_name(ref)
-        self._port = _free_port()
-        self.base_url = f"http://127.0.0.1:{self._port}/v1"
+        self._host, self._port = host, _free_port(host)
+        self.base_url = f"http://{host}:{self._port}/v1"
         self.log = logs / f"vllm-{self.model}-{datetime.now():%Y%m%dT%H%M%S}-{self._port}.log"
         self._process: subprocess.Popen[bytes] | None = None
         self._lock, self._restarts, self._log_start = Lock(), 0, 0
@@ -60,7 +62,7 @@ class VllmServer:
         installed, or the server ends or is not ready in time."""
         verify_checkpoint(self._ref)
         bypass_proxy_for_loopback()
-        command = vllm_command(self._ref, self._config, self._port)
+        command = vllm_command(self._ref, self._config, self._port, self._host)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self._log_start = log.tell()
@@ -69,7 +71,7 @@ class VllmServer:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env=vllm_environment(command[0], self._key, self._secret_variables),
+                env=vllm_environment(command[0], self.key, self._secret_variables),
                 start_new_session=True,  # Ctrl-C in our terminal must not reach it
             )
         try:
@@ -82,6 +84,12 @@ class VllmServer:
     def alive(self) -> bool:
         """Whether the process is running."""
         return self._process is not None and self._process.poll() is None
+
+    def revive(self, log: Callable[[str], None]) -> None:
+        """Start a dead server again, and say so. Raises PolicyFault as `restart` does."""
+        if not self.alive():
+            log(f"the vLLM server has died and is restarted; its log: {self.log}")
+            self.restart()
 
     def restart(self) -> None:
         """Start a dead server again on the same port; does nothing if it is alive. Raises PolicyFault if it cannot be
@@ -126,7 +134,7 @@ class VllmServer:
                     )
                 )
             time.sleep(0.2)
-        served = [model.id for model in served_models(self.base_url, self._key)]
+        served = [model.id for model in served_models(self.base_url, self.key)]
         if served != [self.model]:
             raise PolicyFault(self._fault(f"serves {', '.join(served) or 'nothing'}, not {self.model}"))
 
@@ -147,7 +155,7 @@ class VllmServer:
             return log.read().decode(errors="replace").splitlines()
 
 
-def _free_port() -> int:
+def _free_port(host: str) -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         return int(probe.getsockname()[1])

@@ -118,6 +118,15 @@ class RunResources:
         self._scorers[found.digest] = found.path
         return found.digest
 
+    @property
+    def scorers(self) -> Mapping[str, Path]:
+        """The folders of models outside of the data folder, by digest."""
+        return self._scorers
+
+    def add_scorers(self, found: Mapping[str, Path]) -> None:
+        """These models were found by another process."""
+        self._scorers.update(found)
+
     def checkpoint(self, digest: str) -> CheckpointRef:
         """A checkpoint of the data folder, or the scorer."""
         return CheckpointRef(self._scorers.get(digest, self.checkpoints / digest[:16]), digest)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from configs.servers import ServerConfig
 from models.checkpoint_ref import CheckpointRef
@@ -32,11 +32,7 @@ def served_policy(
     started = server()
     own = config.model_copy(update={"base_urls": (started.base_url,)})
 
-    def revive() -> None:
-        if not started.alive():
-            log(f"the vLLM server has died and is restarted; its log: {started.log}")
-            started.restart()
-
+    revive = partial(started.revive, log)
     return OpenAIPolicy(_endpoint(ref, own, key, call_log, log, revive), ref.digest, turn_format=formats)
 
 
