@@ -231,8 +231,7 @@ class RunResources:
 
     def _wait(self, seconds: float) -> None:
         """Wait for another batch. Raises Stopped."""
-        if self._stopped:
-            raise Stopped
+        self.check_stopped()
         time.sleep(seconds)
 
     def use_threads(self) -> None:
