@@ -73,7 +73,10 @@ def _quoted(part: str) -> str:
 
 
 def _validated(given: Any) -> Any:
-    return data_folder(given) if isinstance(given, str | Path) else given
+    """A text stays one: read as JSON, a setting is never given as a path."""
+    if isinstance(given, str):
+        return str(data_folder(given))
+    return data_folder(given) if isinstance(given, Path) else given
 
 
 DataFolder = Annotated[

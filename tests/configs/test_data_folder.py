@@ -9,6 +9,7 @@ import pytest
 from configs.data_folder import MIRRORS, data_folder, shown, url_of
 from configs.faults import ConfigFault
 from configs.load import load_config
+from configs.schema import FactoryConfig
 from flows.wording import in_folder, to_start
 
 
@@ -64,3 +65,11 @@ def test_what_is_printed_names_the_url() -> None:
     assert config.model_dump(mode="json")["data_dir"] == "s3://bucket/a"
     assert in_folder(config.data_dir) == " --data-dir s3://bucket/a"
     assert to_start(config.data_dir) == "`steca run --set data_dir=s3://bucket/a`"
+
+
+@pytest.mark.parametrize("given", ["s3://bucket/a", "/tmp/data"])
+def test_a_configuration_as_json_is_read_again(given: str) -> None:
+    """As the processes of a comparison and the actors of a cluster get theirs."""
+    config = load_config(None, [f"data_dir={given}"])
+    assert FactoryConfig.model_validate_json(config.model_dump_json()) == config
+    assert FactoryConfig.model_validate(config.model_dump()) == config

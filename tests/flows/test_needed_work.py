@@ -74,7 +74,7 @@ class Pretended(StageRun):
         rows = {} if task.name in self.empty else {"training_examples": 1, "preference_pairs": 1}
         return ref(f"{task.name}-{len(self.ran)}", **rows)
 
-    def trained(self, ref: BatchRef) -> None: ...
+    def trained(self, ref: BatchRef, acts_next: bool) -> None: ...
 
     def of(self, task: str) -> list[str]:
         """The batches that a task reads."""

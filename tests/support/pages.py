@@ -62,7 +62,7 @@ def named_commands(text: str) -> set[str]:
 
 def targets(text: str) -> set[str]:
     """Names of make targets, in shell blocks and in the prose."""
-    return set(re.findall(r"(?:^|`|; then )make ([a-z-]+)", text, re.M))
+    return set(re.findall(r"(?:^|`|; then )make ([a-z0-9-]+)", text, re.M))
 
 
 def modules(text: str) -> set[str]:
