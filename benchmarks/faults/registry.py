@@ -29,4 +29,4 @@ KINDS: dict[str, Callable[[Bench, Outcome], None]] = {
     "controls (noticed)": controls,
 }
 SHORT = ("kill -9", "damaged results", "half-written files", "controls (noticed)")
-"""The kinds of the short form, which runs in the continuous integration."""
+"""The kinds of the short form."""

@@ -145,7 +145,9 @@ def train(stage: StageRun) -> None:
     """The policy trained on weighted training sets, or on preference pairs."""
     stage.announce_batches(2)
     made = train_on_sets(stage) if stage.config.training.method == "likelihood" else train_on_pairs(stage)
-    stage.trained(made, acts_next=stage.round > 1 or warmup_scores(stage))
+    # otherwise the warm-up policy is tested first
+    acts_next = stage.resources.servers.last and (stage.round > 1 or warmup_scores(stage))
+    stage.trained(made, acts_next)
 
 
 def train_on_sets(stage: StageRun) -> BatchRef:
