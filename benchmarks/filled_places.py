@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import os
 import subprocess
 import sys
 import tempfile
@@ -23,6 +22,8 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.checkouts import HERE, environment_of
 
 CONFIG = """
 name: filled-places
@@ -113,7 +114,7 @@ def measured(checkout: Path, given: argparse.Namespace) -> Filled:
             ran = subprocess.run(
                 [sys.executable, "-c", WORK, str(config), str(data)],
                 cwd=checkout,
-                env={**os.environ, **QUIET, "PYTHONPATH": str(checkout), "PREFECT_HOME": f"{folder}/prefect"},
+                env={**environment_of(checkout), **QUIET, "PREFECT_HOME": f"{folder}/prefect"},
                 capture_output=True,
                 text=True,
             )
@@ -137,7 +138,7 @@ def main() -> None:
     from benchmarks.measuring import machine
 
     checkouts = {"before": given.against.resolve()} if given.against else {}
-    checkouts["now"] = Path(__file__).resolve().parents[1]
+    checkouts["now"] = HERE
     console = Console(width=110)
     console.print(machine())
     title = f"{given.batches} batches of {given.tasks} tasks, {given.places} places, {given.latency:g} s a request"

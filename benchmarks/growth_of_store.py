@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.big_store import BATCH_TASKS, KEYS, write
+from benchmarks.checkouts import environment_of
 from benchmarks.measuring import machine
 
 ONE_INGEST = Path(__file__).with_name("one_ingest.py")
@@ -32,7 +32,7 @@ BEYOND = 1_000_000_000
 
 def ingest(root: Path, checkout: Path) -> dict[str, float]:
     """One ingest with the code of a checkout: seconds by part."""
-    environment = os.environ | {"PYTHONPATH": str(checkout)}
+    environment = environment_of(checkout)
     done = subprocess.run(
         [sys.executable, ONE_INGEST, root], env=environment, cwd=checkout, stdout=subprocess.PIPE, check=True
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
 from storage.faults import StorageFault
 
@@ -26,6 +27,12 @@ def content_id(*parts: object) -> str:
 def digest_bytes(data: bytes) -> str:
     """The whole SHA-256 in hex."""
     return hashlib.sha256(data).hexdigest()
+
+
+def digest_file(file: Path) -> str:
+    """The same of a file of any size."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _refuse_unstable(part: object) -> None:

@@ -191,14 +191,15 @@ class Trial:
             if met["failed"]:
                 self.problem(f"{met['failed']} of {met['reads']} reads failed: {met['first']}")
 
-    def compare(self) -> None:
-        """The rows of the published store with those of the undisturbed run."""
-        found = rows_of(self.data_dir, self.undisturbed.run)
-        gone, more = lost(self.undisturbed.rows, found), added(self.undisturbed.rows, found)
+    def compare(self, undisturbed: Undisturbed | None = None) -> None:
+        """The rows of the published store with those of an undisturbed run, by default the trial's own."""
+        expected = undisturbed or self.undisturbed
+        found = rows_of(self.data_dir, expected.run)
+        gone, more = lost(expected.rows, found), added(expected.rows, found)
         self.outcome.lost += gone
         self.outcome.added += more
         if gone or more:
-            self.problem(f"{gone} rows lost, {more} added")
+            self.problem(f"{gone} rows lost, {more} added in run {expected.run}")
 
     def settle(self) -> None:
         """Compare rows and work, and add all up. A problem that was met before is that of one fault; one that is met

@@ -29,10 +29,6 @@ class Outcome:
     skipped: str = ""
     problems: list[str] = field(default_factory=list)
 
-    @property
-    def good(self) -> bool:
-        return not self.problems
-
     def line(self) -> str:
         if self.skipped:
             return f"{self.kind:40} skipped: {self.skipped}"

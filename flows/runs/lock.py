@@ -6,14 +6,11 @@ in the order in which they came, and then find the results of the first.
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -21,6 +18,7 @@ from filelock import FileLock, Timeout
 from flows.runs.queue import WaitingQueue
 from storage.remote import mirrors
 from storage.runs import RunFolder
+from storage.this_process import this_process
 
 POLL_SECONDS = 0.2
 _MINE: ContextVar[frozenset[Path]] = ContextVar("locks of this run", default=frozenset())
@@ -106,9 +104,7 @@ def _acquire(lock: FileLock, path: Path, what: str, log: Callable[[str], None], 
         with queue.ticket() as is_next:
             while not (is_next() and _is_ours(lock, POLL_SECONDS)):
                 time.sleep(POLL_SECONDS)
-    process = (
-        f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"
-    )
+    process = this_process()
     _holder(path).write_text(f"{holder} ({process})" if holder else process, encoding="utf-8")
 
 

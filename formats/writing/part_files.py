@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.files import check_name, flush
+from storage.ids import digest_file
 
 ROW_GROUP = 8 << 20
 """Bytes of text in a row group of a Parquet file."""
@@ -146,7 +147,6 @@ def size_of(path: Path) -> int:
 def digest(path: Path) -> str:
     """SHA-256 of a file in hex; of a folder, that of the names and digests of its files, one a line."""
     if not path.is_dir():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return digest_file(path)
     lines = "".join(f"{digest(file)}  {file.name}\n" for file in files_of(path))
     return hashlib.sha256(lines.encode()).hexdigest()

@@ -60,10 +60,6 @@ class ServerPool:
             if digest not in self._running:
                 self._running[digest] = self._start(digest, make, log)
 
-    def runs(self, digest: str) -> bool:
-        """Whether there is a server of this checkpoint."""
-        return digest in self._running
-
     def make_room(self) -> None:
         """End all servers before another model is loaded, unless several may run."""
         if self.at_once == 1:

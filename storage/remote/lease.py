@@ -9,14 +9,11 @@ anything.
 from __future__ import annotations
 
 import json
-import os
-import socket
 import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from filelock import FileLock
@@ -24,6 +21,7 @@ from filelock import FileLock
 from storage.faults import StorageFault
 from storage.remote.objects import Objects
 from storage.remote.versions import ABSENT, Changed
+from storage.this_process import this_process
 
 LEASE = 30.0
 """Seconds without a renewal after which a lock is taken over."""
@@ -73,7 +71,7 @@ class Lease:
 
     def _write(self, only_if: str) -> None:
         begun, self._count = time.monotonic(), self._count + 1
-        said = {"who": _this_process(), "mirror": self._mirror, "owner": self._owner, "count": self._count}
+        said = {"who": this_process(), "mirror": self._mirror, "owner": self._owner, "count": self._count}
         self._version = self._objects.write(self.name, json.dumps(said).encode(), only_if)
         self._renewed = begun
 
@@ -168,7 +166,3 @@ def _said(data: bytes) -> dict[str, str]:
         return said if isinstance(said, dict) else {}
     except ValueError:
         return {}
-
-
-def _this_process() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()} since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -27,7 +27,9 @@ def mirror_of(root: Path) -> Mirror | None:
     from storage.remote.mirror import Mirror
 
     with _making:
-        return _made.setdefault(root, Mirror(root, url))
+        if root not in _made:
+            _made[root] = Mirror(root, url)
+        return _made[root]
 
 
 def check_store(root: Path) -> None:

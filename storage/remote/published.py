@@ -7,7 +7,6 @@ both. A reader that finds the file of an old pointer gone reads the pointer agai
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import uuid
@@ -17,6 +16,7 @@ from typing import Any
 from configs.json_text import parse_json
 from storage.faults import StorageFault
 from storage.files import WRITING, writing_in
+from storage.ids import digest_file
 from storage.remote.index import Known
 from storage.remote.layout import signature
 from storage.remote.mirror import Mirror
@@ -65,7 +65,7 @@ def fetch(mirror: Mirror) -> bool:
 def _replaced(mirror: Mirror, file: Path, before: tuple[bytes, str] | None) -> bool:
     """Upload a database and make it the published one. False where the pointer has changed since `before`."""
     old: dict[str, Any] = _read(mirror, before[0]) if before else {}
-    digest = _digest(file)
+    digest = digest_file(file)
     name = f"published/{uuid.uuid4().hex}.duckdb"
     mirror.objects.upload(file, name)
     retired = [old["file"]] if old else []
@@ -88,7 +88,7 @@ def _downloaded(mirror: Mirror, pointer: dict[str, Any], path: Path) -> bool:
         try:
             if (
                 not mirror.objects.download(pointer["file"], temporary)
-                or _digest(temporary) != pointer["sha256"]
+                or digest_file(temporary) != pointer["sha256"]
             ):
                 return False
             Path(f"{path}.wal").unlink(missing_ok=True)  # belongs to the old file
@@ -120,8 +120,3 @@ def _read(mirror: Mirror, data: bytes) -> dict[str, Any]:
 
 def _json(pointer: dict[str, Any]) -> bytes:
     return (json.dumps(pointer, indent=1) + "\n").encode()
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.remote.lease import Lease
 from storage.remote.mirror import Mirror
 from storage.remote.objects import Objects
 from storage.remote.published import fetch, publish
-from storage.remote.versions import ABSENT
 from storage.shards import ShardStore
 from storage.store import Store
 from tests.support.s3_server import BUCKET, S3Server, s3_server
 from tests.support.store_rows import task
+from tests.support.takers import taken_at_once
 
 s3fs = pytest.importorskip("s3fs")
 pytest.importorskip("moto")
@@ -71,14 +70,6 @@ def test_two_machines_publish_every_row_while_requests_fail(server: S3Server, tm
 def test_of_many_takers_one_wins_on_s3(server: S3Server) -> None:
     objects = Objects(f"s3://{BUCKET}/takers")
     server.fail(0.2)
-    leases = [Lease(objects, "locks/x", str(number)) for number in range(12)]
-    taken: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda lease=lease: taken.append(lease.take(ABSENT))) for lease in leases
-    ]  # type: ignore[misc]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = taken_at_once(objects, 12)
     assert len(taken) == 12
     assert sum(taken) == 1

@@ -6,20 +6,23 @@ import json
 import time
 from collections.abc import Callable, Collection
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
+T = TypeVar("T")
 FINAL = ("COMPLETED", "FAILED", "CRASHED", "CANCELLED")
 """Types of states in which a run has ended."""
 PATIENCE = 240.0
 
 
-def wait_until(something: Callable[[], object], seconds: float = PATIENCE, what: str = "") -> None:
+def wait_until(something: Callable[[], T], seconds: float = PATIENCE, what: str = "") -> T:
+    """What a function returns as soon as it is true."""
     deadline = time.monotonic() + seconds
-    while not something():
+    while not (found := something()):
         assert time.monotonic() < deadline, what or something
         time.sleep(0.2)
+    return found
 
 
 class Api:

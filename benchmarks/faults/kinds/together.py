@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from benchmarks.faults.bench import Bench, Trial
 from benchmarks.faults.outcome import Outcome
-from benchmarks.faults.rows import added, lost, rows_of
 from benchmarks.faults.running import Running
 
 OTHER = "seed=2"
@@ -30,10 +29,7 @@ def _at_once(bench: Bench, outcome: Outcome) -> None:
         trial.hit(f"twice the same run at once{', and another one' if other else ''}", most=0)
         _end_well(trial, running)
         if other:
-            found = rows_of(trial.data_dir, other.run)
-            gone, more = lost(other.rows, found), added(other.rows, found)
-            if gone or more:
-                trial.problem(f"of the other run {gone} rows are lost, {more} added")
+            trial.compare(other)
 
 
 def _killed_holder(bench: Bench, outcome: Outcome) -> None:

@@ -10,14 +10,15 @@ import pytest
 
 from models.policy import PolicyFault
 from models.served.server_pool import ServerPool, lasting_servers, servers_last
-from models.served.vllm_server import VllmServer
 
 
 class Server:
     """A server that takes its time to start, where `may_start` is given, or cannot start."""
 
-    def __init__(self, digest: str, made: list[Server], may_start: threading.Event | None = None) -> None:
-        self.digest, self.log, self.fails = digest, Path(f"{digest}.log"), ""
+    def __init__(
+        self, digest: str, made: list[Server], may_start: threading.Event | None = None, fails: str = ""
+    ) -> None:
+        self.digest, self.log, self.fails = digest, Path(f"{digest}.log"), fails
         self.running, self.closed = False, threading.Event()
         self._may_start = may_start
         made.append(self)
@@ -92,27 +93,15 @@ def test_a_start_ahead_is_not_waited_for_and_then_used() -> None:
 
 def test_a_start_that_fails_says_so_and_is_tried_again_when_it_is_wanted_again() -> None:
     pool, made = ServerPool(1), Made()
-
-    def broken() -> VllmServer:
-        server = Server("a", made)
-        server.fails = "no memory"
-        return cast(VllmServer, server)
-
     with pytest.raises(PolicyFault, match="no memory"):
-        pool.server("a", broken, lambda _: None)
+        asked(pool, made, "a", fails="no memory")
     assert asked(pool, made, "a").running
 
 
 def test_what_failed_ahead_is_started_once_more() -> None:
     """Ahead there may have been no room yet."""
     pool, made = ServerPool(1), Made()
-
-    def broken() -> VllmServer:
-        server = Server("a", made)
-        server.fails = "no memory"
-        return cast(VllmServer, server)
-
-    pool.start_ahead("a", broken, lambda _: None)
+    pool.start_ahead("a", made.maker("a", fails="no memory"), lambda _: None)
     assert asked(pool, made, "a").running
 
 

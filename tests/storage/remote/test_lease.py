@@ -14,6 +14,7 @@ from storage.remote import lease as lease_module
 from storage.remote.lease import Lease, Leases
 from storage.remote.objects import Objects, check_conditions
 from storage.remote.versions import ABSENT, Changed
+from tests.support.takers import taken_at_once
 
 pytest.importorskip("fsspec")
 
@@ -91,15 +92,7 @@ def test_who_was_asleep_learns_that_its_lock_is_lost(objects: Objects, tmp_path:
 
 
 def test_of_many_takers_one_wins(objects: Objects) -> None:
-    leases = [Lease(objects, "locks/x", str(number)) for number in range(16)]
-    taken: list[bool] = []
-    threads = [
-        threading.Thread(target=lambda lease=lease: taken.append(lease.take(ABSENT))) for lease in leases
-    ]  # type: ignore[misc]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    taken = taken_at_once(objects, 16)
     assert sum(taken) == 1
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from benchmarks.ray_nodes import Nodes, two_nodes, until
 from configs.schema import FactoryConfig
 from environments.base import EnvironmentFault
 from flows.reporting.progress import Silent, reporting
@@ -24,6 +23,8 @@ from storage.shards import ShardStore
 from tasks.preflight import preflight
 from tasks.ray.faults import RunnerFault
 from tests.support import held_world
+from tests.support.prefect_api import wait_until
+from tests.support.ray_nodes import Nodes, two_nodes
 from tests.support.tiny_factory import tiny
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
@@ -111,9 +112,9 @@ def test_a_node_is_killed_in_the_middle_of_rewards(
     victims: list[int] = []
 
     def kill() -> None:
-        until(lambda: folder_of(config).stage(1, "rewards"), 400)
+        wait_until(lambda: folder_of(config).stage(1, "rewards"), 400)
         (held / "hold").touch()
-        victims.extend(until(lambda: nodes.of_second(waiting(held))))
+        victims.extend(wait_until(lambda: nodes.of_second(waiting(held)), 90))
         nodes.kill_second()
         (held / "hold").unlink()
 
@@ -138,7 +139,7 @@ def test_an_actor_is_killed_in_the_middle_of_explore(
     config, reporter = again(local, tmp_path), Lines()
 
     def kill() -> None:
-        (pid,) = until(lambda: waiting(held))
+        (pid,) = wait_until(lambda: waiting(held), 90)
         os.kill(pid, signal.SIGKILL)
         (held / "hold").unlink()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -69,12 +68,3 @@ def two_nodes() -> Iterator[Nodes]:
         yield nodes
     finally:
         nodes.close()
-
-
-def until(what: Any, seconds: float = 90.0) -> Any:
-    """What a function returns as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (found := what()):
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.05)
-    return found
