@@ -186,13 +186,25 @@ def _wait_until_offered(process: subprocess.Popen[bytes], api: str, log: Path) -
 def prefect_api(served: Served) -> Iterator[str]:
     """Flows called in this process, and in processes that it starts, use the shared server. Heartbeats are off: at the
     end of each flow Prefect waits up to a second for the thread that sends them. The server answers 503 where two
-    processes write at once; this process tries again sooner than the two to eight seconds that Prefect waits."""
+    processes write at once; this process tries again sooner than the two to thirty-two seconds that Prefect waits, and
+    more often, for about the minute in all that Prefect's own five retries take."""
     os.environ["PREFECT_API_URL"] = served.api
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
 
-    settings = {PREFECT_API_URL: served.api, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    settings = {
+        PREFECT_API_URL: served.api,
+        PREFECT_CLIENT_MAX_RETRIES: 30,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None,
+    }
     with temporary_settings(settings), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("prefect.client.base.clamped_poisson_interval", lambda seconds, _factor: seconds / 20)
+        patch.setattr(
+            "prefect.client.base.clamped_poisson_interval", lambda seconds, _factor: min(seconds / 20, 2)
+        )
         draw_once(patch)
         yield served.api
     del os.environ["PREFECT_API_URL"]
