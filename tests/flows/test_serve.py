@@ -94,6 +94,7 @@ def test_what_only_the_configuration_knows_is_refused_with_its_own_message(api: 
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_retried_and_its_finished_batches_come_from_the_cache(
     api: Api, tmp_path: Path
 ) -> None:
@@ -148,6 +149,7 @@ def test_a_changed_threshold_makes_a_run_that_shares_everything_before(
     assert api.post("/task_runs/filter", task_runs={"name": {"any_": ["decide 8/8"]}})
 
 
+@pytest.mark.slow
 def test_runs_in_one_folder_wait_in_order_and_next_gives_another_seed(api: Api, tmp_path: Path) -> None:
     root, runs = tmp_path / "data", list[str]()
     with hold(root / "locks" / "deployments.lock", "here", print, holder="a test"):
