@@ -394,3 +394,12 @@ def gc(
         from cli.gc import collect
 
         collect(local(data_dir, "steca gc"), delete)
+
+
+@app.command(rich_help_panel=MAINTENANCE)
+def compact(data_dir: DataOption = Path("data")) -> None:
+    """Pack the small files with the rows of batches into a few large ones. No row and no cached result changes."""
+    with readable_errors():
+        from cli.compact import pack_shards
+
+        pack_shards(local(data_dir, "steca compact"))
