@@ -83,32 +83,29 @@ class Packs:
             found = self._intact(file, sha256)
         if found is not None:
             return found
-        with self._lock:
-            for pack in self._packs.values():
-                if file in pack.members:
-                    raise StorageFault(f"shard {file} in pack {pack.path} is corrupt or cannot be read")
-            for path, why in self._unreadable.items():
-                raise StorageFault(
-                    f"pack {path}, which has shards of several batches, cannot be read ({why})"
-                )
+        for pack in self._packs.values():
+            if file in pack.members:
+                raise StorageFault(f"shard {file} in pack {pack.path} is corrupt or cannot be read")
+        for path, why in self._unreadable.items():
+            raise StorageFault(f"pack {path}, which has shards of several batches, cannot be read ({why})")
         return None
 
     def refresh(self) -> tuple[list[Pack], dict[Path, str]]:
         """(the packs that are there now, those that cannot be read and why)."""
         with self._lock:
-            paths = sorted(self._folder.glob(PATTERN))
-            known, self._packs, self._unreadable = self._packs, {}, {}
-            for path in paths:
+            packs, unreadable = dict[Path, Pack](), dict[Path, str]()
+            for path in sorted(self._folder.glob(PATTERN)):
                 try:
-                    self._packs[path] = known.get(path) or open_pack(path)
+                    packs[path] = self._packs.get(path) or open_pack(path)
                 except FileNotFoundError:  # merged with others just now
                     continue
                 except UNREADABLE as error:
-                    self._unreadable[path] = str(error)
-            return list(self._packs.values()), dict(self._unreadable)
+                    unreadable[path] = str(error)
+            self._packs, self._unreadable = packs, unreadable  # at once: other threads read them
+            return list(packs.values()), unreadable
 
     def _intact(self, file: str, sha256: str) -> bytes | None:
-        for pack in list(self._packs.values()):
+        for pack in self._packs.values():
             if file in pack.members:
                 try:
                     data = pack.read(file)
@@ -122,7 +119,11 @@ class Packs:
 def open_pack(path: Path) -> Pack:
     """Read the directory of a pack. Raises one of UNREADABLE."""
     with zipfile.ZipFile(path) as file:
-        return Pack(path, {info.filename: (info.header_offset, info.file_size) for info in file.infolist()})
+        members = {info.filename: (info.header_offset, info.file_size) for info in file.infolist()}
+    end = path.stat().st_size
+    if any(offset < 0 or offset + size > end for offset, size in members.values()):
+        raise zipfile.BadZipFile("Its directory names places outside of it")
+    return Pack(path, members)
 
 
 def pack_path(folder: Path, shards: Iterable[str]) -> Path:

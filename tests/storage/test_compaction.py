@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from storage.compaction import compact, compact_folder
 from storage.faults import StorageFault
 from storage.garbage import delete, find_garbage
 from storage.ingest.health import Health
-from storage.packs import open_pack, write_pack
+from storage.packs import HEADER, open_pack, write_pack
 from storage.records import RECORDS
 from storage.shards import BatchRef, ShardStore
 from storage.store import Store
@@ -231,6 +232,33 @@ def test_a_flipped_byte_in_a_member_is_noticed(folder: Folder) -> None:
     assert {item.batch_id for item in Store(root).ingest().set_aside} == {"b0", "b1", "b2"}
     pack.write_bytes(whole)
     assert Store(root).ingest().set_aside == ()
+
+
+def test_a_byte_changed_anywhere_in_the_directory_of_a_pack_is_no_other_error(tmp_path: Path) -> None:
+    shards = ShardStore(tmp_path)
+    ref = shards.write_batch("explore-1", "b0", [task("a"), step("x", 0)])
+    list(compact(tmp_path))
+    (pack,) = packs(tmp_path)
+    whole = pack.read_bytes()
+    noticed = 0
+    directory = whole.index(b"PK\1\2")
+    for at in (*range(HEADER), *range(directory, len(whole))):
+        for change in (0x01, 0xFF):
+            pack.write_bytes(whole[:at] + bytes([whole[at] ^ change]) + whole[at + 1 :])
+            try:
+                ShardStore(tmp_path).verify(ref)
+            except StorageFault:
+                noticed += 1
+    assert noticed > len(whole) - directory
+
+
+def test_many_threads_find_the_packs_at_once(folder: Folder) -> None:
+    root, refs = folder
+    list(compact(root))
+    for _ in range(20):
+        shards = ShardStore(root)
+        with ThreadPoolExecutor(8) as pool:
+            assert all(pool.map(shards.read_batch, refs * 4))
 
 
 def test_a_damaged_pack_is_left_and_a_forced_redo_mends_what_it_held(folder: Folder) -> None:
