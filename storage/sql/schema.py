@@ -37,6 +37,8 @@ VIEWS = (  # in the order in which they need each other
     "old_names.sql",
 )
 FULL = ("No space left", "Disk quota exceeded", "File too large")
+DAMAGED = ("corrupt", "could not read enough bytes")
+"""What DuckDB says of a file that was damaged, or that ends too early."""
 ANEW = "`steca doctor` makes it anew from the shards"
 _NAME = re.compile(r"(\d{4})_\w+\.sql")
 
@@ -63,12 +65,22 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
             raise StorageFault(f"{path} cannot be opened: {one_line(error)}; close what holds it") from error
         raise UnusableDatabase(f"{path} cannot be opened: {one_line(error)}; {ANEW}") from error
     try:
+        _check_length(connection, path)
         migrate(connection, path)
         make_views(connection)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise UnusableDatabase where a file ends before its last block. DuckDB opens it, and may write to it, until it
+    needs what is missing."""
+    row = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
+    size, wanted = path.stat().st_size, row[0] if row else 0
+    if size < wanted:
+        raise UnusableDatabase(f"{path} ends after {size:,} bytes, and should have {wanted:,}; {ANEW}")
 
 
 def make_views(connection: duckdb.DuckDBPyConnection) -> None:
@@ -157,7 +169,8 @@ def schema_version(connection: duckdb.DuckDBPyConnection) -> int:
 
 def failed(what: str, error: duckdb.Error) -> StorageFault:
     """DuckDB's error as ours; UnusableDatabase where it found the database damaged."""
-    if "corrupt" in str(error).lower() or isinstance(error, duckdb.InternalError):
+    damaged = any(reason in str(error).lower() for reason in DAMAGED)
+    if damaged or isinstance(error, duckdb.InternalError):
         return UnusableDatabase(f"{what}: {one_line(error)}; {ANEW}")
     full = any(reason in str(error) for reason in FULL)
     advice = "; free space there, then run again" if full else ""
