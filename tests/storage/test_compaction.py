@@ -112,6 +112,18 @@ def test_a_store_is_rebuilt_from_packs_with_equal_rows(folder: Folder) -> None:
     assert temporary_files(root) == []
 
 
+def test_packs_of_an_older_version_are_loaded_as_its_files_are(data_030: Path) -> None:
+    assert Store(data_030).rebuild().set_aside == ()
+    before = rows(data_030)
+    single = [found.stage_key for found in compact(data_030) if found.after == found.before]
+    assert {path.parent.name for path in data_030.glob("shards/*/*.parquet")} == set(single)
+    assert {
+        record for pack in packs(data_030) for record in open_pack(pack).members if "step_rewards" in record
+    }
+    assert Store(data_030).rebuild().set_aside == ()
+    assert rows(data_030) == before
+
+
 def test_batches_written_later_are_merged_with_small_packs(folder: Folder) -> None:
     root, refs = folder
     list(compact(root))
