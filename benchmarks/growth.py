@@ -3,13 +3,16 @@
     python -m benchmarks.growth --tasks 100 [--checkpoint FOLDER]
 
 One process measures one number of tasks and prints a line of JSON; `benchmarks.rollouts` starts one for each number and
-prints a table. As in the flows, tasks are processed in batches: each stage reads its batch from shards and writes one.
+prints a table. `resident` is the process's memory in MB after each batch, `in_use` what the C library has handed out:
+the rest it has reserved, or others, such as Arrow, have taken by themselves. As in the flows, tasks are processed in
+batches: each stage reads its batch from shards and writes one.
 Without a checkpoint a scripted policy plays, so that only the pipeline around the model is measured.
 """
 
 from __future__ import annotations
 
 import argparse
+import ctypes
 import json
 import random
 import resource
@@ -38,6 +41,7 @@ from storage.shards import BatchRef, ShardStore
 
 QUICKSTART = Path("configs/quickstart.yaml")
 SEQUENTIAL = ("rewards.candidates=null", "rewards.mode=sequential", "deviation.preset=sequential")
+STATUS = Path("/proc/self/status")
 LOST = "I do not know.\nAction: nothing"
 
 
@@ -130,8 +134,11 @@ def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str
         first = config.tasks.demonstrations
         tasks = batches.world.tasks("train", first + count, config.seed)[first:]
         before, began = peak_megabytes(), time.perf_counter()
+        resident, in_use = list[float](), list[float]()
         for number, part in enumerate(in_batches(tasks, config.execution.batch_tasks)):
             batches.run(part, number)
+            resident.append(megabytes("VmRSS"))
+            in_use.append(allocated_megabytes())
         return {
             "tasks": count,
             "seconds": time.perf_counter() - began,
@@ -139,18 +146,45 @@ def grow(config: FactoryConfig, count: int, checkpoint: Path | None) -> dict[str
             "rollouts": batches.rollouts,
             "before": before,
             "peak": peak_megabytes(),
+            "resident": resident,
+            "in_use": in_use,
         }
 
 
 def peak_megabytes() -> float:
     """The peak memory of this process, in MB."""
-    status = Path(
-        "/proc/self/status"
-    )  # Linux's ru_maxrss also counts what the parent held before it started us
-    if status.exists():
-        return next(int(x.split()[1]) for x in status.read_text().splitlines() if x[:6] == "VmHWM:") / 2**10
+    if STATUS.exists():  # Linux's ru_maxrss also counts what the parent held before it started us
+        return megabytes("VmHWM")
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return most / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def megabytes(name: str) -> float:
+    """A line of Linux's status of this process, in MB; 0 elsewhere."""
+    lines = STATUS.read_text().splitlines() if STATUS.exists() else []
+    return next(
+        (round(int(line.split()[1]) / 2**10, 1) for line in lines if line.startswith(f"{name}:")), 0.0
+    )
+
+
+MALLINFO = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "used", "free", "keepcost")
+
+
+class MallInfo(ctypes.Structure):
+    """What glibc's mallinfo2 returns: bytes by `mmap` (hblkhd), used and free bytes of the main heap, and more."""
+
+    _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO]
+
+
+def allocated_megabytes() -> float:
+    """What glibc has handed out in its main heap and by mmap, in MB; 0 with another C library."""
+    try:
+        ask = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        return 0.0
+    ask.restype = MallInfo
+    info = ask()
+    return round((info.used + info.hblkhd) / 2**20, 1)
 
 
 def in_own_process(count: int, checkpoint: Path | None) -> dict[str, Any]:

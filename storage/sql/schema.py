@@ -65,22 +65,12 @@ def open_database(path: Path) -> duckdb.DuckDBPyConnection:
             raise StorageFault(f"{path} cannot be opened: {one_line(error)}; close what holds it") from error
         raise UnusableDatabase(f"{path} cannot be opened: {one_line(error)}; {ANEW}") from error
     try:
-        _check_length(connection, path)
         migrate(connection, path)
         make_views(connection)
     except BaseException:
         connection.close()
         raise
     return connection
-
-
-def _check_length(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Raise UnusableDatabase where a file ends before its last block. DuckDB opens it, and may write to it, until it
-    needs what is missing."""
-    row = connection.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
-    size, wanted = path.stat().st_size, row[0] if row else 0
-    if size < wanted:
-        raise UnusableDatabase(f"{path} ends after {size:,} bytes, and should have {wanted:,}; {ANEW}")
 
 
 def make_views(connection: duckdb.DuckDBPyConnection) -> None:

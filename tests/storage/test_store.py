@@ -11,10 +11,11 @@ import duckdb
 import pytest
 
 from storage.columns import RECORD_OF_TABLE
-from storage.faults import StorageFault
+from storage.faults import StorageFault, UnusableDatabase
 from storage.records import CheckpointRecord
 from storage.runs import RunFolder, list_runs, run_called
 from storage.shards import ShardStore
+from storage.sql.schema import failed
 from storage.store import Store
 from tests.support.store_rows import BEGUN, checkpoint, in_the_store, one_of_each, record_run, step, task
 
@@ -366,3 +367,18 @@ def test_a_block_on_a_file_that_cannot_be_opened_leaves_it_to_the_queries_to_say
     store.published.write_text("no database")
     with store.opened(), pytest.raises(StorageFault, match="not a valid DuckDB"):
         store.query("SELECT 1")
+
+
+def test_a_database_that_ends_too_early_is_named_as_damaged_where_it_is_met(tmp_path: Path) -> None:
+    """DuckDB opens it: what it reads first may lie before the end."""
+    file = tmp_path / "cut.duckdb"
+    with duckdb.connect(file) as database:
+        database.execute("CREATE TABLE numbers AS SELECT i, random() AS r FROM range(400_000) AS t(i)")
+        database.execute(
+            "CHECKPOINT; CREATE TABLE filler AS FROM numbers; CHECKPOINT; DROP TABLE filler; CHECKPOINT"
+        )
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 3])
+    with pytest.raises(duckdb.Error) as met, duckdb.connect(file) as database:
+        database.execute("SELECT sum(r) FROM numbers").fetchall()
+    assert isinstance(failed("cannot read", met.value), UnusableDatabase)
+    assert not isinstance(failed("cannot read", duckdb.IOException("No space left")), UnusableDatabase)
