@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -23,7 +23,7 @@ from storage.store import IngestReport, Store
 FindingState = Literal["repaired", "to do", "note"]
 KILLED = "its process was killed"
 LISTED = 5
-"""Damaged files that are listed by name."""
+"""Damaged files, and batches of one damaged file, that are listed by name."""
 
 
 @dataclass(frozen=True)
@@ -143,12 +143,16 @@ class Examination:
             elif len(missing) == len(names):
                 store = "set aside, not in the store:"
             else:
-                store = f"{', '.join(missing)} set aside, not in the store:"
+                store = f"{_listed(missing)} set aside, not in the store:"
             message = f"{store} {_after_doctor(shard.why)}"
             digests = [batch.ref.sha256 for batch in shard.batches]
             if renamed := [name for digest in digests for name in self._renamed.get(digest, ())]:
-                message += f". Cached result renamed to NAME.damaged: {', '.join(renamed)}"
-            yield Finding("to do", f"{'batch' if len(names) == 1 else 'batches'} {', '.join(names)}", message)
+                message += f". Cached result renamed to NAME.damaged: {_listed(renamed)}"
+            yield Finding("to do", f"{'batch' if len(names) == 1 else 'batches'} {_listed(names)}", message)
+        for path, why in self._health.useless_packs():
+            yield Finding(
+                "note", self._within(path), f"it cannot be read ({why}), and no batch needs it: delete it"
+            )
 
     def _checkpoints(self) -> Iterator[Finding]:
         """Policies of finished trainings that are missing or damaged. A run that met such a one has a failed stage."""
@@ -166,8 +170,8 @@ class Examination:
 
     def _damaged_files(self) -> Iterator[Finding]:
         if files := self._health.damaged_files():
-            names = [self._within(file) for file in files[:LISTED]] + ["..."] * (len(files) > LISTED)
-            message = f"kept for you to look at; delete what you do not need ({', '.join(names)})"
+            names = _listed([self._within(file) for file in files])
+            message = f"kept for you to look at; delete what you do not need ({names})"
             yield Finding("note", counted(len(files), "damaged file"), message)
 
     def _within(self, path: Path) -> str:
@@ -177,6 +181,12 @@ class Examination:
         if item.stage_key is None or item.batch_id is None:
             return item.file
         return f"batch {item.stage_key}/{item.batch_id}{self._stage_of_batch.get((item.stage_key, item.batch_id), '')}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The first of some names, and how many more there are."""
+    more = [f"and {len(names) - LISTED:,} more"] if len(names) > LISTED else []
+    return ", ".join([*names[:LISTED], *more])
 
 
 def _after_doctor(why: str) -> str:

@@ -8,11 +8,10 @@ from pathlib import Path
 from rich.table import Table
 
 from cli.terminal.console import console, say
-from flows.faults import StageFault
-from flows.runs.lock import is_locked
+from flows.runs.lock import refuse_while_running
 from flows.wording import counted, no_runs
 from storage.garbage import delete, find_garbage
-from storage.runs import RunFolder, any_runs, list_runs
+from storage.runs import any_runs
 from storage.store import Store
 
 
@@ -24,7 +23,7 @@ def collect(root: Path, wanted: bool) -> None:
         say(out, f"{root}: {no_runs(root)}")
         return
     if wanted:
-        _refuse_while_running(root)
+        refuse_while_running(root, "nothing is deleted", "steca gc --delete")
     garbage = find_garbage(root)
     if not garbage:
         say(out, f"{root}: a run refers to every file that is older than a day and than all unfinished runs")
@@ -39,14 +38,8 @@ def collect(root: Path, wanted: bool) -> None:
     if not wanted:
         say(out, f"nothing was deleted: `steca gc --delete` deletes {counted(len(garbage), 'file')}")
         return
-    _refuse_while_running(root)
-    deleted = delete(garbage)
+    refuse_while_running(root, "nothing is deleted", "steca gc --delete")
+    with Store(root).alone():
+        deleted = delete(garbage)
     Store(root).ingest()
     say(out, f"{root}: {counted(deleted, 'file')} deleted")
-
-
-def _refuse_while_running(root: Path) -> None:
-    if busy := [run.run_id for run in list_runs(root) if is_locked(RunFolder(root, run.run_id))]:
-        raise StageFault(
-            f"a process works on run {busy[0]}: nothing is deleted; run `steca gc --delete` when it is done"
-        )

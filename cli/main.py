@@ -12,6 +12,7 @@ import typer
 from cli.data_folder import local, to_read, whole
 from cli.errors import readable_errors
 from cli.export.command import export
+from cli.maintenance import compact, doctor, gc
 from cli.options import ConfigOption, DataOption, DebugOption, RunOption, SetOption
 from cli.view.commands import report, view
 from cli.world.app import world
@@ -367,30 +368,5 @@ def curves(
         draw_curves(whole(data_dir), run, out)
 
 
-@app.command(rich_help_panel=MAINTENANCE)
-def doctor(
-    rebuild: Annotated[
-        bool, typer.Option("--rebuild", help="Build the whole store again from the shards.")
-    ] = False,
-    data_dir: DataOption = Path("data"),
-) -> None:
-    """Check a data folder, and repair what can be repaired. Exits with 1 if something is left to do."""
-    with readable_errors():
-        from cli.doctor import print_findings
-
-        if not print_findings(local(data_dir, "steca doctor"), rebuild):
-            raise typer.Exit(1)
-
-
-@app.command(rich_help_panel=MAINTENANCE)
-def gc(
-    delete: Annotated[
-        bool, typer.Option("--delete", help="Delete it. Default: only say what there is.")
-    ] = False,
-    data_dir: DataOption = Path("data"),
-) -> None:
-    """List the batches and files that no run refers to, by kind and size, and delete them with --delete."""
-    with readable_errors():
-        from cli.gc import collect
-
-        collect(local(data_dir, "steca gc"), delete)
+for command in (doctor, gc, compact):
+    app.command(rich_help_panel=MAINTENANCE)(command)

@@ -9,13 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 
 from storage.cached_results import batch_in
+from storage.compaction import drop
 from storage.faults import StorageFault
 from storage.ids import digest_bytes
+from storage.ingest.read_files import folders_in
 from storage.ingest.scan import run_files
+from storage.packs import Packs, open_pack
 from storage.runs import RunInfo, StageState
 from storage.shards import Manifest, read_manifest
 
@@ -25,12 +29,13 @@ KEPT_FOR = 86400.0
 
 @dataclass(frozen=True)
 class Garbage:
-    """A file that nothing refers to."""
+    """A file, or a shard in a pack, that nothing refers to."""
 
     kind: str
     path: Path
     size: int
     changed_at: int  # nanoseconds
+    member: str = ""  # the shard, where `path` is a pack
 
 
 def find_garbage(root: Path) -> list[Garbage]:
@@ -45,20 +50,27 @@ def find_garbage(root: Path) -> list[Garbage]:
     gone = {digest for digest, _ in manifests}
     shards = [
         found
-        for folder in _folders(root / "shards")
+        for folder in folders_in(root / "shards")
         for found in _old("shard", folder.glob("*.parquet"), before)
         if found.path not in kept
     ]
-    return [*_results(root, gone, before), *(found for _, found in manifests), *shards]
+    packed = [found for folder in folders_in(root / "shards") for found in _packed(folder, kept, before)]
+    return [*_results(root, gone, before), *(found for _, found in manifests), *shards, *packed]
 
 
 def delete(garbage: Sequence[Garbage]) -> int:
-    """Delete the files that have not changed since. Returns how many."""
+    """Delete the files that have not changed since, and the shards in such packs. Returns how many. Raises StorageFault
+    where a pack cannot be written again without them."""
     deleted = 0
-    for found in garbage:
+    for (path, changed_at), group in groupby(garbage, lambda found: (found.path, found.changed_at)):
+        members = [found.member for found in group if found.member]
         try:
-            if found.path.stat().st_mtime_ns == found.changed_at:
-                found.path.unlink()
+            if path.stat().st_mtime_ns != changed_at:
+                continue
+            if members:
+                deleted += drop(open_pack(path), members)
+            else:
+                path.unlink()
                 deleted += 1
         except FileNotFoundError:
             continue
@@ -75,7 +87,7 @@ def _manifests(root: Path, used: set[str], before: float) -> tuple[list[tuple[st
     """(manifests that are garbage, each after its digest; the shards that the others refer to)."""
     garbage: list[tuple[str, Garbage]] = []
     kept: set[Path] = set()
-    for folder in _folders(root / "shards"):
+    for folder in folders_in(root / "shards"):
         for kind, place in (("batch", folder), ("replaced batch", folder / "superseded")):
             for path in place.glob("*.json"):
                 manifest, data = _manifest(path)
@@ -113,5 +125,10 @@ def _old(kind: str, paths: Iterator[Path] | Sequence[Path], before: float) -> It
             yield Garbage(kind, path, status.st_size, status.st_mtime_ns)
 
 
-def _folders(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.is_dir())
+def _packed(folder: Path, kept: set[Path], before: float) -> Iterator[Garbage]:
+    """The shards in packs. A pack is as old as its newest shard, or younger."""
+    for pack in Packs(folder).refresh()[0]:
+        for found in _old("packed shard", [pack.path], before):
+            for name, (_, size) in pack.members.items():
+                if folder / name not in kept:
+                    yield replace(found, size=size, member=name)

@@ -3,11 +3,14 @@
 shards/<stage_key>/<table>-<digest>.parquet     rows, named by their content, never changed
 shards/<stage_key>/<batch_id>.json              the batch's manifest, written last: it makes the batch visible
 shards/<stage_key>/superseded/<batch_id>-<digest>.json   manifests that a forced redo replaced
+shards/<stage_key>/packed-<digest>.zip          shards that are no longer files of their own (storage.packs)
 """
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
@@ -16,9 +19,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from storage.columns import RECORD_OF_TABLE, from_parquet, to_parquet
 from storage.faults import StorageFault
-from storage.files import FileName, check_name, write_atomic, writing_in
+from storage.files import WRITING, FileName, check_name, write_atomic, writing_in
 from storage.ids import ID_LENGTH, digest_bytes
 from storage.json_files import read_model, to_json
+from storage.packs import Packs
 from storage.records import Record
 from storage.row_digest import digest_of_rows, sum_of
 
@@ -72,6 +76,7 @@ class ShardStore:
         self.root = root
         self.folder = root / "shards"
         self._indexes: dict[str, UnitIndex] = {}
+        self._packs: dict[str, Packs] = {}  # by stage key
 
     def write_batch(
         self,
@@ -168,21 +173,63 @@ class ShardStore:
             self.verified_bytes(manifest, shard)
 
     def shard_path(self, manifest: Manifest, shard: Shard) -> Path:
+        """Where a shard is, unless it is in a pack."""
         return self.folder / manifest.stage_key / shard.file
 
     def verified_bytes(self, manifest: Manifest, shard: Shard) -> bytes:
-        """The bytes of a shard. Raises StorageFault if they cannot be read or do not match the digest."""
+        """The bytes of a shard: a file of its own, else a member of a pack. Raises StorageFault if they cannot be read
+        or do not match the digest."""
         path = self.shard_path(manifest, shard)
         try:
             data = path.read_bytes()
+        except FileNotFoundError:
+            return self._packed_bytes(manifest, shard)
         except OSError as error:
-            raise StorageFault(
-                f"shard {path} of batch {manifest.batch_id} cannot be read: {error.strerror}; {REDO}"
-            ) from error
+            raise _unread(path, manifest, str(error.strerror)) from error
         if digest_bytes(data) != shard.sha256:
             raise StorageFault(
                 f"shard {path} is corrupt: its {len(data)} bytes do not match its digest; {REDO}"
             )
+        return data
+
+    @contextmanager
+    def as_files(self, shards: Iterable[tuple[Manifest, Shard]]) -> Iterator[list[Path]]:
+        """Files with some shards, in their order, for a reader that needs files. Those of packs are copies, which are
+        deleted at the end of the block. Raises StorageFault as `verified_bytes` does."""
+        files = []
+        with ExitStack() as stack:
+            scratch: Path | None = None
+            for manifest, shard in shards:
+                path = self.shard_path(manifest, shard)
+                if not path.exists():
+                    data = self.verified_bytes(manifest, shard)
+                    scratch = scratch or stack.enter_context(self._scratch())
+                    path = scratch / manifest.stage_key / shard.file
+                    with writing_in(path.parent):
+                        path.parent.mkdir(exist_ok=True)
+                        path.write_bytes(data)
+                files.append(path)
+            yield files
+
+    @contextmanager
+    def _scratch(self) -> Iterator[Path]:
+        """A temporary folder in the data folder, which has room for it."""
+        place = self.root / "store"
+        with writing_in(place):
+            place.mkdir(parents=True, exist_ok=True)
+            scratch = tempfile.TemporaryDirectory(dir=place, prefix=WRITING)
+        with scratch as name:
+            yield Path(name)
+
+    def _packed_bytes(self, manifest: Manifest, shard: Shard) -> bytes:
+        path = self.shard_path(manifest, shard)
+        packs = self._packs.setdefault(manifest.stage_key, Packs(path.parent))
+        try:
+            data = packs.read(shard.file, shard.sha256)
+        except StorageFault as fault:
+            raise StorageFault(f"{fault}; {REDO}") from fault
+        if data is None:
+            raise _unread(path, manifest, "No such file or directory")
         return data
 
     def _read_shard(self, manifest: Manifest, shard: Shard) -> list[Record]:
@@ -214,6 +261,10 @@ class ShardStore:
 def read_manifest(path: Path) -> tuple[Manifest, bytes]:
     """A manifest and its bytes. Raises StorageFault if it cannot be read or is damaged."""
     return read_model(path, Manifest, "manifest", REDO)
+
+
+def _unread(path: Path, manifest: Manifest, why: str) -> StorageFault:
+    return StorageFault(f"shard {path} of batch {manifest.batch_id} cannot be read: {why}; {REDO}")
 
 
 def _by_table(records: Sequence[Record]) -> dict[str, list[Record]]:

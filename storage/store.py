@@ -65,7 +65,7 @@ class Store:
         the store cannot be opened or written; the published file is then unchanged.
         """
         started = time.perf_counter()
-        with self._locked():
+        with self.alone():
             swept = self._sweep(always_sweep)
             report = self._grow()
             self._publication.publish()
@@ -74,7 +74,7 @@ class Store:
     def rebuild(self) -> IngestReport:
         """Build a new store from the shards and run files, and publish it. Raises StorageFault as `ingest` does."""
         started = time.perf_counter()
-        with self._locked():
+        with self.alone():
             swept = self._sweep(always=True)
             fresh = self.working.with_name("rebuilding.duckdb")
             remove_database(fresh)
@@ -231,8 +231,9 @@ class Store:
         return tuple(swept)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One ingest at a time. The kernel releases the lock of a process that dies."""
+    def alone(self) -> Iterator[None]:
+        """One ingest at a time, or one change of the files that it reads. The kernel releases the lock of a process
+        that dies."""
         with writing_in(self.working.parent):
             self.working.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(self.working.with_name("ingest.lock")):

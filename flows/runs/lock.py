@@ -15,9 +15,10 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from flows.faults import StageFault
 from flows.runs.queue import WaitingQueue
 from storage.remote import mirrors
-from storage.runs import RunFolder
+from storage.runs import RunFolder, list_runs
 from storage.this_process import this_process
 
 POLL_SECONDS = 0.2
@@ -88,6 +89,13 @@ def is_locked(folder: RunFolder) -> bool:
             return False
     except (Timeout, PermissionError):
         return True
+
+
+def refuse_while_running(root: Path, undone: str, command: str) -> None:
+    """Raise StageFault while a process works on a run of a data folder: `undone` says what does not happen therefore,
+    and `command` is to be run again later. Raises StorageFault if a run file is damaged."""
+    if busy := [run.run_id for run in list_runs(root) if is_locked(RunFolder(root, run.run_id))]:
+        raise StageFault(f"a process works on run {busy[0]}: {undone}; run `{command}` when it is done")
 
 
 def _acquired(path: Path, what: str, log: Callable[[str], None], holder: str) -> FileLock:

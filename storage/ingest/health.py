@@ -10,14 +10,17 @@ from pathlib import Path
 from storage.cached_results import batch_in
 from storage.faults import StorageFault
 from storage.files import DAMAGED, set_aside
+from storage.ingest.read_files import folders_in
 from storage.ingest.scan import StoredBatch, present_batches
+from storage.packs import Packs
 from storage.rollout_pool import rollouts_in
 from storage.shards import BatchRef, Manifest, Shard, ShardStore
 
 
 @dataclass(frozen=True)
 class DamagedShard:
-    """A shard that is missing or damaged, and the current batches that it belongs to."""
+    """A shard that is missing or damaged, and the current batches that it belongs to; all shards of a pack that cannot
+    be read count as one."""
 
     why: str
     batches: list[StoredBatch] = field(default_factory=list)
@@ -43,13 +46,20 @@ class Health:
     @cached_property
     def damaged_shards(self) -> list[DamagedShard]:
         """Damaged shards of batches whose manifests can be read."""
-        found: dict[Path, DamagedShard] = {}
+        found: dict[str, DamagedShard] = {}
         for batch in present_batches(self._shards)[0]:
-            for shard in batch.manifest.shards:
-                if why := self._problem_of_shard(batch.manifest, shard):
-                    path = self._shards.shard_path(batch.manifest, shard)
-                    found.setdefault(path, DamagedShard(why)).batches.append(batch)
+            problems = (self._problem_of_shard(batch.manifest, shard) for shard in batch.manifest.shards)
+            for why in sorted(set(filter(None, problems))):
+                found.setdefault(why, DamagedShard(why)).batches.append(batch)
         return list(found.values())
+
+    def useless_packs(self) -> Iterator[tuple[Path, str]]:
+        """Packs that cannot be read and why, where every current batch has its shards elsewhere."""
+        needed = " ".join(shard.why for shard in self.damaged_shards)
+        for folder in folders_in(self._shards.folder):
+            for path, why in Packs(folder).refresh()[1].items():
+                if str(path) not in needed:
+                    yield path, why
 
     def set_results_aside(self) -> Iterator[DamagedResult]:
         """Rename results of cached batches that cannot be read, or whose batch is damaged: the batch is then computed

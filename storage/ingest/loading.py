@@ -137,7 +137,22 @@ def _stage(
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE files (shard_file VARCHAR, batch_label VARCHAR, n BIGINT)"
     )
-    paths = [str(shards.shard_path(batch.manifest, shard)) for batch, shard in found]
+    with shards.as_files((batch.manifest, shard) for batch, shard in found) as files:
+        _read(connection, [str(file) for file in files], found)
+    short = connection.execute(
+        """SELECT shard_file FROM files
+           LEFT JOIN (SELECT batch_label, count(*) AS staged FROM incoming GROUP BY ALL) USING (batch_label)
+           WHERE staged IS DISTINCT FROM n LIMIT 1"""
+    ).fetchone()
+    if short:
+        raise Unloadable(f"{short[0]} was not loaded completely")
+    upgrade_rows(connection, record)
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[str], found: Sequence[tuple[StoredBatch, Shard]]
+) -> None:
+    """Read shards, each from its path, into the tables `incoming` and `files`."""
     rows = [(path, batch.label, shard.rows) for path, (batch, shard) in zip(paths, found, strict=True)]
     insert_rows(connection, "files", rows)
     for table in sorted({shard.table for _, shard in found}):
@@ -151,14 +166,6 @@ def _stage(
             # A set: batches of one stage with equal rows share a file. Escaped: DuckDB reads paths as patterns.
             {"paths": sorted({glob.escape(path) for path in of_table})},
         )
-    short = connection.execute(
-        """SELECT shard_file FROM files
-           LEFT JOIN (SELECT batch_label, count(*) AS staged FROM incoming GROUP BY ALL) USING (batch_label)
-           WHERE staged IS DISTINCT FROM n LIMIT 1"""
-    ).fetchone()
-    if short:
-        raise Unloadable(f"{short[0]} was not loaded completely")
-    upgrade_rows(connection, record)
 
 
 def _load_staged(connection: duckdb.DuckDBPyConnection, record: type[Record], replaced: list[str]) -> int:
