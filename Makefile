@@ -71,7 +71,7 @@ TRAINING = tests/models/training
 BASELINES = tests/flows/test_baselines.py
 OWN_WORLD = tests/flows/test_own_world.py tests/flows/test_importing.py
 
-slow: $(STAMP)  ## Test: the suites serving, processes, training, baselines and own-world, in two worker processes (about 25 minutes)
+slow: $(STAMP)  ## Test: the suites serving, processes, training, baselines and own-world, in two worker processes (half an hour)
 	$(BIN)/pytest -m slow -n $(WORKERS) --dist loadfile $(SERVING) $(PROCESSES) $(TRAINING) $(BASELINES) $(OWN_WORLD)
 
 serving: $(STAMP)  ## Test: whole runs with a served policy, a reflector and a judge behind an API, on stand-in servers

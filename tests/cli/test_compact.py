@@ -6,23 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from storage.shards import ShardStore
 from storage.store import Store
 from tests.cli.test_doctor import steca
 from tests.cli.test_gc import WORKING
 from tests.support.other_process import start
-from tests.support.store_rows import record_run, step, task
+from tests.support.store_rows import ingested_run
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Eight batches of a run, ingested."""
-    root = tmp_path / "data"
-    shards = ShardStore(root)
-    refs = [shards.write_batch("explore-1", f"b{n}", [task(f"t{n}"), step(f"x{n}", 0)]) for n in range(8)]
-    record_run(root, "toy-1", *refs)
-    Store(root).ingest()
-    return root
+    return ingested_run(tmp_path / "data", 8)
 
 
 def the_pack(root: Path) -> Path:

@@ -21,7 +21,7 @@ from storage.shards import ShardStore
 from storage.sql.schema import migrations
 from storage.store import Store
 from tests.support.old_folders import POISONED_030, RUN_030
-from tests.support.store_rows import record_run, rollout, scored_turn, step, task
+from tests.support.store_rows import ingested_run, record_run, rollout, scored_turn, task
 
 
 def steca(*arguments: object, code: int = 0) -> str:
@@ -37,12 +37,7 @@ def found(root: Path, state: str, rebuild: bool = False) -> list[Finding]:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """Two batches of one run, ingested; its name would be markup."""
-    root = tmp_path / "brack[et]s [/INST]"
-    shards = ShardStore(root)
-    refs = [shards.write_batch("explore-1", f"b{n}", [task(f"t{n}"), step(f"x{n}", 0)]) for n in range(2)]
-    record_run(root, "toy-1", *refs)
-    Store(root).ingest()
-    return root
+    return ingested_run(tmp_path / "brack[et]s [/INST]", 2)
 
 
 def test_a_healthy_folder_is_said_to_be(folder: Path) -> None:

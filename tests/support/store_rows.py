@@ -26,8 +26,9 @@ from storage.records import (
     TrajectoryRecord,
 )
 from storage.runs import RunFolder, StageState
-from storage.shards import BatchRef
+from storage.shards import BatchRef, ShardStore
 from storage.sql.store_names import VALUES, store_columns
+from storage.store import Store
 
 BEGUN = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -356,3 +357,14 @@ def record_run(root: Path, run_id: str, *refs: BatchRef, round: int = 1, **confi
             batches=refs,
         )
     )
+
+
+def ingested_run(root: Path, batches: int) -> Path:
+    """A data folder with one run, `toy-1`, whose batches have a task and a step each."""
+    shards = ShardStore(root)
+    refs = [
+        shards.write_batch("explore-1", f"b{n}", [task(f"t{n}"), step(f"x{n}", 0)]) for n in range(batches)
+    ]
+    record_run(root, "toy-1", *refs)
+    Store(root).ingest()
+    return root
